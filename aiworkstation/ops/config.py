@@ -1,0 +1,105 @@
+"""Every setting of the application, read once from the environment or `.env`.
+
+A wrong value stops the start with one message that names each bad setting and what it should be.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+
+class ConfigError(Exception):
+    """A setting has a value that cannot be used."""
+
+
+def _split(value: object) -> object:
+    """`a, b` → `["a", "b"]`."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _pairs(value: object) -> object:
+    """`a=b, c=d` → `{"a": "b", "c": "d"}`."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not all("=" in part for part in parts):
+        raise ValueError("write it as name=model, separated by commas")
+    return {name.strip(): target.strip() for name, target in (part.split("=", 1) for part in parts)}
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+CommaPairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
+
+
+class Config(BaseSettings):
+    """The settings of README's table, with their types and defaults."""
+
+    model_config = SettingsConfigDict(
+        env_file=BASE_DIR / ".env", extra="ignore", env_ignore_empty=True, case_sensitive=False
+    )
+
+    port: int = Field(8000, ge=1, le=65535)
+    host: str = "127.0.0.1"
+    app_url: str = ""
+    debug: bool = False
+    allowed_hosts: CommaList = []
+
+    database_url: str = ""
+    listen_database_url: str = ""
+    data_dir: Path = BASE_DIR / "var"
+    secret_key: str = ""
+
+    workers: int = Field(0, ge=0, le=64, description="0: by the machine")
+    lease_seconds: float = Field(30, ge=1, le=3600)
+    stop_grace: float = Field(20, ge=0, le=3600)
+
+    openai_api_key: str = ""
+    openai_base_url: str = ""
+    default_model: str = ""
+    model_aliases: CommaPairs = {}
+    embedding_model: str = ""
+
+    hubspot_access_token: str = ""
+    hubspot_base_url: str = "https://api.hubapi.com"
+    http_allowed_private_hosts: CommaList = []
+    callback_secret: str = ""
+    extra_apps: CommaList = []
+    api_rate: int = Field(0, ge=0, description="requests a minute; 0: no limit")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return (BASE_DIR / value.expanduser()).resolve()
+
+    @field_validator("database_url", "listen_database_url")
+    @classmethod
+    def _is_postgresql(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @property
+    def public_url(self) -> str:
+        """Where outside systems and links find this application."""
+        return (self.app_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+@cache
+def load() -> Config:
+    """Raises ConfigError with a line for each setting that is wrong."""
+    try:
+        return Config()
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f" (got {item.get('input')!r})"
+            for item in error.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from error

@@ -1,0 +1,117 @@
+"""Django's settings: the composition root, above every app. Values come from `ops.config`."""
+
+import sys
+from typing import Any
+
+import psycopg.conninfo
+from django.core.exceptions import ImproperlyConfigured
+
+from aiworkstation.ops import config
+
+try:
+    CONFIG = config.load()
+except config.ConfigError as error:
+    raise ImproperlyConfigured(str(error)) from error
+
+BASE_DIR = config.BASE_DIR
+DEBUG = CONFIG.debug
+SECRET_KEY = CONFIG.secret_key
+ALLOWED_HOSTS = CONFIG.allowed_hosts
+
+INSTALLED_APPS = [
+    "jobs",
+    "documents",
+    "workflows",
+    "aiworkstation.ops",
+    "aiworkstation.web",
+    "aiworkstation.access",
+    "aiworkstation.audit",
+    *CONFIG.extra_apps,
+    "django_q",
+    "django_htmx",
+    "rest_framework",
+    "django_filters",
+    "pgtrigger",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "aiworkstation.urls"
+WSGI_APPLICATION = "aiworkstation.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+
+def database(url: str) -> dict[str, Any]:
+    """A `postgresql://` address as Django's DATABASES entry."""
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    entry = {django: str(parts.pop(libpq, "") or "") for libpq, django in names.items()}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **entry,
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {**parts, "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"},
+    }
+
+
+DATABASES = {"default": database(CONFIG.database_url)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# `name` salts the signatures, `cluster_name` is the default queue. A stock cluster serves one queue:
+# `Q_CLUSTER_NAME=low manage.py qcluster`. Timeouts are the engine's own matter.
+Q_CLUSTER = {
+    "name": "normal",
+    "orm": "default",
+    "broker_class": "workflows.queue.broker.Broker",
+    "ALT_CLUSTERS": {"high": {}, "low": {}},
+    "timeout": None,
+    "retry": 3600,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "save_limit": 1000,
+    "label": "Background tasks",
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = CONFIG.data_dir / "static"
+MEDIA_ROOT = CONFIG.data_dir / "uploads"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/jobs/"
+LOGOUT_REDIRECT_URL = "/"
+X_FRAME_OPTIONS = "DENY"
+REST_FRAMEWORK: dict[str, Any] = {}
+TESTING = "pytest" in sys.modules

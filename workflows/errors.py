@@ -1,0 +1,61 @@
+"""What may go wrong while a step runs, and what the engine does about it."""
+
+
+class StepError(Exception):
+    """The step failed."""
+
+    code = "failed"
+    retryable = True
+
+    def __init__(
+        self, message: str = "", *, code: str | None = None, retryable: bool | None = None
+    ) -> None:
+        super().__init__(message or type(self).__doc__ or "")
+        self.code = code or self.code
+        self.retryable = self.retryable if retryable is None else retryable
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class PermanentError(StepError):
+    """The step cannot succeed, however often it is tried."""
+
+    retryable = False
+
+
+class BadArguments(PermanentError):
+    """The arguments do not fit the tool."""
+
+    code = "bad_arguments"
+
+
+class NotConfigured(PermanentError):
+    """A setting that this step needs is missing."""
+
+    code = "not_configured"
+
+
+class TryLater(StepError):
+    """The other side is busy or away: a wait, not an attempt (429, 503, a refused connection).
+
+    `delay` is in seconds, as the other side asked (Retry-After), or None for the engine's own back-off.
+    `cooldown` names what all workers should leave alone meanwhile, such as `model:<url>:<model>`.
+    """
+
+    code = "try_later"
+
+    def __init__(
+        self, message: str = "", *, code: str | None = None, delay: float | None = None, cooldown: str = ""
+    ) -> None:
+        super().__init__(message, code=code)
+        self.delay = delay
+        self.cooldown = cooldown
+
+
+class StaleToken(StepError):
+    """The lease was lost: another worker has the step, and this result is refused."""
+
+    code = "lease_lost"
+    retryable = False
