@@ -1,6 +1,7 @@
 """Django's settings: the composition root, above every app. Values come from `ops.config`."""
 
 import sys
+import warnings
 from typing import Any
 
 import psycopg.conninfo
@@ -86,6 +87,9 @@ def database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": database(CONFIG.database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# django-q2 warns at import about any configuration without a time limit; ours are leases.
+warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
 
 # `name` salts the signatures, `cluster_name` is the default queue. A stock cluster serves one queue:
 # `Q_CLUSTER_NAME=low manage.py qcluster`. Timeouts are the engine's own matter.

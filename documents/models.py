@@ -1,0 +1,144 @@
+"""Files, their text, and the chunks that search finds."""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
+
+from aiworkstation.access.models import OwnedQuerySet
+from aiworkstation.ids import uuid7
+from workflows.models import CLAIMABLE, StepStatus, WorkflowStep
+
+
+class DocumentStatus(models.TextChoices):
+    UPLOADED = "uploaded"
+    QUEUED = "queued"  # a job has a step for it
+    PROCESSING = "processing"  # that step runs
+    INDEXED = "indexed"
+    FAILED = "failed"
+
+
+class DocumentQuerySet(OwnedQuerySet["Document"]):
+    def with_state(self) -> "DocumentQuerySet":
+        """Annotates `state`: queued and processing are read off the step that works on the document."""
+        waiting = Q(step__status__in=[*CLAIMABLE, StepStatus.PENDING])
+        return self.annotate(
+            state=Case(
+                When(waiting, then=Value(DocumentStatus.QUEUED.value)),
+                When(step__status=StepStatus.RUNNING, then=Value(DocumentStatus.PROCESSING.value)),
+                default=F("status"),
+            )
+        )
+
+
+class Document(models.Model):
+    """A file of a user. `status` is what the last finished reading left; see `with_state` for the rest."""
+
+    uid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="documents")
+    client_id = models.CharField(max_length=64, help_text="The owner's own name for it.")
+    filename = models.CharField(max_length=255)
+    file_type = models.CharField(max_length=20, blank=True)
+    file_size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    duplicate_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="duplicates"
+    )
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="members")
+    status = models.CharField(
+        max_length=20, choices=DocumentStatus.choices, default=DocumentStatus.UPLOADED
+    )
+    step = models.ForeignKey(
+        WorkflowStep, null=True, blank=True, on_delete=models.SET_NULL, related_name="documents"
+    )
+    error = models.JSONField(null=True, blank=True)
+    warnings = models.JSONField(default=list, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    page_count = models.PositiveIntegerField(null=True, blank=True)
+    word_count = models.PositiveIntegerField(null=True, blank=True)
+    chunk_count = models.PositiveIntegerField(default=0)
+    chunk_size = models.PositiveIntegerField(null=True, blank=True)
+    overlap = models.PositiveIntegerField(null=True, blank=True)
+    generation = models.PositiveIntegerField(default=0, help_text="Of the chunks that search sees.")
+    project_id = models.CharField(max_length=200, blank=True)
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    mode = models.CharField(max_length=60, default="General")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    indexed_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(db_default=Now())
+
+    objects = DocumentQuerySet.as_manager()
+
+    class Meta:
+        db_table = "documents"
+        ordering = ("-created_at", "-uid")
+        indexes = (
+            models.Index(fields=["owner", "-created_at", "-uid"], name="document_by_owner"),
+            models.Index(fields=["sha256"], name="document_by_sha256"),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=["owner", "client_id"], name="document_client_id"),
+            models.CheckConstraint(
+                condition=Q(status__in=["uploaded", "indexed", "failed"]), name="document_status"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.filename
+
+    @property
+    def is_being_worked_on(self) -> bool:
+        return self.step is not None and self.step.status in (
+            StepStatus.PENDING,
+            StepStatus.READY,
+            StepStatus.WAITING,
+            StepStatus.RUNNING,
+        )
+
+
+class DocumentPage(models.Model):
+    """The text of a page, as it was indexed; `rows` where the page is a table."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="pages")
+    generation = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    rows = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        db_table = "document_pages"
+        ordering = ("document_id", "number")
+        constraints = (
+            models.UniqueConstraint(fields=["document", "generation", "number"], name="document_page"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.document_id} page {self.number}"
+
+
+class DocumentChunk(models.Model):
+    """A passage; `start` and `end` are character offsets in the document's text."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
+    generation = models.PositiveIntegerField()
+    index = models.PositiveIntegerField()
+    page = models.PositiveIntegerField()
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    tokens = models.PositiveIntegerField()
+    text = models.TextField()
+    search = SearchVectorField(null=True)
+
+    class Meta:
+        db_table = "document_chunks"
+        ordering = ("document_id", "index")
+        indexes = (GinIndex(fields=["search"], name="chunk_search"),)
+        constraints = (
+            models.UniqueConstraint(fields=["document", "generation", "index"], name="document_chunk"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.document_id} chunk {self.index}"

@@ -1,0 +1,172 @@
+"""The engine's verbs: the only code, with a worker's `turn`, that changes the state of executions and steps.
+
+Every verb is one transaction and keeps to one order:
+
+1. lock the executions, in the order of their ids (a due message is picked with SKIP LOCKED, which never waits);
+2. change their steps: an outcome counts only from the holder of the token;
+3. claim next steps, where a worker asks for some;
+4. settle: bring the execution's row in line with its steps, and its message with what is to be done next.
+
+Nobody changes a step's state without its execution's lock, so what a statement sees after step 1 holds until the
+commit. Each change writes its audit event in the same transaction. Notifications are sent after it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from aiworkstation.ids import uuid7
+from workflows import statements as sql
+from workflows.queue.messages import message_for
+from workflows.retry import DEFAULT
+from workflows.settling import CANCEL, WAKE, Changes, events, lock, settle, unsend
+from workflows.steps import NewExecution, NewStep
+from workflows.transaction import Note, Query, Verb, run
+
+ENGINE = "engine"
+
+
+# --- verbs for everybody: on Django's connection
+
+
+def start(new: NewExecution, *, actor: str) -> UUID:
+    """Stores a job with its steps, and the message that wakes a worker up. Joins the caller's transaction."""
+    return run(starting(new, actor=actor))
+
+
+def cancel(execution: UUID, *, actor: str, error: dict[str, Any] | None = None) -> bool:
+    """False where the execution had ended. Whoever runs its steps is told, and cuts them off."""
+    return run(cancelling(execution, actor=actor, error=error))
+
+
+def retry(execution: UUID, *, actor: str) -> bool:
+    """Runs again what failed, was skipped or was cancelled. False where the execution is not in such a state."""
+    return run(retrying(execution, actor=actor))
+
+
+def reap(*, actor: str = ENGINE) -> int:
+    """Resets the steps whose lease ran out; how many there were."""
+    return run(reaping(actor=actor))
+
+
+def stranded() -> list[UUID]:
+    """Executions that break the invariant: unfinished, and nothing will ever wake a worker up for them."""
+    return run(_looking())
+
+
+def sweep(*, actor: str = ENGINE) -> list[UUID]:
+    """Gives stranded executions their message back. Finds nothing in normal life."""
+    found = stranded()
+    return run(resettling(found, actor=actor)) if found else []
+
+
+# --- the same verbs, and the worker's, as transactions
+
+
+def starting(new: NewExecution, *, actor: str) -> Verb[UUID]:
+    execution = uuid7()
+    steps = new.steps
+    behind = _dependents(steps)
+    first = next((step.tool for step in steps if not step.depends_on), "")
+    yield [
+        Query(
+            sql.START,
+            {
+                "execution": execution,
+                "owner": new.owner_id,
+                "job_type": new.job_type,
+                "name": new.name,
+                "description": new.description,
+                "mode": new.mode,
+                "model_id": new.model_id,
+                "project_id": new.project_id,
+                "tags": new.tags,
+                "payload": Jsonb(new.payload),
+                "queue": new.queue,
+                "max_parallel": new.max_parallel,
+                "tolerates_failures": new.tolerates_failures,
+                "delay": new.delay,
+                "total": len(steps),
+                "next_tool": first,
+                "message": message_for(execution),
+                "ids": [uuid7() for _ in steps],
+                "names": [step.name for step in steps],
+                "descriptions": [step.description for step in steps],
+                "tools": [step.tool for step in steps],
+                "arguments": [_json(step.arguments) for step in steps],
+                "depends_on": [_int_array(step.depends_on) for step in steps],
+                "dependents": [_int_array(behind[index]) for index in range(len(steps))],
+                "max_attempts": [step.max_attempts for step in steps],
+                "timeouts": [step.timeout_seconds for step in steps],
+                "actor": actor,
+                "changes": Jsonb({"status": "queued", "jobType": new.job_type, "steps": len(steps)}),
+            },
+        )
+    ]
+    return execution, [] if new.delay > 0 else [Note(WAKE, new.queue)]
+
+
+def _dependents(steps: Sequence[NewStep]) -> list[list[int]]:
+    behind: list[list[int]] = [[] for _ in steps]
+    for index, step in enumerate(steps):
+        for parent in step.depends_on:
+            behind[parent].append(index)
+    return behind
+
+
+def _int_array(values: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _json(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+def cancelling(execution: UUID, *, actor: str, error: dict[str, Any] | None = None) -> Verb[bool]:
+    yield [lock([execution])]
+    (rows,) = yield [Query(sql.CANCEL, {"execution": execution, "actor": actor, "error": _json(error)})]
+    if not rows:
+        return False, []
+    message, job_type = rows[0]
+    changes = {"status": "cancelled", "jobType": job_type}
+    queries = [events(actor, [("job.cancelled", execution, changes)])]
+    if message is not None:
+        queries.append(unsend([(execution, message)]))
+    yield queries
+    return True, [Note(CANCEL, str(execution))]
+
+
+def retrying(execution: UUID, *, actor: str) -> Verb[bool]:
+    yield [lock([execution])]
+    (rows,) = yield [Query(sql.RETRY, {"execution": execution, "actor": actor})]
+    if not rows:
+        return False, []
+    yield [events(actor, [("job.retried", execution, {"status": "queued", "jobType": rows[0][0]})])]
+    notes = yield from settle({execution: Changes()}, actor=actor)
+    return True, notes
+
+
+def reaping(*, actor: str) -> Verb[int]:
+    (rows,) = yield [Query(sql.EXPIRED, {})]
+    executions = [row[0] for row in rows]
+    if not executions:
+        return 0, []
+    params = {"executions": executions, "actor": actor, "alone": DEFAULT.max_crashes - 1}
+    _, reaped = yield [lock(executions), Query(sql.REAP, params)]
+    notes = yield from settle({row[1]: Changes() for row in reaped}, actor=actor)
+    return len(reaped), notes
+
+
+def _looking() -> Verb[list[UUID]]:
+    (rows,) = yield [Query(sql.STRANDED, {})]
+    return [row[0] for row in rows], []
+
+
+def resettling(executions: list[UUID], *, actor: str) -> Verb[list[UUID]]:
+    yield [lock(executions)]
+    found = [("job.stranded", execution, {"remedy": "its message was put back"}) for execution in executions]
+    yield [events(actor, found)]
+    notes = yield from settle({execution: Changes() for execution in executions}, actor=actor)
+    return executions, notes

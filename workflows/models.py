@@ -1,0 +1,269 @@
+"""The rows that are the truth: executions, their steps, and who works on them.
+
+Only the verbs of `engine` write a status.
+"""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from aiworkstation.access.models import OwnedQuerySet
+from aiworkstation.ids import uuid7
+
+
+class Queue(models.TextChoices):
+    """django-q2's queue names, in the order in which they are served."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class ExecutionStatus(models.TextChoices):
+    QUEUED = "queued"  # nothing has begun
+    RUNNING = "running"  # a step runs, or one is ready
+    WAITING = "waiting"  # nothing to run until an outside answer or a delay
+    COMPLETED = "completed"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StepStatus(models.TextChoices):
+    PENDING = "pending"  # a step before it is not done
+    READY = "ready"  # may be claimed from `ready_at` on
+    RUNNING = "running"  # leased by the holder of `token`
+    WAITING = "waiting"  # back-off, or an outside answer
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # a step before it failed
+    CANCELLED = "cancelled"
+
+
+FINISHED_EXECUTION = (
+    ExecutionStatus.COMPLETED,
+    ExecutionStatus.COMPLETED_WITH_ERRORS,
+    ExecutionStatus.FAILED,
+    ExecutionStatus.CANCELLED,
+)
+RETRYABLE_EXECUTION = (
+    ExecutionStatus.FAILED,
+    ExecutionStatus.CANCELLED,
+    ExecutionStatus.COMPLETED_WITH_ERRORS,
+)
+FINISHED_STEP = (StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED)
+CLAIMABLE = (StepStatus.READY, StepStatus.WAITING)
+
+
+class ExecutionQuerySet(OwnedQuerySet["WorkflowExecution"]):
+    def unfinished(self) -> "ExecutionQuerySet":
+        return self.exclude(status__in=FINISHED_EXECUTION)
+
+    def finished(self) -> "ExecutionQuerySet":
+        return self.filter(status__in=FINISHED_EXECUTION)
+
+
+class WorkflowExecution(models.Model):
+    """A background job."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="executions")
+    job_type = models.CharField(max_length=60)
+    name = models.CharField(max_length=300)
+    description = models.TextField(blank=True)
+    mode = models.CharField(max_length=60, default="General")
+    model_id = models.CharField(max_length=200, blank=True)
+    project_id = models.CharField(max_length=200, blank=True)
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    payload = models.JSONField(default=dict)
+    queue = models.CharField(max_length=10, choices=Queue.choices, default=Queue.NORMAL)
+    max_parallel = models.PositiveSmallIntegerField(default=5)
+    tolerates_failures = models.BooleanField(
+        default=False, help_text="A failed step leaves the job completed_with_errors, not failed."
+    )
+    status = models.CharField(max_length=30, choices=ExecutionStatus.choices, default=ExecutionStatus.QUEUED)
+    error = models.JSONField(null=True, blank=True)
+
+    steps_total = models.PositiveIntegerField(default=0)
+    steps_running = models.PositiveIntegerField(default=0)
+    steps_completed = models.PositiveIntegerField(default=0)
+    steps_failed = models.PositiveIntegerField(default=0)
+    steps_finished = models.PositiveIntegerField(default=0, help_text="Completed, failed, skipped or cancelled.")
+
+    message_id = models.BigIntegerField(
+        null=True, blank=True, help_text="The row in django-q2's queue that wakes a worker up: at most one."
+    )
+    next_tool = models.CharField(
+        max_length=100, null=True, blank=True, help_text="Of the next ready step: who may take the message."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(db_default=Now(), help_text="Last change of the job or of one of its steps.")
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        db_table = "workflow_executions"
+        ordering = ("-created_at", "-id")
+        indexes = (
+            models.Index(fields=["owner", "-created_at", "-id"], name="execution_by_owner"),
+            models.Index(
+                fields=["owner", "-created_at"],
+                name="execution_unfinished",
+                condition=Q(status__in=["queued", "running", "waiting"]),
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=["message_id"], name="one_message", condition=Q(message_id__isnull=False)
+            ),
+            models.CheckConstraint(condition=Q(status__in=ExecutionStatus.values), name="execution_status"),
+            models.CheckConstraint(condition=Q(max_parallel__gte=1), name="execution_max_parallel"),
+            models.CheckConstraint(
+                condition=Q(steps_running__lte=F("max_parallel")), name="execution_within_max_parallel"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.status})"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED_EXECUTION
+
+
+class WorkflowStep(models.Model):
+    """A step of a job: a tool, or a model where it names none."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    execution = models.ForeignKey(WorkflowExecution, on_delete=models.CASCADE, related_name="steps")
+    index = models.PositiveIntegerField()
+    name = models.CharField(max_length=300)
+    description = models.TextField(blank=True)
+    tool = models.CharField(max_length=100, blank=True, help_text="Empty: a model step.")
+    arguments = models.JSONField(null=True, blank=True, help_text="Given, or chosen by a model and then kept.")
+    depends_on = ArrayField(models.PositiveIntegerField(), default=list, help_text="Indexes of the steps before it.")
+    dependents = ArrayField(models.PositiveIntegerField(), default=list, help_text="Indexes of the steps behind it.")
+    missing_dependencies = models.PositiveIntegerField(default=0)
+
+    status = models.CharField(max_length=20, choices=StepStatus.choices, default=StepStatus.PENDING)
+    ready_at = models.DateTimeField(
+        null=True, blank=True, help_text="From when a ready or waiting step may be claimed; null: an outside answer."
+    )
+    attempt = models.PositiveIntegerField(default=0, help_text="The number of the last attempt; goes on counting.")
+    attempts_before = models.PositiveIntegerField(default=0, help_text="Attempts of earlier rounds.")
+    round = models.PositiveIntegerField(default=1, help_text="1, and one more at each retry by a user.")
+    repeats_attempt = models.BooleanField(
+        default=False, help_text="The last run was no attempt (a wait, a crash, a stop): the next has its number."
+    )
+    max_attempts = models.PositiveSmallIntegerField(default=3)
+    timeout_seconds = models.PositiveIntegerField(null=True, blank=True)
+    crashes = models.PositiveSmallIntegerField(default=0)
+    waiting_since = models.DateTimeField(null=True, blank=True, help_text="When the present series of waits began.")
+
+    token = models.UUIDField(null=True, blank=True, help_text="Of the last claim; only its holder writes the outcome.")
+    lane = models.PositiveSmallIntegerField(null=True, blank=True)
+    worker = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    progress = models.PositiveSmallIntegerField(default=0)
+    message = models.CharField(max_length=500, blank=True)
+    output = models.JSONField(null=True, blank=True)
+    error = models.JSONField(null=True, blank=True)
+    model = models.CharField(max_length=200, blank=True, help_text="The model that answered.")
+    usage = models.JSONField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "workflow_steps"
+        ordering = ("execution_id", "index")
+        indexes = (
+            models.Index(
+                fields=["execution", "ready_at", "index"],
+                name="step_claimable",
+                condition=Q(status__in=["ready", "waiting"]),
+            ),
+            models.Index(fields=["lease_until"], name="step_leases", condition=Q(status="running")),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=["execution", "index"], name="step_index"),
+            models.UniqueConstraint(
+                fields=["execution", "lane"], name="one_step_a_lane", condition=Q(status="running")
+            ),
+            models.CheckConstraint(condition=Q(status__in=StepStatus.values), name="step_status"),
+            models.CheckConstraint(
+                condition=~Q(status="running")
+                | Q(token__isnull=False, lane__isnull=False, lease_until__isnull=False, worker__isnull=False),
+                name="step_running_is_leased",
+            ),
+            models.CheckConstraint(condition=Q(progress__lte=100), name="step_progress"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.status})"
+
+
+class Worker(models.Model):
+    """A process that runs steps, while it lives."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=20)
+    host = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    version = models.CharField(max_length=50, blank=True)
+    slots = models.PositiveIntegerField(default=0)
+    busy = models.PositiveIntegerField(default=0)
+    draining = models.BooleanField(default=False)
+    started_at = models.DateTimeField(db_default=Now())
+    last_beat = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow_workers"
+        ordering = ("-last_beat",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.host}:{self.pid}"
+
+
+class Duty(models.Model):
+    """Work that one process at a time does over all machines: a leased row."""
+
+    name = models.CharField(primary_key=True, max_length=40)
+    holder = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow_duties"
+        verbose_name_plural = "duties"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Mode(models.Model):
+    """A named set of instructions: a prompt, a default model, and the tools that it may use."""
+
+    DEFAULT: ClassVar[str] = "General"
+
+    name = models.CharField(max_length=60, unique=True)
+    prompt = models.TextField(blank=True, help_text="Instructions at the head of every model call.")
+    default_model = models.CharField(max_length=200, blank=True, help_text="Empty: DEFAULT_MODEL.")
+    tools = ArrayField(
+        models.CharField(max_length=100), default=list, blank=True, help_text="Slugs it may use; empty: every tool."
+    )
+
+    class Meta:
+        db_table = "workflow_modes"
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def allows(self, tool: str) -> bool:
+        return not self.tools or tool in self.tools

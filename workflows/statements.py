@@ -1,0 +1,340 @@
+"""The engine's statements. Each runs in a transaction that has locked its executions first.
+
+`engine` says what they are for and in which order they run. Times are the database's.
+"""
+
+LOCK = """
+SELECT id FROM workflow_executions WHERE id = ANY(%(executions)s::uuid[]) ORDER BY id FOR UPDATE
+"""
+
+# The executions whose message is due, in the order of the queues and, within one, of the messages.
+# What another worker has locked is its turn: skip it. Each branch stops as soon as the limit is reached.
+_DUE = """(
+  SELECT e.id FROM django_q_ormq q JOIN workflow_executions e ON e.message_id = q.id
+  WHERE q.key = '{queue}' AND q.lock <= statement_timestamp() AND e.next_tool = ANY(%(tools)s)
+  ORDER BY q.lock LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
+)"""
+PICK = (
+    "SELECT id FROM ("
+    + " UNION ALL ".join(f"SELECT id FROM {_DUE.format(queue=queue)} {queue}" for queue in ("high", "normal", "low"))
+    + ") due LIMIT %(limit)s"
+)
+
+# An outcome counts only from the holder of the token. The steps behind a completed one lose a dependency.
+RECORD = """
+WITH given AS (
+  SELECT * FROM unnest(
+    %(steps)s::uuid[], %(tokens)s::uuid[], %(statuses)s::text[], %(actions)s::text[], %(delays)s::float8[],
+    %(repeats)s::bool[], %(crashes)s::int[], %(waits)s::bool[],
+    %(outputs)s::jsonb[], %(errors)s::jsonb[], %(models)s::text[], %(usages)s::jsonb[], %(messages)s::text[]
+  ) AS given(step, token, status, action, delay, repeats, crashes, waits, output, error, model, usage, message)
+), recorded AS (
+  UPDATE workflow_steps s SET
+    status = given.status,
+    ready_at = clock_timestamp() + given.delay * interval '1 second',
+    repeats_attempt = given.repeats,
+    crashes = s.crashes + given.crashes,
+    waiting_since = CASE WHEN given.waits THEN coalesce(s.waiting_since, clock_timestamp()) END,
+    lane = NULL, lease_until = NULL,
+    output = coalesce(given.output, s.output), error = given.error,
+    model = coalesce(given.model, s.model), usage = coalesce(given.usage, s.usage),
+    message = coalesce(given.message, s.message),
+    progress = CASE WHEN given.status = 'completed' THEN 100 ELSE s.progress END,
+    finished_at = CASE WHEN given.status IN ('completed', 'failed') THEN clock_timestamp() END
+  FROM given
+  WHERE s.id = given.step AND s.token = given.token AND s.status = 'running'
+  RETURNING s.id, s.execution_id, s.status, s.dependents, s.attempt, given.action, given.error, given.delay
+), freed AS (
+  SELECT execution_id, child, count(*) AS parents FROM recorded, unnest(dependents) AS child
+  WHERE status = 'completed' GROUP BY execution_id, child
+), released AS (
+  UPDATE workflow_steps s SET
+    missing_dependencies = s.missing_dependencies - freed.parents,
+    status = CASE WHEN s.missing_dependencies = freed.parents THEN 'ready' ELSE s.status END,
+    ready_at = CASE WHEN s.missing_dependencies = freed.parents THEN clock_timestamp() END
+  FROM freed
+  WHERE s.execution_id = freed.execution_id AND s.index = freed.child AND s.status = 'pending'
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, action, 'step:' || id, execution_id,
+    jsonb_strip_nulls(jsonb_build_object('status', status, 'attempt', attempt, 'error', error, 'delaySeconds', nullif(delay, 0)))
+  FROM recorded
+)
+SELECT id, execution_id, status FROM recorded
+"""
+
+# Whose are the steps whose outcome was not taken? The holder's own token means: it was recorded before.
+WHOSE = """
+SELECT id, token FROM workflow_steps WHERE id = ANY(%(steps)s::uuid[])
+"""
+
+# What stands behind a step that failed for good.
+SKIP = """
+WITH RECURSIVE behind AS (
+  SELECT s.execution_id, s.name AS cause, below AS child FROM workflow_steps s, unnest(s.dependents) AS below
+  WHERE s.id = ANY(%(steps)s::uuid[])
+  UNION
+  SELECT s.execution_id, b.cause, below
+  FROM behind b JOIN workflow_steps s ON s.execution_id = b.execution_id AND s.index = b.child, unnest(s.dependents) AS below
+), skipped AS (
+  UPDATE workflow_steps s SET status = 'skipped', finished_at = clock_timestamp(), error = jsonb_build_object(
+    'code', 'skipped', 'message', 'not run, because "' || behind.cause || '" failed', 'retryable', false)
+  FROM behind
+  WHERE s.execution_id = behind.execution_id AND s.index = behind.child AND s.status = 'pending'
+  RETURNING s.id, s.execution_id
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.skipped', 'step:' || id, execution_id, '{"status": "skipped"}' FROM skipped
+)
+SELECT execution_id, count(*) FROM skipped GROUP BY execution_id
+"""
+
+# Up to `count` due steps of each execution, each on a lane of its own: the unique index on running lanes
+# keeps `max_parallel` whatever else happens.
+CLAIM = """
+WITH wanted AS (
+  SELECT * FROM unnest(%(executions)s::uuid[], %(counts)s::int[]) AS wanted(execution, count)
+), chosen AS (
+  SELECT step.id, free.lane, row_number() OVER () AS number
+  FROM wanted JOIN workflow_executions e ON e.id = wanted.execution AND e.status IN ('queued', 'running', 'waiting')
+  CROSS JOIN LATERAL (
+    SELECT id, row_number() OVER (ORDER BY ready_at, index) AS place FROM workflow_steps
+    WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= statement_timestamp()
+      AND tool = ANY(%(tools)s)
+    ORDER BY ready_at, index LIMIT wanted.count
+  ) step
+  JOIN LATERAL (
+    SELECT lane, row_number() OVER (ORDER BY lane) AS place FROM generate_series(1, e.max_parallel) AS lane
+    WHERE NOT EXISTS (
+      SELECT FROM workflow_steps r WHERE r.execution_id = e.id AND r.status = 'running' AND r.lane = lane.lane)
+  ) free ON free.place = step.place
+), claimed AS (
+  UPDATE workflow_steps s SET
+    status = 'running', token = (%(tokens)s::uuid[])[chosen.number], lane = chosen.lane, worker = %(worker)s,
+    lease_until = clock_timestamp() + %(lease)s * interval '1 second',
+    attempt = s.attempt + CASE WHEN s.repeats_attempt THEN 0 ELSE 1 END, repeats_attempt = false,
+    started_at = clock_timestamp(), finished_at = NULL, ready_at = NULL, progress = 0, message = '', error = NULL
+  FROM chosen WHERE s.id = chosen.id
+  RETURNING s.*
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.started', 'step:' || id, execution_id,
+    jsonb_build_object('status', 'running', 'attempt', attempt)
+  FROM claimed
+)
+SELECT c.id, c.token, c.execution_id, c.index, c.name, c.description, c.tool, c.arguments, c.depends_on,
+  c.attempt, c.attempts_before, c.max_attempts, c.timeout_seconds, c.round, c.crashes,
+  extract(epoch FROM clock_timestamp() - c.waiting_since)::float8,
+  e.owner_id, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags
+FROM claimed c JOIN workflow_executions e ON e.id = c.execution_id
+"""
+
+# Brings the execution's row in line with its steps. Returns what `engine` needs to settle its message.
+SETTLE = """
+WITH given AS (
+  SELECT * FROM unnest(%(executions)s::uuid[], %(completed)s::int[], %(failed)s::int[], %(finished)s::int[])
+    AS given(execution, completed, failed, finished)
+), seen AS (
+  SELECT given.*, e.status AS old_status, e.message_id AS old_message,
+    e.steps_total, e.steps_completed + given.completed AS all_completed, e.steps_failed + given.failed AS all_failed,
+    e.steps_finished + given.finished AS all_finished, e.tolerates_failures,
+    (SELECT count(*) FROM workflow_steps r WHERE r.execution_id = e.id AND r.status = 'running') AS running,
+    next.tool, next.ready_at
+  FROM given JOIN workflow_executions e ON e.id = given.execution AND e.status IN ('queued', 'running', 'waiting')
+  LEFT JOIN LATERAL (
+    SELECT tool, ready_at FROM workflow_steps s
+    WHERE s.execution_id = e.id AND s.status IN ('ready', 'waiting') AND s.ready_at IS NOT NULL
+    ORDER BY s.ready_at, s.index LIMIT 1
+  ) next ON true
+), settled AS (
+  UPDATE workflow_executions e SET
+    steps_completed = seen.all_completed, steps_failed = seen.all_failed, steps_finished = seen.all_finished,
+    steps_running = seen.running,
+    next_tool = seen.tool,
+    status = CASE
+      WHEN seen.all_finished < seen.steps_total THEN CASE
+        WHEN seen.running > 0 THEN 'running'
+        WHEN seen.ready_at <= statement_timestamp() THEN CASE WHEN e.started_at IS NULL THEN 'queued' ELSE 'running' END
+        ELSE 'waiting' END
+      WHEN seen.all_completed = seen.steps_total THEN 'completed'
+      WHEN seen.tolerates_failures AND seen.all_completed > 0 THEN 'completed_with_errors'
+      ELSE 'failed' END,
+    started_at = CASE WHEN seen.running > 0 THEN coalesce(e.started_at, clock_timestamp()) ELSE e.started_at END,
+    finished_at = CASE WHEN seen.all_finished = seen.steps_total THEN clock_timestamp() END,
+    changed_at = clock_timestamp()
+  FROM seen WHERE e.id = seen.execution
+  RETURNING e.id, seen.old_status, e.status, e.queue, e.job_type, seen.old_message,
+    CASE WHEN seen.running < e.max_parallel THEN seen.ready_at END AS wake_at
+)
+SELECT settled.*, q.lock FROM settled LEFT JOIN django_q_ormq q ON q.id = settled.old_message
+"""
+
+SEND = """
+WITH given AS (
+  SELECT nextval('django_q_ormq_id_seq') AS id, * FROM unnest(
+    %(executions)s::uuid[], %(queues)s::text[], %(payloads)s::text[], %(locks)s::timestamptz[]
+  ) AS given(execution, queue, payload, lock)
+), sent AS (
+  INSERT INTO django_q_ormq (id, key, payload, lock) SELECT id, queue, payload, lock FROM given
+)
+UPDATE workflow_executions e SET message_id = given.id FROM given WHERE e.id = given.execution
+"""
+
+UNSEND = """
+WITH gone AS (DELETE FROM django_q_ormq WHERE id = ANY(%(messages)s::bigint[]))
+UPDATE workflow_executions SET message_id = NULL
+WHERE id = ANY(%(executions)s::uuid[]) AND message_id = ANY(%(messages)s::bigint[])
+"""
+
+MOVE = """
+UPDATE django_q_ormq q SET lock = given.lock
+FROM unnest(%(messages)s::bigint[], %(locks)s::timestamptz[]) AS given(message, lock) WHERE q.id = given.message
+"""
+
+EVENTS = """
+INSERT INTO audit_events (actor, action, object, execution_id, changes)
+SELECT %(actor)s, action, object, execution, changes
+FROM unnest(%(actions)s::text[], %(objects)s::text[], %(executions)s::uuid[], %(changes)s::jsonb[])
+  AS given(action, object, execution, changes)
+"""
+
+# No lock on the execution here, so never wait: a row that another transaction holds is being changed anyway.
+_HELD = """
+SELECT id FROM workflow_steps
+WHERE id = ANY(%(steps)s::uuid[]) AND token = ANY(%(tokens)s::uuid[]) AND status = 'running' FOR UPDATE SKIP LOCKED
+"""
+
+RENEW = f"""
+UPDATE workflow_steps SET lease_until = clock_timestamp() + %(lease)s * interval '1 second' WHERE id IN ({_HELD})
+"""
+
+REPORT = f"""
+UPDATE workflow_steps s SET progress = coalesce(given.progress, s.progress), message = given.message
+FROM unnest(%(steps)s::uuid[], %(progress)s::int[], %(messages)s::text[]) AS given(step, progress, message)
+WHERE s.id = given.step AND s.id IN ({_HELD})
+"""
+
+STILL_MINE = """
+SELECT token FROM workflow_steps
+WHERE id = ANY(%(steps)s::uuid[]) AND token = ANY(%(tokens)s::uuid[]) AND status = 'running'
+"""
+
+KEEP_ARGUMENTS = """
+UPDATE workflow_steps SET arguments = %(arguments)s::jsonb
+WHERE id = %(step)s AND token = %(token)s AND status = 'running' RETURNING id
+"""
+
+START = """
+WITH execution AS (
+  INSERT INTO workflow_executions (
+    id, owner_id, job_type, name, description, mode, model_id, project_id, tags, payload, queue, max_parallel,
+    tolerates_failures, status, steps_total, steps_running, steps_completed, steps_failed, steps_finished,
+    message_id, next_tool)
+  VALUES (
+    %(execution)s, %(owner)s, %(job_type)s, %(name)s, %(description)s, %(mode)s, %(model_id)s, %(project_id)s,
+    %(tags)s, %(payload)s, %(queue)s, %(max_parallel)s, %(tolerates_failures)s,
+    CASE WHEN %(delay)s > 0 THEN 'waiting' ELSE 'queued' END, %(total)s, 0, 0, 0, 0,
+    nextval('django_q_ormq_id_seq'), %(next_tool)s)
+  RETURNING id, message_id, queue
+), message AS (
+  INSERT INTO django_q_ormq (id, key, payload, lock)
+  SELECT message_id, queue, %(message)s, clock_timestamp() + %(delay)s * interval '1 second' FROM execution
+), steps AS (
+  INSERT INTO workflow_steps (
+    id, execution_id, index, name, description, tool, arguments, depends_on, dependents, missing_dependencies,
+    status, ready_at, attempt, attempts_before, round, repeats_attempt, max_attempts, timeout_seconds, crashes,
+    progress, message, model)
+  SELECT given.id, %(execution)s, (place - 1)::int, given.name, given.description, given.tool, given.arguments,
+    given.depends_on::int[], given.dependents::int[], cardinality(given.depends_on::int[]),
+    CASE WHEN given.depends_on = '{}' THEN 'ready' ELSE 'pending' END,
+    CASE WHEN given.depends_on = '{}' THEN statement_timestamp() + %(delay)s * interval '1 second' END,
+    0, 0, 1, false, given.max_attempts, given.timeout_seconds, 0, 0, '', ''
+  FROM unnest(
+    %(ids)s::uuid[], %(names)s::text[], %(descriptions)s::text[], %(tools)s::text[], %(arguments)s::jsonb[],
+    %(depends_on)s::text[], %(dependents)s::text[], %(max_attempts)s::int[], %(timeouts)s::int[]
+  ) WITH ORDINALITY
+    AS given(id, name, description, tool, arguments, depends_on, dependents, max_attempts, timeout_seconds, place)
+)
+INSERT INTO audit_events (actor, action, object, execution_id, changes)
+VALUES (%(actor)s, 'job.queued', 'job:' || %(execution)s::text, %(execution)s, %(changes)s)
+"""
+
+# Cancelling takes the token away, so that whoever runs the step can record nothing more.
+CANCEL = """
+WITH cancelled AS (
+  UPDATE workflow_steps SET
+    status = 'cancelled', token = NULL, lane = NULL, lease_until = NULL, ready_at = NULL, finished_at = clock_timestamp()
+  WHERE execution_id = %(execution)s AND status IN ('pending', 'ready', 'running', 'waiting')
+  RETURNING id, execution_id
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.cancelled', 'step:' || id, execution_id, '{"status": "cancelled"}' FROM cancelled
+)
+UPDATE workflow_executions SET
+  status = 'cancelled', finished_at = clock_timestamp(), changed_at = clock_timestamp(), steps_running = 0,
+  steps_finished = steps_total, next_tool = NULL, error = %(error)s
+WHERE id = %(execution)s AND status IN ('queued', 'running', 'waiting')
+RETURNING message_id, job_type
+"""
+
+# Retrying gives what did not complete a fresh number of attempts; `attempt` and `round` go on counting.
+RETRY = """
+WITH again AS (
+  SELECT id, (
+      SELECT count(*) FROM workflow_steps d
+      WHERE d.execution_id = s.execution_id AND d.index = ANY(s.depends_on) AND d.status <> 'completed'
+    ) AS missing
+  FROM workflow_steps s
+  WHERE s.execution_id = %(execution)s AND s.status IN ('failed', 'skipped', 'cancelled')
+), reset AS (
+  UPDATE workflow_steps s SET
+    missing_dependencies = again.missing,
+    status = CASE WHEN again.missing = 0 THEN 'ready' ELSE 'pending' END,
+    ready_at = CASE WHEN again.missing = 0 THEN clock_timestamp() END,
+    attempts_before = s.attempt, round = s.round + CASE WHEN s.attempt > 0 THEN 1 ELSE 0 END,
+    repeats_attempt = false, crashes = 0, waiting_since = NULL, progress = 0, message = '', error = NULL,
+    output = NULL, started_at = NULL, finished_at = NULL
+  FROM again WHERE s.id = again.id
+  RETURNING s.id, s.execution_id, s.status
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.retried', 'step:' || id, execution_id, jsonb_build_object('status', status) FROM reset
+)
+UPDATE workflow_executions SET
+  status = 'queued', finished_at = NULL, started_at = NULL, error = NULL, steps_failed = 0, steps_running = 0,
+  steps_finished = steps_completed, changed_at = clock_timestamp()
+WHERE id = %(execution)s AND status IN ('failed', 'cancelled', 'completed_with_errors')
+RETURNING job_type
+"""
+
+EXPIRED = """
+SELECT DISTINCT execution_id FROM workflow_steps WHERE status = 'running' AND lease_until < statement_timestamp()
+"""
+
+# The lease ran out: a crash of its worker, not an attempt. A step that runs alone (two crashes) is not charged
+# for its supervisor's end.
+REAP = """
+WITH reaped AS (
+  UPDATE workflow_steps SET
+    status = 'ready', ready_at = clock_timestamp(), token = NULL, lane = NULL, lease_until = NULL,
+    repeats_attempt = true, crashes = least(crashes + 1, greatest(crashes, %(alone)s))
+  WHERE execution_id = ANY(%(executions)s::uuid[]) AND status = 'running' AND lease_until < statement_timestamp()
+  RETURNING id, execution_id, attempt, worker, crashes
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.lease_lost', 'step:' || id, execution_id,
+    jsonb_build_object('status', 'ready', 'attempt', attempt, 'worker', worker, 'crashes', crashes)
+  FROM reaped
+)
+SELECT id, execution_id FROM reaped
+"""
+
+# The invariant: an unfinished execution has a leased step, a message, or nothing to wait for but the outside.
+STRANDED = """
+SELECT e.id FROM workflow_executions e
+WHERE e.status IN ('queued', 'running', 'waiting')
+  AND NOT EXISTS (SELECT FROM django_q_ormq q WHERE q.id = e.message_id)
+  AND NOT EXISTS (SELECT FROM workflow_steps s WHERE s.execution_id = e.id AND s.status = 'running')
+  AND NOT EXISTS (
+    SELECT FROM workflow_steps s WHERE s.execution_id = e.id AND s.status = 'waiting' AND s.ready_at IS NULL)
+"""

@@ -1,0 +1,152 @@
+"""What goes into the engine and what comes out: plain data."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from workflows.errors import StepError
+from workflows.models import StepStatus
+from workflows.retry import DEFAULT, RetryPolicy
+
+
+@dataclass(slots=True)
+class NewStep:
+    """A step to be. `depends_on` are indexes of steps of the same job."""
+
+    name: str
+    description: str = ""
+    tool: str = ""
+    arguments: dict[str, Any] | None = None
+    depends_on: list[int] = field(default_factory=list)
+    max_attempts: int = DEFAULT.max_attempts
+    timeout_seconds: int | None = None
+
+
+@dataclass(slots=True)
+class NewExecution:
+    """A job to be. `delay` is in seconds."""
+
+    owner_id: int
+    job_type: str
+    name: str
+    steps: list[NewStep]
+    description: str = ""
+    mode: str = "General"
+    model_id: str = ""
+    project_id: str = ""
+    tags: list[str] = field(default_factory=list)
+    payload: dict[str, Any] = field(default_factory=dict)
+    queue: str = "normal"
+    max_parallel: int = 5
+    tolerates_failures: bool = False
+    delay: float = 0.0
+
+
+class Claim(NamedTuple):
+    """A step that this worker holds, with what its execution says. The columns of statements.CLAIM."""
+
+    step_id: UUID
+    token: UUID
+    execution_id: UUID
+    index: int
+    name: str
+    description: str
+    tool: str
+    arguments: dict[str, Any] | None
+    depends_on: list[int]
+    attempt: int
+    attempts_before: int
+    max_attempts: int
+    timeout_seconds: int | None
+    round: int
+    crashes: int
+    waited: float | None
+    owner_id: int
+    execution_name: str
+    execution_description: str
+    mode: str
+    model_id: str
+    project_id: str
+    tags: list[str]
+
+    @property
+    def failures(self) -> int:
+        """Attempts of this round, the present one included."""
+        return self.attempt - self.attempts_before
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt, and another after a user's retry."""
+        return str(self.step_id) if self.round == 1 else f"{self.step_id}-r{self.round}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run of a step ended. `delay`, in seconds, is None where nothing comes after."""
+
+    claim: Claim
+    status: StepStatus
+    action: str
+    delay: float | None = None
+    repeats: bool = False
+    crashes: int = 0
+    waits: bool = False
+    output: Any = None
+    error: dict[str, Any] | None = None
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+    message: str | None = None
+
+
+def completed(
+    claim: Claim, output: Any, *, model: str | None = None, usage: dict[str, Any] | None = None
+) -> Outcome:
+    return Outcome(claim, StepStatus.COMPLETED, "step.completed", output=output, model=model, usage=usage)
+
+
+def failed(claim: Claim, error: StepError, policy: RetryPolicy = DEFAULT) -> Outcome:
+    """Back-off and another attempt where the error and the number of attempts allow it, otherwise the end."""
+    if error.retryable and claim.failures < claim.max_attempts:
+        delay = policy.delay(claim.failures)
+        return Outcome(
+            claim, StepStatus.WAITING, "step.retry_scheduled", delay=delay, error=describe(error)
+        )
+    return Outcome(claim, StepStatus.FAILED, "step.failed", error=describe(error))
+
+
+def waits(claim: Claim, error: StepError, delay: float | None, policy: RetryPolicy = DEFAULT) -> Outcome:
+    """No attempt, for as long as the policy lets a step wait for a busy other side; then the end."""
+    waited = claim.waited or 0.0
+    if waited >= policy.max_wait:
+        error = StepError(f"{error.message} (waited {waited:.0f} s)", code=error.code, retryable=False)
+        return Outcome(claim, StepStatus.FAILED, "step.failed", error=describe(error))
+    delay = policy.delay(1 + int(waited // 10)) if delay is None else delay
+    delay = min(max(delay, 0.1), max(policy.max_wait - waited, 1.0))
+    return Outcome(
+        claim, StepStatus.WAITING, "step.waiting", delay=delay, repeats=True, waits=True, error=describe(error)
+    )
+
+
+def crashed(claim: Claim, message: str, policy: RetryPolicy = DEFAULT) -> Outcome:
+    """The step's own process died: not an attempt, and at the third time the end."""
+    crashes = claim.crashes + 1
+    if crashes >= policy.max_crashes:
+        error = StepError(
+            f"its process died {crashes} times ({message}); the input or the tool kills it",
+            code="crashed",
+            retryable=False,
+        )
+        return Outcome(claim, StepStatus.FAILED, "step.failed", crashes=1, error=describe(error))
+    error = StepError(f"its process died ({message}); it runs again", code="crashed", retryable=True)
+    return Outcome(
+        claim, StepStatus.READY, "step.crashed", delay=0.0, repeats=True, crashes=1, error=describe(error)
+    )
+
+
+def returned(claim: Claim) -> Outcome:
+    """The worker stops: the step goes back at once, and the attempt does not count."""
+    return Outcome(claim, StepStatus.READY, "step.returned", delay=0.0, repeats=True)
+
+
+def describe(error: StepError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.message, "retryable": error.retryable}

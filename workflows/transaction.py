@@ -1,0 +1,101 @@
+"""A transaction as a generator, so that one text of each verb serves Django's connections and the runner's own.
+
+A verb yields lists of queries and is sent a list of their rows. What it yields together goes to the database together.
+It returns its result and the notifications to send after the commit.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db import connection, transaction
+from psycopg import AsyncConnection, AsyncCursor
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with named parameters."""
+
+    sql: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A notification (NOTIFY) for the workers, sent after the commit: inside it, commits would queue up."""
+
+    channel: str
+    payload: str
+
+
+Part = Generator[Sequence[Query], list[list[Row]], T]
+"""A piece of a verb, for `yield from`."""
+Verb = Part[tuple[T, list[Note]]]
+
+NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS n(channel, payload)"
+
+
+def run(verb: Verb[T]) -> T:
+    """Runs a verb in a transaction on Django's connection, within the caller's if there is one."""
+    with transaction.atomic():
+        result, notes = _drive(verb)
+        if notes:
+            transaction.on_commit(lambda: _notify(notes))
+    return result
+
+
+def _drive(verb: Verb[T]) -> tuple[T, list[Note]]:
+    rows: list[list[Row]] = []
+    started = False
+    with connection.cursor() as cursor:
+        while True:
+            try:
+                queries = verb.send(rows) if started else next(verb)
+            except StopIteration as end:
+                result: tuple[T, list[Note]] = end.value
+                return result
+            started = True
+            rows = []
+            for query in queries:
+                cursor.execute(query.sql, query.params)
+                rows.append(cursor.fetchall() if cursor.description else [])
+
+
+def _notify(notes: list[Note]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(NOTIFY, _as_params(notes))
+
+
+def _as_params(notes: list[Note]) -> dict[str, list[str]]:
+    return {"channels": [note.channel for note in notes], "payloads": [note.payload for note in notes]}
+
+
+async def run_async(connection: AsyncConnection[Row], verb: Verb[T]) -> T:
+    """Runs a verb in a transaction on the runner's connection, a round trip for each list of queries."""
+    async with connection.transaction():
+        result, notes = await _drive_async(connection, verb)
+    if notes:
+        await connection.execute(NOTIFY, _as_params(notes))
+    return result
+
+
+async def _drive_async(connection: AsyncConnection[Row], verb: Verb[T]) -> tuple[T, list[Note]]:
+    rows: list[list[Row]] = []
+    started = False
+    while True:
+        try:
+            queries = verb.send(rows) if started else next(verb)
+        except StopIteration as end:
+            result: tuple[T, list[Note]] = end.value
+            return result
+        started = True
+        cursors: list[AsyncCursor[Row]] = []
+        async with connection.pipeline():
+            for query in queries:
+                cursor = connection.cursor()
+                await cursor.execute(query.sql, query.params)
+                cursors.append(cursor)
+        rows = [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
