@@ -7,7 +7,7 @@ from typing import Any
 import psycopg.conninfo
 from django.core.exceptions import ImproperlyConfigured
 
-from aiworkstation.ops import config
+from aiworkstation.ops import config, postgres, secret_key
 
 try:
     CONFIG = config.load()
@@ -16,7 +16,9 @@ except config.ConfigError as error:
 
 BASE_DIR = config.BASE_DIR
 DEBUG = CONFIG.debug
-SECRET_KEY = CONFIG.secret_key
+SECRET_KEY = CONFIG.secret_key or secret_key.kept(CONFIG.data_dir)
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY: set it, to 50 random characters or more that you keep")
 ALLOWED_HOSTS = CONFIG.allowed_hosts
 
 INSTALLED_APPS = [
@@ -85,7 +87,7 @@ def database(url: str) -> dict[str, Any]:
     }
 
 
-DATABASES = {"default": database(CONFIG.database_url)}
+DATABASES = {"default": database(CONFIG.database_url or postgres.dsn(CONFIG.data_dir))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # django-q2 warns at import about any configuration without a time limit; ours are leases.
@@ -93,7 +95,7 @@ warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
 
 # `name` salts the signatures, `cluster_name` is the default queue. A stock cluster serves one queue:
 # `Q_CLUSTER_NAME=low manage.py qcluster`. Timeouts are the engine's own matter.
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "normal",
     "orm": "default",
     "broker_class": "workflows.queue.broker.Broker",

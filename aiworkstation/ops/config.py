@@ -45,7 +45,7 @@ class Config(BaseSettings):
         env_file=BASE_DIR / ".env", extra="ignore", env_ignore_empty=True, case_sensitive=False
     )
 
-    port: int = Field(8000, ge=1, le=65535)
+    port: int = Field(default=8000, ge=1, le=65535)
     host: str = "127.0.0.1"
     app_url: str = ""
     debug: bool = False
@@ -56,9 +56,9 @@ class Config(BaseSettings):
     data_dir: Path = BASE_DIR / "var"
     secret_key: str = ""
 
-    workers: int = Field(0, ge=0, le=64, description="0: by the machine")
-    lease_seconds: float = Field(30, ge=1, le=3600)
-    stop_grace: float = Field(20, ge=0, le=3600)
+    workers: int = Field(default=0, ge=0, le=64, description="0: by the machine")
+    lease_seconds: float = Field(default=30, ge=1, le=3600)
+    stop_grace: float = Field(default=20, ge=0, le=3600)
 
     openai_api_key: str = ""
     openai_base_url: str = ""
@@ -71,7 +71,7 @@ class Config(BaseSettings):
     http_allowed_private_hosts: CommaList = []
     callback_secret: str = ""
     extra_apps: CommaList = []
-    api_rate: int = Field(0, ge=0, description="requests a minute; 0: no limit")
+    api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
 
     @field_validator("data_dir")
     @classmethod

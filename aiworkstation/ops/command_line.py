@@ -1,0 +1,33 @@
+"""What a `manage.py` command finds when it starts: checked settings, a secret key, a database."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from aiworkstation.ops import config, postgres, secret_key
+
+# `run` starts the database itself.
+WITHOUT_DATABASE = {"check", "collectstatic", "diffsettings", "findstatic", "help", "run", "version"}
+HELP_FLAGS = {"-h", "--help", "--version"}
+
+
+@contextmanager
+def prepared(arguments: list[str]) -> Iterator[None]:
+    """For a command line such as `["migrate", "--plan"]`. Ends the process where a setting cannot be used."""
+    command = arguments[0] if arguments else "help"
+    try:
+        database = _prepare(command, asks_for_help=bool(HELP_FLAGS.intersection(arguments)))
+    except (config.ConfigError, postgres.PostgresError, OSError) as error:
+        sys.exit(f"error: {error}")
+    with database:
+        yield
+
+
+def _prepare(command: str, *, asks_for_help: bool) -> AbstractContextManager[object]:
+    settings = config.load()
+    is_embedded = not settings.database_url
+    if is_embedded or command == "run":
+        secret_key.ensure(settings.data_dir)
+    if is_embedded and command not in WITHOUT_DATABASE and not asks_for_help:
+        return postgres.join(settings.data_dir)
+    return nullcontext()
