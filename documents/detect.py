@@ -1,0 +1,218 @@
+"""What a file is: its content decides, not its name."""
+
+import mmap
+import re
+from collections.abc import Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+from xml.etree import ElementTree
+from zipfile import ZipFile
+
+from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
+from documents.parsers.archive import open_zip, small_part
+from documents.parsers.csv import is_table
+from documents.parsers.decoding import DETECTION_BYTES, decode
+
+HEAD_BYTES = 4096
+
+_EXTENSIONS = {
+    "docm": "docx", "dotm": "docx", "dotx": "docx", "htm": "html", "jpg": "jpeg", "markdown": "md", "text": "txt",
+    "pptm": "pptx", "ppsx": "pptx", "tab": "tsv", "tif": "tiff", "xhtml": "html", "xlsm": "xlsx",
+}  # fmt: skip
+"""Other extensions of a format; a format's own name is one too."""
+
+_DESCRIPTIONS = {
+    "bmp": "a picture", "csv": "a table of comma-separated values", "doc": "a Word document of the old format (.doc)",
+    "docx": "a Word document", "eml": "a mail", "epub": "an EPUB book", "exe": "a program", "gif": "a picture",
+    "gz": "a compressed archive", "html": "a web page", "jpeg": "a picture", "json": "JSON data",
+    "md": "a Markdown text", "mp3": "a sound file", "mp4": "a video", "odp": "an OpenDocument presentation",
+    "ods": "an OpenDocument spreadsheet", "odt": "an OpenDocument text", "ole": "a file of an old Office format",
+    "pdf": "a PDF", "png": "a picture", "ppt": "a PowerPoint presentation of the old format (.ppt)",
+    "pptx": "a PowerPoint presentation", "rar": "a compressed archive", "rtf": "a Rich Text document",
+    "tiff": "a picture", "tsv": "a table of tab-separated values", "txt": "plain text", "webp": "a picture",
+    "xls": "an Excel workbook of the old format (.xls)", "xlsx": "an Excel workbook", "xml": "XML data",
+    "zip": "a ZIP archive", "7z": "a compressed archive",
+}  # fmt: skip
+
+_ARCHIVES = {"7z", "gz", "rar", "zip"}
+_PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
+_LEGACY_OFFICE = {"doc": ".docx", "ppt": ".pptx or PDF", "xls": ".xlsx or CSV"}
+_DOCUMENTS = {"eml", "epub", "odp", "ods", "odt", "pptx", "rtf", "xlsx", "xml"}
+_TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
+
+_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_SIGNATURES = (
+    (b"{\\rtf", "rtf"),
+    (b"MZ", "exe"), (b"\x7fELF", "exe"), (b"\xca\xfe\xba\xbe", "exe"), (b"\xcf\xfa\xed\xfe", "exe"),
+    (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF87a", "gif"), (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\x1f\x8b", "gz"), (b"Rar!\x1a\x07", "rar"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"), (b"ID3", "mp3"),
+)  # fmt: skip
+_OLE2_STREAMS = (
+    ("WordDocument", "doc"),
+    ("PowerPoint Document", "ppt"),
+    ("Workbook", "xls"),
+    ("EncryptedPackage", "encrypted"),
+)
+_OFFICE_DOCUMENT = "/officeDocument"
+_MAIN_PARTS = (
+    (("wordprocessingml", "ms-word"), "docx"),
+    (("presentationml", "ms-powerpoint"), "pptx"),
+    (("spreadsheetml", "ms-excel"), "xlsx"),
+)
+_MIMETYPES = {
+    b"application/epub+zip": "epub",
+    b"application/vnd.oasis.opendocument.text": "odt",
+    b"application/vnd.oasis.opendocument.spreadsheet": "ods",
+    b"application/vnd.oasis.opendocument.presentation": "odp",
+}
+_HTML = re.compile(
+    r"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Detected:
+    format: str
+    warnings: list[str] = field(default_factory=list)
+
+
+def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
+    """The format of the file at `path`, one of `readable`.
+
+    A format in `readable` that this module does not know by its content, such as one of another app, goes by the
+    extension of `filename`. Raises Empty, Corrupt, Encrypted, TooLarge, TooComplex, WrongType or UnsupportedType.
+    """
+    if path.stat().st_size == 0:
+        raise Empty()
+    named = _format_of_name(filename)
+    found = _format_of_content(path, named)
+    if named in readable - _DESCRIPTIONS.keys() and found in {"", "ole", "txt", "zip"}:
+        found = named
+    if found not in readable:
+        _refuse(found, named)
+    if named in _DESCRIPTIONS and named != found:
+        warning = f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}: it was read as that."
+        return Detected(found, [warning])
+    return Detected(found)
+
+
+def _format_of_name(filename: str) -> str:
+    extension = Path(filename).suffix.removeprefix(".").lower()
+    return _EXTENSIONS.get(extension, extension)
+
+
+def _format_of_content(path: Path, named: str) -> str:
+    """A key of `_DESCRIPTIONS`, or "" for binary data of no known kind."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head.lstrip().startswith(b"%PDF-") or b"\n%PDF-" in head[:1024]:
+        return "pdf"
+    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+        return _format_of_zip(path)
+    if head.startswith(_OLE2):
+        return _format_of_ole2(path)
+    return _format_of_signature(head) or _format_of_text(path, named)
+
+
+def _format_of_signature(head: bytes) -> str:
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return next((name for signature, name in _SIGNATURES if head.startswith(signature) and _is_plausible(head, name)), "")
+
+
+def _is_plausible(head: bytes, name: str) -> bool:
+    """Texts may begin with the letters MZ or ID3: those signatures count for binary data only."""
+    return name not in {"exe", "mp3"} or any(byte < 9 for byte in head)
+
+
+def _format_of_ole2(path: Path) -> str:
+    """Old Office files and encrypted new ones share a container; the names of its streams tell them apart."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for stream, name in _OLE2_STREAMS:
+            if data.find(stream.encode("utf-16-le")) >= 0:
+                if name == "encrypted":
+                    raise Encrypted()
+                return name
+    return "ole"
+
+
+def _format_of_zip(path: Path) -> str:
+    with open_zip(path) as archive:
+        if "[Content_Types].xml" in archive.NameToInfo:
+            return _format_of_package(archive)
+        name = _MIMETYPES.get(small_part(archive, "mimetype").strip(), "zip")
+        if name.startswith("od") and b"encryption-data" in small_part(archive, "META-INF/manifest.xml"):
+            raise Encrypted()
+        return name
+
+
+def _format_of_package(archive: ZipFile) -> str:
+    """An Office Open XML file is what the content type of its main part says. Raises Corrupt without a main part."""
+    main = _main_part(archive)
+    if main not in archive.NameToInfo:
+        raise Corrupt("The file is an Office document without its main part: save it again in its own program and upload that.")
+    content_type = _content_type(archive, main)
+    return next((name for marks, name in _MAIN_PARTS if any(mark in content_type for mark in marks)), "zip")
+
+
+def _main_part(archive: ZipFile) -> str:
+    for relationship in _xml(small_part(archive, "_rels/.rels")):
+        if relationship.get("Type", "").endswith(_OFFICE_DOCUMENT):
+            return relationship.get("Target", "").lstrip("/")
+    return ""
+
+
+def _content_type(archive: ZipFile, part: str) -> str:
+    extension = part.rpartition(".")[2].lower()
+    default = ""
+    for entry in _xml(small_part(archive, "[Content_Types].xml")):
+        if entry.get("PartName", "").lstrip("/").lower() == part.lower():
+            return entry.get("ContentType", "")
+        if entry.get("Extension", "").lower() == extension:
+            default = entry.get("ContentType", "")
+    return default
+
+
+def _xml(data: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(data)
+    except ElementTree.ParseError as error:
+        raise Corrupt() from error
+
+
+def _format_of_text(path: Path, named: str) -> str:
+    with path.open("rb") as file:
+        text = decode(file.read(DETECTION_BYTES))
+    if text is None:
+        return ""
+    if named == "html" or _HTML.match(text[:HEAD_BYTES]):
+        return "html"
+    if named in _TEXT_FORMATS:
+        return named
+    if text.lstrip().startswith("<?xml"):
+        return "xml"
+    return "csv" if is_table(text) else "txt"
+
+
+def _refuse(found: str, named: str) -> NoReturn:
+    """Raise the error for content that cannot be read: junk under a false name, or a kind of file not supported."""
+    if found in _LEGACY_OFFICE:
+        raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}: save it as {_LEGACY_OFFICE[found]} and upload that.")
+    if named in _DESCRIPTIONS and named != found and found not in _DOCUMENTS:
+        content = _DESCRIPTIONS.get(found, "binary data of no known kind")
+        raise WrongType(f"The name says {_DESCRIPTIONS[named]}, the content is {content}: upload the original file.")
+    if not found:
+        raise UnsupportedType()
+    raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}, which cannot be read: {_remedy(found)}.")
+
+
+def _remedy(found: str) -> str:
+    if found in _PICTURES:
+        return "run it through text recognition (OCR) and upload the result as PDF or text"
+    if found in _ARCHIVES:
+        return "unpack it and upload the files in it"
+    return "save it as PDF, DOCX or text and upload that"

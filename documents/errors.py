@@ -1,0 +1,69 @@
+"""Why a document cannot be read. One class a code of the API; the docstring is the message unless a better one is given."""
+
+
+class DocumentError(Exception):
+    """The document cannot be read."""
+
+    code = "failed"
+    retryable = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or type(self).__doc__ or "")
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class Encrypted(DocumentError):
+    """The file is protected by a password: remove the password and upload the file again."""
+
+    code = "encrypted"
+
+
+class Corrupt(DocumentError):
+    """The file is damaged or incomplete: open it in its own program, save it again and upload that copy."""
+
+    code = "corrupt"
+
+
+class WrongType(DocumentError):
+    """The file is not what its name says, and nothing that can be read: upload the original document."""
+
+    code = "wrong_type"
+
+
+class UnsupportedType(DocumentError):
+    """Files of this kind cannot be read: save the document as PDF, DOCX or text and upload that."""
+
+    code = "unsupported_type"
+
+
+class Empty(DocumentError):
+    """The file is empty (0 bytes): the upload or the export before it may have failed, try it again."""
+
+    code = "empty"
+
+
+class NoText(DocumentError):
+    """The document holds no text: check that it is the right file."""
+
+    code = "no_text"
+
+
+class NeedsOcr(DocumentError):
+    """The pages are pictures of text: run the file through text recognition (OCR) and upload the result."""
+
+    code = "needs_ocr"
+
+
+class TooLarge(DocumentError):
+    """The document is too large: split it and upload the parts."""
+
+    code = "too_large"
+
+
+class TooComplex(DocumentError):
+    """Reading the document takes more memory or nesting than is allowed: save it anew, or split it and upload the parts."""
+
+    code = "too_complex"

@@ -1,0 +1,75 @@
+"""Parsers: one file a format, found by the format's name.
+
+A new format is a file here, which ends with `register(...)`, and a line in `_MODULES`. An app named in EXTRA_APPS
+brings more in its `parsers.py`: importing it registers them.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Report = Callable[[int, int], None]
+"""Progress: how many of how many pages (or other units) are done. Cheap enough to call for each of them."""
+
+Rows = list[list[str]]
+CELL_SEPARATOR = " | "
+"""Between the cells of a table's row in the text of a page."""
+
+
+@dataclass
+class ParsedDocument:
+    """What a parser found.
+
+    `pages` has an entry for every physical page, blank ones too; a format without pages has one.
+    `rows` is as long as `pages` when the format is tabular (the cells of each page), otherwise None.
+    `warnings` are sentences for the user: what could not be read although the rest was.
+    """
+
+    pages: list[str]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    rows: list[Rows | None] | None = None
+
+
+class Parser(Protocol):
+    """Reads files of some formats. `parse` raises DocumentError, and lets no error of a library through."""
+
+    formats: tuple[str, ...]
+
+    def parse(self, path: Path, report: Report) -> ParsedDocument: ...
+
+
+_MODULES = {
+    "csv": "documents.parsers.csv",
+    "docx": "documents.parsers.docx",
+    "html": "documents.parsers.html",
+    "json": "documents.parsers.text",
+    "md": "documents.parsers.markdown",
+    "pdf": "documents.parsers.pdf",
+    "tsv": "documents.parsers.csv",
+    "txt": "documents.parsers.text",
+}
+"""The file of each built-in format, imported when the first such document comes."""
+
+_registry: dict[str, Parser] = {}
+
+
+def register(parser: Parser) -> None:
+    """Make `parser` the one for its formats. A format that another class has is an error."""
+    for name in parser.formats:
+        known = _registry.get(name)
+        if known is not None and type(known) is not type(parser):
+            raise ValueError(f"two parsers read {name}: {type(known).__qualname__} and {type(parser).__qualname__}")
+        _registry[name] = parser
+
+
+def parser_for(format_name: str) -> Parser | None:
+    if format_name not in _registry and format_name in _MODULES:
+        importlib.import_module(_MODULES[format_name])
+    return _registry.get(format_name)
+
+
+def readable_formats() -> frozenset[str]:
+    return frozenset(_registry.keys() | _MODULES.keys())

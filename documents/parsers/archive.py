@@ -1,0 +1,61 @@
+"""ZIP containers (DOCX and its kin): judged by their directory before anything is unpacked."""
+
+import zlib
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from documents.errors import Corrupt, Encrypted, TooComplex, TooLarge
+
+MAX_UNPACKED_BYTES = 400_000_000
+MAX_ENTRIES = 20_000
+MAX_RATIO = 200
+RATIO_MATTERS_FROM_BYTES = 20_000_000
+MAX_SMALL_PART_BYTES = 1_000_000
+
+ENCRYPTED_FLAG = 0x1
+
+
+def open_zip(path: Path) -> ZipFile:
+    """The archive, once its directory promises to stay within the limits.
+
+    Raises Corrupt, Encrypted, TooLarge or TooComplex. What an entry unpacks to is bounded by the size that the
+    directory declares, for ZipFile reads no further.
+    """
+    try:
+        archive = ZipFile(path)
+    except (BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise Corrupt() from error
+    try:
+        check_directory(archive.infolist())
+    except BaseException:
+        archive.close()
+        raise
+    return archive
+
+
+def check_directory(entries: list[ZipInfo]) -> None:
+    """Refuse encrypted archives and bombs by what the directory declares."""
+    if any(entry.flag_bits & ENCRYPTED_FLAG for entry in entries):
+        raise Encrypted()
+    if len(entries) > MAX_ENTRIES:
+        raise TooComplex(f"The file holds {len(entries)} parts, more than {MAX_ENTRIES}: split it and upload the parts.")
+    unpacked = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    if unpacked > RATIO_MATTERS_FROM_BYTES and unpacked > MAX_RATIO * packed:
+        raise TooComplex("The file unpacks to many times its size, as no ordinary document does: save it anew.")
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise TooLarge(f"The file unpacks to {unpacked // 1_000_000} MB: split it and upload the parts.")
+
+
+def small_part(archive: ZipFile, name: str) -> bytes:
+    """The bytes of a part that is small in any honest file, b"" when it is missing. Raises Corrupt."""
+    try:
+        entry = archive.getinfo(name)
+    except KeyError:
+        return b""
+    if entry.file_size > MAX_SMALL_PART_BYTES:
+        raise TooComplex()
+    try:
+        return archive.read(entry)
+    except (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+        raise Corrupt() from error

@@ -1,0 +1,117 @@
+"""From bytes to text, whatever the encoding."""
+
+import codecs
+import re
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from documents.errors import WrongType
+
+DETECTION_BYTES = 300_000
+MAX_CONTROL_SHARE = 0.02
+MIN_VALID_PER_DAMAGED = 10
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WESTERN_LETTERS = "àáâãäåæçèéêëìíîïñòóôõöøùúûüßœÿÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ"
+_WESTERN_SIGNS = "€‚„…‘’“”‹›•–—™\xa0¡¢£§ª«°º»©®±²³¹·´µ¼½¾¿×\xad"
+_NOT_WESTERN = re.compile(
+    f"[^\\x00-\\x7f{_WESTERN_LETTERS}{_WESTERN_SIGNS}]"
+    f"|[{_WESTERN_LETTERS}]{{3}}"  # whole words of accented letters: Hebrew, Greek, Cyrillic
+    "|[a-z][¹¿]|³[a-z]"  # Polish read as Western
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x19\x1c-\x1f\x7f-\x9f\ufffd]")
+
+
+def read_text(path: Path) -> str:
+    """The file's text with `\\n` line ends. Raises WrongType when the bytes are not text in any known encoding."""
+    text = decode(path.read_bytes())
+    if text is None:
+        raise WrongType("The file holds no readable text: upload the original document, or save it as UTF-8 text.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decode(data: bytes) -> str | None:
+    """`data` as text, or None for binary data. A damaged character in a long file becomes U+FFFD."""
+    encoding = encoding_of(data)
+    if encoding is None:
+        return None
+    return data.decode(encoding, "replace").removeprefix("\ufeff")
+
+
+def encoding_of(data: bytes) -> str | None:
+    """The encoding in which all of `data` reads as text: mark, UTF-8, UTF-16 by its NULs, Western, then a detector."""
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            return encoding
+    for guess in (_as_escaped, _as_utf8, _as_wide, _as_western, _as_detected):
+        encoding_found = guess(data)
+        if encoding_found is not None:
+            return encoding_found
+    return None
+
+
+def _as_escaped(data: bytes) -> str | None:
+    """ISO-2022-JP: ASCII bytes only, so that UTF-8 would take it as well."""
+    return "iso2022_jp" if b"\x1b$" in data and _is_text(data, "iso2022_jp") else None
+
+
+def _as_utf8(data: bytes) -> str | None:
+    """UTF-8, even with a few damaged characters: in other encodings hardly any sequence is valid UTF-8."""
+    text = data.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    if damaged and len(data) - len(text) < MIN_VALID_PER_DAMAGED * damaged:
+        return None
+    return "utf-8" if _is_prose(text[:DETECTION_BYTES]) else None
+
+
+def _as_wide(data: bytes) -> str | None:
+    """UTF-16 and UTF-32 without a mark: ASCII characters put their NULs on one side."""
+    sample = data[:4096]
+    if b"\0" not in sample:
+        return None
+    for encoding in ("utf-32-le", "utf-32-be"):
+        if len(data) % 4 == 0 and _is_text(data, encoding):
+            return encoding
+    little_endian = sample[1::2].count(0) > sample[0::2].count(0)
+    encoding = "utf-16-le" if little_endian else "utf-16-be"
+    return encoding if _is_text(data, encoding) else None
+
+
+def _as_western(data: bytes) -> str | None:
+    """cp1252, where the detector wavers between a dozen code pages that differ in the accents only."""
+    try:
+        text = data[:DETECTION_BYTES].decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    is_hungarian = "õ" in text and not re.search("[ãä]", text)
+    if is_hungarian or _NOT_WESTERN.search(text) or not _is_prose(text):
+        return None
+    return "cp1252"
+
+
+def _as_detected(data: bytes) -> str | None:
+    match = from_bytes(data[:DETECTION_BYTES]).best()
+    if match is None:
+        return None
+    sample = data[:DETECTION_BYTES].decode(match.encoding, "replace")
+    return match.encoding if _is_prose(sample) else None
+
+
+def _is_text(data: bytes, encoding: str) -> bool:
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return _is_prose(text[:DETECTION_BYTES])
+
+
+def _is_prose(text: str) -> bool:
+    """Whether control characters are as rare as in text: junk bytes decode in many encodings, but not to letters."""
+    return len(_CONTROLS.findall(text)) <= len(text) * MAX_CONTROL_SHARE

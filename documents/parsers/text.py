@@ -1,0 +1,18 @@
+"""Plain text, JSON and whatever else reads as it stands."""
+
+from pathlib import Path
+
+from documents.parsers import ParsedDocument, Report, register
+from documents.parsers.decoding import read_text
+
+
+class TextParser:
+    formats = ("txt", "json")
+
+    def parse(self, path: Path, report: Report) -> ParsedDocument:
+        text = read_text(path).replace("\f", "\n\n")
+        report(1, 1)
+        return ParsedDocument([text])
+
+
+register(TextParser())
