@@ -19,7 +19,7 @@ DEBUG = CONFIG.debug
 SECRET_KEY = CONFIG.secret_key or secret_key.kept(CONFIG.data_dir)
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY: set it, to 50 random characters or more that you keep")
-ALLOWED_HOSTS = CONFIG.allowed_hosts
+ALLOWED_HOSTS = [*CONFIG.allowed_hosts, *CONFIG.own_hosts]
 
 INSTALLED_APPS = [
     "jobs",
@@ -114,10 +114,27 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = CONFIG.data_dir / "static"
+STATIC_STORAGE = (
+    "django.contrib.staticfiles.storage.StaticFilesStorage"
+    if DEBUG
+    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": STATIC_STORAGE},
+}
 MEDIA_ROOT = CONFIG.data_dir / "uploads"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/jobs/"
 LOGOUT_REDIRECT_URL = "/"
+
 X_FRAME_OPTIONS = "DENY"
+# With an https APP_URL a proxy speaks TLS in front, and says so in this header, which it must set itself.
+IS_HTTPS = CONFIG.public_url.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
+# HSTS for other names of the domain is for its owner to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 REST_FRAMEWORK: dict[str, Any] = {}
 TESTING = "pytest" in sys.modules

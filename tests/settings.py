@@ -8,12 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-from aiworkstation.ops import config, postgres
+os.environ["ENV_FILE"] = ""
+
+from aiworkstation.ops import config, postgres  # noqa: E402
 
 DATA_DIR = Path(__file__).resolve().parent.parent / ".test-data"
 DATABASE_URL = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL", "")
 
-config.Config.model_config["env_file"] = None
 for name in config.Config.model_fields:
     os.environ.pop(name.upper(), None)
 os.environ.update(

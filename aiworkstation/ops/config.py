@@ -3,14 +3,18 @@
 A wrong value stops the start with one message that names each bad setting and what it should be.
 """
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
+# Empty: no file is read.
+ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
 
 
 class ConfigError(Exception):
@@ -42,7 +46,7 @@ class Config(BaseSettings):
     """The settings of README's table, with their types and defaults."""
 
     model_config = SettingsConfigDict(
-        env_file=BASE_DIR / ".env", extra="ignore", env_ignore_empty=True, case_sensitive=False
+        env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, case_sensitive=False
     )
 
     port: int = Field(default=8000, ge=1, le=65535)
@@ -71,12 +75,21 @@ class Config(BaseSettings):
     http_allowed_private_hosts: CommaList = []
     callback_secret: str = ""
     extra_apps: CommaList = []
+    max_upload_mb: int = Field(100, ge=1, description="of one document")
+    user_quota_mb: int = Field(10240, ge=1, description="of all documents of a user")
     api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
 
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return (BASE_DIR / value.expanduser()).resolve()
+
+    @field_validator("app_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+            raise ValueError("must be an address such as https://jobs.example.com")
+        return value
 
     @field_validator("database_url", "listen_database_url")
     @classmethod
@@ -89,6 +102,11 @@ class Config(BaseSettings):
     def public_url(self) -> str:
         """Where outside systems and links find this application."""
         return (self.app_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def own_hosts(self) -> list[str]:
+        """The names by which this machine and `public_url` call the web server."""
+        return ["localhost", "127.0.0.1", "[::1]", urlsplit(self.public_url).hostname or self.host]
 
 
 @cache

@@ -18,6 +18,7 @@ def fresh() -> None:
         ("WORKERS", "-1"),
         ("DATABASE_URL", "mysql://localhost/jobs"),
         ("DEBUG", "perhaps"),
+        ("APP_URL", "jobs.example.com"),
         ("MODEL_ALIASES", "gpt-4"),
     ],
 )

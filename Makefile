@@ -1,0 +1,49 @@
+# Needs Python 3.11 or newer and a package index; everything else is installed in .venv.
+
+PYTHON ?= python3
+BIN = .venv/bin
+PRODUCT = .venv/requirements.stamp
+TOOLS = .venv/requirements-dev.stamp
+# For checks, which read no setting of this machine.
+PRODUCTION = env -i PATH="$$PATH" HOME="$$HOME" ENV_FILE= DATA_DIR=.test-data \
+	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ \
+	APP_URL=https://jobs.example.com
+
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+define MAKE_VENV
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "error: Python 3.11 or newer is needed; name yours so: make PYTHON=python3.12" >&2; exit 1; }
+test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+endef
+
+.PHONY: run dev test lint
+.DEFAULT_GOAL = run
+
+# The last line replaces the shell, so that SIGTERM to make reaches the application.
+run: $(PRODUCT)
+	@exec $(BIN)/python manage.py run
+
+dev: $(TOOLS)
+	@DEBUG=$${DEBUG:-true} exec $(BIN)/python manage.py run --reload
+
+test: $(TOOLS)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(TOOLS)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(PRODUCTION) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+$(PRODUCT): requirements.txt
+	@$(MAKE_VENV)
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(TOOLS): requirements.txt requirements-dev.txt
+	@$(MAKE_VENV)
+	$(PIP) -r requirements-dev.txt
+	@touch $@ $(PRODUCT)

@@ -1,0 +1,144 @@
+"""The parts of `manage.py run` that need Django: checks before anything starts, preparation, readiness."""
+
+import http.client
+import os
+import secrets
+import socket
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import NoReturn
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connection
+from django.db.models.functions import Now
+from django.db.utils import OperationalError
+
+from aiworkstation.ops import config, supervisor
+
+DEMO = "demo"
+READY_SECONDS = 120
+MIN_POSTGRESQL = 14
+
+
+class CannotRun(Exception):
+    """A setting cannot be used here. The message begins with its name."""
+
+
+class NotReady(Exception):
+    """The web server or the workers did not answer in time."""
+
+
+def check() -> None:
+    """Raises CannotRun. Nothing has been started yet."""
+    settings = config.load()
+    check_address(settings.host, settings.port)
+    check_data_dir(settings.data_dir)
+    if settings.database_url:
+        check_database()
+
+
+def check_address(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise CannotRun(f"HOST: {host!r} is no address of this machine ({error})") from error
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen(1)
+        except OSError as error:
+            raise CannotRun(f"PORT: cannot listen on {host}:{port} ({error.strerror})") from error
+
+
+def check_data_dir(data_dir: Path) -> None:
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise CannotRun(f"DATA_DIR: cannot write to {data_dir}")
+
+
+def check_database() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
+            (has_vector,) = cursor.fetchone()
+    except OperationalError as error:
+        raise CannotRun(f"DATABASE_URL: cannot connect: {error}") from error
+    if not has_vector:
+        raise CannotRun("DATABASE_URL: that PostgreSQL has no pgvector")
+    if connection.get_database_version() < (MIN_POSTGRESQL,):
+        raise CannotRun(f"DATABASE_URL: PostgreSQL {MIN_POSTGRESQL} or newer is needed")
+
+
+def supervise(*, reload: bool) -> NoReturn:
+    """Become the supervisor, in this process and without Django's memory."""
+    settings = config.load()
+    arguments = ["--host", settings.host, "--port", str(settings.port)]
+    arguments += ["--stop-grace", str(settings.stop_grace)]
+    if not settings.database_url:
+        arguments += ["--embedded-in", str(settings.data_dir)]
+    if reload:
+        arguments.append("--reload")
+    sys.stdout.flush()
+    os.chdir(config.BASE_DIR)
+    os.execv(sys.executable, [sys.executable, "-m", supervisor.__name__, *arguments])
+
+
+def prepare() -> None:
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    ensure_demo()
+
+
+def ensure_demo() -> None:
+    """Make the first superuser, and tell the password, which is kept nowhere."""
+    users = get_user_model()._default_manager
+    if users.filter(username=DEMO).exists():
+        return
+    _first_start().touch()
+    password = secrets.token_urlsafe(9)
+    users.create_superuser(DEMO, password=password)
+    print(f"User {DEMO}, password {password}", end=" ")
+    print(f"(shown this once; `manage.py changepassword {DEMO}` sets another)", flush=True)
+
+
+def await_ready() -> None:
+    """Returns when the web server answers and a worker beats. Submits the sample jobs on the first start."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not (web_answers() and workers_are_ready()):
+        if time.monotonic() > deadline:
+            raise NotReady(f"the web server or the workers did not answer within {READY_SECONDS} s")
+        time.sleep(0.1)
+    if _first_start().exists():
+        call_command("submit_samples")
+        _first_start().unlink()
+
+
+def web_answers() -> bool:
+    settings = config.load()
+    address = supervisor.url(settings.host, settings.port).removeprefix("http://").rstrip("/")
+    web = http.client.HTTPConnection(address, timeout=5)
+    try:
+        web.request("GET", "/", headers={"Host": "localhost"})
+        return web.getresponse().status < 500
+    except OSError:
+        return False
+    finally:
+        web.close()
+
+
+def workers_are_ready() -> bool:
+    """Whether a worker beat within the last two beats."""
+    fresh = timedelta(seconds=config.load().lease_seconds / 3)
+    workers = apps.get_model("workflows", "Worker")._default_manager
+    return workers.filter(last_beat__gt=Now() - fresh, draining=False).exists()
+
+
+def _first_start() -> Path:
+    """A file that is there until the sample jobs are submitted, be it by a later start."""
+    return config.load().data_dir / "first_start"

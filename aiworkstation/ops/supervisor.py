@@ -1,0 +1,245 @@
+"""The process behind `manage.py run`: it starts everything, restarts what dies, and stops everything.
+
+1. Use the embedded PostgreSQL, unless DATABASE_URL names another.
+2. `manage.py prepare`: migrations, static files, the first user.
+3. Start the web server and `manage.py work`, each in a process group of its own.
+4. `manage.py await_ready`, and say that all is ready.
+5. Until SIGTERM or Ctrl-C, start again what ends, more and more slowly; give up on what ends at its start.
+6. Stop the services together, then leave PostgreSQL.
+
+It runs for as long as the application does, and so imports neither Django nor the settings.
+"""
+
+import argparse
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from aiworkstation.ops import linux, postgres
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+LOOK_SECONDS = 0.5
+STEADY_SECONDS = 10  # a service that lived so long did not fail at its start
+MAX_FAILURES = 5
+MAX_DELAY = 10.0
+WEB_THREADS = 4
+KILL_SECONDS = 5  # beyond the grace that services have by themselves
+
+
+class GivesUp(Exception):
+    """The application cannot run."""
+
+
+class Service:
+    """A process that is there for as long as the application runs."""
+
+    def __init__(self, name: str, command: Sequence[str], max_failures: float = MAX_FAILURES) -> None:
+        self.name = name
+        self._command = command
+        self._max_failures = max_failures
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._failures = 0
+        self._next_start = 0.0
+
+    def look_after(self) -> None:
+        """Start it where it does not run. Raises GivesUp when it failed too often in a row."""
+        now = time.monotonic()
+        if self._process and self._has_ended(self._process):
+            self._bury(self._process, now)
+        if self._process is None and now >= self._next_start:
+            self._process = start(self._command)
+            self._started_at = now
+
+    def terminate(self) -> None:
+        if self._process:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+
+    def wait(self, deadline: float) -> None:
+        """Kill what still runs of its process group at `deadline`, by the monotonic clock."""
+        if self._process is None:
+            return
+        while not self._has_ended(self._process) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._kill_group(self._process)
+        self._process = None
+
+    def _has_ended(self, process: subprocess.Popen[bytes]) -> bool:
+        """Without reaping it, so that no other process group can have its number yet."""
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _kill_group(self, process: subprocess.Popen[bytes]) -> int:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+    def _bury(self, process: subprocess.Popen[bytes], now: float) -> None:
+        status = self._kill_group(process)
+        self._process = None
+        self._failures = self._failures + 1 if now - self._started_at < STEADY_SECONDS else 1
+        if self._failures >= self._max_failures:
+            raise GivesUp(
+                f"{self.name} ended {self._failures} times at its start, at last with {ended(status)}"
+            )
+        delay = min(2.0 ** (self._failures - 2), MAX_DELAY)
+        self._next_start = now + delay
+        say(f"{self.name} ended with {ended(status)}; it is started again in {delay:g} s")
+
+
+class Supervisor:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._database: postgres.Usage | None = None
+        self._command: subprocess.Popen[bytes] | None = None  # one that ends by itself
+        # While somebody edits the code, what is broken is mended soon.
+        patience = float("inf") if options.reload else MAX_FAILURES
+        self._services = [Service(name, command, patience) for name, command in commands(options).items()]
+
+    def run(self) -> None:
+        try:
+            self._join_database()
+            self._prepare()
+            self._serve()
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, lambda *_: self._kill())
+            self._stop()
+
+    def _prepare(self) -> None:
+        self._command = start(manage("prepare"))
+        if self._command.wait() != 0:
+            raise GivesUp("the preparation failed")
+
+    def _serve(self) -> None:
+        self._look_after()
+        self._command = start(manage("await_ready"))
+        for is_changed in ticks(is_watching=self._options.reload):
+            if is_changed:
+                self._restart()
+            self._look_after()
+            if self._command and self._command.poll() is not None:
+                self._announce(self._command.returncode)
+                self._command = None
+
+    def _announce(self, status: int) -> None:
+        if status != 0:
+            raise GivesUp("the application did not become ready")
+        say(f"Ready: {url(self._options.host, self._options.port)}  (sign in as demo)")
+
+    def _look_after(self) -> None:
+        for service in self._services:
+            service.look_after()
+        if self._database and select.select([self._database], [], [], 0)[0]:
+            say("PostgreSQL has gone; it is started again")
+            self._join_database()
+
+    def _join_database(self) -> None:
+        if self._options.embedded_in:
+            self._database = postgres.join(self._options.embedded_in)
+
+    def _kill(self) -> None:
+        for service in self._services:
+            service.kill()
+
+    def _restart(self) -> None:
+        say("The code has changed; web and workers start again")
+        self._stop_services()
+
+    def _stop_services(self) -> None:
+        for service in self._services:
+            service.terminate()
+        deadline = time.monotonic() + self._options.stop_grace + KILL_SECONDS
+        for service in self._services:
+            service.wait(deadline)
+
+    def _stop(self) -> None:
+        if self._command:
+            self._command.terminate()
+        self._stop_services()
+        if self._command:
+            self._command.wait()
+        if self._database:
+            self._database.leave()
+
+
+def commands(options: argparse.Namespace) -> dict[str, list[str]]:
+    """The services' command lines, by name."""
+    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", options.host]
+    web += ["--port", str(options.port), "--workers", "1", "--blocking-threads", str(WEB_THREADS)]
+    web += ["--no-ws", "--log-level", "warning", "aiworkstation.wsgi:application"]
+    return {"web": web, "work": manage("work")}
+
+
+def manage(command: str) -> list[str]:
+    return [sys.executable, str(BASE_DIR / "manage.py"), command]
+
+
+def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """In a process group of its own, out of reach of the terminal's Ctrl-C; it ends with this process."""
+    return subprocess.Popen(
+        command,
+        cwd=BASE_DIR,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=linux.die_with_parent,  # noqa: PLW1509 - one thread
+    )
+
+
+def ticks(*, is_watching: bool) -> Iterator[bool]:
+    """Twice a second, whether the code has changed since."""
+    while not is_watching:
+        time.sleep(LOOK_SECONDS)
+        yield False
+    from watchfiles import watch  # of requirements-dev.txt
+
+    folders = [path for path in BASE_DIR.iterdir() if (path / "__init__.py").exists()]
+    milliseconds = int(LOOK_SECONDS * 1000)
+    for changes in watch(*folders, BASE_DIR / "templates", rust_timeout=milliseconds, yield_on_timeout=True):
+        yield any(path.endswith((".py", ".html")) for _, path in changes)
+
+
+def url(host: str, port: int) -> str:
+    """An address to open on this machine."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+
+
+def ended(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--stop-grace", type=float, required=True)
+    parser.add_argument("--embedded-in", type=Path, help="data directory of the embedded PostgreSQL")
+    parser.add_argument("--reload", action="store_true")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        Supervisor(_parse(arguments)).run()
+    except (GivesUp, postgres.PostgresError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
