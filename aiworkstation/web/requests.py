@@ -1,0 +1,12 @@
+"""The request as our views get it."""
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django_htmx.middleware import HtmxDetails
+
+
+class Request(HttpRequest):
+    """Of a signed-in user: for views behind `login_required`."""
+
+    user: User
+    htmx: HtmxDetails
