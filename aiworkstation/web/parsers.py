@@ -1,0 +1,66 @@
+"""JSON from outside, as PostgreSQL can store it."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from rest_framework import parsers
+from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
+
+Path = tuple[str | int, ...]
+
+
+class JSONParser(parsers.JSONParser):
+    """Strict JSON: no NaN or infinity, and no text that PostgreSQL refuses (NUL, half a surrogate pair)."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            body = json.loads(stream.read(), parse_constant=_no_constant, parse_float=_finite)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - too deeply nested") from error
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from error
+        if bad := [path for path, text in _texts(body) if not _storable(text)]:
+            raise ValidationError(_nested(bad[0], ErrorDetail("Holds what cannot be stored.", "invalid")))
+        return body
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _texts(body: Any) -> Iterator[tuple[Path, str]]:
+    """Every string in it, keys too, with the path to it."""
+    stack: list[tuple[Path, Any]] = [((), body)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield path, key
+                stack.append(((*path, key), item))
+        elif isinstance(value, list):
+            stack.extend(((*path, index), item) for index, item in enumerate(value))
+
+
+def _storable(text: str) -> bool:
+    if text.isascii():
+        return "\0" not in text
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _nested(path: Path, detail: ErrorDetail) -> Any:
+    """`("payload", "name")` → `{"payload": {"name": [detail]}}`."""
+    found: Any = [detail]
+    for part in reversed(path):
+        found = {str(part): found}
+    return found
