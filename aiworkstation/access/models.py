@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
-from typing import Self, TypeVar
+from datetime import timedelta
+from typing import ClassVar, Self, TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
-from django.db import models
+from django.db import connection, models
+from django.utils import timezone
 
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
@@ -33,6 +35,8 @@ class ApiToken(models.Model):
 
     objects = OwnedQuerySet.as_manager()
 
+    USE_INTERVAL: ClassVar = timedelta(minutes=1)
+
     class Meta:
         db_table = "api_tokens"
         ordering = ("-created_at",)
@@ -51,3 +55,46 @@ class ApiToken(models.Model):
     def digest_of(text: str) -> str:
         """The token is 256 random bits, so a plain hash is enough."""
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def find(cls, text: str) -> "ApiToken | None":
+        """The token of this text, while its owner may sign in."""
+        found = cls.objects.select_related("owner").filter(digest=cls.digest_of(text), owner__is_active=True)
+        return found.first()
+
+    def mark_used(self) -> None:
+        """`last_used_at`, written at most once a minute."""
+        now = timezone.now()
+        if self.last_used_at is None or self.last_used_at < now - self.USE_INTERVAL:
+            ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
+
+
+class ApiUse(models.Model):
+    """How often a caller called in the present minute."""
+
+    caller = models.CharField(primary_key=True, max_length=80, help_text="`token:<id>` or `user:<id>`.")
+    minute = models.BigIntegerField()
+    requests = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "api_uses"
+
+    def __str__(self) -> str:
+        return f"{self.caller}: {self.requests}"
+
+    @staticmethod
+    def count(caller: str) -> tuple[int, float]:
+        """One more request: how many they are in this minute, and the seconds until the next."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO api_uses AS uses (caller, minute, requests)
+                VALUES (%s, floor(extract(epoch FROM clock_timestamp()) / 60), 1)
+                ON CONFLICT (caller) DO UPDATE SET minute = excluded.minute,
+                  requests = CASE WHEN uses.minute = excluded.minute THEN uses.requests + 1 ELSE 1 END
+                RETURNING requests, 60 - extract(second FROM clock_timestamp())
+                """,
+                [caller],
+            )
+            requests, seconds_left = cursor.fetchone()
+        return requests, float(seconds_left)
