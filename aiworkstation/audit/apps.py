@@ -3,3 +3,8 @@ from django.apps import AppConfig
 
 class AuditConfig(AppConfig):
     name = "aiworkstation.audit"
+
+    def ready(self) -> None:
+        from aiworkstation.audit import logins
+
+        logins.connect()

@@ -7,7 +7,12 @@ from aiworkstation.audit.models import AuditEvent
 
 
 def record(
-    actor: object, action: str, object: str, changes: dict[str, Any] | None = None, *, execution_id: UUID | None = None
+    actor: object,
+    action: str,
+    object: str,
+    changes: dict[str, Any] | None = None,
+    *,
+    execution_id: UUID | None = None,
 ) -> None:
     """Call it in the transaction of the change. `actor` is a user, or the name of what acted."""
     name = getattr(actor, "username", "") or str(actor) if actor else "anonymous"

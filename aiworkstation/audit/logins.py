@@ -1,0 +1,36 @@
+"""Logins, failed logins and logouts, told by Django's own signals."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.http import HttpRequest
+
+from aiworkstation.audit.record import record
+from aiworkstation.audit.refusals import strangers
+
+
+def connect() -> None:
+    user_logged_in.connect(_logged_in, dispatch_uid="audit")
+    user_logged_out.connect(_logged_out, dispatch_uid="audit")
+    user_login_failed.connect(_login_failed, dispatch_uid="audit")
+
+
+def _logged_in(*, user: User, request: HttpRequest | None = None, **signal: Any) -> None:
+    record(user, "user.logged_in", f"user:{user.pk}", _from(request))
+
+
+def _logged_out(*, user: User | None, request: HttpRequest | None = None, **signal: Any) -> None:
+    if user is not None:
+        record(user, "user.logged_out", f"user:{user.pk}", _from(request))
+
+
+def _login_failed(*, credentials: dict[str, Any], request: HttpRequest | None = None, **signal: Any) -> None:
+    """The name that was tried, which may be nobody's. Bounded like every event of a stranger."""
+    if strangers.spend():
+        name = str(credentials.get("username", ""))[:100].replace("\0", "")
+        record(None, "user.login_failed", f"user:{name}", {"username": name, **_from(request)})
+
+
+def _from(request: HttpRequest | None) -> dict[str, Any]:
+    return {"address": request.META.get("REMOTE_ADDR", "")} if request is not None else {}
