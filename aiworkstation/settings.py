@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import psycopg.conninfo
@@ -45,15 +46,20 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "aiworkstation.web.middleware.RequestId",
+    "aiworkstation.audit.refusals.Refusals",
     "django.middleware.security.SecurityMiddleware",
+    "aiworkstation.web.browser.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "aiworkstation.web.middleware.ApiSlash",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "aiworkstation.web.browser.HtmxSignIn",
 ]
 ROOT_URLCONF = "aiworkstation.urls"
 WSGI_APPLICATION = "aiworkstation.wsgi.application"
@@ -108,6 +114,9 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Background tasks",
 }
 
+# What a child without Django imports first: the parsers that other apps bring.
+CHILD_MODULES = [f"{app}.parsers" for app in CONFIG.extra_apps if find_spec(f"{app}.parsers")]
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -136,5 +145,32 @@ SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 # HSTS for other names of the domain is for its owner to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-REST_FRAMEWORK: dict[str, Any] = {}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # of a JSON body; uploaded files have rules of their own
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "aiworkstation.access.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["aiworkstation.web.throttling.RateThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["aiworkstation.web.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "aiworkstation.web.negotiation.AlwaysJson",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "aiworkstation.web.errors.Handler",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
+}
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "aiworkstation.web.middleware.RequestIdFilter"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+}
 TESTING = "pytest" in sys.modules
