@@ -17,23 +17,58 @@ from documents.parsers.decoding import DETECTION_BYTES, decode
 HEAD_BYTES = 4096
 
 _EXTENSIONS = {
-    "docm": "docx", "dotm": "docx", "dotx": "docx", "htm": "html", "jpg": "jpeg", "markdown": "md", "text": "txt",
-    "pptm": "pptx", "ppsx": "pptx", "tab": "tsv", "tif": "tiff", "xhtml": "html", "xlsm": "xlsx",
-}  # fmt: skip
+    "docm": "docx",
+    "dotm": "docx",
+    "dotx": "docx",
+    "htm": "html",
+    "jpg": "jpeg",
+    "markdown": "md",
+    "text": "txt",
+    "pptm": "pptx",
+    "ppsx": "pptx",
+    "tab": "tsv",
+    "tif": "tiff",
+    "xhtml": "html",
+    "xlsm": "xlsx",
+}
 """Other extensions of a format; a format's own name is one too."""
 
 _DESCRIPTIONS = {
-    "bmp": "a picture", "csv": "a table of comma-separated values", "doc": "a Word document of the old format (.doc)",
-    "docx": "a Word document", "eml": "a mail", "epub": "an EPUB book", "exe": "a program", "gif": "a picture",
-    "gz": "a compressed archive", "html": "a web page", "jpeg": "a picture", "json": "JSON data",
-    "md": "a Markdown text", "mp3": "a sound file", "mp4": "a video", "odp": "an OpenDocument presentation",
-    "ods": "an OpenDocument spreadsheet", "odt": "an OpenDocument text", "ole": "a file of an old Office format",
-    "pdf": "a PDF", "png": "a picture", "ppt": "a PowerPoint presentation of the old format (.ppt)",
-    "pptx": "a PowerPoint presentation", "rar": "a compressed archive", "rtf": "a Rich Text document",
-    "tiff": "a picture", "tsv": "a table of tab-separated values", "txt": "plain text", "webp": "a picture",
-    "xls": "an Excel workbook of the old format (.xls)", "xlsx": "an Excel workbook", "xml": "XML data",
-    "zip": "a ZIP archive", "7z": "a compressed archive",
-}  # fmt: skip
+    "bmp": "a picture",
+    "csv": "a table of comma-separated values",
+    "doc": "a Word document of the old format (.doc)",
+    "docx": "a Word document",
+    "eml": "a mail",
+    "epub": "an EPUB book",
+    "exe": "a program",
+    "gif": "a picture",
+    "gz": "a compressed archive",
+    "html": "a web page",
+    "jpeg": "a picture",
+    "json": "JSON data",
+    "md": "a Markdown text",
+    "mp3": "a sound file",
+    "mp4": "a video",
+    "odp": "an OpenDocument presentation",
+    "ods": "an OpenDocument spreadsheet",
+    "odt": "an OpenDocument text",
+    "ole": "a file of an old Office format",
+    "pdf": "a PDF",
+    "png": "a picture",
+    "ppt": "a PowerPoint presentation of the old format (.ppt)",
+    "pptx": "a PowerPoint presentation",
+    "rar": "a compressed archive",
+    "rtf": "a Rich Text document",
+    "tiff": "a picture",
+    "tsv": "a table of tab-separated values",
+    "txt": "plain text",
+    "webp": "a picture",
+    "xls": "an Excel workbook of the old format (.xls)",
+    "xlsx": "an Excel workbook",
+    "xml": "XML data",
+    "zip": "a ZIP archive",
+    "7z": "a compressed archive",
+}
 
 _ARCHIVES = {"7z", "gz", "rar", "zip"}
 _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
@@ -44,11 +79,21 @@ _TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SIGNATURES = (
     (b"{\\rtf", "rtf"),
-    (b"MZ", "exe"), (b"\x7fELF", "exe"), (b"\xca\xfe\xba\xbe", "exe"), (b"\xcf\xfa\xed\xfe", "exe"),
-    (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF87a", "gif"), (b"GIF89a", "gif"),
-    (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\x1f\x8b", "gz"), (b"Rar!\x1a\x07", "rar"),
-    (b"7z\xbc\xaf\x27\x1c", "7z"), (b"ID3", "mp3"),
-)  # fmt: skip
+    (b"MZ", "exe"),
+    (b"\x7fELF", "exe"),
+    (b"\xca\xfe\xba\xbe", "exe"),
+    (b"\xcf\xfa\xed\xfe", "exe"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"\x1f\x8b", "gz"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"ID3", "mp3"),
+)
 _OLE2_STREAMS = (
     ("WordDocument", "doc"),
     ("PowerPoint Document", "ppt"),
@@ -68,7 +113,8 @@ _MIMETYPES = {
     b"application/vnd.oasis.opendocument.presentation": "odp",
 }
 _HTML = re.compile(
-    r"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    r"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -81,8 +127,9 @@ class Detected:
 def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
     """The format of the file at `path`, one of `readable`.
 
-    A format in `readable` that this module does not know by its content, such as one of another app, goes by the
-    extension of `filename`. Raises Empty, Corrupt, Encrypted, TooLarge, TooComplex, WrongType or UnsupportedType.
+    A format in `readable` that this module does not know by its content, such as one of another app, goes by
+    the extension of `filename`. Raises Empty, Corrupt, Encrypted, TooLarge, TooComplex, WrongType or
+    UnsupportedType.
     """
     if path.stat().st_size == 0:
         raise Empty()
@@ -93,7 +140,9 @@ def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
     if found not in readable:
         _refuse(found, named)
     if named in _DESCRIPTIONS and named != found:
-        warning = f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}: it was read as that."
+        warning = (
+            f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}: it was read as that."
+        )
         return Detected(found, [warning])
     return Detected(found)
 
@@ -121,7 +170,10 @@ def _format_of_signature(head: bytes) -> str:
         return "mp4"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
-    return next((name for signature, name in _SIGNATURES if head.startswith(signature) and _is_plausible(head, name)), "")
+    return next(
+        (name for signature, name in _SIGNATURES if head.startswith(signature) and _is_plausible(head, name)),
+        "",
+    )
 
 
 def _is_plausible(head: bytes, name: str) -> bool:
@@ -151,10 +203,12 @@ def _format_of_zip(path: Path) -> str:
 
 
 def _format_of_package(archive: ZipFile) -> str:
-    """An Office Open XML file is what the content type of its main part says. Raises Corrupt without a main part."""
+    """An Office Open XML file is what its main part's content type says. Raises Corrupt without one."""
     main = _main_part(archive)
     if main not in archive.NameToInfo:
-        raise Corrupt("The file is an Office document without its main part: save it again in its own program and upload that.")
+        raise Corrupt(
+            "The file is an Office document without its main part: save it anew in its own program."
+        )
     content_type = _content_type(archive, main)
     return next((name for marks, name in _MAIN_PARTS if any(mark in content_type for mark in marks)), "zip")
 
@@ -199,12 +253,14 @@ def _format_of_text(path: Path, named: str) -> str:
 
 
 def _refuse(found: str, named: str) -> NoReturn:
-    """Raise the error for content that cannot be read: junk under a false name, or a kind of file not supported."""
+    """Raise the error for what cannot be read: junk under a false name, or an unsupported kind of file."""
     if found in _LEGACY_OFFICE:
-        raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}: save it as {_LEGACY_OFFICE[found]} and upload that.")
+        raise UnsupportedType(
+            f"This is {_DESCRIPTIONS[found]}: save it as {_LEGACY_OFFICE[found]} and upload that."
+        )
     if named in _DESCRIPTIONS and named != found and found not in _DOCUMENTS:
         content = _DESCRIPTIONS.get(found, "binary data of no known kind")
-        raise WrongType(f"The name says {_DESCRIPTIONS[named]}, the content is {content}: upload the original file.")
+        raise WrongType(f"The name says {_DESCRIPTIONS[named]}, this is {content}: upload the original.")
     if not found:
         raise UnsupportedType()
     raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}, which cannot be read: {_remedy(found)}.")
@@ -215,4 +271,6 @@ def _remedy(found: str) -> str:
         return "run it through text recognition (OCR) and upload the result as PDF or text"
     if found in _ARCHIVES:
         return "unpack it and upload the files in it"
+    if found in {"ods", "xlsx"}:
+        return "save each sheet as CSV and upload that"
     return "save it as PDF, DOCX or text and upload that"

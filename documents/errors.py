@@ -1,4 +1,4 @@
-"""Why a document cannot be read. One class a code of the API; the docstring is the message unless a better one is given."""
+"""Why a document cannot be read: a class for each code of the API, whose docstring is the default message."""
 
 
 class DocumentError(Exception):
@@ -64,6 +64,6 @@ class TooLarge(DocumentError):
 
 
 class TooComplex(DocumentError):
-    """Reading the document takes more memory or nesting than is allowed: save it anew, or split it and upload the parts."""
+    """The document is nested too deeply or unpacks to too much: save it anew, or split it into parts."""
 
     code = "too_complex"

@@ -1,7 +1,7 @@
 """Parsers: one file a format, found by the format's name.
 
-A new format is a file here, which ends with `register(...)`, and a line in `_MODULES`. An app named in EXTRA_APPS
-brings more in its `parsers.py`: importing it registers them.
+A new format is a file here, which ends with `register(...)`, and a line in `_MODULES`. An app named in
+EXTRA_APPS brings more in its `parsers.py`: importing it registers them.
 """
 
 import importlib
@@ -36,7 +36,8 @@ class ParsedDocument:
 class Parser(Protocol):
     """Reads files of some formats. `parse` raises DocumentError, and lets no error of a library through."""
 
-    formats: tuple[str, ...]
+    @property
+    def formats(self) -> tuple[str, ...]: ...
 
     def parse(self, path: Path, report: Report) -> ParsedDocument: ...
 
@@ -61,7 +62,7 @@ def register(parser: Parser) -> None:
     for name in parser.formats:
         known = _registry.get(name)
         if known is not None and type(known) is not type(parser):
-            raise ValueError(f"two parsers read {name}: {type(known).__qualname__} and {type(parser).__qualname__}")
+            raise ValueError(f"two parsers read {name}: {type(known)!r} and {type(parser)!r}")
         _registry[name] = parser
 
 

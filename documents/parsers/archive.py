@@ -18,8 +18,8 @@ ENCRYPTED_FLAG = 0x1
 def open_zip(path: Path) -> ZipFile:
     """The archive, once its directory promises to stay within the limits.
 
-    Raises Corrupt, Encrypted, TooLarge or TooComplex. What an entry unpacks to is bounded by the size that the
-    directory declares, for ZipFile reads no further.
+    Raises Corrupt, Encrypted, TooLarge or TooComplex. What an entry unpacks to is bounded by the size that
+    the directory declares, for ZipFile reads no further.
     """
     try:
         archive = ZipFile(path)
@@ -38,11 +38,15 @@ def check_directory(entries: list[ZipInfo]) -> None:
     if any(entry.flag_bits & ENCRYPTED_FLAG for entry in entries):
         raise Encrypted()
     if len(entries) > MAX_ENTRIES:
-        raise TooComplex(f"The file holds {len(entries)} parts, more than {MAX_ENTRIES}: split it and upload the parts.")
+        raise TooComplex(
+            f"The file holds {len(entries)} parts, more than {MAX_ENTRIES}: split it and upload the parts."
+        )
     unpacked = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
     if unpacked > RATIO_MATTERS_FROM_BYTES and unpacked > MAX_RATIO * packed:
-        raise TooComplex("The file unpacks to many times its size, as no ordinary document does: save it anew.")
+        raise TooComplex(
+            "The file unpacks to many times its size, as no ordinary document does: save it anew."
+        )
     if unpacked > MAX_UNPACKED_BYTES:
         raise TooLarge(f"The file unpacks to {unpacked // 1_000_000} MB: split it and upload the parts.")
 

@@ -23,7 +23,11 @@ class CsvParser:
         csv.field_size_limit(sys.maxsize)
         text = read_text(path).replace("\0", "")
         try:
-            rows = [row for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text)) if any(row)]
+            rows = [
+                row
+                for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text))
+                if any(row)
+            ]
         except csv.Error as error:
             raise Corrupt(f"The table cannot be read ({error}): save it again as CSV.") from error
         report(1, 1)
@@ -36,13 +40,13 @@ def rows_text(rows: Rows) -> str:
 
 
 def delimiter_of(text: str) -> str:
-    """The character between the cells: the one that gives most rows the same number of cells, at least two."""
+    """The character between the cells: the one that gives most rows the same number of cells."""
     lines = list(islice(_lines(text), SNIFFED_LINES))
     return max(DELIMITERS, key=lambda delimiter: _agreement(lines, delimiter))
 
 
 def is_table(text: str) -> bool:
-    """Whether every line splits into the same number of cells, at least two: for files whose name does not say it."""
+    """Whether every line has the same number of cells, at least two: for files whose name does not say."""
     lines = list(islice(_lines(text), SNIFFED_LINES))[: -1 if len(text) > 4096 else None]
     share, cells = _agreement(lines, delimiter_of(text))
     return len(lines) > 1 and share == 1 and cells > 1
@@ -59,7 +63,7 @@ def _lines(text: str) -> Iterable[str]:
 
 
 def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
-    """The share of rows with the most frequent number of cells, and that number; (0, 1) where nothing is split."""
+    """The share of rows with the most frequent number of cells, and that number; (0, 1) if none is split."""
     try:
         widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
     except csv.Error:

@@ -30,10 +30,12 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x19\x1c-\x1f\x7f-\x9f\ufffd]")
 
 
 def read_text(path: Path) -> str:
-    """The file's text with `\\n` line ends. Raises WrongType when the bytes are not text in any known encoding."""
+    """The file's text with `\\n` line ends. Raises WrongType when the bytes are no text in any encoding."""
     text = decode(path.read_bytes())
     if text is None:
-        raise WrongType("The file holds no readable text: upload the original document, or save it as UTF-8 text.")
+        raise WrongType(
+            "The file holds no readable text: upload the original document, or save it as UTF-8 text."
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -46,7 +48,7 @@ def decode(data: bytes) -> str | None:
 
 
 def encoding_of(data: bytes) -> str | None:
-    """The encoding in which all of `data` reads as text: mark, UTF-8, UTF-16 by its NULs, Western, then a detector."""
+    """The encoding in which `data` reads as text: by its mark, UTF-8, by its NULs, Western, by a detector."""
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return encoding
@@ -113,5 +115,5 @@ def _is_text(data: bytes, encoding: str) -> bool:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether control characters are as rare as in text: junk bytes decode in many encodings, but not to letters."""
+    """Whether control characters are rare: junk bytes decode in many encodings, but not to letters."""
     return len(_CONTROLS.findall(text)) <= len(text) * MAX_CONTROL_SHARE

@@ -1,7 +1,8 @@
 """Word documents: everything a reader sees, tracked insertions, text boxes, notes and comments among it.
 
-python-docx opens the package; the text is taken from the XML elements, because its paragraphs leave out tracked
-insertions, text boxes and footnotes. Names are compared without their namespace, which the strict variant changes.
+python-docx opens the package; the text is taken from the XML elements, because its paragraphs leave out
+tracked insertions, text boxes and footnotes. Names are compared without their namespace, which differs in the
+strict variant.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,6 @@ from docx.opc.exceptions import OpcError
 from docx.opc.package import OpcPackage
 from docx.opc.part import Part, XmlPart
 from docx.oxml.parser import parse_xml
-from lxml import etree
 
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
@@ -37,22 +37,27 @@ class DocxParser:
     formats = ("docx",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """One page: headers, the body's paragraphs and tables in their order, then notes, comments and footers."""
+        """One page: headers, the body's paragraphs and tables in order, then notes, comments and footers."""
         open_zip(path).close()
         try:
             package = OpcPackage.open(str(path))
             main = _main_part(package)
-            blocks = [*_side_blocks(main, _BEFORE), *_reported(_root(main), report), *_side_blocks(main, _AFTER)]
+            blocks = [
+                *_side_blocks(main, _BEFORE),
+                *_reported(_root(main), report),
+                *_side_blocks(main, _AFTER),
+            ]
             return ParsedDocument(["\n\n".join(blocks)], _metadata(package))
-        except (OpcError, BadZipFile, EOFError, KeyError, ValueError, OSError, etree.LxmlError) as error:
-            raise Corrupt() from error
+        except (OpcError, BadZipFile, EOFError, KeyError, OSError, SyntaxError, ValueError) as error:
+            raise Corrupt() from error  # a SyntaxError is the XML parser's
 
 
 def _main_part(package: OpcPackage) -> Part:
-    """The target of the package's officeDocument relationship, whose address is another one in the strict variant."""
+    """The target of the officeDocument relationship, whose address differs in the strict variant."""
     for relationship in package.rels.values():
         if relationship.reltype.endswith("/officeDocument") and not relationship.is_external:
-            return relationship.target_part
+            part: Part = relationship.target_part
+            return part
     raise Corrupt("The file is a Word document without its main part: save it again in Word and upload that.")
 
 
@@ -86,7 +91,7 @@ def _blocks(parent: Element) -> Iterator[str]:
 
 
 def _block(element: Element) -> Iterator[str]:
-    """The texts of a paragraph (and of the text boxes anchored in it), of a table, or of what is inside a container."""
+    """The texts of a paragraph and the text boxes anchored in it, of a table, or inside a container."""
     name = _name(element)
     if name == "p":
         boxes: list[Element] = []
@@ -115,7 +120,7 @@ def _inline(parent: Element, boxes: list[Element]) -> Iterator[str]:
 
 
 def _rows(table: Element) -> Iterator[str]:
-    """A line for every row that holds text; the blocks in a cell, nested tables too, follow one another on it."""
+    """A line for every row that holds text, the blocks of a cell, nested tables too, one after another."""
     for row in _descend(table, "tr"):
         cells = (" ".join(" ".join(_blocks(cell)).split()) for cell in _descend(row, "tc"))
         line = CELL_SEPARATOR.join(cells)
@@ -124,7 +129,7 @@ def _rows(table: Element) -> Iterator[str]:
 
 
 def _descend(parent: Element, wanted: str) -> Iterator[Element]:
-    """The nearest `wanted` elements below, through containers such as content controls and tracked insertions."""
+    """The nearest `wanted` elements below, through content controls, tracked insertions and the like."""
     for child in parent:
         name = _name(child)
         if name == wanted:
@@ -148,7 +153,9 @@ def _local(tag: str) -> str:
 def _metadata(package: OpcPackage) -> dict[str, str]:
     for relationship in package.rels.values():
         if relationship.reltype.endswith("/core-properties") and not relationship.is_external:
-            properties = {_name(child): (child.text or "").strip() for child in _root(relationship.target_part)}
+            properties = {
+                _name(child): (child.text or "").strip() for child in _root(relationship.target_part)
+            }
             return {ours: properties[theirs] for theirs, ours in _METADATA.items() if properties.get(theirs)}
     return {}
 

@@ -17,19 +17,25 @@ _SKIPPED = {"head", "iframe", "nav", "noscript", "object", "script", "style", "s
 _CELL, _ROW, _KEEP = "\t", "\r", "\0"
 """Marks until the text is tidied: the border of a cell, of a row, and a line whose indentation counts."""
 
+# fmt: off
+_LINES = {"br", "dd", "div", "dt", "figcaption", "li", "option"}
+_PARAGRAPHS = {
+    "article", "blockquote", "caption", "dl", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "h4",
+    "h5", "h6", "header", "hr", "main", "ol", "p", "pre", "section", "table", "ul",
+}
+_UNNESTED = {
+    "area", "base", "br", "col", "colgroup", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
+    "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
+}
+# fmt: on
 _BREAKS = {
-    **dict.fromkeys("br dd div dt figcaption li option".split(), "\n"),
-    **dict.fromkeys("article blockquote caption dl fieldset figure footer form h1 h2 h3 h4 h5 h6".split(), "\n\n"),
-    **dict.fromkeys("header hr main ol p pre section table ul".split(), "\n\n"),
+    **dict.fromkeys(_LINES, "\n"),
+    **dict.fromkeys(_PARAGRAPHS, "\n\n"),
     **dict.fromkeys(("td", "th"), _CELL),
     "tr": _ROW,
 }
 """What stands before and after the text of an element."""
 
-_UNNESTED = set(
-    "area base br col colgroup dd dt embed hr img input li link meta option p param source tbody td tfoot th thead"
-    " tr track wbr".split()
-)
 _BLANKS = re.compile(r"\s+")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 
@@ -63,7 +69,7 @@ def _check_depth(source: str) -> None:
 
 
 def _pieces(root: LexborNode) -> Iterator[str]:
-    """The texts below `root` in order, with breaks and marks. No recursion, for the depth is the file's choice."""
+    """The texts below `root` in order, with breaks and marks. No recursion: depth is the file's choice."""
     stack: list[LexborNode | str] = [root]
     while stack:
         item = stack.pop()
@@ -73,8 +79,10 @@ def _pieces(root: LexborNode) -> Iterator[str]:
             yield " ".join(_BLANKS.split(item.text_content or ""))
         elif item.is_element_node and item.tag not in _SKIPPED and "hidden" not in item.attributes:
             edge = _BREAKS.get(item.tag or "", "")
-            inside = [_preformatted(item)] if item.tag == "pre" else item.iter(include_text=True)
-            stack += [edge, *reversed(list(inside)), edge]
+            inside: list[LexborNode | str] = [*item.iter(include_text=True)]
+            if item.tag == "pre":
+                inside = [_preformatted(item)]
+            stack += [edge, *reversed(inside), edge]
 
 
 def _preformatted(node: LexborNode) -> str:
@@ -82,7 +90,7 @@ def _preformatted(node: LexborNode) -> str:
 
 
 def _tidied(text: str) -> str:
-    """One line a row, bars between its cells that are not empty, no blanks around lines, at most one empty line."""
+    """A line for each row, bars between its cells that hold text, no blanks around lines, one empty line."""
     rows = (CELL_SEPARATOR.join(filter(None, map(str.strip, row.split(_CELL)))) for row in text.split(_ROW))
     lines: list[str] = []
     for line in "\n".join(filter(None, rows)).split("\n"):

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
-from pypdf import PageObject, PasswordType, PdfReader
+from pypdf import PasswordType, PdfReader
 from pypdf.errors import FileNotDecryptedError, LimitReachedError, PyPdfError
 
 from documents.errors import Corrupt, DocumentError, Encrypted, NeedsOcr, NoText, TooComplex
@@ -19,12 +20,22 @@ MAX_FORM_NESTING = 4
 END_MARK_WITHIN_BYTES = 2048
 
 _DAMAGE = (
-    PyPdfError, ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RecursionError, TypeError,
+    PyPdfError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
     ValueError,
-)  # fmt: skip
-"""What pypdf raises over damaged objects: its own errors, and whatever an object of the wrong type leads to."""
+)
+"""What pypdf raises over damaged objects: its own errors, and what an object of the wrong type leads to."""
 
 _GARBLED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
+_PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufefc]+")
+"""Ligatures and shaped letters, which a search for the plain letters would miss."""
+
 _METADATA = {"/Title": "title", "/Author": "author", "/Subject": "subject", "/Keywords": "keywords"}
 _PLACEHOLDERS = {"(anonymous)", "(unspecified)", "anonymous", "untitled", "unspecified"}
 
@@ -84,7 +95,7 @@ def _read_page(reader: PdfReader, index: int, pages: _Pages) -> None:
     text = ""
     try:
         page = reader.pages[index]
-        text = page.extract_text()
+        text = _PRESENTATION_FORMS.sub(lambda match: normalize("NFKC", match[0]), page.extract_text())
         if not text.strip() and _has_picture(page.get("/Resources"), MAX_FORM_NESTING):
             pages.pictures.append(number)
         elif _is_garbled(text):
@@ -111,7 +122,7 @@ def _dictionary(value: Any) -> dict[str, Any]:
 
 
 def _is_garbled(text: str) -> bool:
-    """Whether the text layer maps to no letters: fonts without a usable ToUnicode table give control characters."""
+    """Whether the text layer has no letters: fonts without a table of them give control characters."""
     return len(_GARBLED.findall(text)) > MAX_GARBLED_SHARE * len("".join(text.split()))
 
 
@@ -128,8 +139,8 @@ def _refuse_unreadable(pages: _Pages) -> None:
         raise NoText()
     if 2 * len(pages.garbled) > len(readable):
         raise NeedsOcr(
-            "The text in the file is garbled, its fonts lack the table of letters: run the file through text recognition"
-            " (OCR) with a new text layer and upload the result."
+            "The text in the file is garbled, for its fonts lack the table of letters: run the file through"
+            " text recognition (OCR), with a new text layer, and upload the result."
         )
 
 
@@ -166,7 +177,8 @@ def _end_warning(path: Path) -> Iterator[str]:
 def _metadata(reader: PdfReader) -> dict[str, str]:
     """Title and author where the file has them; damaged metadata is no reason to refuse the text."""
     try:
-        found = {ours: str((reader.metadata or {}).get(theirs) or "").strip() for theirs, ours in _METADATA.items()}
+        raw = dict(reader.metadata or {})
+        found = {ours: str(raw.get(theirs) or "").strip() for theirs, ours in _METADATA.items()}
     except _DAMAGE:
         return {}
     return {name: value for name, value in found.items() if value and value not in _PLACEHOLDERS}

@@ -1,0 +1,191 @@
+"""Text into chunks of a number of tokens, at exact places in the document.
+
+A document's text is its pages joined by PAGE_SEPARATOR; offsets count characters in it. A chunk lies on one
+page: what a search finds can then be cited by its page and needs no second look. The price is that a sentence
+which runs over a page break is in two chunks, and that small pages are small chunks.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from documents.errors import TooComplex
+
+if TYPE_CHECKING:
+    from bpe_openai import Encoding
+
+ENCODING = "o200k_base"
+PAGE_SEPARATOR = "\n\n"
+CHUNK_SIZE = 500
+OVERLAP = 100
+
+MAX_CHUNKS = 200_000
+MAX_CHUNK_CHARACTERS = 50_000
+"""The tokenizer refuses more than 200,000 tokens at once; no character has more than four."""
+MAX_CHARACTERS_PER_TOKEN = 32
+"""Longer stretches of blanks or dashes count as they stand, which keeps the work linear in the text."""
+
+BREAK_ZONE = 0.6
+"""A chunk gives up at most the last 40 % of its size for a better place to end at."""
+SENTENCE_ZONE = 0.25
+"""An overlap gives up at most a quarter to begin with a sentence."""
+
+_CJK = "\u2e80-\u2fff\u3001-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_COUNTED_CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_COUNTED_WORD = re.compile(rf"[{_COUNTED_CJK}]|[^\W_{_CJK}][^\s{_CJK}]*")
+
+_ENDS = (
+    (re.compile(r"(?<=\S)(?=[^\S\n]*\n[^\S\n]*\n)"), BREAK_ZONE),  # a paragraph
+    (re.compile(r"(?<=[.!?…])[\"'”’»)\]]{0,3}(?=\s)|(?<=[。！？])[」』”’）]{0,3}"), BREAK_ZONE),  # a sentence
+    (re.compile(r"(?<=\S)(?=[^\S\n]*\n)"), BREAK_ZONE),  # a line
+    (re.compile(rf"(?<=\S)(?=[\s{_CJK}])|(?<=[{_CJK}])"), 0.0),  # a word
+)
+"""Where a chunk may end, best first, and from which part of its reach on."""
+_LOOKAHEAD = 50
+
+_SENTENCE_START = re.compile(r"(?<=[.!?…]\s)(?=\S)|(?<=\n\n)(?=\S)|(?<=[。！？])(?=[^\s」』”’）])")
+_WORD_START = re.compile(rf"(?<=\s)(?=\S)|(?<=[{_CJK}])(?=\S)|(?=[{_CJK}])")
+_NOT_BLANK = re.compile(r"\S")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """`text` is `document[start:end]`, without blanks at either end. `page` counts from 1."""
+
+    index: int
+    page: int
+    start: int
+    end: int
+    text: str
+    tokens: int
+
+
+def document_text(pages: Sequence[str]) -> str:
+    """The text that the offsets of chunks refer to."""
+    return PAGE_SEPARATOR.join(pages)
+
+
+def chunk_pages(pages: Sequence[str], *, size: int = CHUNK_SIZE, overlap: int = OVERLAP) -> list[Chunk]:
+    """All text of the pages in chunks of at most `size` tokens and MAX_CHUNK_CHARACTERS.
+
+    Neighbours on a page share about `overlap` tokens, less what it takes to begin with a sentence or word.
+    A word is cut only when it exceeds `size` alone. Takes time linear in the text, and in
+    `size / (size - overlap)`.
+    Raises ValueError unless 0 <= overlap < size, and TooComplex beyond MAX_CHUNKS.
+    """
+    if not 0 <= overlap < size:
+        raise ValueError(f"an overlap of {overlap} tokens does not fit in chunks of {size}")
+    chunks: list[Chunk] = []
+    offset = 0
+    for number, page in enumerate(pages, start=1):
+        for start, end, tokens in _spans(page, size, overlap):
+            if len(chunks) == MAX_CHUNKS:
+                raise TooComplex(
+                    f"The text makes over {MAX_CHUNKS} chunks: use larger ones, or less overlap."
+                )
+            chunks.append(Chunk(len(chunks), number, offset + start, offset + end, page[start:end], tokens))
+        offset += len(page) + len(PAGE_SEPARATOR)
+    return chunks
+
+
+def count_words(text: str) -> int:
+    """Words between blanks, begun with a letter or digit; in Chinese and Japanese every character is one."""
+    return sum(1 for _ in _COUNTED_WORD.finditer(text))
+
+
+def count_tokens(text: str) -> int:
+    return len(encoding().encode_ordinary(text))
+
+
+@cache
+def encoding() -> "Encoding":
+    """The tokenizer. It takes half a second and 150 MB: a process that forks others calls this first."""
+    from bpe_openai import get_encoding  # the import alone takes 70 MB, and few processes chunk
+
+    return get_encoding(ENCODING)
+
+
+def _spans(text: str, size: int, overlap: int) -> Iterator[tuple[int, int, int]]:
+    """Start, end and tokens of each chunk of a page; starts and ends both ascend."""
+    text = text.rstrip()
+    start, covered = _skip_blanks(text, 0), 0
+    while covered < len(text):
+        end, tokens = _end(text, start, covered, size)
+        if end <= covered:  # the next word does not fit behind the overlap
+            start = _skip_blanks(text, covered)
+            end, tokens = _end(text, start, covered, size)
+        yield start, end, tokens
+        start, covered = _next_start(text, start, end, overlap), end
+
+
+def _end(text: str, start: int, covered: int, size: int) -> tuple[int, int]:
+    """The best end of a chunk at `start`, and its tokens. An end at `covered` says that no word fits."""
+    end = _best_end(text, start, covered, _reach(text, start, size))
+    tokens = count_tokens(text[start:end])
+    while tokens > size and covered < end > start + 1:  # a word cut off may take more tokens than the whole
+        end = _best_end(text, start, covered, end - 1)
+        tokens = count_tokens(text[start:end])
+    return end, tokens
+
+
+def _reach(text: str, start: int, size: int) -> int:
+    """How far `size` tokens go: the place after the last whole character."""
+    most = min(size * MAX_CHARACTERS_PER_TOKEN, MAX_CHUNK_CHARACTERS)
+    window = min(size * 4, most)
+    while True:
+        tokens = encoding().encode_ordinary(text[start : start + window])
+        if len(tokens) > size:
+            return max(start + 1, start + len(_decoded(tokens[:size])))
+        if window == most or start + window >= len(text):
+            return min(start + window, len(text))
+        window = min(window * 2, most)
+
+
+def _decoded(tokens: list[int]) -> str:
+    """The whole characters of the tokens; one that is cut in two at either end is left out."""
+    octets: bytes = encoding().decode_bytes(tokens)
+    return octets.decode("utf-8", "ignore")
+
+
+def _best_end(text: str, start: int, covered: int, reach: int) -> int:
+    """The last of the best kind of ends behind `covered` and up to `reach`.
+
+    Without any, a word that exceeds the reach is cut; but not for an overlap's sake, then it is `covered`.
+    """
+    if reach >= len(text):
+        return len(text)
+    for pattern, zone in _ENDS:
+        first = max(covered + 1, start + 1, start + int(zone * (reach - start)))
+        found = (match.end() for match in pattern.finditer(text, first, reach + _LOOKAHEAD))
+        best = max((end for end in found if end <= reach), default=None)
+        if best is not None:
+            return best
+    if start < covered and not _is_inside_word(text, covered):
+        return covered
+    return reach
+
+
+def _next_start(text: str, start: int, end: int, overlap: int) -> int:
+    """The first sentence or word within the last `overlap` tokens, otherwise the next word after `end`."""
+    if overlap:
+        tokens = encoding().encode_ordinary(text[start:end])
+        target = max(start + 1, end - len(_decoded(tokens[-overlap:])))
+        sentence = _SENTENCE_START.search(text, target, target + int((end - target) * SENTENCE_ZONE) + 1)
+        begin = sentence or _WORD_START.search(text, target, end)
+        if begin:
+            return begin.start()
+        if _is_inside_word(text, end):
+            return target
+    return _skip_blanks(text, end)
+
+
+def _is_inside_word(text: str, position: int) -> bool:
+    around = text[position - 1 : position + 1]
+    return len("".join(around.split())) == 2 and not _WORD_START.match(text, position)
+
+
+def _skip_blanks(text: str, position: int) -> int:
+    found = _NOT_BLANK.search(text, position)
+    return found.start() if found else len(text)

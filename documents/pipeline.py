@@ -1,0 +1,133 @@
+"""From a file to its pages and chunks: detect, parse, chunk. Pure: no database, no settings, no network.
+
+It runs in a child process with limits on memory and time; `*_in_child` are what that process calls, with JSON
+for arguments and a JSON file for the result. A DocumentError says what is wrong with the document.
+"""
+
+import importlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words
+from documents.detect import detect
+from documents.errors import NoText, TooComplex, UnsupportedType
+from documents.parsers import ParsedDocument, Report, Rows, parser_for, readable_formats
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """A report for callers that show no progress."""
+
+
+def read(
+    path: Path,
+    filename: str,
+    *,
+    chunk_size: int = CHUNK_SIZE,
+    overlap: int = OVERLAP,
+    report: Report = ignore_progress,
+) -> dict[str, Any]:
+    """The document as JSON: `fileType`, `pages`, `rows` (None, or an entry for each page), `metadata`,
+    `warnings`, `wordCount`, `chunks` (as `rechunk` gives them). Raises DocumentError.
+    """
+    with _memory_as_error():
+        detected = detect(path, filename, readable_formats())
+        parser = parser_for(detected.format)
+        if parser is None:
+            raise UnsupportedType()
+        document = _storable(parser.parse(path, report))
+        if not any(page.strip() for page in document.pages):
+            raise NoText()
+        return {
+            "fileType": detected.format,
+            "pages": document.pages,
+            "rows": document.rows,
+            "metadata": document.metadata,
+            "warnings": [*detected.warnings, *document.warnings],
+            "wordCount": sum(count_words(page) for page in document.pages),
+            "chunks": rechunk(document.pages, chunk_size=chunk_size, overlap=overlap),
+        }
+
+
+def rechunk(pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int = OVERLAP) -> list[list[Any]]:
+    """Chunks of pages read before, each `[index, page, start, end, text, tokens]`. Raises TooComplex."""
+    with _memory_as_error():
+        chunks = chunk_pages(pages, size=chunk_size, overlap=overlap)
+        return [list(astuple(chunk)) for chunk in chunks]
+
+
+def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
+    """`read` the file at `path` called `filename`, by `chunkSize` and `overlap`, and write that to `output`.
+
+    `parserModules` are imported first: they register the formats of other apps. Returns
+    `{"fileType", "pages", "words", "chunks"}`, counts of the last three.
+    """
+    for module in arguments.get("parserModules", ()):
+        importlib.import_module(module)
+    result = read(
+        Path(arguments["path"]),
+        arguments["filename"],
+        chunk_size=arguments["chunkSize"],
+        overlap=arguments["overlap"],
+        report=report,
+    )
+    _write(result, Path(arguments["output"]))
+    return {
+        "fileType": result["fileType"],
+        "pages": len(result["pages"]),
+        "words": result["wordCount"],
+        "chunks": len(result["chunks"]),
+    }
+
+
+def rechunk_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
+    """`rechunk` the `pages` in the JSON file `input`; write `{"chunks"}` to `output`. Returns counts."""
+    pages = json.loads(Path(arguments["input"]).read_text(encoding="utf-8"))["pages"]
+    chunks = rechunk(pages, chunk_size=arguments["chunkSize"], overlap=arguments["overlap"])
+    _write({"chunks": chunks}, Path(arguments["output"]))
+    report(len(pages), len(pages))
+    return {"pages": len(pages), "chunks": len(chunks)}
+
+
+def storable(text: str) -> str:
+    """`text` without what PostgreSQL refuses: NULs and lone surrogates. Two that are a pair are joined."""
+    if _SURROGATES.search(text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return text.replace("\0", "")
+
+
+def _storable(document: ParsedDocument) -> ParsedDocument:
+    return ParsedDocument(
+        [storable(page) for page in document.pages],
+        {name: _storable_value(value) for name, value in document.metadata.items()},
+        [storable(warning) for warning in document.warnings],
+        None if document.rows is None else [_storable_rows(rows) for rows in document.rows],
+    )
+
+
+def _storable_value(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
+
+
+def _storable_rows(rows: Rows | None) -> Rows | None:
+    return None if rows is None else [[storable(cell) for cell in row] for row in rows]
+
+
+@contextmanager
+def _memory_as_error() -> Iterator[None]:
+    """Out of memory or stack is the document's fault here. The traceback's frames would hold the memory."""
+    try:
+        yield
+    except (MemoryError, RecursionError) as error:
+        raise TooComplex() from error.with_traceback(None)
+
+
+def _write(result: dict[str, Any], output: Path) -> None:
+    with output.open("w", encoding="utf-8") as file:
+        json.dump(result, file, ensure_ascii=False)
