@@ -26,7 +26,7 @@ def prepared(arguments: list[str]) -> Iterator[None]:
 def _prepare(command: str, *, asks_for_help: bool) -> AbstractContextManager[object]:
     settings = config.load()
     is_embedded = not settings.database_url
-    if is_embedded or command == "run":
+    if not settings.secret_key and (is_embedded or command == "run"):
         secret_key.ensure(settings.data_dir)
     if is_embedded and command not in WITHOUT_DATABASE and not asks_for_help:
         return postgres.join(settings.data_dir)

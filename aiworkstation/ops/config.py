@@ -64,6 +64,11 @@ class Config(BaseSettings):
     lease_seconds: float = Field(default=30, ge=1, le=3600)
     stop_grace: float = Field(default=20, ge=0, le=3600)
 
+    child_memory_mb: int = Field(
+        default=768, ge=256, description="address space of a child that reads a document"
+    )
+    child_seconds: float = Field(default=120, ge=1, description="time that such a child may take")
+
     openai_api_key: str = ""
     openai_base_url: str = ""
     default_model: str = ""
@@ -75,8 +80,8 @@ class Config(BaseSettings):
     http_allowed_private_hosts: CommaList = []
     callback_secret: str = ""
     extra_apps: CommaList = []
-    max_upload_mb: int = Field(100, ge=1, description="of one document")
-    user_quota_mb: int = Field(10240, ge=1, description="of all documents of a user")
+    max_upload_mb: int = Field(default=100, ge=1, description="of one document")
+    user_quota_mb: int = Field(default=10240, ge=1, description="of all documents of a user")
     api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
 
     @field_validator("data_dir")

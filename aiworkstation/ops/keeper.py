@@ -125,18 +125,20 @@ class Server:
             raise KeeperError(f"{program} failed:\n{done.stdout}")
 
     def _end_orphan(self) -> None:
-        """Remove what a killed server left behind. The lock says that no other keeper has one here."""
+        """Remove what a killed server left behind. No other keeper has one here, says the lock."""
         pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        pid = int(pid_file.read_text().split("\n", 1)[0] or 0)
+        if pid_file.exists():
+            self._end(int(pid_file.read_text().split("\n", 1)[0] or 0))
+        # PostgreSQL would wait for whichever process has those numbers now, after a reboot or as a zombie.
+        if Path("/proc/self").exists():
+            pid_file.unlink(missing_ok=True)
+            (self.home / f".s.PGSQL.{postgres.PORT}.lock").unlink(missing_ok=True)
+
+    def _end(self, pid: int) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         while _works_in(pid, self.data):
             os.kill(pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGQUIT)
             time.sleep(0.1)
-        # After a reboot the number may be that of any other process, which PostgreSQL would take for itself.
-        if os.path.isdir("/proc/self"):
-            pid_file.unlink(missing_ok=True)
 
     def _options(self) -> list[str]:
         options = {
@@ -184,7 +186,6 @@ class Users:
     def __init__(self) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
         self._connected: set[socket.socket] = set()
-        self._last: socket.socket | None = None
         self._selector = selectors.DefaultSelector()
         self._first_deadline = 0.0
 
@@ -220,13 +221,12 @@ class Users:
         self._first_deadline = 0
 
     def _dismiss(self, user: socket.socket) -> None:
-        """The last one stays connected, and so waits, until this process ends."""
         self._selector.unregister(user)
-        if len(self._connected) > 1:
+        self._connected.remove(user)
+        if self._connected:
             user.close()
-            self._connected.remove(user)
         else:
-            self._last, self._connected = user, set()
+            user.detach()  # the last one waits until the kernel closes it, at the end of this process
 
 
 def keep(server: Server, users: Users) -> None:
