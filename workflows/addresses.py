@@ -1,0 +1,66 @@
+"""Which network addresses a step may reach: the public ones."""
+
+import asyncio
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from workflows.errors import StepError
+
+RESOLVE_SECONDS = 10.0
+NAT64 = ip_network("64:ff9b::/96")
+# What `ipaddress` calls global, at least in some Python versions, and is not.
+NOT_PUBLIC = [
+    ip_network("192.0.0.0/24"),  # IETF's own; Oracle Cloud's metadata
+    ip_network("192.88.99.0/24"),  # 6to4 relays
+    ip_network("168.63.129.16/32"),  # Azure's metadata
+    ip_network("64:ff9b:1::/48"),  # NAT64 inside one network
+    ip_network("2001::/23"),  # Teredo and others
+    ip_network("3fff::/20"),  # documentation
+]
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The host's addresses, in the resolver's order. Raises StepError, `unknown_host`."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise StepError(f"The host {host} is not known.", code="unknown_host") from error
+    except TimeoutError as error:
+        raise StepError(f"The name server did not answer for {host}.", code="unknown_host") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def is_public(address: str) -> bool:
+    """False for what leads into a private network, by itself or by an IPv4 address inside an IPv6 one."""
+    return _is_public(ip_address(address.partition("%")[0]))
+
+
+def is_literal(host: str) -> bool:
+    """Whether a URL's host is an address and no name."""
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    inner = _embedded(address)
+    if inner is not None:
+        return _is_public(inner)
+    is_special = (
+        address.is_multicast or address.is_reserved or address.is_link_local or address.is_unspecified
+    )
+    is_local = isinstance(address, IPv6Address) and address.is_site_local
+    is_listed = any(address in network for network in NOT_PUBLIC)
+    return address.is_global and not (is_special or is_local or is_listed)
+
+
+def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for: mapped, 6to4, NAT64."""
+    if isinstance(address, IPv4Address):
+        return None
+    if address in NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
