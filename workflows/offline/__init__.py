@@ -1,0 +1,1 @@
+"""The built-in `offline` model: it extracts and computes, says so, and is no language model."""
