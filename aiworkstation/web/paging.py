@@ -10,15 +10,15 @@ from django.db.models import Model, Q, QuerySet
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from aiworkstation.web.serializers import QuerySerializer, invalid
+from aiworkstation.web.serializers import StrictSerializer, invalid
 
 Row = TypeVar("Row", bound=Model)
 LIMIT = 50
 MAX_LIMIT = 200
 
 
-class PageQuery(QuerySerializer):
-    """`limit` and `cursor`, for a list's own query to extend."""
+class PageQuery(StrictSerializer):
+    """The query string of a list: `limit` and `cursor`, for its own filters to extend."""
 
     limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=LIMIT)
     cursor = serializers.CharField(default="", allow_blank=True)

@@ -33,17 +33,16 @@ class StrictSerializer(serializers.Serializer[Any]):
                 errors[str(field.field_name)] = error.detail
             except SkipField:
                 pass
-        self.cross_check(value, errors)
+        self.cross_check(data, value, errors)
         if errors:
             raise ValidationError(errors)
         return value
 
-    def cross_check(self, value: dict[str, Any], errors: Errors) -> None:
-        """Rules over several fields. `value` holds what is right by itself, `errors` what is wrong so far."""
+    def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
+        """Rules over several fields: adds to `value` and to `errors`.
 
-
-class QuerySerializer(StrictSerializer):
-    """Reads the query string; a repeatable parameter is a ListField."""
+        `data` is as it was sent, `value` holds what is right by itself, `errors` what is wrong so far.
+        """
 
 
 class Text(serializers.CharField):
