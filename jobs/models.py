@@ -8,7 +8,7 @@ from workflows.models import WorkflowExecution
 
 
 class IdempotencyKey(models.Model):
-    """A client's key for a request that started a job: within 24 hours the same request returns the same job."""
+    """A client's key for a request that started a job: within 24 hours it returns the same job."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)

@@ -1,0 +1,68 @@
+"""`dependsOn`: names of steps, to indexes."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from aiworkstation.web.serializers import Errors, invalid
+
+
+def dependencies(steps: list[Any]) -> tuple[list[list[int]], dict[int, Errors]]:
+    """For each step the indexes of those before it, and what is wrong, by step.
+
+    Takes steps as they were sent, to judge them beside others that are wrong: those it leaves alone.
+    """
+    names = [_name(step) for step in steps]
+    given = [_given(step) for step in steps]
+    errors: dict[int, Errors] = {}
+    if any(wanted is not None for wanted in given):
+        errors |= _repeated(names)
+    index_of = {name: index for index, name in reversed(list(enumerate(names))) if name}
+    parents: list[list[int]] = []
+    for index, wanted in enumerate(given):
+        if wanted is None:
+            parents.append([index - 1] if index else [])
+            continue
+        if unknown := [name for name in wanted if name not in index_of]:
+            message = "There is no step " + ", ".join(f'"{name}"' for name in unknown) + "."
+            errors.setdefault(index, {})["dependsOn"] = invalid(message, "unknown")
+        parents.append([index_of[name] for name in dict.fromkeys(wanted) if name in index_of])
+    for index in _in_cycles(parents):
+        message = "The step would wait for itself, directly or through others."
+        errors.setdefault(index, {}).setdefault("dependsOn", invalid(message, "cycle"))
+    return parents, errors
+
+
+def _name(step: Any) -> str:
+    name = step.get("name") if isinstance(step, Mapping) else None
+    return name.strip() if isinstance(name, str) else ""
+
+
+def _given(step: Any) -> list[str] | None:
+    wanted = step.get("dependsOn") if isinstance(step, Mapping) else None
+    if not isinstance(wanted, list):
+        return None
+    return [name.strip() for name in wanted if isinstance(name, str)]
+
+
+def _repeated(names: list[str]) -> dict[int, Errors]:
+    """Every further step of a name."""
+    seen: Counter[str] = Counter()
+    errors: dict[int, Errors] = {}
+    for index, name in enumerate(names):
+        seen[name] += 1
+        if name and seen[name] > 1:
+            message = f'A step before it is named "{name}" too: with dependsOn names must be unique.'
+            errors[index] = {"name": invalid(message, "unique")}
+    return errors
+
+
+def _in_cycles(parents: list[list[int]]) -> list[int]:
+    """Steps that stand on a cycle. Steps are taken off from both ends until nothing more comes off."""
+    left = set(range(len(parents)))
+    while True:
+        needed = {parent for index in left for parent in parents[index] if parent in left}
+        free = {index for index in left if index not in needed or not left.intersection(parents[index])}
+        if not free:
+            return sorted(left)
+        left -= free

@@ -1,0 +1,114 @@
+"""`workflow`: steps that follow one another, each a tool or a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import User
+from rest_framework import serializers
+
+from aiworkstation.web.serializers import Errors, JsonObject, Name, StrictSerializer, Text, Whole, invalid
+from jobs.types import JobType, PayloadSerializer, Plan, register
+from jobs.types.arguments import argument_errors
+from jobs.types.dependencies import dependencies
+from workflows import tools
+from workflows.models import Mode
+from workflows.retry import DEFAULT
+from workflows.steps import NewStep
+
+MAX_STEPS = 200
+MAX_ATTEMPTS = 20
+MAX_TIMEOUT = 30 * 24 * 3600
+
+
+class ToolField(Name):
+    """A tool's slug."""
+
+    default_error_messages = {"unknown": "There is no tool {slug}. There are: {known}."}
+
+    def to_internal_value(self, data: Any) -> str:
+        slug = super().to_internal_value(data)
+        if tools.get(slug) is None:
+            known = ", ".join(tool.slug for tool in tools.all_tools())
+            self.fail("unknown", slug=slug, known=known)
+        return slug
+
+
+class StepSerializer(StrictSerializer):
+    name = Name(max_length=300)
+    description = Text(required=False, allow_blank=True)
+    tool = ToolField(required=False)
+    arguments = JsonObject(required=False)
+    dependsOn = serializers.ListField(child=Name(), required=False, source="depends_on")
+    maxAttempts = Whole(min_value=1, max_value=MAX_ATTEMPTS, required=False, source="max_attempts")
+    timeoutSeconds = Whole(min_value=1, max_value=MAX_TIMEOUT, required=False, source="timeout_seconds")
+
+    def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
+        if "arguments" not in value or "tool" in errors:
+            return
+        if "tool" not in value:
+            errors["arguments"] = invalid("A step without a tool takes no arguments.")
+        elif found := argument_errors(value["tool"], value["arguments"]):
+            errors["arguments"] = found
+
+
+class WorkflowPayload(PayloadSerializer):
+    workflowName = Name(max_length=300, source="name")
+    workflowDescription = Text(required=False, allow_blank=True, source="description")
+    steps = serializers.ListField(child=StepSerializer(), min_length=1, max_length=MAX_STEPS)
+    modelId = Name(max_length=200, required=False, source="model_id")
+
+    def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
+        steps = data.get("steps")
+        if not isinstance(steps, list) or isinstance(errors.get("steps"), list):
+            return
+        value["dependencies"], found = dependencies(steps)
+        if isinstance(mode := value.get("mode"), Mode):
+            _add(found, _not_allowed(steps, mode))
+        if found:
+            _add(errors.setdefault("steps", {}), found)
+
+
+def _not_allowed(steps: list[Any], mode: Mode) -> dict[int, Errors]:
+    named = {index: step.get("tool") for index, step in enumerate(steps) if isinstance(step, Mapping)}
+    return {
+        index: {"tool": invalid(f"The mode {mode.name} does not allow {tool}.", "not_allowed")}
+        for index, tool in named.items()
+        if isinstance(tool, str) and tools.get(tool) and not mode.allows(tool)
+    }
+
+
+def _add(errors: dict[int, Any], more: Mapping[int, Errors]) -> None:
+    """What a step's own check has found goes before the rest."""
+    for index, found in more.items():
+        of_step = errors.setdefault(index, {})
+        if isinstance(of_step, dict):
+            for name, detail in found.items():
+                of_step.setdefault(name, detail)
+
+
+@register
+class Workflow(JobType):
+    name = "workflow"
+    description = "Runs steps one after another, or as their dependsOn says."
+    Payload = WorkflowPayload
+
+    def plan(self, payload: dict[str, Any], owner: User) -> Plan:
+        pairs = zip(payload["steps"], payload["dependencies"], strict=True)
+        return Plan(
+            name=payload["name"],
+            description=payload.get("description", ""),
+            model_id=payload.get("model_id", ""),
+            steps=[_new_step(step, parents) for step, parents in pairs],
+        )
+
+
+def _new_step(step: dict[str, Any], parents: list[int]) -> NewStep:
+    return NewStep(
+        name=step["name"],
+        description=step.get("description", ""),
+        tool=step.get("tool", ""),
+        arguments=step.get("arguments"),
+        depends_on=parents,
+        max_attempts=step.get("max_attempts", DEFAULT.max_attempts),
+        timeout_seconds=step.get("timeout_seconds"),
+    )
