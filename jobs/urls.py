@@ -1,5 +1,17 @@
-"""Addresses of the jobs API."""
+"""Addresses of jobs: the API's, without a slash at the end."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from jobs import api
+
+app_name = "jobs"
+urlpatterns = [
+    path("api/jobs", api.jobs, name="api_jobs"),
+    path("api/jobs/<str:job_id>", api.job, name="api_job"),
+    path("api/jobs/<str:job_id>/steps", api.steps, name="api_steps"),
+    path("api/jobs/<str:job_id>/events", api.events, name="api_events"),
+    path("api/jobs/<str:job_id>/cancel", api.cancel, name="api_cancel"),
+    path("api/jobs/<str:job_id>/retry", api.retry, name="api_retry"),
+    path("api/tools", api.list_tools, name="api_tools"),
+    path("api/modes", api.list_modes, name="api_modes"),
+]

@@ -1,0 +1,91 @@
+"""Why a job is not running, in a sentence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from aiworkstation.web.serializers import wire_time
+from workflows.models import CLAIMABLE, ExecutionStatus, Worker, WorkflowExecution, WorkflowStep
+
+NOT_RUNNING = (ExecutionStatus.QUEUED, ExecutionStatus.WAITING)
+SILENT_AFTER = timedelta(seconds=30)
+
+# The places in each queue of the messages that are due.
+PLACES = """
+SELECT id, place FROM (
+  SELECT id, row_number() OVER (PARTITION BY key ORDER BY lock, id) AS place FROM django_q_ormq
+  WHERE lock <= clock_timestamp()
+) due WHERE id = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Of the workers that are alive and take steps."""
+
+    busy: int
+    total: int
+
+
+def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
+    """A sentence for each job that neither runs nor is finished. Three queries at the most."""
+    waiting = [execution for execution in executions if execution.status in NOT_RUNNING]
+    if not waiting:
+        return {}
+    next_steps = _next_steps([execution.pk for execution in waiting])
+    places = _places([execution.message_id for execution in waiting if execution.message_id is not None])
+    slots = _slots()
+    now = timezone.now()
+    return {
+        execution.pk: _delayed(next_steps.get(execution.pk), now)
+        or _queued(execution, places.get(execution.message_id or 0), slots)
+        for execution in waiting
+    }
+
+
+def _next_steps(ids: list[UUID]) -> dict[UUID, WorkflowStep]:
+    """Of each job the step that may be claimed first; one that waits for an answer goes last."""
+    steps = WorkflowStep.objects.filter(execution__in=ids, status__in=CLAIMABLE).defer("output", "arguments")
+    ordered = steps.order_by("execution_id", F("ready_at").asc(nulls_last=True), "index")
+    return {step.execution_id: step for step in ordered.distinct("execution_id")}
+
+
+def _places(messages: list[int]) -> dict[int, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(PLACES, [messages])
+        return dict(cursor.fetchall())
+
+
+def _slots() -> Slots | None:
+    """None where no worker is alive."""
+    alive = Worker.objects.filter(last_beat__gt=timezone.now() - SILENT_AFTER, draining=False, slots__gt=0)
+    sums = alive.aggregate(busy=Sum("busy"), total=Sum("slots"))
+    return None if sums["total"] is None else Slots(sums["busy"], sums["total"])
+
+
+def _delayed(step: WorkflowStep | None, now: datetime) -> str:
+    """Empty where nothing but a worker is missing."""
+    if step is None:
+        return ""
+    if step.ready_at is None:
+        return f'"{step.name}" waits for an answer from outside.'
+    if step.ready_at <= now:
+        return ""
+    at = wire_time(step.ready_at)
+    if step.error is None:
+        return f'"{step.name}" starts at {at}.'
+    return f'"{step.name}" is tried again at {at}, after: {step.error["message"]}'
+
+
+def _queued(execution: WorkflowExecution, place: int | None, slots: Slots | None) -> str:
+    if slots is None:
+        return "No worker is running: start one with `manage.py work`."
+    busy = f"{slots.busy} of {slots.total} slots are busy"
+    if place is None:
+        return f"A worker has seen it and takes it up next; {busy}."
+    return f"Place {place} in the queue {execution.queue}; {busy}."
