@@ -1,10 +1,15 @@
 """Files, their text, and the chunks that search finds."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
-from django.db import models
+from django.db import connection, models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
@@ -26,12 +31,37 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
         """Annotates `state`: queued and processing are read off the step that works on the document."""
         waiting = Q(step__status__in=[*CLAIMABLE, StepStatus.PENDING])
         return self.annotate(
-            state=Case(
+            state=Case(  # type: ignore[no-redef]  # declared for those who read it
                 When(waiting, then=Value(DocumentStatus.QUEUED.value)),
                 When(step__status=StepStatus.RUNNING, then=Value(DocumentStatus.PROCESSING.value)),
                 default=F("status"),
             )
         )
+
+    def attach(self, execution_id: UUID, *, project_id: str = "", tags: Sequence[str] = (), mode: str = "") -> None:
+        """Points documents to the steps of a new job that name them, and adds what the job says of them.
+
+        Empty values leave a document's own.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _ATTACH,
+                {"execution": execution_id, "project": project_id, "tags": list(tags), "mode": mode},
+            )
+
+
+# Locked in one order, for another job may attach the same documents at this moment.
+_ATTACH = """
+WITH named AS (
+  SELECT d.uid, s.id AS step FROM workflow_steps s JOIN documents d ON d.uid = (s.arguments->>'documentId')::uuid
+  WHERE s.execution_id = %(execution)s ORDER BY d.uid FOR NO KEY UPDATE OF d
+)
+UPDATE documents d SET
+  step_id = named.step, changed_at = clock_timestamp(),
+  project_id = coalesce(nullif(%(project)s, ''), d.project_id), mode = coalesce(nullif(%(mode)s, ''), d.mode),
+  tags = d.tags || ARRAY(SELECT tag FROM unnest(%(tags)s::varchar[]) AS tag WHERE tag <> ALL (d.tags))
+FROM named WHERE d.uid = named.uid
+"""
 
 
 class Document(models.Model):
@@ -48,12 +78,8 @@ class Document(models.Model):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="duplicates"
     )
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="members")
-    status = models.CharField(
-        max_length=20, choices=DocumentStatus.choices, default=DocumentStatus.UPLOADED
-    )
-    step = models.ForeignKey(
-        WorkflowStep, null=True, blank=True, on_delete=models.SET_NULL, related_name="documents"
-    )
+    status = models.CharField(max_length=20, choices=DocumentStatus.choices, default=DocumentStatus.UPLOADED)
+    step = models.ForeignKey(WorkflowStep, null=True, blank=True, on_delete=models.SET_NULL, related_name="documents")
     error = models.JSONField(null=True, blank=True)
     warnings = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
@@ -62,7 +88,8 @@ class Document(models.Model):
     chunk_count = models.PositiveIntegerField(default=0)
     chunk_size = models.PositiveIntegerField(null=True, blank=True)
     overlap = models.PositiveIntegerField(null=True, blank=True)
-    generation = models.PositiveIntegerField(default=0, help_text="Of the chunks that search sees.")
+    generation = models.PositiveIntegerField(default=0, help_text="Of the pages and chunks that everybody sees.")
+    latest_generation = models.PositiveIntegerField(default=0, help_text="Given to the last reading that began.")
     project_id = models.CharField(max_length=200, blank=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     mode = models.CharField(max_length=60, default="General")
@@ -71,6 +98,9 @@ class Document(models.Model):
     changed_at = models.DateTimeField(db_default=Now())
 
     objects = DocumentQuerySet.as_manager()
+
+    state: str
+    """Set by `with_state`."""
 
     class Meta:
         db_table = "documents"
@@ -81,9 +111,7 @@ class Document(models.Model):
         )
         constraints = (
             models.UniqueConstraint(fields=["owner", "client_id"], name="document_client_id"),
-            models.CheckConstraint(
-                condition=Q(status__in=["uploaded", "indexed", "failed"]), name="document_status"
-            ),
+            models.CheckConstraint(condition=Q(status__in=["uploaded", "indexed", "failed"]), name="document_status"),
         )
 
     def __str__(self) -> str:
@@ -98,6 +126,25 @@ class Document(models.Model):
             StepStatus.RUNNING,
         )
 
+    @property
+    def path(self) -> Path:
+        """Of the bytes. Their hash is the name, so that nothing a user chose becomes part of a path."""
+        return path_of(self.sha256)
+
+    def current_pages(self) -> "models.QuerySet[DocumentPage]":
+        return DocumentPage.objects.filter(document=self, generation=self.generation)
+
+    def current_chunks(self) -> "models.QuerySet[DocumentChunk]":
+        return DocumentChunk.objects.filter(document=self, generation=self.generation)
+
+    def id_for(self, user: AbstractBaseUser | AnonymousUser) -> str:
+        """The owner's own name for it; everybody else reaches it by its uid."""
+        return self.client_id if user.pk == self.owner_id else str(self.uid)
+
+
+def path_of(sha256: str) -> Path:
+    return Path(settings.MEDIA_ROOT) / sha256[:2] / sha256
+
 
 class DocumentPage(models.Model):
     """The text of a page, as it was indexed; `rows` where the page is a table."""
@@ -111,9 +158,7 @@ class DocumentPage(models.Model):
     class Meta:
         db_table = "document_pages"
         ordering = ("document_id", "number")
-        constraints = (
-            models.UniqueConstraint(fields=["document", "generation", "number"], name="document_page"),
-        )
+        constraints = (models.UniqueConstraint(fields=["document", "generation", "number"], name="document_page"),)
 
     def __str__(self) -> str:
         return f"{self.document_id} page {self.number}"
@@ -136,9 +181,7 @@ class DocumentChunk(models.Model):
         db_table = "document_chunks"
         ordering = ("document_id", "index")
         indexes = (GinIndex(fields=["search"], name="chunk_search"),)
-        constraints = (
-            models.UniqueConstraint(fields=["document", "generation", "index"], name="document_chunk"),
-        )
+        constraints = (models.UniqueConstraint(fields=["document", "generation", "index"], name="document_chunk"),)
 
     def __str__(self) -> str:
         return f"{self.document_id} chunk {self.index}"

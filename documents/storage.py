@@ -1,0 +1,268 @@
+"""The bytes of documents, stored under their SHA-256, and the rows that name them.
+
+The bytes are in place before their row is committed, and go after the last row that names them is gone: a
+crash leaves a file too many at the worst, never a document without its bytes. Locks are taken in one order:
+owner, document, bytes.
+"""
+
+import hashlib
+import os
+import tempfile
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import Sum
+
+from aiworkstation.audit.record import record
+from aiworkstation.ids import uuid7
+from documents.errors import DocumentError, Empty, TooLarge
+from documents.lookup import CLIENT_ID
+from documents.models import Document, path_of
+
+MAX_NAME = 255
+MEGABYTE = 1 << 20
+_BLOCK = 1 << 20
+_FORBIDDEN_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line separators
+_REORDERING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # make `exe.pdf` out of `fdp.exe`
+
+
+class OverQuota(DocumentError):
+    """There is no room left for this file: delete documents that are no longer needed."""
+
+    code = "over_quota"
+
+
+class UnsafeName(DocumentError):
+    """The file's name cannot be used."""
+
+    code = "unsafe_name"
+
+
+class BadId(DocumentError):
+    """An id consists of 1 to 64 letters, digits, dots, underscores and hyphens."""
+
+    code = "invalid"
+
+
+class IdTaken(DocumentError):
+    """A document of yours has this id: choose another, or delete that document first."""
+
+    code = "id_taken"
+
+
+class BeingWorkedOn(DocumentError):
+    """A job works on the document: wait for its end, or cancel it."""
+
+    code = "being_worked_on"
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    path: Path
+    size: int
+    sha256: str
+
+
+def store(
+    user: User,
+    filename: str,
+    file: IO[bytes],
+    *,
+    client_id: str | None = None,
+    project_id: str = "",
+    tags: Sequence[str] = (),
+    mode: str = "General",
+) -> Document:
+    """Keeps a file that `user` uploads. Nothing is read out of it here: a job does that.
+
+    Raises Empty, TooLarge, OverQuota, UnsafeName, BadId or IdTaken, and has then stored nothing.
+    """
+    check_name(filename)
+    if client_id is not None and not CLIENT_ID.fullmatch(client_id):
+        raise BadId()
+    uid = uuid7()
+    document = Document(
+        uid=uid,
+        owner=user,
+        client_id=client_id or str(uid),
+        filename=filename,
+        file_type=_extension(filename),
+        project_id=project_id,
+        tags=list(dict.fromkeys(tags)),
+        mode=mode,
+    )
+    with _received(file) as received:
+        document.file_size, document.sha256 = received.size, received.sha256
+        _insert(document, received)
+    return document
+
+
+def check_name(filename: str) -> None:
+    """Raises UnsafeName, with what to change. A name is never altered in silence."""
+    if filename.strip() in {"", ".", ".."}:
+        raise UnsafeName("The file has no name: give it one.")
+    if len(filename) > MAX_NAME:
+        raise UnsafeName(f"The file's name has {len(filename)} characters: shorten it to {MAX_NAME}.")
+    if "/" in filename or "\\" in filename:
+        raise UnsafeName("The file's name holds a path: send the name alone, without / and \\.")
+    if any(_is_forbidden(char) for char in filename):
+        raise UnsafeName("The file's name holds control characters: rename the file.")
+
+
+def _is_forbidden(char: str) -> bool:
+    return unicodedata.category(char) in _FORBIDDEN_IN_NAMES or ord(char) in _REORDERING
+
+
+def check_size(size: int) -> None:
+    """Raises TooLarge for what is over MAX_UPLOAD_MB."""
+    limit = settings.CONFIG.max_upload_mb
+    if size > limit * MEGABYTE:
+        raise TooLarge(f"The file is larger than {limit} MB: split it and upload the parts.")
+
+
+def delete(document: Document, actor: User) -> None:
+    """Deletes a document with its members, its text and, unless another row names them, its bytes.
+
+    Raises BeingWorkedOn, and has then deleted nothing.
+    """
+    with transaction.atomic():
+        _lock_owner(document.owner_id)
+        doomed = _with_members(document)
+        if any(row.is_being_worked_on for row in doomed):
+            raise BeingWorkedOn()
+        _give_duplicates_a_new_original(doomed)
+        for row in doomed:
+            changes = {"id": row.client_id, "filename": row.filename}
+            record(actor, "document.deleted", f"document:{row.uid}", changes)
+        Document.objects.filter(uid__in=[row.uid for row in doomed]).delete()
+        hashes = {row.sha256 for row in doomed}
+        transaction.on_commit(lambda: _discard_unused(hashes))
+
+
+@contextmanager
+def _received(file: IO[bytes]) -> Iterator[_Received]:
+    """The file on our own disk, whole and synced, under a temporary name which is gone afterwards."""
+    folder = Path(settings.MEDIA_ROOT) / "incoming"
+    folder.mkdir(parents=True, exist_ok=True)
+    hasher, size = hashlib.sha256(), 0
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as target:
+        path = Path(target.name)
+        try:
+            while block := file.read(_BLOCK):
+                size += len(block)
+                check_size(size)
+                hasher.update(block)
+                target.write(block)
+            if size == 0:
+                raise Empty()
+            target.flush()
+            os.fsync(target.fileno())
+            yield _Received(path, size, hasher.hexdigest())
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _insert(document: Document, received: _Received) -> None:
+    with transaction.atomic():
+        # The owner's lock: two uploads at once would both see room for one, or both be the original.
+        _lock_owner(document.owner_id)
+        own = Document.objects.filter(owner_id=document.owner_id)
+        if own.filter(client_id=document.client_id).exists():
+            raise IdTaken(f"You have a document with the id {document.client_id}: choose another id.")
+        _check_quota(own.aggregate(total=Sum("file_size"))["total"] or 0, received.size)
+        document.duplicate_of = _original(document)
+        # The lock on the bytes: whoever deletes another document with them must not take them away meanwhile.
+        _lock_bytes(received.sha256)
+        _put_in_place(received)
+        document.save(force_insert=True)
+        record(
+            document.owner,
+            "document.uploaded",
+            f"document:{document.uid}",
+            {
+                "id": document.client_id,
+                "filename": document.filename,
+                "fileSize": document.file_size,
+                "sha256": document.sha256,
+            },
+        )
+
+
+def _check_quota(used: int, size: int) -> None:
+    quota = settings.CONFIG.user_quota_mb
+    if used + size > quota * MEGABYTE:
+        raise OverQuota(
+            f"Your documents take {used // MEGABYTE} of {quota} MB, and this file has no room beside them:"
+            " delete documents that are no longer needed."
+        )
+
+
+def _original(document: Document) -> Document | None:
+    same = Document.objects.filter(owner_id=document.owner_id, sha256=document.sha256, duplicate_of=None)
+    return same.order_by("created_at", "uid").first()
+
+
+def _put_in_place(received: _Received) -> None:
+    final = path_of(received.sha256)
+    final.parent.mkdir(exist_ok=True)
+    received.path.replace(final)
+    for folder in (final.parent, final.parent.parent):
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """A new name outlives a power cut only when its folder is synced too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _with_members(document: Document) -> list[Document]:
+    """The document and what was unpacked from it, at any depth, locked."""
+    rows = Document.objects.select_for_update(of=("self",)).select_related("step")
+    found = list(rows.filter(pk=document.pk))
+    for row in found:
+        found.extend(rows.filter(parent=row))
+    return found
+
+
+def _give_duplicates_a_new_original(doomed: list[Document]) -> None:
+    gone = [row.uid for row in doomed]
+    for row in doomed:
+        orphans = Document.objects.filter(duplicate_of=row).exclude(uid__in=gone)
+        heir = orphans.order_by("created_at", "uid").first()
+        if heir is not None:
+            orphans.update(duplicate_of=heir)
+            Document.objects.filter(pk=heir.pk).update(duplicate_of=None)
+
+
+def _discard_unused(hashes: set[str]) -> None:
+    for sha256 in sorted(hashes):
+        with transaction.atomic():
+            _lock_bytes(sha256)
+            if not Document.objects.filter(sha256=sha256).exists():
+                path_of(sha256).unlink(missing_ok=True)
+
+
+def _lock_owner(owner_id: int) -> None:
+    """Others may go on writing rows that point to the user: those need no more than the key to stay."""
+    User.objects.select_for_update(no_key=True).filter(pk=owner_id).first()
+
+
+def _lock_bytes(sha256: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [sha256])
+
+
+def _extension(filename: str) -> str:
+    """What the name says; reading the file puts in what it is."""
+    return Path(filename).suffix.removeprefix(".").lower()[:20]
