@@ -1,0 +1,289 @@
+"""Reading a document into the index.
+
+1. `begin` finds the document, ties it to the step, and gives the reading a generation number of its own.
+2. A child process turns the file into pages and chunks: no transaction is open meanwhile.
+3. `write` puts them beside those of the present generation, in small transactions. Nobody sees them yet.
+4. `swap` makes them the present generation, and deletes the earlier ones, in one transaction under the
+   document's lock.
+
+Readings of one document may overlap. The one that began last wins, whichever ends first: it has the newest
+settings.
+A reading that fails leaves the index as it was.
+"""
+
+import asyncio
+import json
+import tempfile
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.postgres.search import SearchVector
+from django.db import IntegrityError, models, transaction
+from django.db.models import Value
+from django.utils import timezone
+
+from aiworkstation.audit.record import record
+from documents.lookup import find_documents
+from documents.models import Document, DocumentChunk, DocumentPage, DocumentStatus
+from documents.terms import CONFIGURATION, words
+from workflows.errors import PermanentError, StepError
+from workflows.models import FINISHED_STEP, StepStatus
+from workflows.threads import in_thread
+from workflows.tools import StepContext
+
+READ = "documents.pipeline:read_in_child"
+BATCH = 200
+READING_SHARE = 90  # per cent of a step's progress; the rest is writing the index
+
+# Written by few threads, so that a bulk job leaves connections to everybody else.
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ingest")
+_Row = TypeVar("_Row", bound=models.Model)
+
+
+class DocumentGone(PermanentError):
+    """There is no such document, or it was deleted meanwhile."""
+
+    code = "not_found"
+
+
+class Stopped(PermanentError):
+    """The step was cut off while its document was being written to the index."""
+
+    code = "stopped"
+
+
+class Overtaken(PermanentError):
+    """A job that began later has indexed the document meanwhile: its result stands."""
+
+    code = "overtaken"
+
+
+@dataclass
+class Reading:
+    """One reading of a document. `stopped` is set when the step is cut off: then nothing more is written."""
+
+    context: StepContext
+    document: Document
+    generation: int
+    chunk_size: int
+    overlap: int
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, done: int, total: int) -> None:
+        """Progress of the child, in pages."""
+        share = READING_SHARE * done // max(total, 1)
+        self.context.report(share, f"{self.document.filename}: page {done} of {total}")
+
+
+async def ingest(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> dict[str, Any]:
+    """Reads and indexes a document, and returns the tool's output.
+
+    Raises DocumentGone, Overtaken, and what `context.run_child` raises.
+    """
+    reading = await in_thread(_threads, begin, context, document_id, chunk_size, overlap)
+    with tempfile.TemporaryDirectory(prefix="reading-") as folder:
+        output = Path(folder) / "document.json"
+        await _read_in_child(reading, output)
+        try:
+            return await in_thread(_threads, index, reading, output)
+        except asyncio.CancelledError:
+            reading.stopped.set()
+            raise
+
+
+async def _read_in_child(reading: Reading, output: Path) -> None:
+    assert reading.context.run_child is not None
+    arguments = {
+        "path": str(reading.document.path),
+        "filename": reading.document.filename,
+        "chunkSize": reading.chunk_size,
+        "overlap": reading.overlap,
+        "output": str(output),
+        "parserModules": _parser_modules(),
+    }
+    await reading.context.run_child(READ, arguments, on_progress=reading.report)
+
+
+def _parser_modules() -> list[str]:
+    """The child has no settings: it is told where the parsers of other apps are."""
+    return [f"{app}.parsers" for app in settings.CONFIG.extra_apps if find_spec(f"{app}.parsers") is not None]
+
+
+def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> Reading:
+    """Raises DocumentGone."""
+    found = find_for_step(context, document_id)
+    with transaction.atomic():
+        # The lock: two readings that begin together need different numbers, and a deletion is waited for.
+        document = _locked(found.uid)
+        document.latest_generation += 1
+        if _may_take(context, document):
+            document.step_id = context.step_id
+        document.changed_at = timezone.now()
+        document.save(update_fields=["latest_generation", "step", "changed_at"])
+    return Reading(context, found, document.latest_generation, chunk_size, overlap)
+
+
+def _may_take(context: StepContext, document: Document) -> bool:
+    """A job that is still to come keeps the document."""
+    step = document.step
+    return step is None or step.status in (*FINISHED_STEP, StepStatus.RUNNING) or step.pk == context.step_id
+
+
+def find_for_step(context: StepContext, document_id: str) -> Document:
+    """What the owner of the step may see. Raises DocumentGone."""
+    owner = User.objects.filter(pk=context.owner_id).first()
+    document = find_documents(owner, [document_id]).get(document_id) if owner else None
+    if document is None:
+        raise DocumentGone(f"There is no document {document_id}, or it was deleted meanwhile.")
+    return document
+
+
+def index(reading: Reading, output: Path) -> dict[str, Any]:
+    """Writes what the child has read, and makes it the present generation."""
+    parsed = json.loads(output.read_text(encoding="utf-8"))
+    try:
+        write(reading, parsed)
+        swap(reading, parsed)
+    except BaseException:
+        _clear(reading)
+        raise
+    return {
+        "documentId": reading.document.id_for(reading.document.owner),
+        "pages": len(parsed["pages"]),
+        "words": parsed["wordCount"],
+        "chunks": len(parsed["chunks"]),
+    }
+
+
+def write(reading: Reading, parsed: dict[str, Any]) -> None:
+    """Stores pages and chunks under the reading's generation, which nobody sees yet. Raises DocumentGone."""
+    tables = parsed["rows"] or [None] * len(parsed["pages"])
+    pages = zip(parsed["pages"], tables, strict=True)
+    try:
+        _insert(reading, (_page(reading, number, *page) for number, page in enumerate(pages, start=1)))
+        _insert(reading, (_chunk(reading, chunk) for chunk in parsed["chunks"]))
+    except IntegrityError as error:
+        raise DocumentGone() from error
+
+
+def _page(reading: Reading, number: int, text: str, rows: list[list[str]] | None) -> DocumentPage:
+    return DocumentPage(document=reading.document, generation=reading.generation, number=number, text=text, rows=rows)
+
+
+def _chunk(reading: Reading, chunk: list[Any]) -> DocumentChunk:
+    index, page, start, end, text, tokens = chunk
+    return DocumentChunk(
+        document=reading.document,
+        generation=reading.generation,
+        index=index,
+        page=page,
+        start=start,
+        end=end,
+        tokens=tokens,
+        text=text,
+        search=SearchVector(Value(" ".join(words(text))), config=CONFIGURATION),
+    )
+
+
+def _insert(reading: Reading, rows: Iterable[_Row]) -> None:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        _stop_if_told(reading)
+        type(batch[0])._default_manager.bulk_create(batch)
+
+
+def _stop_if_told(reading: Reading) -> None:
+    if reading.stopped.is_set():
+        raise Stopped()
+
+
+def swap(reading: Reading, parsed: dict[str, Any]) -> None:
+    """Makes the reading's generation the present one. Raises DocumentGone and Overtaken."""
+    with transaction.atomic():
+        # The lock: of two readings that end together, each must see what the other left.
+        document = _locked(reading.document.uid)
+        if document.generation > reading.generation:
+            raise Overtaken()
+        _stop_if_told(reading)
+        earlier = {"document": document, "generation__lt": reading.generation}
+        DocumentPage.objects.filter(**earlier).delete()
+        DocumentChunk.objects.filter(**earlier).delete()
+        _describe(document, reading, parsed)
+        document.save()
+        record(
+            reading.context.owner,
+            "document.indexed",
+            f"document:{document.uid}",
+            {
+                "status": DocumentStatus.INDEXED,
+                "pages": document.page_count,
+                "chunks": document.chunk_count,
+                "chunkSize": document.chunk_size,
+                "overlap": document.overlap,
+            },
+            execution_id=reading.context.execution_id,
+        )
+
+
+def _describe(document: Document, reading: Reading, parsed: dict[str, Any]) -> None:
+    document.status = DocumentStatus.INDEXED
+    document.error = None
+    document.generation = reading.generation
+    document.file_type = parsed["fileType"]
+    document.warnings = parsed["warnings"]
+    document.metadata = parsed["metadata"]
+    document.page_count = len(parsed["pages"])
+    document.word_count = parsed["wordCount"]
+    document.chunk_count = len(parsed["chunks"])
+    document.chunk_size = reading.chunk_size
+    document.overlap = reading.overlap
+    document.indexed_at = document.changed_at = timezone.now()
+
+
+def _clear(reading: Reading) -> None:
+    """Takes back what the reading wrote. What a crash leaves goes at the next swap."""
+    written = {"document_id": reading.document.uid, "generation": reading.generation}
+    DocumentPage.objects.filter(**written).delete()
+    DocumentChunk.objects.filter(**written).delete()
+
+
+def record_failure(context: StepContext, document_id: str, error: StepError) -> None:
+    """The step's attempts are over: its document says why. One that was indexed before stays as it was."""
+    try:
+        found = find_for_step(context, document_id)
+    except DocumentGone:
+        return
+    told = {"code": error.code, "message": error.message, "retryable": error.retryable}
+    with transaction.atomic():
+        document = _locked(found.uid)
+        if isinstance(error, Overtaken) or document.error == told:
+            return
+        document.status = DocumentStatus.INDEXED if document.generation else DocumentStatus.FAILED
+        document.error = told
+        document.changed_at = timezone.now()
+        document.save(update_fields=["status", "error", "changed_at"])
+        record(
+            context.owner,
+            "document.failed",
+            f"document:{document.uid}",
+            {"status": document.status, "error": told},
+            execution_id=context.execution_id,
+        )
+
+
+def _locked(uid: UUID) -> Document:
+    """The document, locked until the end of the transaction. Raises DocumentGone."""
+    rows = Document.objects.select_for_update(of=("self",)).select_related("step")
+    document = rows.filter(pk=uid).first()
+    if document is None:
+        raise DocumentGone()
+    return document

@@ -1,0 +1,127 @@
+"""The tools that steps use on documents."""
+
+from typing import Any, ClassVar, Self
+
+from django.contrib.auth.models import User
+from pydantic import Field, model_validator
+
+from documents.ingest import find_for_step, ingest, record_failure
+from documents.models import Document, DocumentPage
+from documents.search import Question, search
+from workflows.errors import PermanentError, StepError
+from workflows.tools import Arguments, Slot, StepContext, Tool, register
+
+CHUNK_SIZE = 500
+OVERLAP = 100
+MAX_CHUNK_SIZE = 8000
+MAX_CHARS = 100_000
+
+
+class IngestArguments(Arguments):
+    document_id: str = Field(alias="documentId", min_length=1, description="the document's id")
+    chunk_size: int = Field(CHUNK_SIZE, alias="chunkSize", ge=1, le=MAX_CHUNK_SIZE, description="tokens")
+    overlap: int = Field(OVERLAP, ge=0, description="tokens that a chunk shares with the one before")
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Self:
+        if self.overlap >= self.chunk_size:
+            raise ValueError("overlap must be smaller than chunkSize")
+        return self
+
+
+@register
+class DocumentIngest(Tool):
+    slug = "DOCUMENT_INGEST"
+    description = "Reads an uploaded document and indexes it for search."
+    slot: ClassVar[Slot] = "process"
+    Arguments: ClassVar[type[Arguments]] = IngestArguments
+
+    async def run(self, context: StepContext, arguments: IngestArguments) -> dict[str, Any]:
+        return await ingest(context, arguments.document_id, arguments.chunk_size, arguments.overlap)
+
+    def failed(self, context: StepContext, arguments: dict[str, Any], error: StepError) -> None:
+        record_failure(context, str(arguments.get("documentId", "")), error)
+
+
+@register
+class DocumentReprocess(DocumentIngest):
+    """The same as ingesting: the file itself is read again, not the stored pages.
+
+    So a document gains from better parsers, one that failed before gets another chance, and pages, offsets
+    and chunks always come from one reading.
+    """
+
+    slug = "DOCUMENT_REPROCESS"
+    description = "Reads a document again and replaces its index, with another chunk size or overlap."
+
+
+class ReadArguments(Arguments):
+    document_id: str = Field(alias="documentId", min_length=1, description="the document's id")
+    page: int | None = Field(None, ge=1, description="one page only; all of them unless told")
+    max_chars: int = Field(MAX_CHARS, alias="maxChars", ge=1, le=1_000_000)
+
+
+@register
+class DocumentRead(Tool):
+    slug = "DOCUMENT_READ"
+    description = "Returns the text of an indexed document, or its rows if it is a table."
+    slot: ClassVar[Slot] = "thread"
+    Arguments: ClassVar[type[Arguments]] = ReadArguments
+
+    def run(self, context: StepContext, arguments: ReadArguments) -> dict[str, Any]:
+        """`truncated` is true, and there, only where `maxChars` cut something off."""
+        document = find_for_step(context, arguments.document_id)
+        pages = _pages(document, arguments.page)
+        named = {"documentId": document.id_for(User(pk=context.owner_id)), "filename": document.filename}
+        if all(page.rows is not None for page in pages):
+            rows = [row for page in pages for row in page.rows or []]
+            kept = _rows_within(rows, arguments.max_chars)
+            return named | {"rows": kept} | _truncated(len(kept) < len(rows))
+        text = "\n\n".join(page.text for page in pages)
+        return named | {"text": text[: arguments.max_chars]} | _truncated(len(text) > arguments.max_chars)
+
+
+def _pages(document: Document, number: int | None) -> list[DocumentPage]:
+    if not document.generation:
+        raise PermanentError(f"{document.filename} has not been indexed: ingest it first.", code="not_indexed")
+    pages = document.current_pages().order_by("number")
+    chosen = list(pages if number is None else pages.filter(number=number))
+    if not chosen:
+        raise PermanentError(
+            f"{document.filename} has {document.page_count} pages, and no page {number}.", code="no_such_page"
+        )
+    return chosen
+
+
+def _rows_within(rows: list[list[str]], limit: int) -> list[list[str]]:
+    """The first rows whose cells together have no more than `limit` characters."""
+    total = 0
+    for index, row in enumerate(rows):
+        total += sum(map(len, row))
+        if total > limit:
+            return rows[:index]
+    return rows
+
+
+def _truncated(is_truncated: bool) -> dict[str, Any]:
+    return {"truncated": True} if is_truncated else {}
+
+
+class SearchArguments(Arguments):
+    query: str = Field(min_length=1, max_length=1000, description="words, or a phrase in quotation marks")
+    limit: int = Field(10, ge=1, le=50)
+    project_id: str | None = Field(None, alias="projectId")
+    tag: str | None = None
+
+
+@register
+class DocumentSearch(Tool):
+    slug = "DOCUMENT_SEARCH"
+    description = "Finds the passages of the indexed documents that answer a question best."
+    slot: ClassVar[Slot] = "thread"
+    Arguments: ClassVar[type[Arguments]] = SearchArguments
+
+    def run(self, context: StepContext, arguments: SearchArguments) -> dict[str, Any]:
+        owner = User.objects.get(pk=context.owner_id)
+        question = Question(arguments.query, limit=arguments.limit, project_id=arguments.project_id, tag=arguments.tag)
+        return {"results": [result.as_json() for result in search(owner, question)]}
