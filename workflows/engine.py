@@ -11,7 +11,7 @@ Nobody changes a step's state without its execution's lock, so what a statement 
 commit. Each change writes its audit event in the same transaction. Notifications are sent after it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from workflows.retry import DEFAULT
 from workflows.settling import CANCEL, WAKE, Changes, events, lock, settle, unsend
 from workflows.steps import NewExecution, NewStep
 from workflows.transaction import Note, Query, Verb, run
+from workflows.turn import Holder
 
 ENGINE = "engine"
 
@@ -157,6 +158,19 @@ def reaping(*, actor: str) -> Verb[int]:
     _, reaped = yield [lock(executions), Query(sql.REAP, params)]
     notes = yield from settle({row[1]: Changes() for row in reaped}, actor=actor)
     return len(reaped), notes
+
+
+def releasing(holder: Holder, tokens: Collection[UUID]) -> Verb[int]:
+    """Gives back the steps that the database thinks this worker runs, but for those that it knows of."""
+    params = {"worker": holder.id, "tokens": list(tokens)}
+    (rows,) = yield [Query(sql.STRAYS, params)]
+    executions = [row[0] for row in rows]
+    if not executions:
+        return 0, []
+    params |= {"executions": executions, "actor": holder.name}
+    _, released = yield [lock(executions), Query(sql.RELEASE, params)]
+    notes = yield from settle({row[1]: Changes() for row in released}, actor=holder.name)
+    return len(released), notes
 
 
 def _looking() -> Verb[list[UUID]]:

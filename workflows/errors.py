@@ -7,9 +7,7 @@ class StepError(Exception):
     code = "failed"
     retryable = True
 
-    def __init__(
-        self, message: str = "", *, code: str | None = None, retryable: bool | None = None
-    ) -> None:
+    def __init__(self, message: str = "", *, code: str | None = None, retryable: bool | None = None) -> None:
         super().__init__(message or type(self).__doc__ or "")
         self.code = code or self.code
         self.retryable = self.retryable if retryable is None else retryable
@@ -59,3 +57,22 @@ class StaleToken(StepError):
 
     code = "lease_lost"
     retryable = False
+
+
+class ChildFailed(StepError):
+    """A function raised in its child process.
+
+    `error_class` is the exception's qualified name, `code` and the message are its own.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, code: str, error_class: str = "", retryable: bool = False) -> None:
+        super().__init__(message, code=code, retryable=retryable)
+        self.error_class = error_class
+
+
+class ChildCrashed(StepError):
+    """The child process died without an answer: a crash, not an attempt."""
+
+    code = "crashed"

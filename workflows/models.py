@@ -97,7 +97,7 @@ class WorkflowExecution(models.Model):
     message_id = models.BigIntegerField(
         null=True, blank=True, help_text="The row in django-q2's queue that wakes a worker up: at most one."
     )
-    next_tool = models.CharField(
+    next_tool = models.CharField(  # noqa: DJ001 - "" is a model step, null is none
         max_length=100, null=True, blank=True, help_text="Of the next ready step: who may take the message."
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -119,9 +119,7 @@ class WorkflowExecution(models.Model):
             ),
         )
         constraints = (
-            models.UniqueConstraint(
-                fields=["message_id"], name="one_message", condition=Q(message_id__isnull=False)
-            ),
+            models.UniqueConstraint(fields=["message_id"], name="one_message", condition=Q(message_id__isnull=False)),
             models.CheckConstraint(condition=Q(status__in=ExecutionStatus.values), name="execution_status"),
             models.CheckConstraint(condition=Q(max_parallel__gte=1), name="execution_max_parallel"),
             models.CheckConstraint(
@@ -153,13 +151,16 @@ class WorkflowStep(models.Model):
 
     status = models.CharField(max_length=20, choices=StepStatus.choices, default=StepStatus.PENDING)
     ready_at = models.DateTimeField(
-        null=True, blank=True, help_text="From when a ready or waiting step may be claimed; null: an outside answer."
+        null=True,
+        blank=True,
+        help_text="From when a ready or waiting step may be claimed; null: an outside answer.",
     )
     attempt = models.PositiveIntegerField(default=0, help_text="The number of the last attempt; goes on counting.")
     attempts_before = models.PositiveIntegerField(default=0, help_text="Attempts of earlier rounds.")
     round = models.PositiveIntegerField(default=1, help_text="1, and one more at each retry by a user.")
     repeats_attempt = models.BooleanField(
-        default=False, help_text="The last run was no attempt (a wait, a crash, a stop): the next has its number."
+        default=False,
+        help_text="The last run was no attempt (a wait, a crash, a stop): the next has its number.",
     )
     max_attempts = models.PositiveSmallIntegerField(default=3)
     timeout_seconds = models.PositiveIntegerField(null=True, blank=True)
@@ -255,7 +256,10 @@ class Mode(models.Model):
     prompt = models.TextField(blank=True, help_text="Instructions at the head of every model call.")
     default_model = models.CharField(max_length=200, blank=True, help_text="Empty: DEFAULT_MODEL.")
     tools = ArrayField(
-        models.CharField(max_length=100), default=list, blank=True, help_text="Slugs it may use; empty: every tool."
+        models.CharField(max_length=100),
+        default=list,
+        blank=True,
+        help_text="Slugs it may use; empty: every tool.",
     )
 
     class Meta:

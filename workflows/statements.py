@@ -26,8 +26,8 @@ WITH given AS (
   SELECT * FROM unnest(
     %(steps)s::uuid[], %(tokens)s::uuid[], %(statuses)s::text[], %(actions)s::text[], %(delays)s::float8[],
     %(repeats)s::bool[], %(crashes)s::int[], %(waits)s::bool[],
-    %(outputs)s::jsonb[], %(errors)s::jsonb[], %(models)s::text[], %(usages)s::jsonb[], %(messages)s::text[]
-  ) AS given(step, token, status, action, delay, repeats, crashes, waits, output, error, model, usage, message)
+    %(outputs)s::text[], %(errors)s::text[], %(models)s::text[], %(usages)s::text[]
+  ) AS given(step, token, status, action, delay, repeats, crashes, waits, output, error, model, usage)
 ), recorded AS (
   UPDATE workflow_steps s SET
     status = given.status,
@@ -36,9 +36,8 @@ WITH given AS (
     crashes = s.crashes + given.crashes,
     waiting_since = CASE WHEN given.waits THEN coalesce(s.waiting_since, clock_timestamp()) END,
     lane = NULL, lease_until = NULL,
-    output = coalesce(given.output, s.output), error = given.error,
-    model = coalesce(given.model, s.model), usage = coalesce(given.usage, s.usage),
-    message = coalesce(given.message, s.message),
+    output = given.output::jsonb, error = given.error::jsonb,
+    model = coalesce(given.model, s.model), usage = coalesce(given.usage::jsonb, s.usage),
     progress = CASE WHEN given.status = 'completed' THEN 100 ELSE s.progress END,
     finished_at = CASE WHEN given.status IN ('completed', 'failed') THEN clock_timestamp() END
   FROM given
@@ -57,7 +56,8 @@ WITH given AS (
 ), events AS (
   INSERT INTO audit_events (actor, action, object, execution_id, changes)
   SELECT %(actor)s, action, 'step:' || id, execution_id,
-    jsonb_strip_nulls(jsonb_build_object('status', status, 'attempt', attempt, 'error', error, 'delaySeconds', nullif(delay, 0)))
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', status, 'attempt', attempt, 'error', error::jsonb, 'delaySeconds', nullif(delay, 0)))
   FROM recorded
 )
 SELECT id, execution_id, status FROM recorded
@@ -75,7 +75,8 @@ WITH RECURSIVE behind AS (
   WHERE s.id = ANY(%(steps)s::uuid[])
   UNION
   SELECT s.execution_id, b.cause, below
-  FROM behind b JOIN workflow_steps s ON s.execution_id = b.execution_id AND s.index = b.child, unnest(s.dependents) AS below
+  FROM behind b JOIN workflow_steps s ON s.execution_id = b.execution_id AND s.index = b.child,
+    unnest(s.dependents) AS below
 ), skipped AS (
   UPDATE workflow_steps s SET status = 'skipped', finished_at = clock_timestamp(), error = jsonb_build_object(
     'code', 'skipped', 'message', 'not run, because "' || behind.cause || '" failed', 'retryable', false)
@@ -125,8 +126,8 @@ WITH wanted AS (
 SELECT c.id, c.token, c.execution_id, c.index, c.name, c.description, c.tool, c.arguments, c.depends_on,
   c.attempt, c.attempts_before, c.max_attempts, c.timeout_seconds, c.round, c.crashes,
   extract(epoch FROM clock_timestamp() - c.waiting_since)::float8,
-  e.owner_id, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags
-FROM claimed c JOIN workflow_executions e ON e.id = c.execution_id
+  e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags
+FROM claimed c JOIN workflow_executions e ON e.id = c.execution_id JOIN auth_user u ON u.id = e.owner_id
 """
 
 # Brings the execution's row in line with its steps. Returns what `engine` needs to settle its message.
@@ -263,7 +264,8 @@ VALUES (%(actor)s, 'job.queued', 'job:' || %(execution)s::text, %(execution)s, %
 CANCEL = """
 WITH cancelled AS (
   UPDATE workflow_steps SET
-    status = 'cancelled', token = NULL, lane = NULL, lease_until = NULL, ready_at = NULL, finished_at = clock_timestamp()
+    status = 'cancelled', token = NULL, lane = NULL, lease_until = NULL, ready_at = NULL,
+    finished_at = clock_timestamp()
   WHERE execution_id = %(execution)s AND status IN ('pending', 'ready', 'running', 'waiting')
   RETURNING id, execution_id
 ), events AS (
@@ -305,6 +307,34 @@ UPDATE workflow_executions SET
   steps_finished = steps_completed, changed_at = clock_timestamp()
 WHERE id = %(execution)s AND status IN ('failed', 'cancelled', 'completed_with_errors')
 RETURNING job_type
+"""
+
+# Claims whose COMMIT went through but whose answer got lost: the holder does not know that it has them.
+STRAYS = """
+SELECT DISTINCT execution_id FROM workflow_steps
+WHERE status = 'running' AND worker = %(worker)s AND token <> ALL(%(tokens)s::uuid[])
+"""
+RELEASE = """
+WITH released AS (
+  UPDATE workflow_steps SET
+    status = 'ready', ready_at = clock_timestamp(), token = NULL, lane = NULL, lease_until = NULL,
+    repeats_attempt = true
+  WHERE execution_id = ANY(%(executions)s::uuid[]) AND status = 'running' AND worker = %(worker)s
+    AND token <> ALL(%(tokens)s::uuid[])
+  RETURNING id, execution_id, attempt
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.returned', 'step:' || id, execution_id,
+    jsonb_build_object('status', 'ready', 'attempt', attempt, 'reason', 'answer lost')
+  FROM released
+)
+SELECT id, execution_id FROM released
+"""
+
+# Seconds until the next message that is not due yet.
+NEXT_DUE = """
+SELECT extract(epoch FROM min(lock) - statement_timestamp())::float8 FROM django_q_ormq
+WHERE key IN ('high', 'normal', 'low') AND lock > statement_timestamp()
 """
 
 EXPIRED = """

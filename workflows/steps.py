@@ -1,5 +1,7 @@
 """What goes into the engine and what comes out: plain data."""
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -7,6 +9,9 @@ from uuid import UUID
 from workflows.errors import StepError
 from workflows.models import StepStatus
 from workflows.retry import DEFAULT, RetryPolicy
+
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""An escaped NUL, but not an escaped backslash before the text u0000."""
 
 
 @dataclass(slots=True)
@@ -48,7 +53,7 @@ class Claim(NamedTuple):
     step_id: UUID
     token: UUID
     execution_id: UUID
-    index: int
+    step_index: int
     name: str
     description: str
     tool: str
@@ -62,6 +67,7 @@ class Claim(NamedTuple):
     crashes: int
     waited: float | None
     owner_id: int
+    owner: str
     execution_name: str
     execution_description: str
     mode: str
@@ -82,7 +88,7 @@ class Claim(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run of a step ended. `delay`, in seconds, is None where nothing comes after."""
+    """How a run of a step ended. `delay`, in seconds, is None where nothing comes after. The texts but `model` are JSON."""
 
     claim: Claim
     status: StepStatus
@@ -91,26 +97,33 @@ class Outcome:
     repeats: bool = False
     crashes: int = 0
     waits: bool = False
-    output: Any = None
-    error: dict[str, Any] | None = None
+    output: str | None = None
+    error: str | None = None
     model: str | None = None
-    usage: dict[str, Any] | None = None
-    message: str | None = None
+    usage: str | None = None
 
 
-def completed(
-    claim: Claim, output: Any, *, model: str | None = None, usage: dict[str, Any] | None = None
-) -> Outcome:
-    return Outcome(claim, StepStatus.COMPLETED, "step.completed", output=output, model=model, usage=usage)
+def completed(claim: Claim, output: Any, *, model: str | None = None, usage: dict[str, Any] | None = None) -> Outcome:
+    """Raises StepError, `bad_output`, where the output cannot be stored as JSON."""
+    try:
+        stored = dump(output)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StepError(f"the tool's result is not JSON: {error}", code="bad_output", retryable=False) from error
+    return Outcome(
+        claim,
+        StepStatus.COMPLETED,
+        "step.completed",
+        output=stored,
+        model=model,
+        usage=None if usage is None else dump(usage),
+    )
 
 
 def failed(claim: Claim, error: StepError, policy: RetryPolicy = DEFAULT) -> Outcome:
     """Back-off and another attempt where the error and the number of attempts allow it, otherwise the end."""
     if error.retryable and claim.failures < claim.max_attempts:
         delay = policy.delay(claim.failures)
-        return Outcome(
-            claim, StepStatus.WAITING, "step.retry_scheduled", delay=delay, error=describe(error)
-        )
+        return Outcome(claim, StepStatus.WAITING, "step.retry_scheduled", delay=delay, error=describe(error))
     return Outcome(claim, StepStatus.FAILED, "step.failed", error=describe(error))
 
 
@@ -123,7 +136,13 @@ def waits(claim: Claim, error: StepError, delay: float | None, policy: RetryPoli
     delay = policy.delay(1 + int(waited // 10)) if delay is None else delay
     delay = min(max(delay, 0.1), max(policy.max_wait - waited, 1.0))
     return Outcome(
-        claim, StepStatus.WAITING, "step.waiting", delay=delay, repeats=True, waits=True, error=describe(error)
+        claim,
+        StepStatus.WAITING,
+        "step.waiting",
+        delay=delay,
+        repeats=True,
+        waits=True,
+        error=describe(error),
     )
 
 
@@ -138,9 +157,7 @@ def crashed(claim: Claim, message: str, policy: RetryPolicy = DEFAULT) -> Outcom
         )
         return Outcome(claim, StepStatus.FAILED, "step.failed", crashes=1, error=describe(error))
     error = StepError(f"its process died ({message}); it runs again", code="crashed", retryable=True)
-    return Outcome(
-        claim, StepStatus.READY, "step.crashed", delay=0.0, repeats=True, crashes=1, error=describe(error)
-    )
+    return Outcome(claim, StepStatus.READY, "step.crashed", delay=0.0, repeats=True, crashes=1, error=describe(error))
 
 
 def returned(claim: Claim) -> Outcome:
@@ -148,5 +165,11 @@ def returned(claim: Claim) -> Outcome:
     return Outcome(claim, StepStatus.READY, "step.returned", delay=0.0, repeats=True)
 
 
-def describe(error: StepError) -> dict[str, Any]:
-    return {"code": error.code, "message": error.message, "retryable": error.retryable}
+def describe(error: StepError) -> str:
+    return dump({"code": error.code, "message": error.message, "retryable": error.retryable})
+
+
+def dump(value: Any) -> str:
+    """JSON that PostgreSQL takes: no NaN, and no NUL nor half of a surrogate pair in any text."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    return _NUL.sub(r"\1", text).encode("utf-8", "replace").decode()

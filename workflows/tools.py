@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from workflows.errors import StepError
 
 Slot = Literal["async", "thread", "process"]
+MODEL_STEP = ""
+"""In the place of a slug: the step names no tool, a model does it."""
 Json = Any
 
 
@@ -69,7 +71,9 @@ class Tool(ABC):
     def run(self, context: StepContext, arguments: Any) -> Any:
         raise NotImplementedError
 
-    def failed(self, context: StepContext, arguments: dict[str, Any], error: StepError) -> None:
+    def failed(  # noqa: B027 - most tools have nothing to do here
+        self, context: StepContext, arguments: dict[str, Any], error: StepError
+    ) -> None:
         """The step's attempts are over. Called before the failure is recorded, in a thread, perhaps twice."""
 
 
@@ -91,3 +95,8 @@ def get(slug: str) -> Tool | None:
 
 def all_tools() -> list[Tool]:
     return sorted(_registry.values(), key=lambda tool: tool.slug)
+
+
+def slot_of(slug: str) -> Slot:
+    tool = _registry.get(slug)
+    return tool.slot if tool is not None else "async"

@@ -35,7 +35,9 @@ Part = Generator[Sequence[Query], list[list[Row]], T]
 """A piece of a verb, for `yield from`."""
 Verb = Part[tuple[T, list[Note]]]
 
-NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS n(channel, payload)"
+NOTIFY = (
+    "SELECT pg_notify(channel, payload) FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS n(channel, payload)"
+)
 
 
 def run(verb: Verb[T]) -> T:

@@ -31,10 +31,11 @@ class Wanted:
 
 @dataclass(slots=True)
 class Worked:
-    """New claims, and the outcomes that were refused because the lease was lost."""
+    """New claims, the outcomes that were refused because the lease was lost, and how many messages each kind found."""
 
     claims: list[Claim]
     refused: list[Outcome]
+    picked: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def turn(
     for execution in consumed | {claim.execution_id for claim in claims}:
         changes.setdefault(execution, Changes())
     notes = yield from settle(changes, actor=holder.name, consumed=consumed)
-    return Worked(claims, refused), notes
+    found = [len(picked[picking.index(kind)]) if kind in picking else 0 for kind in wanted]
+    return Worked(claims, refused, found), notes
 
 
 def _outcome_columns(outcomes: Sequence[Outcome], holder: Holder) -> dict[str, Any]:
@@ -86,16 +88,11 @@ def _outcome_columns(outcomes: Sequence[Outcome], holder: Holder) -> dict[str, A
         "repeats": [outcome.repeats for outcome in outcomes],
         "crashes": [outcome.crashes for outcome in outcomes],
         "waits": [outcome.waits for outcome in outcomes],
-        "outputs": [_json(outcome.output) for outcome in outcomes],
-        "errors": [_json(outcome.error) for outcome in outcomes],
+        "outputs": [outcome.output for outcome in outcomes],
+        "errors": [outcome.error for outcome in outcomes],
         "models": [outcome.model for outcome in outcomes],
-        "usages": [_json(outcome.usage) for outcome in outcomes],
-        "messages": [outcome.message for outcome in outcomes],
+        "usages": [outcome.usage for outcome in outcomes],
     }
-
-
-def _json(value: Any) -> Jsonb | None:
-    return None if value is None else Jsonb(value)
 
 
 def _follow_up(
@@ -111,7 +108,7 @@ def _follow_up(
     if not missing:
         return []
     (rows,) = yield [Query(sql.WHOSE, {"steps": [outcome.claim.step_id for outcome in missing]})]
-    tokens = dict(rows)
+    tokens: dict[UUID, UUID | None] = dict(rows)
     refused = [outcome for outcome in missing if tokens.get(outcome.claim.step_id) != outcome.claim.token]
     if refused:
         yield [_refusals(refused, holder)]
@@ -138,9 +135,7 @@ Places = list[tuple[list[str], dict[UUID, int]]]
 """For each kind of slot its tools, and how many steps of which execution may be claimed."""
 
 
-def _places(
-    wanted: Sequence[Wanted], picking: list[Wanted], picked: list[list[UUID]], only: UUID | None
-) -> Places:
+def _places(wanted: Sequence[Wanted], picking: list[Wanted], picked: list[list[UUID]], only: UUID | None) -> Places:
     places: Places = []
     for kind in wanted:
         counts: dict[UUID, int] = {}

@@ -1,0 +1,44 @@
+"""The runner's own connections, beside Django's."""
+
+from typing import Any, Literal
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from psycopg import AsyncConnection, Connection
+
+Purpose = Literal["engine", "listen"]
+
+# The statements are prepared once and meet small tables first: a plan with a sequential scan would be kept.
+_PLANS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+_LIMITS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+
+
+def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
+    """Django's own parameters, so that a test's database is met too; LISTEN may need a direct address."""
+    parameters: dict[str, Any] = dict(connection.get_connection_params())
+    for django_only in ("cursor_factory", "context"):
+        parameters.pop(django_only, None)
+    direct = settings.CONFIG.listen_database_url
+    if purpose == "listen" and direct:
+        parameters = psycopg.conninfo.conninfo_to_dict(direct)
+    options = f"{_LIMITS} {_PLANS}" if purpose == "engine" else _LIMITS
+    return {
+        **parameters,
+        "options": options,
+        "application_name": name,
+        "autocommit": True,
+        "connect_timeout": 5,
+    }
+
+
+async def connect(purpose: Purpose, name: str) -> AsyncConnection[tuple[Any, ...]]:
+    parameters = _parameters(purpose, name)
+    opened = await AsyncConnection.connect(**parameters)
+    opened.prepare_threshold = 1 if purpose == "engine" else None
+    return opened
+
+
+def connect_blocking(name: str, purpose: Purpose = "engine") -> Connection[tuple[Any, ...]]:
+    """For threads without an event loop, such as the beat's."""
+    return Connection.connect(**_parameters(purpose, name))

@@ -1,0 +1,172 @@
+"""What a step does when it runs: a tool with given arguments, a tool with arguments that a model chooses, a model."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from pydantic import ValidationError
+
+from workflows import secrets, tools
+from workflows.errors import BadArguments, ChildCrashed, PermanentError, StepError, TryLater
+from workflows.llm import Usage
+from workflows.model_step import choose_arguments, run_model_step
+from workflows.models import Mode, StepStatus, WorkflowStep
+from workflows.prompt import ModelTask, StepInput
+from workflows.sandbox import Sandbox
+from workflows.steps import Claim, Outcome, completed, crashed, failed, waits
+from workflows.threads import in_thread
+from workflows.tools import StepContext, Tool
+
+logger = logging.getLogger(__name__)
+
+KeepArguments = Callable[[Claim, dict[str, Any]], Awaitable[None]]
+Report = Callable[[int | None, str], None]
+
+
+@dataclass(slots=True)
+class Result:
+    """`usage` is `{"inputTokens", "outputTokens", "costUsd"}`."""
+
+    output: Any
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+class Performer:
+    """Runs claimed steps. Holds the threads and the sandbox of its process."""
+
+    def __init__(self, *, threads: int, keep_arguments: KeepArguments) -> None:
+        self.keep_arguments = keep_arguments
+        self.tools = ThreadPoolExecutor(threads, thread_name_prefix="tool")
+        self.orm = ThreadPoolExecutor(2, thread_name_prefix="orm")
+        self.sandbox = Sandbox(
+            memory=settings.CONFIG.child_memory_mb << 20,
+            seconds=settings.CONFIG.child_seconds,
+            modules=settings.CHILD_MODULES,
+        )
+
+    def close(self) -> None:
+        self.sandbox.close()
+        self.tools.shutdown(wait=False, cancel_futures=True)
+        self.orm.shutdown(wait=False, cancel_futures=True)
+
+    async def perform(self, claim: Claim, report: Report) -> Outcome:
+        """Never raises but for cancellation: every end of an attempt is an outcome."""
+        context = self._context(claim, report)
+        cause: StepError
+        try:
+            async with asyncio.timeout(claim.timeout_seconds):
+                result = await self._run(claim, context)
+            return completed(claim, result.output, model=result.model, usage=result.usage)
+        except TryLater as error:
+            outcome, cause = waits(claim, error, error.delay), error
+        except ChildCrashed as error:
+            outcome, cause = crashed(claim, error.message), error
+        except StepError as error:
+            outcome, cause = failed(claim, error), error
+        except TimeoutError:
+            cause = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
+            outcome = failed(claim, cause)
+        except Exception as error:
+            logger.exception("step %s of %s", claim.step_id, claim.execution_id)
+            cause = StepError(f"{type(error).__name__}: {error}", code="exception")
+            outcome = failed(claim, cause)
+        if outcome.status == StepStatus.FAILED:
+            await self._tell_tool(claim, context, cause)
+        return outcome
+
+    def _context(self, claim: Claim, report: Report) -> StepContext:
+        return StepContext(
+            execution_id=claim.execution_id,
+            step_id=claim.step_id,
+            step_name=claim.name,
+            attempt=claim.attempt,
+            idempotency_key=claim.idempotency_key,
+            owner_id=claim.owner_id,
+            owner=claim.owner,
+            project_id=claim.project_id or None,
+            tags=claim.tags,
+            mode=claim.mode,
+            report=report,
+            run_child=self.sandbox.run,
+        )
+
+    async def _run(self, claim: Claim, context: StepContext) -> Result:
+        if claim.tool == tools.MODEL_STEP:
+            return await self._run_model(claim, context)
+        tool = tools.get(claim.tool)
+        if tool is None:
+            raise PermanentError(f"no tool is named {claim.tool}", code="unknown_tool")
+        return await self._run_tool(tool, claim, context)
+
+    async def _run_model(self, claim: Claim, context: StepContext) -> Result:
+        task = await in_thread(self.orm, model_task, claim)
+        answer = await run_model_step(context, task)
+        return Result(answer.output, answer.output["model"], _as_json(answer.usage))
+
+    async def _run_tool(self, tool: Tool, claim: Claim, context: StepContext) -> Result:
+        result = Result(None)
+        arguments = claim.arguments
+        if arguments is None:
+            task = await in_thread(self.orm, model_task, claim)
+            choice = await choose_arguments(context, tool, task)
+            arguments, result.model, result.usage = choice.arguments, choice.model, _as_json(choice.usage)
+            await self.keep_arguments(claim, arguments)
+        used: set[str] = set()
+        checked = check_arguments(tool, secrets.fill(arguments, used))
+        try:
+            result.output = secrets.redact(await self._call(tool, context, checked), used)
+        except StepError as error:
+            error.args = (secrets.redact(error.message, used),)
+            raise
+        return result
+
+    async def _call(self, tool: Tool, context: StepContext, arguments: Any) -> Any:
+        if tool.slot == "thread":
+            return await in_thread(self.tools, tool.run, context, arguments)
+        return await tool.run(context, arguments)
+
+    async def _tell_tool(self, claim: Claim, context: StepContext, error: StepError) -> None:
+        tool = tools.get(claim.tool)
+        if tool is None:
+            return
+        try:
+            await in_thread(self.orm, tool.failed, context, claim.arguments or {}, error)
+        except Exception:
+            logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
+
+
+def _as_json(usage: Usage | None) -> dict[str, Any] | None:
+    if usage is None:
+        return None
+    cost = None if usage.cost is None else str(usage.cost)
+    return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens, "costUsd": cost}
+
+
+def check_arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
+    """The tool's own model of its arguments. Raises BadArguments that names the wrong ones."""
+    try:
+        return tool.Arguments.model_validate(arguments)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors())
+        raise BadArguments(f"{tool.slug}: {wrong}") from None
+
+
+def model_task(claim: Claim) -> ModelTask:
+    """What the model is to be told. Reads the mode and the outputs of the steps before; runs in a thread."""
+    mode = Mode.objects.filter(name=claim.mode).first() or Mode(name=claim.mode)
+    before = WorkflowStep.objects.filter(execution_id=claim.execution_id, index__in=claim.depends_on)
+    return ModelTask(
+        step_name=claim.name,
+        step_description=claim.description,
+        workflow_name=claim.execution_name,
+        workflow_description=claim.execution_description,
+        mode_prompt=mode.prompt,
+        model_id=claim.model_id,
+        mode_default_model=mode.default_model,
+        inputs=[StepInput(step.name, step.tool, step.output) for step in before.order_by("index")],
+    )

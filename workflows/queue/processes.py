@@ -1,0 +1,57 @@
+"""The processes of `manage.py work`, each a body for the supervisor."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from django.conf import settings
+
+from workflows.queue.beat import Beat
+from workflows.queue.housekeeper import Housekeeper
+from workflows.queue.supervisor import Supervisor
+from workflows.queue.tasks import run_tasks
+from workflows.runner import Runner, Sizes
+
+
+def supervisor() -> Supervisor:
+    """Runners, a child for plain tasks, and a housekeeper."""
+    config = settings.CONFIG
+    boss = Supervisor(grace=config.stop_grace)
+    silence = max(config.lease_seconds, 5.0)
+    workers = config.workers or min(2, os.cpu_count() or 1)
+    for number in range(1, workers + 1):
+        boss.add(f"runner {number}", partial(run_runner, workers), silence=silence)
+    # A plain task may block for as long as it likes: only its end is watched.
+    boss.add("tasks", run_tasks, silence=float("inf"))
+    boss.add("housekeeper", _keep_house, silence=60.0)
+    return boss
+
+
+def run_runner(workers: int, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    asyncio.run(_run(workers, on_tick, stopping))
+
+
+async def _run(workers: int, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    config = settings.CONFIG
+    runner = Runner(
+        name=f"worker {socket.gethostname()}:{os.getpid()}",
+        lease=config.lease_seconds,
+        sizes=Sizes(children=max((os.cpu_count() or 1) // workers, 1)),
+        on_tick=on_tick,
+    )
+    loop = asyncio.get_running_loop()
+    stops: list[asyncio.Task[None]] = []
+    loop.add_signal_handler(signal.SIGTERM, lambda: stops.append(loop.create_task(runner.stop(config.stop_grace))))
+    if stopping():
+        return
+    beat = Beat(runner, kind="runner", lost=lambda: loop.call_soon_threadsafe(runner.lose))
+    beat.start()
+    await runner.run()
+    await asyncio.to_thread(beat.end)
+
+
+def _keep_house(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    Housekeeper().run(on_tick, stopping)

@@ -1,0 +1,168 @@
+"""The supervisor of `manage.py work`: starts the processes, and starts them again.
+
+It has no state and no database connection. It watches progress, not only processes: each child writes a byte down a
+pipe for every tick of its loop, and one that is silent for too long is killed with its group. A child that ends for any
+reason, also with exit code 0, is started again, unless the supervisor stops. Children die with it (PDEATHSIG).
+"""
+
+import contextlib
+import gc
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+
+from aiworkstation.ops.linux import die_with_parent
+
+logger = logging.getLogger(__name__)
+
+Body = Callable[[Callable[[], None], Callable[[], bool]], None]
+"""A child's work: `body(on_tick, stopping)`."""
+
+BACK_OFF = 1.0
+
+
+@dataclass(slots=True)
+class Child:
+    name: str
+    body: Body
+    silence: float
+    pid: int = 0
+    pipe: int = -1
+    heard: float = 0.0
+    started: float = 0.0
+    not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """`grace` is how long, in seconds, a stopping child may take for the steps that it runs."""
+
+    grace: float
+    children: list[Child] = field(default_factory=list)
+    stopping: bool = False
+
+    def add(self, name: str, body: Body, *, silence: float) -> None:
+        self.children.append(Child(name, body, silence))
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        # What is loaded by now is shared with the children; the collector would copy it by touching it.
+        gc.collect()
+        gc.freeze()
+        while not self.stopping:
+            for child in self.children:
+                self._keep_alive(child)
+            self._listen(0.2)
+        self._end()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _keep_alive(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.pid and _has_ended(child.pid):
+            logger.warning("%s ended and is started again", child.name)
+            self._forget(child)
+        elif child.pid and now - child.heard > child.silence:
+            logger.error("%s made no progress for %.0f s: killed", child.name, now - child.heard)
+            _kill_group(child.pid)
+        if not child.pid and now >= child.not_before and not self.stopping:
+            self._start(child)
+
+    def _start(self, child: Child) -> None:
+        reader, writer = os.pipe()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            for other in self.children:
+                if other.pipe >= 0:
+                    os.close(other.pipe)
+            _live(child.body, writer, parent)
+        os.close(writer)
+        now = time.monotonic()
+        # One that ends at once is not started again at once.
+        child.not_before = now + BACK_OFF
+        child.pid, child.pipe, child.heard, child.started = pid, reader, now, now
+
+    def _forget(self, child: Child) -> None:
+        # Whatever the child started goes with it.
+        _kill_group(child.pid)
+        os.close(child.pipe)
+        child.pid, child.pipe = 0, -1
+
+    def _listen(self, seconds: float) -> None:
+        pipes = {child.pipe: child for child in self.children if child.pid}
+        try:
+            ready, _, _ = select.select(list(pipes), [], [], seconds)
+        except InterruptedError:
+            return
+        for pipe in ready:
+            if os.read(pipe, 4096):
+                pipes[pipe].heard = time.monotonic()
+        if len(ready) == len(pipes):
+            time.sleep(min(seconds, 0.05))
+
+    def _end(self) -> None:
+        alive = [child for child in self.children if child.pid]
+        for child in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + self.grace + 5
+        while alive and time.monotonic() < deadline:
+            alive = [child for child in alive if not _has_ended(child.pid)]
+            time.sleep(0.02)
+        for child in alive:
+            logger.error("%s did not stop: killed", child.name)
+        for child in self.children:
+            if child.pid:
+                _kill_group(child.pid)
+
+
+def _live(body: Body, pipe: int, parent: int) -> None:
+    """A child's whole life."""
+    stop = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal stop
+        stop = True
+
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:
+            return
+        os.set_blocking(pipe, False)
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        body(lambda: _tick(pipe), lambda: stop)
+        code = 0
+    except BaseException:
+        logger.exception("process %d", os.getpid())
+    finally:
+        # Threads of tools may still run; their steps have been given back.
+        os._exit(code)
+
+
+def _tick(pipe: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.write(pipe, b".")
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
