@@ -29,9 +29,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 SILENCE_SECONDS = 120.0
 CONNECT_SECONDS = 15.0
 CONTEXT_TOKENS = 100_000  # what a model is given at most, answer included, unless it is known to take less
-TOO_LONG = re.compile(
-    r"context (length|window|size)|maximum context|too many tokens|prompt is too long", re.IGNORECASE
-)
+TOO_LONG = re.compile(r"context (length|window|size)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
 
 Message = dict[str, str]
 
@@ -47,9 +45,12 @@ class Function:
 
 @dataclass(frozen=True)
 class ModelRequest:
+    """`as_json` asks for the function's arguments as the answer's text: not every model can call functions."""
+
     model: str
     messages: list[Message]
     function: Function | None = None
+    as_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,18 +136,14 @@ async def complete(request: ModelRequest, on_text: Callable[[str], None]) -> Mod
         raise _refusal(error, request.model) from error
     except openai.APITimeoutError as error:
         if not answer.finish_reason:
-            raise StepError(
-                f"The model sent nothing for {SILENCE_SECONDS:g} seconds.", code="model_silent"
-            ) from error
+            raise StepError(f"The model sent nothing for {SILENCE_SECONDS:g} seconds.", code="model_silent") from error
     except openai.APIConnectionError as error:
         if not answer.finish_reason:
             raise _lost(error, request.model) from error
     except openai.APIError as error:
         raise _broken(error, request.model) from error
     except json.JSONDecodeError as error:
-        raise StepError(
-            "The model's server sent something that is not its API.", code="bad_answer"
-        ) from error
+        raise StepError("The model's server sent something that is not its API.", code="bad_answer") from error
     if not answer.finish_reason:
         raise StepError(
             f"The model's answer ended early, without a finish_reason ({len(answer.text)} characters came)."
@@ -199,8 +196,11 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if request.function is not None:
-        function = request.function
+    function = request.function
+    if function is not None and request.as_json:
+        wanted = {"name": function.name, "schema": function.schema}
+        parameters["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    elif function is not None:
         described = {
             "name": function.name,
             "description": function.description,
@@ -212,9 +212,7 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
 
 
 # One client for each event loop and provider: its connections belong to the loop.
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], openai.AsyncOpenAI]] = (
-    WeakKeyDictionary()
-)
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], openai.AsyncOpenAI]] = WeakKeyDictionary()
 
 
 def _client() -> openai.AsyncOpenAI:
@@ -242,9 +240,7 @@ def _usage(usage: CompletionUsage, model: str) -> Usage:
 
 
 def _cost(tokens: Usage, cached: int, model: str) -> Decimal | None:
-    priced = PricedUsage(
-        input_tokens=tokens.input_tokens, cache_read_tokens=cached, output_tokens=tokens.output_tokens
-    )
+    priced = PricedUsage(input_tokens=tokens.input_tokens, cache_read_tokens=cached, output_tokens=tokens.output_tokens)
     try:
         return calc_price(priced, model, provider_api_url=_base_url()).total_price
     except (LookupError, ValueError):
@@ -272,15 +268,9 @@ def _rejection(status: int, said: str, model: str) -> PermanentError:
     if status == 403:
         return PermanentError(f"This OPENAI_API_KEY may not use the model {model}: {said}", code="forbidden")
     if status == 404:
-        remedy = (
-            "check the modelId, DEFAULT_MODEL or MODEL_ALIASES, and OPENAI_BASE_URL (it usually ends in /v1)"
-        )
-        return PermanentError(
-            f"The provider has no model {model}: {remedy}. It said: {said}", code="model_not_found"
-        )
-    return PermanentError(
-        f"The model provider rejected the request ({status}): {said}", code="model_rejected"
-    )
+        remedy = "check the modelId, DEFAULT_MODEL or MODEL_ALIASES, and OPENAI_BASE_URL (it usually ends in /v1)"
+        return PermanentError(f"The provider has no model {model}: {remedy}. It said: {said}", code="model_not_found")
+    return PermanentError(f"The model provider rejected the request ({status}): {said}", code="model_rejected")
 
 
 def _lost(error: openai.APIConnectionError, model: str) -> StepError:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from workflows import llm, prompt, secrets
 from workflows.errors import StepError
-from workflows.llm import Function, ModelAnswer, ModelRequest, Usage
+from workflows.llm import Function, ModelAnswer, ModelRequest, ToolCall, Usage
 from workflows.offline import answer as offline
 from workflows.prompt import ModelTask, Prompt, StepInput
 from workflows.tools import StepContext, Tool
@@ -68,7 +68,8 @@ async def run_model_step(context: StepContext, task: ModelTask) -> ModelResult:
 async def choose_arguments(context: StepContext, tool: Tool, task: ModelTask) -> ChosenArguments:
     """By function calling; the offline model gives the schema's defaults or raises `arguments_needed`.
 
-    What the tool would not accept goes back to the model once, with the reason; then it is a StepError.
+    What the tool would not accept goes back to the model once, with the reason; a model that called nothing is
+    asked for JSON instead. Then it is a StepError.
     """
     model = llm.resolve_model(task.model_id, task.mode_default_model)
     schema = tool.Arguments.model_json_schema()
@@ -81,7 +82,9 @@ async def choose_arguments(context: StepContext, tool: Tool, task: ModelTask) ->
         return ChosenArguments(_accepted(answer, tool, task), answer.model, answer.usage)
     except StepError as error:
         messages = [*asked.messages, *_objection(answer, tool, error)]
-    second = await llm.complete(ModelRequest(model, messages, function), _ignore)
+    second = await llm.complete(ModelRequest(model, messages, function, not answer.tool_calls), _ignore)
+    if not answer.tool_calls:
+        second.tool_calls = [ToolCall(tool.slug, second.text)]
     return ChosenArguments(_accepted(second, tool, task), second.model, _sum(answer.usage, second.usage))
 
 
@@ -95,16 +98,9 @@ def sources(inputs: Sequence[StepInput]) -> list[dict[str, Any]]:
 def _sources(output: Any) -> list[dict[str, Any]]:
     if not isinstance(output, dict):
         return []
-    listed = [
-        entry
-        for name in ("results", "sources")
-        if isinstance(output.get(name), list)
-        for entry in output[name]
-    ]
+    listed = [entry for name in ("results", "sources") if isinstance(output.get(name), list) for entry in output[name]]
     named = [entry for entry in [output, *listed] if isinstance(entry, dict) and entry.get("documentId")]
-    return [
-        {name: entry.get(name) for name in ("documentId", "filename", "page", "chunkId")} for entry in named
-    ]
+    return [{name: entry.get(name) for name in ("documentId", "filename", "page", "chunkId")} for entry in named]
 
 
 async def _ask(
@@ -145,12 +141,8 @@ def _warnings(answer: ModelAnswer) -> list[str]:
     if not answer.text.strip():
         filtered = answer.finish_reason == "content_filter"
         code = "content_filter" if filtered else "empty_answer"
-        raise StepError(
-            f"The model wrote nothing ({answer.finish_reason}).", code=code, retryable=not filtered
-        )
-    return (
-        ["The answer ends early: it reached the model's limit."] if answer.finish_reason == "length" else []
-    )
+        raise StepError(f"The model wrote nothing ({answer.finish_reason}).", code=code, retryable=not filtered)
+    return ["The answer ends early: it reached the model's limit."] if answer.finish_reason == "length" else []
 
 
 def _accepted(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dict[str, Any]:
@@ -166,9 +158,7 @@ def _accepted(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dict[str, Any
         raise _bad_arguments(tool, f"not JSON: {error}") from error
     arguments: dict[str, Any] = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True)
     # Text that the model has read must not lead secrets out: only the step's author may name one.
-    if foreign := secrets.names(arguments) - secrets.names(
-        [task.step_description, task.workflow_description]
-    ):
+    if foreign := secrets.names(arguments) - secrets.names([task.step_description, task.workflow_description]):
         raise _bad_arguments(tool, f"secrets that the step does not name: {', '.join(sorted(foreign))}")
     return arguments
 
@@ -178,14 +168,16 @@ def _bad_arguments(tool: Tool, reason: str) -> StepError:
 
 
 def _reasons(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors()[:10]
-    )
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors()[:10])
 
 
 def _objection(answer: ModelAnswer, tool: Tool, error: StepError) -> list[dict[str, str]]:
     """As plain text: some servers fail on a call in the history that is not valid JSON."""
-    said = "\n".join(f"{call.name}({call.arguments})" for call in answer.tool_calls) or answer.text
+    if not answer.tool_calls:
+        schema = json.dumps(tool.Arguments.model_json_schema())
+        wish = f"Answer with nothing but the arguments for {tool.slug}, a JSON object of this schema:\n{schema}"
+        return [{"role": "user", "content": wish}]
+    said = "\n".join(f"{call.name}({call.arguments})" for call in answer.tool_calls)
     return [
         {"role": "assistant", "content": said[:10_000]},
         {
