@@ -81,9 +81,7 @@ class TestTables:
         assert found.row_count == 2
 
     def test_records_of_a_crm(self) -> None:
-        (found,) = find_tables(
-            {"contacts": [_contact(number, []) for number in range(10)], "total": 10, "next": None}
-        )
+        (found,) = find_tables({"contacts": [_contact(number, []) for number in range(10)], "total": 10, "next": None})
         assert {"id", "city", "annualrevenue"} <= {column.name for column in found.columns}
         assert found.row_count == 10
 
@@ -139,27 +137,22 @@ class TestFigures:
 class TestProse:
     TEXT = (
         "# Contract\n\nThe supplier delivers 400 pumps to the customer by 31 March 2026. It rained.\n\n"
-        "Payment for the pumps is due 30 days after delivery to the customer. Nothing else matters much to us.\n\n"
+        "Payment for the pumps is due 30 days after delivery to the customer. Little else matters to us.\n\n"
         "The supplier delivers 400 pumps to the customer by 31 March 2026."
     )
 
     def test_sentences_with_their_place(self) -> None:
-        results = [
-            {"documentId": "d", "filename": "contract.pdf", "page": 2, "chunkId": "c", "snippet": self.TEXT}
-        ]
+        results = [{"documentId": "d", "filename": "contract.pdf", "page": 2, "chunkId": "c", "snippet": self.TEXT}]
         text = analyse({"results": results}, "When are the pumps due?")
-        assert (
-            "- Payment for the pumps is due 30 days after delivery to the customer. (contract.pdf, page 2)"
-            in text
-        )
+        assert "- Payment for the pumps is due 30 days after delivery to the customer. (contract.pdf, page 2)" in text
 
     def test_nothing_is_said_twice(self) -> None:
         said = [sentence.text for sentence in telling([Passage(self.TEXT)], "", 5)]
         assert len([sentence for sentence in said if "400 pumps" in sentence]) == 1
 
     def test_question_decides(self) -> None:
-        (one,) = telling([Passage(self.TEXT)], "What else matters much?", 1)
-        assert one.text == "Nothing else matters much to us."
+        (one,) = telling([Passage(self.TEXT)], "What else matters to us?", 1)
+        assert one.text == "Little else matters to us."
 
     def test_japanese(self) -> None:
         text = "東京本社は二〇二六年三月に新しい工場を建設します。雨。大阪の倉庫は来年の四月から営業します。"
@@ -199,9 +192,7 @@ class TestAnswer:
     def test_plain_values(self) -> None:
         assert "- chunks: 4" in analyse({"documentId": "d", "pages": 3, "chunks": 4})
 
-    @pytest.mark.parametrize(
-        "output", [None, {}, [], "", 3, {"rows": []}, {"rows": [[]]}, {"a": {"b": []}}, [[{}]]]
-    )
+    @pytest.mark.parametrize("output", [None, {}, [], "", 3, {"rows": []}, {"rows": [[]]}, {"a": {"b": []}}, [[{}]]])
     def test_empty_outputs(self, output: Any) -> None:
         assert NOTICE in analyse(output)
 
