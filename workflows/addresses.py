@@ -49,9 +49,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
     inner = _embedded(address)
     if inner is not None:
         return _is_public(inner)
-    is_special = (
-        address.is_multicast or address.is_reserved or address.is_link_local or address.is_unspecified
-    )
+    is_special = address.is_multicast or address.is_reserved or address.is_link_local or address.is_unspecified
     is_local = isinstance(address, IPv6Address) and address.is_site_local
     is_listed = any(address in network for network in NOT_PUBLIC)
     return address.is_global and not (is_special or is_local or is_listed)

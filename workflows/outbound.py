@@ -80,9 +80,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        charset = httpx2.Response(
-            200, headers={"content-type": self.headers.get("content-type", "")}
-        ).charset_encoding
+        charset = httpx2.Response(200, headers={"content-type": self.headers.get("content-type", "")}).charset_encoding
         try:
             text = self.body.decode(charset or "utf-8", errors="replace")
         except LookupError:
@@ -106,9 +104,7 @@ async def send(request: Request) -> Response:
         async with asyncio.timeout(request.timeout):
             response = await _follow(filled)
     except TimeoutError as error:
-        raise StepError(
-            f"No complete answer within {request.timeout:g} seconds.", code="timed_out"
-        ) from error
+        raise StepError(f"No complete answer within {request.timeout:g} seconds.", code="timed_out") from error
     except StepError as error:
         error.args = (secrets.redact(error.message, used),)
         raise
@@ -174,9 +170,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     becomes_get = status == 303 or (status in (301, 302) and request.method == "POST")
     method = "GET" if becomes_get and request.method != "HEAD" else request.method
     body = None if becomes_get else request.body
-    headers = {
-        name: value for name, value in request.headers.items() if body is not None or name != "content-type"
-    }
+    headers = {name: value for name, value in request.headers.items() if body is not None or name != "content-type"}
     if (old.scheme, old.host, _port(old)) != (new.scheme, new.host, _port(new)):
         headers = {name: value for name, value in headers.items() if name in FOREIGN_HEADERS}
         if body and any(secret.encode() in body for secret in request.sensitive):
@@ -238,9 +232,7 @@ async def _allowed_addresses(url: httpx2.URL, trusted: frozenset[str]) -> list[s
     """Where to connect, in the resolver's order. Raises `address_not_allowed` when any of them is private."""
     place = _place(url)
     found = await addresses.resolve(url.raw_host.decode("ascii").strip("[]"), _port(url))
-    if place in trusted or place in {
-        allowed.lower() for allowed in settings.CONFIG.http_allowed_private_hosts
-    }:
+    if place in trusted or place in {allowed.lower() for allowed in settings.CONFIG.http_allowed_private_hosts}:
         return found
     if not all(addresses.is_public(address) for address in found):
         raise PermanentError(
@@ -277,9 +269,7 @@ def _decoded(raw: bytes, headers: dict[str, str]) -> bytes:
     if encoding == "identity" or not raw:
         return raw
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise StepError(
-            f"The answer is compressed as {encoding[:40]!r}, which was not asked for.", code="bad_answer"
-        )
+        raise StepError(f"The answer is compressed as {encoding[:40]!r}, which was not asked for.", code="bad_answer")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         body = unpacker.decompress(raw, MAX_BYTES + 1)

@@ -63,9 +63,7 @@ def redact(value: Any, used: Collection[str]) -> Any:
 def _use(name: str, used: set[str]) -> str:
     secret = None if name in NOT_FOR_STEPS else _environment(f"SECRET_{name}")
     if not secret:
-        raise NotConfigured(
-            f"This step needs the secret {name}: set SECRET_{name} in the environment of the workers."
-        )
+        raise NotConfigured(f"This step needs the secret {name}: set SECRET_{name} in the environment of the workers.")
     used.add(secret)
     return secret
 

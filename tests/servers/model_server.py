@@ -166,9 +166,7 @@ def _deltas(reply: Reply, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"role": "assistant", "content": ""}
     if reply.arguments is None:
         words = reply.text.split(" ")
-        yield from (
-            {"content": word + (" " if place < len(words) - 1 else "")} for place, word in enumerate(words)
-        )
+        yield from ({"content": word + (" " if place < len(words) - 1 else "")} for place, word in enumerate(words))
         return
     name = body["tools"][0]["function"]["name"]
     yield {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": name}}]}

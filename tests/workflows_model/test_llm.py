@@ -16,9 +16,7 @@ from workflows.llm import ContextTooLong, Function, ModelAnswer, ModelRequest, U
 HELLO = [{"role": "user", "content": "Say hello to the world"}]
 
 
-def ask(
-    model: str = "test-model", pieces: list[str] | None = None, function: Function | None = None
-) -> ModelAnswer:
+def ask(model: str = "test-model", pieces: list[str] | None = None, function: Function | None = None) -> ModelAnswer:
     async def call() -> ModelAnswer:
         try:
             on_text = (pieces if pieces is not None else []).append
@@ -182,9 +180,7 @@ class TestRetries:
 class TestPermanent:
     def test_401(self, model_server: ModelServer, configure: Configure) -> None:
         configure(openai_base_url=model_server.base_url, openai_api_key="sk-secret-1")
-        reply = Reply(
-            status=401, error={"message": "Incorrect API key: sk-secret-1", "code": "invalid_api_key"}
-        )
+        reply = Reply(status=401, error={"message": "Incorrect API key: sk-secret-1", "code": "invalid_api_key"})
         error = failure(model_server, reply)
         assert isinstance(error, PermanentError)
         assert "OPENAI_API_KEY" in error.message
@@ -204,9 +200,7 @@ class TestPermanent:
         assert remedy in error.message
 
     def test_used_up_quota_is_no_wait(self, model_server: ModelServer) -> None:
-        error = failure(
-            model_server, Reply(status=429, error={"message": "pay", "code": "insufficient_quota"})
-        )
+        error = failure(model_server, Reply(status=429, error={"message": "pay", "code": "insufficient_quota"}))
         assert (error.code, error.retryable) == ("insufficient_quota", False)
 
     @pytest.mark.parametrize(
@@ -230,9 +224,7 @@ class TestPermanent:
             ({"message": "prompt is too long"}, None),
         ],
     )
-    def test_context_too_long(
-        self, model_server: ModelServer, body: dict[str, object], limit: int | None
-    ) -> None:
+    def test_context_too_long(self, model_server: ModelServer, body: dict[str, object], limit: int | None) -> None:
         error = failure(model_server, Reply(status=400, error=body))
         assert isinstance(error, ContextTooLong)
         assert (error.code, error.retryable, error.limit) == ("context_length_exceeded", False, limit)

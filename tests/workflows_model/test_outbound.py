@@ -62,16 +62,12 @@ class TestSend:
     def test_gzip(self, server: WebServer) -> None:
         assert send(f"{server.url}/gzip").json() == {"a": 1}
 
-    def test_environment_proxies_are_ignored(
-        self, server: WebServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_environment_proxies_are_ignored(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         assert send(f"{server.url}/echo").status == 200
 
-    @pytest.mark.parametrize(
-        "url", ["ftp://a.example/", "file:///etc/passwd", "http://", "//a", "x", "http://u:p@a/"]
-    )
+    @pytest.mark.parametrize("url", ["ftp://a.example/", "file:///etc/passwd", "http://", "//a", "x", "http://u:p@a/"])
     def test_bad_urls(self, configure: Configure, url: str) -> None:
         assert isinstance(failure(url), BadArguments)
 
@@ -85,9 +81,7 @@ class TestSend:
 
 
 class TestAddresses:
-    @pytest.mark.parametrize(
-        "host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "[::ffff:127.0.0.1]", "0.0.0.0"]
-    )
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "[::ffff:127.0.0.1]", "0.0.0.0"])
     def test_private_ones_are_not_reached(self, configure: Configure, host: str) -> None:
         with WebServer() as server:
             error = failure(f"http://{host}:{server.server_port}/echo")
@@ -99,9 +93,7 @@ class TestAddresses:
         with WebServer() as second:
             assert failure(f"{second.url}/echo").code == "address_not_allowed"
 
-    def test_one_private_address_of_many_is_enough(
-        self, configure: Configure, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_one_private_address_of_many_is_enough(self, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
         resolves_to(monkeypatch, "1.1.1.1", "10.0.0.1")
         assert failure("http://mixed.example/").code == "address_not_allowed"
 
@@ -292,9 +284,7 @@ class TestSecrets:
         assert "SECRET_NOPE" in error.message
         assert server.requests == []
 
-    def test_key_of_the_application_is_none_of_them(
-        self, server: WebServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_key_of_the_application_is_none_of_them(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SECRET_KEY", "of-django")
         assert isinstance(failure(f"{server.url}/echo", headers={"a": "{{secret.KEY}}"}), NotConfigured)
 
@@ -308,14 +298,10 @@ class TestTls:
         with LocalServer(WebHandler) as server:
             server.socket = listening_with(certificate, server.socket, names)
             configure(
-                http_allowed_private_hosts=[
-                    f"{host}:{server.server_port}" for host in ("name.example", "b.example")
-                ]
+                http_allowed_private_hosts=[f"{host}:{server.server_port}" for host in ("name.example", "b.example")]
             )
             resolves_to(monkeypatch, "127.0.0.1")
-            monkeypatch.setattr(
-                outbound, "_ssl_context", lambda: ssl.create_default_context(cafile=str(certificate))
-            )
+            monkeypatch.setattr(outbound, "_ssl_context", lambda: ssl.create_default_context(cafile=str(certificate)))
             assert send(f"https://name.example:{server.server_port}/echo").status == 200
             assert names == ["name.example"]
             assert failure(f"https://b.example:{server.server_port}/echo").code == "bad_certificate"

@@ -26,9 +26,7 @@ class TestBuild:
         assert tokens.encoding.cache_info().currsize == 0
 
     def test_long_results_are_cut_and_it_is_said(self) -> None:
-        prompt = build(
-            task(StepInput("Read", "DOCUMENT_READ", {"text": LONG}), StepInput("Two", None, "tiny")), 4000
-        )
+        prompt = build(task(StepInput("Read", "DOCUMENT_READ", {"text": LONG}), StepInput("Two", None, "tiny")), 4000)
         user = prompt.messages[1]["content"]
         assert tokens.count(user) < 3000
         assert "tiny" in user

@@ -48,15 +48,11 @@ class HubspotGetContacts(Tool):
         return {"contacts": contacts, "total": len(contacts), "next": cursor}
 
 
-async def _page(
-    limit: int, after: str | None, properties: list[str]
-) -> tuple[list[dict[str, Any]], str | None]:
+async def _page(limit: int, after: str | None, properties: list[str]) -> tuple[list[dict[str, Any]], str | None]:
     """At most `limit` contacts, and the cursor behind them where HubSpot has more."""
     query = {"limit": str(limit), "properties": ",".join(properties), "after": after or ""}
     base, token = settings.CONFIG.hubspot_base_url.rstrip("/"), settings.CONFIG.hubspot_access_token
-    url = (
-        f"{base}/crm/v3/objects/contacts?{urlencode({name: value for name, value in query.items() if value})}"
-    )
+    url = f"{base}/crm/v3/objects/contacts?{urlencode({name: value for name, value in query.items() if value})}"
     response = await outbound.send(
         outbound.Request(
             "GET",

@@ -26,9 +26,7 @@ class Source:
     by_model: bool = False
 
 
-def answer(
-    step: str, description: str, workflow: str, workflow_description: str, sources: list[Source]
-) -> str:
+def answer(step: str, description: str, workflow: str, workflow_description: str, sources: list[Source]) -> str:
     """Markdown. A step that is to report puts the others together; any other one gets what they tell."""
     if not sources:
         return _nothing(step, description)
@@ -87,9 +85,7 @@ def _sentences(passages: list[Passage], question: str) -> str:
     found = telling(passages, question, SENTENCES)
     if not found:
         return "\n\n".join(passage.text[:1000] for passage in passages[:SENTENCES])
-    return "\n".join(
-        f"- {sentence.text}" + (f" ({sentence.source})" if sentence.source else "") for sentence in found
-    )
+    return "\n".join(f"- {sentence.text}" + (f" ({sentence.source})" if sentence.source else "") for sentence in found)
 
 
 def _copied(text: str) -> str:

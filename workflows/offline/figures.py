@@ -11,9 +11,7 @@ TOP_VALUES = 5
 MAX_GROUPS = 12
 MAX_LISTED = 12
 MAX_BREAKDOWNS = 2
-_MEASURES = re.compile(
-    r"amount|revenue|sales|total|value|umsatz|betrag|summe|cost|kosten|spend|price", re.IGNORECASE
-)
+_MEASURES = re.compile(r"amount|revenue|sales|total|value|umsatz|betrag|summe|cost|kosten|spend|price", re.IGNORECASE)
 _GROUPS = re.compile(
     r"region|country|land|city|categor|kategorie|type|stage|status|segment|product|produkt|channel|month|monat"
     r"|quarter|year|jahr|industry|branche|department|abteilung|team|plan|source",

@@ -20,9 +20,7 @@ qui dans pour sur par au aux il elle el los las y es por con para una del al com
 niet voor dat op te
 """
 _STOP = set(_STOP_TEXT.split())
-_SENTENCE_END = re.compile(
-    r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“„(\[]?[^\Wa-z])|(?<=[。！？])|\n\n|\n(?=[-*•#|>\d])"
-)
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“„(\[]?[^\Wa-z])|(?<=[。！？])|\n\n|\n(?=[-*•#|>\d])")
 _MARKUP = re.compile(
     r"^\s*(#{1,6}|[-*•>]|\d+[.)])\s+|[*`]{1,3}(?=\S)|(?<=\S)[*`]{1,3}|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)"
 )
@@ -114,11 +112,7 @@ def _is_sentence(text: str, words: frozenset[str]) -> bool:
 
 def _words(text: str) -> frozenset[str]:
     """Words that carry meaning; pairs of characters where a script has no spaces."""
-    words = {
-        word
-        for word in re.findall(r"[^\W_]{2,}", text.lower())
-        if word not in _STOP and not _CJK.search(word)
-    }
+    words = {word for word in re.findall(r"[^\W_]{2,}", text.lower()) if word not in _STOP and not _CJK.search(word)}
     for run in re.findall(rf"{_CJK.pattern}+", text):
         words |= {run[start : start + 2] for start in range(len(run) - 1)}
     return frozenset(words)

@@ -102,15 +102,11 @@ def _is_passage(record: dict[str, Any]) -> bool:
 def _with_header(rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
     """The first row names the columns where all its cells are words."""
     width = max((len(row) for row in rows), default=0)
-    padded = [
-        [*row, *[None] * (width - len(row))] for row in rows if any(not is_missing(cell) for cell in row)
-    ]
+    padded = [[*row, *[None] * (width - len(row))] for row in rows if any(not is_missing(cell) for cell in row)]
     if any(isinstance(cell, dict | list) for row in padded[:20] for cell in row) or not padded:
         return [], []
     if len(padded) > 1 and _is_header(padded[0]):
-        return [
-            str(cell or "").strip() or f"column {place + 1}" for place, cell in enumerate(padded[0])
-        ], padded[1:]
+        return [str(cell or "").strip() or f"column {place + 1}" for place, cell in enumerate(padded[0])], padded[1:]
     return [f"column {place + 1}" for place in range(width)], padded
 
 
