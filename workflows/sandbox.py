@@ -1,7 +1,8 @@
 """Functions in child processes with limits, without database or secrets: for input that nobody trusts.
 
 `await sandbox.run("package.module:function", arguments)` calls `function(arguments, report)`, where
-`report(done, total)` tells of progress. Arguments and result are JSON. Whatever the function does, only its own process ends.
+`report(done, total)` tells of progress. Arguments and result are JSON. Whatever the function does, only its own process
+ends.
 """
 
 import asyncio

@@ -88,7 +88,7 @@ class Claim(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run of a step ended. `delay`, in seconds, is None where nothing comes after. The texts but `model` are JSON."""
+    """How a run of a step ended. `delay` is in seconds, None where nothing comes after. Texts but `model` are JSON."""
 
     claim: Claim
     status: StepStatus

@@ -1,0 +1,69 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.probe import tools as probe_tools
+from workflows import engine
+from workflows.models import WorkflowExecution
+from workflows.steps import NewExecution, NewStep
+from workflows.turn import Holder
+
+assert probe_tools  # they register themselves
+
+Start = Callable[..., WorkflowExecution]
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice")
+
+
+@pytest.fixture
+def start(alice: User) -> Start:
+    """Starts a job of these steps, each after the one before unless it says otherwise."""
+
+    def start(*steps: NewStep, **options: object) -> WorkflowExecution:
+        new = NewExecution(alice.pk, "workflow", "test", list(steps), **options)  # type: ignore[arg-type]
+        return WorkflowExecution.objects.get(pk=engine.start(new, actor="alice"))
+
+    return start
+
+
+@pytest.fixture
+def holder() -> Holder:
+    return Holder(uuid4(), "worker test", lease=30)
+
+
+@pytest.fixture
+def other() -> Holder:
+    return Holder(uuid4(), "worker other", lease=30)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "ledger"
+    path.touch()
+    monkeypatch.setitem(os.environ, "PROBE_LEDGER", str(path))
+    return path
+
+
+def chain(length: int, tool: str = "") -> list[NewStep]:
+    """Steps that follow one another."""
+    return [
+        NewStep(f"s{i}", tool=tool, arguments={} if tool else None, depends_on=[i - 1] if i else [])
+        for i in range(length)
+    ]
+
+
+def side_by_side(number: int, tool: str = "") -> list[NewStep]:
+    return [NewStep(f"s{i}", tool=tool, arguments={} if tool else None) for i in range(number)]
+
+
+def statuses(execution: UUID) -> list[str]:
+    return list(
+        WorkflowExecution.objects.get(pk=execution).steps.order_by("index").values_list("status", flat=True)
+    )

@@ -1,0 +1,270 @@
+"""The runner in this process: lanes, ends of every kind, cancel, stop."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import connection
+
+from tests.engine.conftest import Start, chain, side_by_side
+from workflows import engine
+from workflows.database import connect
+from workflows.models import WorkflowExecution
+from workflows.queue.beat import Beat
+from workflows.runner import Runner, Sizes
+from workflows.steps import NewStep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def work(
+    *executions: WorkflowExecution,
+    during: Callable[[Runner], Awaitable[None]] | None = None,
+    sizes: Sizes | None = None,
+    lease: float = 30,
+    limit: float = 20,
+) -> None:
+    """Runs a runner until the executions have ended."""
+
+    async def main() -> None:
+        runner = Runner("worker test", lease, sizes or Sizes(coroutines=16))
+        beat = Beat(runner, kind="runner", lost=runner.lose)
+        beat.start()
+        running = asyncio.create_task(runner.run())
+        try:
+            async with asyncio.timeout(limit):
+                if during:
+                    await during(runner)
+                while await asyncio.to_thread(unfinished):
+                    await asyncio.sleep(0.02)
+        finally:
+            await runner.stop(5)
+            await running
+            await asyncio.to_thread(beat.end)
+
+    def unfinished() -> bool:
+        try:
+            return WorkflowExecution.objects.filter(pk__in=[e.pk for e in executions]).unfinished().exists()
+        finally:
+            connection.close()
+
+    asyncio.run(main())
+    for execution in executions:
+        execution.refresh_from_db()
+
+
+def lines(ledger: Path, word: str) -> list[list[str]]:
+    return [line.split() for line in ledger.read_text().splitlines() if line.startswith(word)]
+
+
+def test_it_works(start: Start, ledger: Path) -> None:
+    execution = start(*chain(5, "PROBE_SLEEP"))
+    work(execution)
+    assert execution.status == "completed"
+    assert [name for _, name, *_ in lines(ledger, "start")] == ["s0", "s1", "s2", "s3", "s4"]
+
+
+def test_max_parallel_is_a_sliding_window(start: Start, ledger: Path) -> None:
+    steps = [NewStep(f"s{i}", tool="PROBE_SLEEP", arguments={"seconds": 0.4 if i == 0 else 0.05}) for i in range(8)]
+    execution = start(*steps, max_parallel=2)
+    work(execution)
+    ended = [name for _, name, *_ in lines(ledger, "end")]
+    # A batch would have waited for s0 before s2 began.
+    assert ended.index("s0") >= 5
+    assert sorted(ended) == sorted(f"s{i}" for i in range(8))
+
+
+def test_a_retry_comes_after_its_delay(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_FAIL", arguments={"times": 1}))
+    work(execution)
+    first, second = (float(line[4]) for line in lines(ledger, "start"))
+    assert execution.status == "completed"
+    assert second - first >= 0.7
+    assert execution.steps.get().attempt == 2
+
+
+def test_a_permanent_failure_is_not_retried(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_FAIL", arguments={"times": 9, "retryable": False}))
+    work(execution)
+    assert execution.status == "failed"
+    assert len(lines(ledger, "start")) == 1
+
+
+def test_waits_hold_no_slot_and_are_no_attempts(start: Start, ledger: Path) -> None:
+    waiting = start(NewStep("w", tool="PROBE_WAIT", arguments={"times": 2, "delay": 0.3}, max_attempts=1))
+    other = start(*chain(2, "PROBE_SLEEP"))
+    work(waiting, other, sizes=Sizes(coroutines=1))
+    assert (waiting.status, waiting.steps.get().attempt) == ("completed", 1)
+    names = [name for _, name, *_ in lines(ledger, "start")]
+    assert names.index("s1") < len(names) - 1
+
+
+def test_a_step_that_takes_too_long_fails_its_attempt(start: Start, ledger: Path) -> None:
+    step = NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 30}, timeout_seconds=1, max_attempts=1)
+    execution = start(step)
+    work(execution)
+    assert execution.steps.get().error["code"] == "timed_out"
+
+
+@pytest.mark.parametrize(("tool", "status"), [("PROBE_ODD", "failed"), ("PROBE_NUL", "completed")])
+def test_odd_results_are_that_steps_own_matter(start: Start, ledger: Path, tool: str, status: str) -> None:
+    odd = start(NewStep("odd", tool=tool, arguments={}, max_attempts=1))
+    fine = start(*chain(3, "PROBE_SLEEP"))
+    work(odd, fine)
+    assert (odd.status, fine.status) == (status, "completed")
+
+
+def test_bad_arguments_name_what_is_wrong(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": "many", "minutes": 1}))
+    work(execution)
+    error = execution.steps.get().error
+    assert error["code"] == "bad_arguments"
+    assert "seconds" in error["message"]
+    assert "minutes" in error["message"]
+
+
+def test_cancel_cuts_a_running_step_off(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 60}))
+    cut: list[float] = []
+
+    async def cancel(runner: Runner) -> None:
+        while not runner.held:
+            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        await asyncio.to_thread(in_other_thread, lambda: engine.cancel(execution.pk, actor="alice"))
+        while runner.held:
+            await asyncio.sleep(0.01)
+        cut.append(time.monotonic() - began)
+
+    work(execution, during=cancel)
+    assert execution.status == "cancelled"
+    assert not lines(ledger, "end")
+    assert cut[0] < 2
+
+
+def test_a_cancel_whose_notification_got_lost_is_seen_too(
+    start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 60}))
+    monkeypatch.setattr("workflows.runner.Runner._hear", lambda self, channel, payload: None)
+
+    async def cancel(runner: Runner) -> None:
+        while not runner.held:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(in_other_thread, lambda: engine.cancel(execution.pk, actor="alice"))
+        while runner.held:
+            await asyncio.sleep(0.01)
+
+    work(execution, during=cancel, limit=6)
+    assert not lines(ledger, "end")
+
+
+def in_other_thread(function: Callable[[], object]) -> None:
+    try:
+        function()
+    finally:
+        connection.close()
+
+
+def test_a_stop_gives_running_steps_back_at_once(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 60}))
+
+    async def main() -> None:
+        runner = Runner("worker test", 30, Sizes())
+        running = asyncio.create_task(runner.run())
+        while not runner.held:
+            await asyncio.sleep(0.01)
+        await runner.stop(grace=0.1)
+        await asyncio.wait_for(running, 3)
+
+    asyncio.run(main())
+    step = execution.steps.get()
+    assert (step.status, step.attempt, step.repeats_attempt, step.crashes) == ("ready", 1, True, 0)
+    execution.refresh_from_db()
+    assert execution.message_id is not None
+
+
+def test_a_cut_connection_costs_no_attempt(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1}), *chain(3, "PROBE_SLEEP")[1:])
+
+    async def cut(runner: Runner) -> None:
+        while not runner.held:
+            await asyncio.sleep(0.01)
+        async with await connect("engine", "the cutter") as own:
+            await own.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'worker test%%'"
+            )
+
+    work(execution, during=cut)
+    assert execution.status == "completed"
+    assert all(step.attempt == 1 and step.crashes == 0 for step in execution.steps.all())
+
+
+def test_a_finished_result_is_offered_until_the_database_takes_it(
+    start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflows import runner as module
+
+    execution = start(*chain(2, "PROBE_SLEEP"))
+    real, calls = module.run_async, [0]
+
+    async def unlucky(connection, verb):  # type: ignore[no-untyped-def]
+        calls[0] += 1
+        result = await real(connection, verb)
+        if calls[0] in (3, 5):  # committed, but the answer gets lost
+            raise psycopg.OperationalError("cut")
+        return result
+
+    monkeypatch.setattr(module, "run_async", unlucky)
+    work(execution)
+    assert execution.status == "completed"
+    assert [name for _, name, *_ in lines(ledger, "end")].count("s0") == 1
+    assert all(step.attempt == 1 for step in execution.steps.all())
+
+
+def test_a_blocking_tool_does_not_stop_the_others(start: Start, ledger: Path) -> None:
+    blocking = start(NewStep("b", tool="PROBE_BLOCK", arguments={"seconds": 0.8}))
+    other = start(*chain(3, "PROBE_SLEEP"))
+    work(blocking, other)
+    assert [name for _, name, *_ in lines(ledger, "end")] == ["s0", "s1", "s2", "b"]
+
+
+def test_a_long_step_outlives_many_leases(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 4}))
+    stop = threading.Event()
+
+    def reap() -> None:
+        while not stop.wait(0.1):
+            in_other_thread(engine.reap)
+
+    reaper = threading.Thread(target=reap)
+    reaper.start()
+    work(execution, lease=1)
+    stop.set()
+    reaper.join()
+    assert execution.steps.get().crashes == 0
+    assert len(lines(ledger, "start")) == 1
+
+
+def test_children_work_side_by_side_and_the_third_crash_ends_the_step(start: Start, ledger: Path) -> None:
+    poison = start(NewStep("p", tool="PROBE_CHILD", arguments={"function": "die"}))
+    good = start(*side_by_side(4, "PROBE_CHILD"))
+    work(poison, good, sizes=Sizes(children=2))
+    step = poison.steps.get()
+    assert (step.status, step.error["code"], step.attempt, step.crashes) == ("failed", "crashed", 1, 3)
+    assert good.status == "completed"
+    assert all(step.attempt == 1 for step in good.steps.all())
+
+
+def test_a_child_has_no_secrets(start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of-nobodys-business")
+    execution = start(*side_by_side(1, "PROBE_CHILD"))
+    work(execution)
+    names = execution.steps.get().output["names"]
+    assert "PATH" in names
+    assert not {"OPENAI_API_KEY", "SECRET_KEY", "DATABASE_URL"} & set(names)

@@ -1,0 +1,39 @@
+"""What PROBE_CHILD runs in a child process: no Django here."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Report = Callable[[int, int], None]
+
+
+def sleep(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    with Path(arguments["ledger"]).open("a") as ledger:
+        ledger.write(f"child {arguments['name']} 0 {os.getpid()} {time.time():.3f}\n")
+    report(1, 2)
+    time.sleep(arguments["seconds"])
+    return {"pid": os.getpid(), "names": sorted(os.environ)}
+
+
+def die(arguments: dict[str, Any], report: Report) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(arguments: dict[str, Any], report: Report) -> None:
+    os._exit(3)
+
+
+def refuse(arguments: dict[str, Any], report: Report) -> None:
+    raise ValueError("not with me")
+
+
+def swell(arguments: dict[str, Any], report: Report) -> int:
+    return len(bytearray(1 << 40))
+
+
+def spin(arguments: dict[str, Any], report: Report) -> None:
+    while True:
+        pass

@@ -1,0 +1,122 @@
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from workflows.errors import StepError, TryLater
+from workflows.tools import Arguments, StepContext, Tool, register
+
+
+def note(word: str, context: StepContext) -> None:
+    line = f"{word} {context.step_name} {context.attempt} {os.getpid()} {time.time():.3f}\n"
+    with Path(os.environ["PROBE_LEDGER"]).open("a") as ledger:
+        ledger.write(line)
+
+
+class Timing(Arguments):
+    seconds: float = 0.0
+
+
+@register
+class Sleep(Tool):
+    slug = "PROBE_SLEEP"
+    description = "Notes its start and its end."
+    Arguments = Timing
+
+    async def run(self, context: StepContext, arguments: Timing) -> dict[str, Any]:
+        note("start", context)
+        await asyncio.sleep(arguments.seconds)
+        note("end", context)
+        return {"step": context.step_name, "key": context.idempotency_key}
+
+
+@register
+class Block(Tool):
+    slug = "PROBE_BLOCK"
+    description = "A plain function."
+    slot = "thread"
+    Arguments = Timing
+
+    def run(self, context: StepContext, arguments: Timing) -> str:
+        note("start", context)
+        time.sleep(arguments.seconds)
+        note("end", context)
+        return "done"
+
+
+class Failing(Arguments):
+    times: int = 1
+    retryable: bool = True
+
+
+@register
+class Fail(Tool):
+    slug = "PROBE_FAIL"
+    description = "Fails a number of times."
+    Arguments = Failing
+
+    async def run(self, context: StepContext, arguments: Failing) -> str:
+        note("start", context)
+        if context.attempt <= arguments.times:
+            raise StepError(f"attempt {context.attempt} fails", retryable=arguments.retryable)
+        return "at last"
+
+
+class Waiting(Arguments):
+    times: int = 1
+    delay: float | None = 0.1
+
+
+@register
+class Wait(Tool):
+    slug = "PROBE_WAIT"
+    description = "Finds the other side busy a number of times."
+    Arguments = Waiting
+
+    async def run(self, context: StepContext, arguments: Waiting) -> str:
+        note("start", context)
+        seen = Path(os.environ["PROBE_LEDGER"]).read_text().count(f"start {context.step_name} ")
+        if seen <= arguments.times:
+            raise TryLater("busy", delay=arguments.delay)
+        return "at last"
+
+
+class Childish(Arguments):
+    function: str = Field(default="sleep")
+    seconds: float = 0.0
+
+
+@register
+class Child(Tool):
+    slug = "PROBE_CHILD"
+    description = "Works in a child process."
+    slot = "process"
+    Arguments = Childish
+
+    async def run(self, context: StepContext, arguments: Childish) -> Any:
+        note("start", context)
+        assert context.run_child is not None
+        ledger = os.environ["PROBE_LEDGER"]
+        details = {"seconds": arguments.seconds, "ledger": ledger, "name": context.step_name}
+        return await context.run_child(f"tests.probe.child:{arguments.function}", details)
+
+
+@register
+class Odd(Tool):
+    slug = "PROBE_ODD"
+    description = "Returns what is not JSON."
+
+    async def run(self, context: StepContext, arguments: Any) -> Any:
+        return {"number": float("nan")}
+
+
+@register
+class Nul(Tool):
+    slug = "PROBE_NUL"
+    description = "Returns text that PostgreSQL does not take."
+
+    async def run(self, context: StepContext, arguments: Any) -> Any:
+        return {"text": "a\0b\ud800c"}
