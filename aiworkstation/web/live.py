@@ -61,8 +61,7 @@ class Live:
         known = {seen[at : at + TOKEN_LENGTH] for at in range(0, len(seen), TOKEN_LENGTH)}
         changed = [fragment for fragment in self.fragments if fragment.token not in known]
         parts = [
-            render_to_string(fragment.template, {**fragment.context, "oob": True}, request)
-            for fragment in changed
+            render_to_string(fragment.template, {**fragment.context, "oob": True}, request) for fragment in changed
         ]
         parts.append(render_to_string("web/_live.html", {"live": self, "oob": True}, request))
         return HttpResponse("".join(parts))
