@@ -1,11 +1,12 @@
-"""Addresses of jobs: the API's, without a slash at the end."""
+"""Addresses of jobs: the pages, and the API's, without a slash at the end."""
 
-from django.urls import path
+from django.urls import include, path
 
 from jobs import api
 
 app_name = "jobs"
 urlpatterns = [
+    path("", include("jobs.page_urls")),
     path("api/jobs", api.jobs, name="api_jobs"),
     path("api/jobs/<str:job_id>", api.job, name="api_job"),
     path("api/jobs/<str:job_id>/steps", api.steps, name="api_steps"),

@@ -1,0 +1,104 @@
+"""The pages of jobs."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
+from rest_framework.exceptions import ValidationError
+
+from aiworkstation.web.live import Fragment, Live, is_poll, page_url
+from aiworkstation.web.paging import page
+from aiworkstation.web.requests import Request
+from jobs import fragments, panel, types
+from jobs.filters import JobFilter
+from jobs.lookup import get_execution
+from jobs.outputs import pretty, shown
+from workflows import engine
+from workflows.models import WorkflowExecution, WorkflowStep
+
+EVENTS = 100
+JOBS_CHANGED = "jobs-changed"
+
+
+@login_required
+@require_GET
+def job_list(request: Request) -> HttpResponse:
+    chosen = JobFilter.of(request)
+    try:
+        found = page(chosen.jobs(), ["-created_at", "-id"], cursor=request.GET.get("cursor", ""))
+    except ValidationError:
+        return redirect("jobs:list")
+    jobs = panel.job_rows(found.rows)
+    older = chosen.url(cursor=found.next_cursor) if found.next_cursor else ""
+    context: dict[str, Any] = {"jobs": jobs, "filter": chosen, "older": older}
+    parts = [Fragment("job-list", "jobs/_job_list.html", context, ([job.id for job in jobs], older))]
+    for job in jobs:
+        parts += [fragments.job_state(job, "job"), fragments.job_actions(job, "job")]
+    live = Live("job-list-live", page_url(request), parts, any(job.is_unfinished for job in jobs))
+    if is_poll(request):
+        return live.answer(request)
+    return render(request, "jobs/list.html", {**context, "job_types": types.names(), "live": live})
+
+
+@login_required
+@require_GET
+def compact_panel(request: Request) -> HttpResponse:
+    return fragments.compact(request.user).live.answer(request)
+
+
+@login_required
+@require_GET
+def job(request: Request, id: str) -> HttpResponse:
+    found = fragments.job_page(request, get_execution(request.user, id))
+    if is_poll(request):
+        return found.live.answer(request)
+    payload = pretty(found.described.execution.payload)
+    return render(request, "jobs/job.html", {**found.context, "payload": payload, "live": found.live})
+
+
+@login_required
+@require_GET
+def step(request: Request, id: str, index: int) -> HttpResponse:
+    execution = get_execution(request.user, id)
+    found = get_object_or_404(WorkflowStep, execution=execution, index=index)
+    return render(request, "jobs/step.html", {"job": execution, "step": found, "shown": shown(found.output)})
+
+
+@login_required
+@require_GET
+def events(request: Request, id: str) -> HttpResponse:
+    execution = get_execution(request.user, id)
+    before = request.GET.get("before", "")
+    start = int(before) if before.isdecimal() and len(before) < 19 else None
+    found = panel.event_page(execution, before=start, limit=EVENTS)
+    return render(request, "jobs/events.html", {"job": execution, "events": found})
+
+
+@login_required
+@require_POST
+def cancel(request: Request, id: str) -> HttpResponse:
+    execution = get_execution(request.user, id)
+    if not engine.cancel(execution.pk, actor=request.user.get_username()):
+        messages.warning(request, f"{execution.name} had ended before.")
+    return _acted(request, execution)
+
+
+@login_required
+@require_POST
+def retry(request: Request, id: str) -> HttpResponse:
+    execution = get_execution(request.user, id)
+    if not engine.retry(execution.pk, actor=request.user.get_username()):
+        messages.warning(request, f"{execution.name} is not in a state from which it can be retried.")
+    return _acted(request, execution)
+
+
+def _acted(request: Request, execution: WorkflowExecution) -> HttpResponse:
+    """The page's own polls show what became of the job: they are told to look now."""
+    if not request.htmx:
+        return redirect("jobs:job", execution.pk)
+    response = render(request, "web/_messages.html", {"oob": True})
+    return trigger_client_event(response, JOBS_CHANGED)
