@@ -1,0 +1,13 @@
+"""Addresses of the pages of documents."""
+
+from django.urls import path
+
+from documents import views
+
+urlpatterns = [
+    path("documents/", views.document_list, name="list"),
+    path("documents/upload", views.upload, name="upload"),
+    path("documents/delete", views.delete, name="delete"),
+    path("documents/<str:id>", views.document, name="document"),
+    path("search", views.search_page, name="search"),
+]

@@ -1,0 +1,161 @@
+"""The pages of documents, and search."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+from rest_framework.exceptions import ValidationError
+
+from aiworkstation.web.live import Fragment, Live, is_poll, page_url
+from aiworkstation.web.paging import page
+from aiworkstation.web.requests import Request
+from documents import storage
+from documents.errors import DocumentError
+from documents.listing import DocumentFilter
+from documents.lookup import find_documents, get_document
+from documents.marking import marked
+from documents.models import Document
+from documents.multipart import screened
+from documents.search import Question, search
+from documents.uploads import UploadForm, receive_files
+
+PAGES = 20
+CHUNKS = 50
+RESULTS = 20
+
+
+@login_required
+@require_GET
+def document_list(request: Request) -> HttpResponse:
+    chosen = DocumentFilter.of(request)
+    try:
+        found = page(chosen.documents(), ["-created_at", "-uid"], cursor=request.GET.get("cursor", ""))
+    except ValidationError:
+        return redirect("documents:list")
+    older = chosen.url(cursor=found.next_cursor) if found.next_cursor else ""
+    context: dict[str, Any] = {"documents": found.rows, "filter": chosen, "older": older}
+    listed = ([document.uid for document in found.rows], older)
+    parts = [Fragment("document-list", "documents/_list.html", context, listed)]
+    parts += [document_state(document) for document in found.rows]
+    is_running = any(document.is_being_worked_on for document in found.rows)
+    live = Live("document-list-live", page_url(request), parts, is_running)
+    if is_poll(request):
+        return live.answer(request)
+    return render(request, "documents/list.html", {**context, "upload": UploadForm(), "live": live})
+
+
+def document_state(document: Document) -> Fragment:
+    progress = document.step.progress if document.step else 0
+    shown = (document.state, progress, document.changed_at)
+    return Fragment(f"document-{document.uid}-state", "documents/_state.html", {"document": document}, shown)
+
+
+@screened
+@login_required
+@require_POST
+def upload(request: Request) -> HttpResponse:
+    """Only stores the files; `jobs:upload` indexes them too."""
+    if stored := receive_files(request):
+        noun = "document is" if len(stored) == 1 else "documents are"
+        messages.success(request, f"{len(stored)} {noun} stored. Tick what is to be indexed.")
+    return redirect("documents:list")
+
+
+@login_required
+@require_POST
+def delete(request: Request) -> HttpResponse:
+    found = find_documents(request.user, request.POST.getlist("document"))
+    if not found:
+        messages.warning(request, "Tick the documents that are to be deleted.")
+    for document in found.values():
+        try:
+            storage.delete(document, request.user)
+            messages.success(request, f"{document.filename} is deleted.")
+        except DocumentError as error:
+            messages.error(request, f"{document.filename}: {error.message}")
+    return redirect("documents:list")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What of a document's text is shown: some pages, or some chunks."""
+
+    document: Document
+    view: str
+    start: int
+
+    @classmethod
+    def of(cls, request: Request, document: Document) -> "Reader":
+        start = request.GET.get("from", "1")
+        view = "chunks" if request.GET.get("view") == "chunks" else "text"
+        return cls(document, view, int(start) if start.isdecimal() and len(start) < 10 else 1)
+
+    def pages(self) -> list[Any]:
+        rows = self.document.current_pages().filter(number__gte=self.start)
+        return list(rows.order_by("number")[:PAGES])
+
+    def chunks(self) -> list[Any]:
+        rows = self.document.current_chunks().filter(index__gte=self.start - 1)
+        return list(rows.order_by("index")[:CHUNKS])
+
+    @property
+    def next_start(self) -> int | None:
+        """Where the next screen begins."""
+        step, total = (CHUNKS, self.document.chunk_count) if self.view == "chunks" else (PAGES, self._page_count)
+        return self.start + step if self.start + step <= total else None
+
+    @property
+    def _page_count(self) -> int:
+        return self.document.page_count or 0
+
+    @property
+    def next_url(self) -> str:
+        return f"?{urlencode({'view': self.view, 'from': self.next_start})}" if self.next_start else ""
+
+
+@login_required
+@require_GET
+def document(request: Request, id: str) -> HttpResponse:
+    found = get_document(request.user, id)
+    reader = Reader.of(request, found)
+    context = {"document": found, "reader": reader}
+    parts = [
+        document_state(found),
+        Fragment("document-facts", "documents/_facts.html", context, (found.changed_at, found.state)),
+        Fragment("document-text", "documents/_text.html", context, (found.generation, reader.view, reader.start)),
+    ]
+    live = Live("document-live", page_url(request), parts, found.is_being_worked_on)
+    if is_poll(request):
+        return live.answer(request)
+    return render(request, "documents/document.html", {**context, "live": live})
+
+
+@login_required
+@require_GET
+def search_page(request: Request) -> HttpResponse:
+    asked = request.GET.get("q", "").strip()[:1000]
+    project = request.GET.get("project", "").strip()[:200]
+    found = search(request.user, Question(asked, limit=RESULTS, project_id=project or None)) if asked else []
+    named = find_documents(request.user, {result.document_id for result in found})
+    results = [
+        {
+            "filename": result.filename,
+            "page": result.page,
+            "snippet": marked(result.snippet, asked),
+            "url": _page_url(named[result.document_id], result.page),
+        }
+        for result in found
+        if result.document_id in named
+    ]
+    return render(request, "documents/search.html", {"q": asked, "project": project, "results": results})
+
+
+def _page_url(document: Document, number: int) -> str:
+    address = reverse("documents:document", args=[document.uid])
+    return f"{address}?{urlencode({'from': number})}#page-{number}"
