@@ -1,0 +1,170 @@
+"""The documents API. The contract of each address is its serializer and the verb that it calls."""
+
+from http import HTTPStatus
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+from django.http import FileResponse
+from django.http.response import HttpResponseBase
+from rest_framework.decorators import api_view, parser_classes
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from aiworkstation.web.conditional import conditional
+from aiworkstation.web.errors import Conflict
+from aiworkstation.web.paging import PageQuery, page
+from aiworkstation.web.serializers import invalid
+from documents import storage
+from documents.errors import DocumentError, TooLarge
+from documents.lookup import get_document, list_documents, readable
+from documents.models import Document
+from documents.multipart import RefusedFile, UploadParser, screened
+from documents.search import Question, search
+from documents.serializers import ChunkSerializer, DocumentSerializer, DocumentsQuery, SearchQuery, UploadForm
+
+Stored = list[Document]
+Rejected = list[tuple[str, DocumentError]]
+
+
+@screened
+@api_view(["GET", "POST"])
+@parser_classes([UploadParser])
+def documents(request: Request) -> HttpResponseBase:
+    if request.method == "POST":
+        return _upload(request)
+    query = _read(DocumentsQuery, request)
+    rows = list_documents(request.user, query)
+    found = page(rows, ("-created_at", "-uid"), limit=query["limit"], cursor=query["cursor"])
+    return conditional(request, {"documents": _described(request, found.rows), "nextCursor": found.next_cursor})
+
+
+@api_view(["GET", "DELETE"])
+def document(request: Request, id: str) -> HttpResponseBase:
+    found = get_document(request.user, id)
+    if request.method == "DELETE":
+        return _delete(request, found)
+    return conditional(request, _described(request, [found])[0])
+
+
+@api_view(["GET"])
+def chunks(request: Request, id: str) -> HttpResponseBase:
+    query = _read(PageQuery, request)
+    rows = get_document(request.user, id).current_chunks().defer("search")
+    found = page(rows, ("index",), limit=query["limit"], cursor=query["cursor"])
+    listed = ChunkSerializer(found.rows, many=True).data
+    return conditional(request, {"chunks": listed, "nextCursor": found.next_cursor})
+
+
+@api_view(["GET"])
+def text(request: Request, id: str) -> HttpResponseBase:
+    """No pages where the document has not been indexed."""
+    pages = get_document(request.user, id).current_pages().order_by("number").values_list("number", "text")
+    return conditional(request, {"pages": [{"page": number, "text": content} for number, content in pages]})
+
+
+@api_view(["GET"])
+def file(request: Request, id: str) -> HttpResponseBase:
+    """The bytes as they were uploaded, which no browser may show as a page of this site."""
+    found = get_document(request.user, id)
+    try:
+        content = found.path.open("rb")
+    except FileNotFoundError as error:
+        raise NotFound("The file is no longer stored.") from error
+    response = FileResponse(
+        content, as_attachment=True, filename=found.filename, content_type="application/octet-stream"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+@api_view(["GET"])
+def search_documents(request: Request) -> HttpResponseBase:
+    query = _read(SearchQuery, request)
+    question = Question(query.pop("q"), **query)
+    return Response({"results": [result.as_json() for result in search(_user(request), question)]})
+
+
+def _upload(request: Request) -> Response:
+    form = UploadForm(data=request.POST)
+    form.is_valid(raise_exception=True)
+    options = dict(form.validated_data)
+    options.pop("csrfmiddlewaretoken", None)
+    client_id = options.pop("id", None)
+    files = _files(request, client_id)
+    stored, rejected = _store(_user(request), files, client_id=client_id, **options)
+    refused = [{"filename": name, "code": error.code, "detail": error.message} for name, error in rejected]
+    answer = {"documents": _described(request, _with_state(stored)), "rejected": refused}
+    if stored:
+        return Response(answer, status=HTTPStatus.CREATED)
+    return _nothing_stored(answer, rejected)
+
+
+def _files(request: Request, client_id: str | None) -> list[Any]:
+    """UploadedFile and RefusedFile objects. Raises ValidationError."""
+    if unknown := request.FILES.keys() - {"file"}:
+        raise ValidationError({name: invalid("Unknown key.", "unknown") for name in unknown})
+    files: list[Any] = request.FILES.getlist("file")
+    if not files:
+        raise ValidationError({"file": invalid("Send at least one file.", "required")})
+    if client_id is not None and len(files) > 1:
+        raise ValidationError({"id": invalid("An id goes with a single file.")})
+    return files
+
+
+def _store(user: User, files: list[Any], **options: Any) -> tuple[Stored, Rejected]:
+    """Raises Conflict where the id is taken."""
+    stored: Stored = []
+    rejected: Rejected = []
+    for file in files:
+        try:
+            if isinstance(file, RefusedFile):
+                raise file.error
+            stored.append(storage.store(user, file.name, file, **options))
+        except storage.IdTaken as error:
+            raise Conflict(error.message, code=error.code) from error
+        except DocumentError as error:
+            rejected.append((file.name, error))
+    return stored, rejected
+
+
+def _nothing_stored(answer: dict[str, Any], rejected: Rejected) -> Response:
+    is_size = all(isinstance(error, TooLarge | storage.OverQuota) for _, error in rejected)
+    kind, status = (
+        ("client_error", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if is_size
+        else ("validation_error", HTTPStatus.BAD_REQUEST)
+    )
+    errors = [{"code": error.code, "detail": error.message, "attr": "file"} for _, error in rejected]
+    return Response({"type": kind, "errors": errors, **answer}, status=status)
+
+
+def _delete(request: Request, found: Document) -> Response:
+    try:
+        storage.delete(found, _user(request))
+    except storage.BeingWorkedOn as error:
+        raise Conflict(error.message, code=error.code) from error
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _with_state(rows: Stored) -> Stored:
+    """The rows again, in their order, as lists have them."""
+    found = readable().in_bulk([row.pk for row in rows])
+    return [found[row.pk] for row in rows]
+
+
+def _described(request: Request, rows: Stored) -> list[dict[str, Any]]:
+    return list(DocumentSerializer(rows, many=True, context={"user": request.user}).data)
+
+
+def _read(query: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+    serializer = query(data=request.query_params)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def _user(request: Request) -> User:
+    return cast(User, request.user)
