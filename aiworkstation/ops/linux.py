@@ -8,7 +8,8 @@ from contextlib import suppress
 
 CAP_DAC_OVERRIDE = 1
 _PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -30,23 +31,25 @@ def become(uid: int, gid: int) -> None:
     so that a checkout below /root works without opening /root to everybody.
     """
     if sys.platform == "linux":
-        _call("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # Keeps capabilities through setuid(2), and makes access(2) heed them, by which initdb looks for postgres.
+        with suppress(PermissionError):
+            _call("prctl", _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
     if sys.platform == "linux":
-        # A container may withhold the capability; then the paths must be open to that user.
-        with suppress(PermissionError):
-            _keep_only(CAP_DAC_OVERRIDE)
+        try:
+            _set_capabilities(1 << CAP_DAC_OVERRIDE)
+            _call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
+        except PermissionError:
+            # A container may withhold it; then the paths must be open to that user.
+            _set_capabilities(0)
 
 
-def _keep_only(capability: int) -> None:
+def _set_capabilities(bits: int) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    bit = 1 << capability
-    # Twice (effective, permitted, inheritable): for capabilities 0 to 31, then from 32 on.
-    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
-    _call("capset", header, sets)
-    _call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+    # Effective, permitted, inheritable: of the capabilities 0 to 31, then of those from 32 on.
+    _call("capset", header, (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0))
 
 
 def _call(name: str, *arguments: object) -> None:

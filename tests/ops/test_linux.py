@@ -1,0 +1,44 @@
+"""What a process keeps of root when it becomes somebody else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aiworkstation.ops import linux
+from aiworkstation.ops.config import BASE_DIR
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+BECOME = "import os, sys; from aiworkstation.ops import linux; linux.become(65534, 65534); "
+
+
+def as_nobody(program: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", BECOME + program, *arguments],
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_closed_directories_can_be_passed_by_programs_too(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "program").write_text("#!/bin/sh\nid -u")
+    (closed / "program").chmod(0o711)
+    assert as_nobody("print(os.access(sys.argv[1], os.R_OK | os.X_OK))", str(closed / "program")) == "True"
+    assert as_nobody("os.execv(sys.argv[1], sys.argv[1:])", str(closed / "program")) == "65534"
+
+
+def test_no_other_capability_is_kept() -> None:
+    kept = as_nobody("os.execv('/bin/grep', ['grep', '^Cap[IPEA]', '/proc/self/status'])")
+    assert {int(line.split()[1], 16) for line in kept.splitlines()} == {1 << linux.CAP_DAC_OVERRIDE}
+
+
+def test_it_cannot_become_root_again() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        as_nobody("os.setuid(0)")
