@@ -1,0 +1,177 @@
+"""`manage.py work` as a process, and what happens when parts of it are killed."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from django_q.models import Schedule, Task
+from django_q.tasks import async_task
+
+from tests.engine.conftest import Start, chain, side_by_side
+from tests.engine.processes import descendants, kill, manage, wait_for
+from tests.engine.test_runner import lines
+from workflows.models import Worker, WorkflowExecution
+from workflows.steps import NewStep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FAST = {"WORKERS": "1", "LEASE_SECONDS": "2", "STOP_GRACE": "1"}
+
+
+def ended(execution: WorkflowExecution, *, seconds: float = 30) -> WorkflowExecution:
+    def has_ended() -> bool:
+        execution.refresh_from_db()
+        return execution.is_finished
+
+    wait_for(has_ended, seconds=seconds, what=f"{execution} has not ended")
+    return execution
+
+
+def running_in(ledger: Path, name: str) -> int:
+    """The process that runs the step of this name."""
+    found = wait_for(lambda: [line for line in lines(ledger, "start") if line[1] == name], what=f"{name} starts")
+    return int(found[-1][3])
+
+
+def test_it_works(start: Start, ledger: Path, tmp_path: Path) -> None:
+    execution = start(*chain(3, "PROBE_SLEEP"), NewStep("c", tool="PROBE_CHILD", arguments={}, depends_on=[2]))
+    with manage("work", log=tmp_path / "log", **FAST):
+        assert ended(execution).status == "completed"
+
+
+def test_plain_tasks_and_schedules_run_too(alice: object, tmp_path: Path) -> None:
+    task = async_task("math.floor", 3.7)
+    failing = async_task("math.floor", "x")
+    Schedule.objects.create(func="math.ceil", args="1.2,", schedule_type=Schedule.ONCE, repeats=-1)
+    with manage("work", log=tmp_path / "log", **FAST):
+        wait_for(lambda: Task.objects.filter(id=task, success=True).exists(), what="the task")
+        wait_for(lambda: Task.objects.filter(id=failing, success=False).exists(), what="the failing task")
+        wait_for(lambda: Task.objects.filter(func="math.ceil", success=True).exists(), what="the schedule")
+    assert Task.objects.get(id=task).result == 3
+
+
+def test_kill_of_a_runner_in_the_middle_of_a_step(start: Start, ledger: Path, tmp_path: Path) -> None:
+    steps = chain(3, "PROBE_SLEEP")
+    steps[1].arguments = {"seconds": 1.5}
+    execution = start(*steps)
+    with manage("work", log=tmp_path / "log", **FAST):
+        kill(running_in(ledger, "s1"))
+        assert ended(execution).status == "completed"
+    started = [name for _, name, *_ in lines(ledger, "start")]
+    assert started == ["s0", "s1", "s1", "s2"]
+    step = execution.steps.get(index=1)
+    assert (step.attempt, step.crashes) == (1, 1)
+
+
+def test_kill_of_a_parsing_child_disturbs_nobody_else(start: Start, ledger: Path, tmp_path: Path) -> None:
+    victim = start(NewStep("victim", tool="PROBE_CHILD", arguments={"seconds": 1.0}))
+    other = start(NewStep("other", tool="PROBE_SLEEP", arguments={"seconds": 2.0}))
+    with manage("work", log=tmp_path / "log", **FAST):
+        (child,) = wait_for(lambda: lines(ledger, "child"), what="the child")
+        kill(int(child[3]))
+        assert ended(victim).status == "completed"
+        assert ended(other).status == "completed"
+    step = victim.steps.get()
+    assert (step.attempt, step.crashes) == (1, 1)
+    assert len(lines(ledger, "child")) == 2
+    assert [name for _, name, *_ in lines(ledger, "start")].count("other") == 1
+
+
+def test_the_third_kill_ends_a_step(start: Start, ledger: Path, tmp_path: Path) -> None:
+    victim = start(NewStep("victim", tool="PROBE_CHILD", arguments={"seconds": 20}))
+    with manage("work", log=tmp_path / "log", **FAST):
+        for number in range(3):
+            found = wait_for(lambda n=number: lines(ledger, "child")[n:], what="the child")  # type: ignore[misc]
+            kill(int(found[0][3]))
+        assert ended(victim).status == "failed"
+    step = victim.steps.get()
+    assert (step.error["code"], step.attempt, step.crashes) == ("crashed", 1, 3)
+
+
+def test_nothing_outlives_the_supervisor(start: Start, ledger: Path, tmp_path: Path) -> None:
+    execution = start(NewStep("c", tool="PROBE_CHILD", arguments={"seconds": 30}))
+    with manage("work", log=tmp_path / "log", **FAST) as work:
+        wait_for(lambda: lines(ledger, "child"), what="the child")
+        children = descendants(work)
+        assert len(children) >= 5
+        work.kill()
+        wait_for(lambda: not any(alive(child) for child in children), seconds=5, what="children are left")
+    execution.refresh_from_db()
+    assert execution.status == "running"
+
+
+def alive(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.parametrize("victim", ["tasks", "housekeeper", "runner"])
+def test_a_killed_process_is_started_again(start: Start, ledger: Path, tmp_path: Path, victim: str) -> None:
+    with manage("work", log=tmp_path / "log", **FAST) as work:
+        wait_for(Worker.objects.exists, what="a worker")
+        children = wait_for(lambda: (found := work.children()) and len(found) == 3 and found, what="three children")
+        place = {"runner": 0, "tasks": 1, "housekeeper": 2}[victim]
+        sorted(children, key=lambda child: child.pid)[place].kill()
+        wait_for(lambda: set(work.children()) - set(children), what="a new child")
+        execution = start(*chain(1, "PROBE_SLEEP"))
+        task = async_task("math.floor", 1.5)
+        assert ended(execution).status == "completed"
+        wait_for(lambda: Task.objects.filter(id=task).exists(), what="the task")
+
+
+def test_a_frozen_runner_is_replaced_and_cannot_change_what_its_successor_recorded(
+    start: Start, ledger: Path, tmp_path: Path
+) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.0}))
+    settings = {**FAST, "LEASE_SECONDS": "5"}
+    with manage("work", log=tmp_path / "log", **settings):
+        frozen = running_in(ledger, "x")
+        os.kill(frozen, signal.SIGSTOP)
+        assert ended(execution, seconds=40).status == "completed"
+        wait_for(lambda: not psutil.pid_exists(frozen), seconds=20, what="the frozen runner is killed")
+    assert [pid for _, _, _, pid, _ in lines(ledger, "end")] != [str(frozen)]
+    assert execution.steps.get().attempt == 1
+
+
+def test_sigterm_stops_quickly_and_gives_steps_back(start: Start, ledger: Path, tmp_path: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 60}))
+    with manage("work", log=tmp_path / "log", **FAST) as work:
+        running_in(ledger, "x")
+        children = descendants(work)
+        began = time.monotonic()
+        work.terminate()
+        wait_for(lambda: not alive(work), seconds=6, what="the end of the supervisor")
+        assert time.monotonic() - began < 6
+        assert not any(alive(child) for child in children)
+    step = execution.steps.get()
+    assert (step.status, step.attempt, step.repeats_attempt) == ("ready", 1, True)
+    assert not Worker.objects.exists()
+
+
+def test_stock_qclusters_end_the_same_jobs(start: Start, ledger: Path, tmp_path: Path) -> None:
+    jobs = [
+        start(*chain(3, "PROBE_SLEEP"), queue="high"),
+        start(*side_by_side(4, "PROBE_SLEEP"), queue="normal", max_parallel=2),
+        start(NewStep("c", tool="PROBE_CHILD", arguments={}), queue="low"),
+        start(NewStep("f", tool="PROBE_FAIL", arguments={"times": 1})),
+    ]
+    log = tmp_path / "log"
+    with (
+        manage("qcluster", log=log, Q_CLUSTER_NAME="high"),
+        manage("qcluster", log=log),
+        manage("qcluster", log=log, Q_CLUSTER_NAME="low"),
+    ):
+        for job in jobs:
+            assert ended(job, seconds=60).status == "completed", log.read_text()[-3000:]
+    assert sorted(name for _, name, *_ in lines(ledger, "end")) == sorted(["s0", "s1", "s2", "s0", "s1", "s2", "s3"])
+
+
+def test_the_log_says_what_happened(start: Start, ledger: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1}))
+    with manage("work", log=log, **FAST):
+        kill(running_in(ledger, "x"))
+        ended(execution)
+    assert "runner 1 ended and is started again" in log.read_text()
