@@ -10,6 +10,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from django.contrib.auth import get_user
 from django.http import HttpRequest, HttpResponse
 
 from aiworkstation.audit.record import record
@@ -63,8 +64,11 @@ def _object(request: HttpRequest) -> str:
 
 
 def _user(request: HttpRequest) -> Any:
-    user = getattr(request, "user", None)
-    return user if user is not None and user.is_authenticated else None
+    """None for strangers. DRF forgets the session's user where the CSRF token is missing: that one is asked for."""
+    if not hasattr(request, "user"):
+        return None
+    user = request.user if request.user.is_authenticated else get_user(request)
+    return user if user.is_authenticated else None
 
 
 def _is_worth_a_row(request: HttpRequest) -> bool:

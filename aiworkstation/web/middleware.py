@@ -34,10 +34,14 @@ class RequestId:
 
 
 class RequestIdFilter(logging.Filter):
-    """Gives each record the id of the request in which it is written."""
+    """Gives each record the id of the request in which it is written.
+
+    Django logs a refused request when it is over: that record brings its request along.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request_id.get()
+        request = getattr(record, "request", None)
+        record.request_id = getattr(request, "request_id", None) or request_id.get()
         return True
 
 
