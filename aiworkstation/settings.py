@@ -149,7 +149,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # of a JSON body; uploaded files
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "aiworkstation.access.authentication.BearerAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "aiworkstation.access.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["aiworkstation.web.throttling.RateThrottle"],
@@ -157,6 +157,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "aiworkstation.web.negotiation.AlwaysJson",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "NON_FIELD_ERRORS_KEY": "nonFieldErrors",
     "URL_FORMAT_OVERRIDE": None,
 }
 DRF_STANDARDIZED_ERRORS = {

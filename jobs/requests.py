@@ -36,13 +36,13 @@ KEY = "idempotencyKey"
 KEPT = timedelta(hours=24)
 
 
-class JobTypeField(Name):
+class JobTypeField(serializers.Field[JobType, Any, Any, Any]):
     """The name of a job type; itself, once validated."""
 
     default_error_messages = {"unknown": "There is no job type {name}. There are: {known}."}
 
-    def to_internal_value(self, data: Any) -> JobType:  # type: ignore[override]
-        name = super().to_internal_value(data)
+    def to_internal_value(self, data: Any) -> JobType:
+        name = Name().run_validation(data)
         job_type = types.get(name)
         if job_type is None:
             self.fail("unknown", name=name, known=", ".join(types.names()))

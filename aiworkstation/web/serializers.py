@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import SkipField
+from rest_framework.settings import api_settings
 
 Errors = dict[str, Any]
 """Details of errors by the wire's names, nested as the input is."""
@@ -22,7 +23,8 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, Mapping):
-            raise ValidationError(invalid("Must be a JSON object."))
+            wrong = invalid("Must be a JSON object.")
+            raise ValidationError(wrong if self.parent else {api_settings.NON_FIELD_ERRORS_KEY: wrong})
         unknown = [str(key) for key in data if key not in self.fields]
         errors: Errors = {key: invalid("Unknown key.", "unknown") for key in unknown}
         value: dict[str, Any] = {}

@@ -29,13 +29,13 @@ class Plan:
     tolerates_failures: bool = False
 
 
-class ModeField(Name):
+class ModeField(serializers.Field[Mode, Any, Any, Any]):
     """The name of a mode; its row, once validated."""
 
     default_error_messages = {"unknown": "There is no mode {name}. There are: {known}."}
 
-    def to_internal_value(self, data: Any) -> Mode:  # type: ignore[override]
-        name = super().to_internal_value(data)
+    def to_internal_value(self, data: Any) -> Mode:
+        name = Name(max_length=60).run_validation(data)
         mode = Mode.objects.filter(name=name).first()
         if mode is None:
             known = ", ".join(Mode.objects.values_list("name", flat=True))
@@ -56,7 +56,7 @@ class TagsField(serializers.ListField):
 class PayloadSerializer(StrictSerializer):
     """What every payload may hold. `context["user"]` is whose job it will be."""
 
-    mode = ModeField(max_length=60, required=False)
+    mode = ModeField(required=False)
     projectId = Text(max_length=200, required=False, allow_blank=True, source="project_id")
     tags = TagsField()
 

@@ -4,14 +4,15 @@ import json
 from typing import Any
 
 from pydantic import ValidationError
+from rest_framework.exceptions import ErrorDetail
 
 from aiworkstation.web.serializers import Errors, invalid
 from workflows import tools
 from workflows.secrets import REFERENCE
 
 
-def argument_errors(slug: str, arguments: dict[str, Any]) -> Errors:
-    """By the names of the arguments, nested as they are; empty where all are right.
+def argument_errors(slug: str, arguments: dict[str, Any]) -> Errors | list[ErrorDetail]:
+    """By the names of the arguments, nested as they are, or of all together; empty where all are right.
 
     A `{{secret.NAME}}` is judged when the step runs, filled in.
     """
@@ -23,8 +24,11 @@ def argument_errors(slug: str, arguments: dict[str, Any]) -> Errors:
     except ValidationError as error:
         found: Errors = {}
         for item in error.errors(include_url=False, include_context=False):
-            if not _may_be_a_secret(item["type"], item["input"]):
-                _put(found, item["loc"] or ("nonFieldErrors",), item["msg"], item["type"])
+            if _may_be_a_secret(item["type"], item["input"]):
+                continue
+            if not item["loc"]:
+                return invalid(f"{item['msg']}.", item["type"])
+            _put(found, item["loc"], item["msg"], item["type"])
         return found
     return {}
 
