@@ -1,11 +1,15 @@
-"""Fixtures for the whole suite: a real browser."""
+"""Fixtures for the whole suite: people, and a real browser."""
 
 import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.people import client_of, make_user
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -36,3 +40,33 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context() as context:
         yield context.new_page()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return make_user("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return make_user("bob")
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    return make_user("charlie", is_staff=True)
+
+
+@pytest.fixture
+def as_alice(alice: User) -> Client:
+    return client_of(alice)
+
+
+@pytest.fixture
+def as_bob(bob: User) -> Client:
+    return client_of(bob)
+
+
+@pytest.fixture
+def as_charlie(charlie: User) -> Client:
+    return client_of(charlie)

@@ -1,0 +1,45 @@
+"""Jobs driven by hand: a worker's turns without a worker."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib.auth.models import User
+
+from jobs.requests import start
+from workflows import steps, tools
+from workflows.errors import StepError
+from workflows.models import WorkflowExecution
+from workflows.steps import Claim
+from workflows.transaction import run
+from workflows.turn import Holder, Wanted, turn
+
+HOLDER = Holder(uuid4(), "test worker", 30.0)
+EVERYTHING = ["", *(tool.slug for tool in tools.all_tools())]
+
+BODY: dict[str, Any] = {
+    "jobType": "workflow",
+    "payload": {"workflowName": "Two steps", "steps": [{"name": "One"}, {"name": "Two"}]},
+}
+
+
+def start_job(user: User, **changes: Any) -> WorkflowExecution:
+    """A workflow of two model steps; `changes` are of the body."""
+    return start(user, BODY | changes)[0]
+
+
+def claim(execution: UUID, number: int = 1) -> list[Claim]:
+    """Up to `number` of its steps, begun."""
+    return run(turn(HOLDER, [], [Wanted(EVERYTHING, lanes=[execution] * number)])).claims
+
+
+def complete(claim: Claim, output: Any = None, **outcome: Any) -> None:
+    run(turn(HOLDER, [steps.completed(claim, output, **outcome)], []))
+
+
+def fail(claim: Claim, message: str = "it broke", *, retryable: bool = False) -> None:
+    run(turn(HOLDER, [steps.failed(claim, StepError(message, retryable=retryable))], []))
+
+
+def complete_all(execution: WorkflowExecution, output: Any = None) -> None:
+    while claims := claim(execution.pk):
+        complete(claims[0], output)

@@ -1,0 +1,71 @@
+"""`waitingFor`: why a job does not run."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from jobs.waiting import waiting_for
+from tests.jobs.driving import claim, complete_all, fail, start_job
+from workflows.models import Worker, WorkflowExecution, WorkflowStep
+
+AddWorker = Callable[..., Worker]
+
+
+def sentence(execution: WorkflowExecution) -> str:
+    execution.refresh_from_db()
+    return waiting_for([execution]).get(execution.pk, "")
+
+
+@pytest.fixture
+def add_worker(db: None) -> AddWorker:
+    def add(**values: object) -> Worker:
+        row = {"kind": "runner", "host": "here", "pid": 1, "slots": 4, "busy": 4, "last_beat": timezone.now()}
+        return Worker.objects.create(**row | values)
+
+    return add
+
+
+def test_no_worker(alice: User, add_worker: AddWorker) -> None:
+    add_worker(last_beat=timezone.now() - timedelta(seconds=31))
+    add_worker(draining=True)
+    add_worker(slots=0)
+    assert sentence(start_job(alice)) == "No worker is running: start one with `manage.py work`."
+
+
+def test_its_place(alice: User, add_worker: AddWorker) -> None:
+    add_worker()
+    add_worker(busy=1)
+    start_job(alice, priority="low")
+    start_job(alice, delaySeconds=60)
+    jobs = [start_job(alice) for _ in range(2)]
+    assert sentence(jobs[0]) == "Place 1 in the queue normal; 5 of 8 slots are busy."
+    assert sentence(jobs[1]) == "Place 2 in the queue normal; 5 of 8 slots are busy."
+
+
+def test_a_delayed_start(alice: User) -> None:
+    assert sentence(start_job(alice, delaySeconds=60)).startswith('"One" starts at 20')
+
+
+def test_the_next_attempt(alice: User) -> None:
+    execution = start_job(alice)
+    fail(claim(execution.pk)[0], "it was busy", retryable=True)
+    words = sentence(execution)
+    assert words.startswith('"One" is tried again at 20')
+    assert words.endswith(", after: it was busy")
+
+
+def test_an_answer_from_outside(alice: User) -> None:
+    execution = start_job(alice)
+    WorkflowStep.objects.filter(index=0).update(status="waiting", ready_at=None)
+    WorkflowExecution.objects.update(status="waiting")
+    assert sentence(execution) == '"One" waits for an answer from outside.'
+
+
+def test_nothing(alice: User) -> None:
+    running, finished = start_job(alice), start_job(alice)
+    claim(running.pk)
+    complete_all(finished)
+    assert (sentence(running), sentence(finished)) == ("", "")
