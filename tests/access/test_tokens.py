@@ -1,0 +1,39 @@
+"""Issuing and revoking tokens; `manage.py apitoken`."""
+
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from aiworkstation.access import tokens
+from aiworkstation.access.models import ApiToken
+from aiworkstation.audit.models import AuditEvent
+
+
+def test_it_works(alice: User) -> None:
+    out = StringIO()
+    call_command("apitoken", "alice", "--name", "script", stdout=out)
+    text = out.getvalue()
+    assert text.endswith("\n")
+    client = Client(headers={"authorization": f"Bearer {text.strip()}"})
+    assert client.get("/api/jobs").status_code == 200
+    assert ApiToken.objects.get().name == "script"
+
+
+def test_an_unknown_user(db: None) -> None:
+    with pytest.raises(CommandError, match="no user 'nobody'"):
+        call_command("apitoken", "nobody")
+
+
+def test_issue_and_revoke_are_recorded(alice: User, charlie: User) -> None:
+    token, text = tokens.issue(alice, "laptop")
+    tokens.revoke(charlie, token)
+    assert ApiToken.find(text) is None
+    issued, revoked = AuditEvent.objects.order_by("pk")
+    assert (issued.actor, issued.action) == ("alice", "token.issued")
+    assert (revoked.actor, revoked.action) == ("charlie", "token.revoked")
+    assert issued.object == revoked.object
+    assert revoked.changes == {"name": "laptop", "prefix": token.prefix, "owner": "alice"}
+    assert text not in str(issued.changes)
