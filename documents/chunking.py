@@ -82,9 +82,7 @@ def chunk_pages(pages: Sequence[str], *, size: int = CHUNK_SIZE, overlap: int = 
     for number, page in enumerate(pages, start=1):
         for start, end, tokens in _spans(page, size, overlap):
             if len(chunks) == MAX_CHUNKS:
-                raise TooComplex(
-                    f"The text makes over {MAX_CHUNKS} chunks: use larger ones, or less overlap."
-                )
+                raise TooComplex(f"The text makes over {MAX_CHUNKS} chunks: use larger ones, or less overlap.")
             chunks.append(Chunk(len(chunks), number, offset + start, offset + end, page[start:end], tokens))
         offset += len(page) + len(PAGE_SEPARATOR)
     return chunks

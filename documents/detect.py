@@ -140,9 +140,7 @@ def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
     if found not in readable:
         _refuse(found, named)
     if named in _DESCRIPTIONS and named != found:
-        warning = (
-            f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}: it was read as that."
-        )
+        warning = f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}: it was read as that."
         return Detected(found, [warning])
     return Detected(found)
 
@@ -206,9 +204,7 @@ def _format_of_package(archive: ZipFile) -> str:
     """An Office Open XML file is what its main part's content type says. Raises Corrupt without one."""
     main = _main_part(archive)
     if main not in archive.NameToInfo:
-        raise Corrupt(
-            "The file is an Office document without its main part: save it anew in its own program."
-        )
+        raise Corrupt("The file is an Office document without its main part: save it anew in its own program.")
     content_type = _content_type(archive, main)
     return next((name for marks, name in _MAIN_PARTS if any(mark in content_type for mark in marks)), "zip")
 
@@ -255,9 +251,7 @@ def _format_of_text(path: Path, named: str) -> str:
 def _refuse(found: str, named: str) -> NoReturn:
     """Raise the error for what cannot be read: junk under a false name, or an unsupported kind of file."""
     if found in _LEGACY_OFFICE:
-        raise UnsupportedType(
-            f"This is {_DESCRIPTIONS[found]}: save it as {_LEGACY_OFFICE[found]} and upload that."
-        )
+        raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}: save it as {_LEGACY_OFFICE[found]} and upload that.")
     if named in _DESCRIPTIONS and named != found and found not in _DOCUMENTS:
         content = _DESCRIPTIONS.get(found, "binary data of no known kind")
         raise WrongType(f"The name says {_DESCRIPTIONS[named]}, this is {content}: upload the original.")

@@ -18,6 +18,7 @@ from documents.detect import detect
 from documents.errors import NoText, TooComplex, UnsupportedType
 from documents.parsers import ParsedDocument, Report, Rows, parser_for, readable_formats
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -96,10 +97,13 @@ def rechunk_in_child(arguments: dict[str, Any], report: Report = ignore_progress
 
 
 def storable(text: str) -> str:
-    """`text` without what PostgreSQL refuses: NULs and lone surrogates. Two that are a pair are joined."""
+    """`text` without NULs and lone surrogates, which PostgreSQL refuses, and without other control characters.
+
+    Two surrogates that are a pair are joined.
+    """
     if _SURROGATES.search(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
-    return text.replace("\0", "")
+    return _CONTROLS.sub("", text)
 
 
 def _storable(document: ParsedDocument) -> ParsedDocument:

@@ -44,9 +44,7 @@ def check_directory(entries: list[ZipInfo]) -> None:
     unpacked = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
     if unpacked > RATIO_MATTERS_FROM_BYTES and unpacked > MAX_RATIO * packed:
-        raise TooComplex(
-            "The file unpacks to many times its size, as no ordinary document does: save it anew."
-        )
+        raise TooComplex("The file unpacks to many times its size, as no ordinary document does: save it anew.")
     if unpacked > MAX_UNPACKED_BYTES:
         raise TooLarge(f"The file unpacks to {unpacked // 1_000_000} MB: split it and upload the parts.")
 

@@ -23,11 +23,7 @@ class CsvParser:
         csv.field_size_limit(sys.maxsize)
         text = read_text(path).replace("\0", "")
         try:
-            rows = [
-                row
-                for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text))
-                if any(row)
-            ]
+            rows = [row for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text)) if any(row)]
         except csv.Error as error:
             raise Corrupt(f"The table cannot be read ({error}): save it again as CSV.") from error
         report(1, 1)

@@ -9,6 +9,7 @@ from charset_normalizer import from_bytes
 from documents.errors import WrongType
 
 DETECTION_BYTES = 300_000
+SNIFFED_BYTES = 4096
 MAX_CONTROL_SHARE = 0.02
 MIN_VALID_PER_DAMAGED = 10
 
@@ -33,9 +34,7 @@ def read_text(path: Path) -> str:
     """The file's text with `\\n` line ends. Raises WrongType when the bytes are no text in any encoding."""
     text = decode(path.read_bytes())
     if text is None:
-        raise WrongType(
-            "The file holds no readable text: upload the original document, or save it as UTF-8 text."
-        )
+        raise WrongType("The file holds no readable text: upload the original document, or save it as UTF-8 text.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -75,15 +74,20 @@ def _as_utf8(data: bytes) -> str | None:
 
 def _as_wide(data: bytes) -> str | None:
     """UTF-16 and UTF-32 without a mark: ASCII characters put their NULs on one side."""
-    sample = data[:4096]
+    sample = data[:SNIFFED_BYTES]
     if b"\0" not in sample:
         return None
-    for encoding in ("utf-32-le", "utf-32-be"):
-        if len(data) % 4 == 0 and _is_text(data, encoding):
-            return encoding
-    little_endian = sample[1::2].count(0) > sample[0::2].count(0)
-    encoding = "utf-16-le" if little_endian else "utf-16-be"
-    return encoding if _is_text(data, encoding) else None
+    is_little_endian = sample[1::2].count(0) > sample[0::2].count(0)
+    narrow = "utf-16-le" if is_little_endian else "utf-16-be"
+    candidates = ("utf-32-le", "utf-32-be", narrow) if len(data) % 4 == 0 else (narrow,)
+    return next((name for name in candidates if _is_text(data, name) and _is_assigned(sample, name)), None)
+
+
+def _is_assigned(sample: bytes, encoding: str) -> bool:
+    """Whether the characters exist: junk bytes in pairs or fours are valid, but mostly no character."""
+    text = sample.decode(encoding, "ignore")
+    unknown = sum(1 for character in text if not character.isprintable() and not character.isspace())
+    return unknown <= len(text) * MAX_CONTROL_SHARE
 
 
 def _as_western(data: bytes) -> str | None:

@@ -153,9 +153,7 @@ def _local(tag: str) -> str:
 def _metadata(package: OpcPackage) -> dict[str, str]:
     for relationship in package.rels.values():
         if relationship.reltype.endswith("/core-properties") and not relationship.is_external:
-            properties = {
-                _name(child): (child.text or "").strip() for child in _root(relationship.target_part)
-            }
+            properties = {_name(child): (child.text or "").strip() for child in _root(relationship.target_part)}
             return {ours: properties[theirs] for theirs, ours in _METADATA.items() if properties.get(theirs)}
     return {}
 

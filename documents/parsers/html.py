@@ -14,8 +14,8 @@ MAX_DEPTH = 5_000
 """The parser takes quadratic time in the depth: 0.03 s for this one, minutes for 200,000."""
 
 _SKIPPED = {"head", "iframe", "nav", "noscript", "object", "script", "style", "svg", "template"}
-_CELL, _ROW, _KEEP = "\t", "\r", "\0"
-"""Marks until the text is tidied: the border of a cell, of a row, and a line whose indentation counts."""
+_PARAGRAPH, _LINE, _ROW, _CELL, _KEEP = "\n", "\v", "\r", "\t", "\0"
+"""Marks until the text is tidied: the borders of blocks, and a line whose indentation counts."""
 
 # fmt: off
 _LINES = {"br", "dd", "div", "dt", "figcaption", "li", "option"}
@@ -29,12 +29,12 @@ _UNNESTED = {
 }
 # fmt: on
 _BREAKS = {
-    **dict.fromkeys(_LINES, "\n"),
-    **dict.fromkeys(_PARAGRAPHS, "\n\n"),
+    **dict.fromkeys(_LINES, _LINE),
+    **dict.fromkeys(_PARAGRAPHS, _PARAGRAPH),
     **dict.fromkeys(("td", "th"), _CELL),
     "tr": _ROW,
 }
-"""What stands before and after the text of an element."""
+"""The mark before and after the text of an element."""
 
 _BLANKS = re.compile(r"\s+")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
@@ -86,18 +86,23 @@ def _pieces(root: LexborNode) -> Iterator[str]:
 
 
 def _preformatted(node: LexborNode) -> str:
-    return _KEEP + node.text().expandtabs().replace("\n", "\n" + _KEEP)
+    return _KEEP + node.text().expandtabs().replace("\n", _LINE + _KEEP)
 
 
 def _tidied(text: str) -> str:
-    """A line for each row, bars between its cells that hold text, no blanks around lines, one empty line."""
-    rows = (CELL_SEPARATOR.join(filter(None, map(str.strip, row.split(_CELL)))) for row in text.split(_ROW))
-    lines: list[str] = []
-    for line in "\n".join(filter(None, rows)).split("\n"):
-        tidied = line.rstrip() if line.startswith(_KEEP) else line.strip()
-        if tidied.strip(_KEEP) or (lines and lines[-1]):
-            lines.append(tidied.replace(_KEEP, ""))
-    return "\n".join(lines).rstrip("\n")
+    """The text with its marks turned into bars between cells, line ends, and empty lines between paragraphs."""
+    rows = _LINE.join(map(_row_text, text.split(_ROW)))
+    paragraphs = filter(None, map(_paragraph_text, rows.split(_PARAGRAPH)))
+    return "\n\n".join(paragraphs).replace(_KEEP, "")
+
+
+def _row_text(row: str) -> str:
+    return CELL_SEPARATOR.join(filter(None, map(str.strip, row.split(_CELL)))) if _CELL in row else row
+
+
+def _paragraph_text(paragraph: str) -> str:
+    lines = (line.rstrip() if line.startswith(_KEEP) else line.strip() for line in paragraph.split(_LINE))
+    return "\n".join(filter(None, lines))
 
 
 register(HtmlParser())

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from pypdf import PasswordType, PdfReader
 from pypdf.errors import FileNotDecryptedError, LimitReachedError, PyPdfError
+from pypdf.generic import DecodedStreamObject, NameObject
 
 from documents.errors import Corrupt, DocumentError, Encrypted, NeedsOcr, NoText, TooComplex
 from documents.parsers import ParsedDocument, Report, register
@@ -90,12 +91,12 @@ def _unlock(reader: PdfReader) -> None:
 
 
 def _read_page(reader: PdfReader, index: int, pages: _Pages) -> None:
-    """Append the page's text, "" where it cannot be read, and note what is wrong with it."""
+    """Append the page's text, what can be read of it, and note what is wrong with it."""
     number = index + 1
     text = ""
     try:
         page = reader.pages[index]
-        text = _PRESENTATION_FORMS.sub(lambda match: normalize("NFKC", match[0]), page.extract_text())
+        text = _plain(page.extract_text())
         if not text.strip() and _has_picture(page.get("/Resources"), MAX_FORM_NESTING):
             pages.pictures.append(number)
         elif _is_garbled(text):
@@ -104,7 +105,29 @@ def _read_page(reader: PdfReader, index: int, pages: _Pages) -> None:
         pages.oversized.append(number)
     except _DAMAGE:
         pages.damaged.append(number)
+        text = _text_before_damage(reader, index)
     pages.texts.append(text)
+
+
+def _plain(text: str) -> str:
+    return _PRESENTATION_FORMS.sub(lambda match: normalize("NFKC", match[0]), text)
+
+
+def _text_before_damage(reader: PdfReader, index: int) -> str:
+    """The page's text with more and more lines left out at the end of its drawing instructions."""
+    dropped = 1
+    with suppress(*_DAMAGE):
+        page = reader.pages[index]
+        contents = page.get_contents()
+        lines = contents.get_data().splitlines(keepends=True) if contents is not None else []
+        while dropped < len(lines):
+            shortened = DecodedStreamObject()
+            shortened.set_data(b"".join(lines[:-dropped]))
+            page[NameObject("/Contents")] = shortened
+            with suppress(*_DAMAGE):
+                return _plain(page.extract_text())
+            dropped *= 2
+    return ""
 
 
 def _has_picture(resources: Any, nesting: int) -> bool:
@@ -146,7 +169,7 @@ def _refuse_unreadable(pages: _Pages) -> None:
 
 def _warnings(pages: _Pages) -> Iterator[str]:
     reasons = (
-        (pages.damaged, "damaged and could not be read"),
+        (pages.damaged, "damaged, and read in part or not at all"),
         (pages.oversized, "too large to be read"),
         (pages.pictures, "a picture without text, which needs text recognition (OCR)"),
         (pages.garbled, "garbled, which needs text recognition (OCR)"),

@@ -1,0 +1,158 @@
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject, NumberObject
+
+from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex
+from documents.parsers import ParsedDocument
+from documents.parsers.pdf import PdfParser
+
+
+def _parse(path: Path) -> ParsedDocument:
+    return PdfParser().parse(path, lambda done, total: None)
+
+
+def _written(folder: Path, writer: PdfWriter) -> Path:
+    path = folder / "a.pdf"
+    writer.write(path)
+    return path
+
+
+def _add_page(writer: PdfWriter, content: bytes, resources: DictionaryObject | None = None) -> None:
+    page = writer.add_blank_page(200, 200)
+    stream = DecodedStreamObject()
+    stream.set_data(content)
+    page[NameObject("/Contents")] = writer._add_object(stream.flate_encode())
+    page[NameObject("/Resources")] = resources or DictionaryObject()
+
+
+def _font() -> DictionaryObject:
+    helvetica = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica"}
+    font = DictionaryObject({NameObject(key): NameObject(value) for key, value in helvetica.items()})
+    return DictionaryObject({NameObject("/Font"): DictionaryObject({NameObject("/F1"): font})})
+
+
+def _picture(writer: PdfWriter) -> DictionaryObject:
+    image = DecodedStreamObject()
+    image.set_data(b"\x00")
+    image[NameObject("/Subtype")] = NameObject("/Image")
+    image[NameObject("/Width")] = image[NameObject("/Height")] = NumberObject(1)
+    objects = DictionaryObject({NameObject("/Im0"): writer._add_object(image)})
+    return DictionaryObject({NameObject("/XObject"): objects})
+
+
+def _text(words: str) -> bytes:
+    return f"BT /F1 12 Tf 10 100 Td ({words}) Tj ET".encode("latin-1")
+
+
+def test_it_works(samples: Path) -> None:
+    progress: list[tuple[int, int]] = []
+    document = PdfParser().parse(
+        samples / "quarterly-sales-report.pdf", lambda done, total: progress.append((done, total))
+    )
+    assert len(document.pages) == 3
+    assert "Harbour Supplies ordered for 819,000 euros" in document.pages[1]
+    assert document.metadata["title"] == "Quarterly Sales Report, Q3 2025"
+    assert document.metadata["author"] == "Northwind Lantern Company"
+    assert document.warnings == []
+    assert progress == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_an_empty_user_password_opens(samples: Path, tmp_path: Path) -> None:
+    writer = PdfWriter(clone_from=samples / "quarterly-sales-report.pdf")
+    writer.encrypt(user_password="", owner_password="secret", algorithm="RC4-128")
+    assert "Recommendations" in _parse(_written(tmp_path, writer)).pages[2]
+
+
+def test_aes_with_an_empty_user_password_opens(samples: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="pypdf needs it for AES")
+    writer = PdfWriter(clone_from=samples / "quarterly-sales-report.pdf")
+    writer.encrypt(user_password="", owner_password="secret", algorithm="AES-256")
+    assert "Recommendations" in _parse(_written(tmp_path, writer)).pages[2]
+
+
+def test_a_password_is_refused(samples: Path, tmp_path: Path) -> None:
+    writer = PdfWriter(clone_from=samples / "quarterly-sales-report.pdf")
+    writer.encrypt(user_password="secret", algorithm="RC4-128")
+    with pytest.raises(Encrypted):
+        _parse(_written(tmp_path, writer))
+
+
+def test_a_blank_page_has_no_text(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    writer.add_blank_page(200, 200)
+    with pytest.raises(NoText):
+        _parse(_written(tmp_path, writer))
+
+
+def test_a_scan_needs_ocr(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    _add_page(writer, b"/Im0 Do", _picture(writer))
+    with pytest.raises(NeedsOcr):
+        _parse(_written(tmp_path, writer))
+
+
+def test_scanned_pages_among_others_are_a_warning(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    _add_page(writer, _text("Readable"), _font())
+    _add_page(writer, b"/Im0 Do", _picture(writer))
+    _add_page(writer, b"/Im0 Do", _picture(writer))
+    document = _parse(_written(tmp_path, writer))
+    assert [page.strip() for page in document.pages] == ["Readable", "", ""]
+    assert document.warnings == ["2 of 3 pages: a picture without text, which needs text recognition (OCR) (2-3)."]
+
+
+def test_a_garbled_text_layer_needs_ocr(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    _add_page(writer, _text(r"\001\002\003\004\005\006 \016\017\020"), _font())
+    with pytest.raises(NeedsOcr, match="garbled"):
+        _parse(_written(tmp_path, writer))
+
+
+def test_a_damaged_page_costs_that_page(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    _add_page(writer, _text("First"), _font())
+    _add_page(writer, _text("Second") + b"\nBT ) Tj ET", _font())
+    _add_page(writer, _text("Third"), _font())
+    document = _parse(_written(tmp_path, writer))
+    assert [page.strip() for page in document.pages] == ["First", "Second", "Third"]
+    assert document.warnings == ["1 of 3 pages: damaged, and read in part or not at all (2)."]
+
+
+def test_a_page_that_inflates_beyond_the_limit(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    _add_page(writer, b" " * 120_000_000, _font())
+    with pytest.raises(TooComplex):
+        _parse(_written(tmp_path, writer))
+
+
+def test_a_cut_off_file_is_corrupt(samples: Path, tmp_path: Path) -> None:
+    whole = (samples / "quarterly-sales-report.pdf").read_bytes()
+    path = tmp_path / "a.pdf"
+    path.write_bytes(whole[: len(whole) * 4 // 10])
+    with pytest.raises(Corrupt):
+        _parse(path)
+
+
+def test_a_last_revision_without_its_end_is_a_warning(samples: Path, tmp_path: Path) -> None:
+    whole = (samples / "quarterly-sales-report.pdf").read_bytes()
+    path = tmp_path / "a.pdf"
+    path.write_bytes(whole + b"99 0 obj << /Length 9000 >> stream\n" + b"x" * 4000)
+    assert any("no end mark" in warning for warning in _parse(path).warnings)
+
+
+def test_ligatures_become_letters(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    resources = _font()
+    table = DecodedStreamObject()
+    table.set_data(b"1 beginbfchar <41> <FB01> endbfchar")
+    resources["/Font"]["/F1"][NameObject("/ToUnicode")] = writer._add_object(table)  # type: ignore[index]
+    _add_page(writer, _text("A"), resources)
+    assert _parse(_written(tmp_path, writer)).pages[0].strip() == "fi"
+
+
+def test_the_sample_is_a_plain_file(samples: Path) -> None:
+    data = (samples / "quarterly-sales-report.pdf").read_bytes()
+    assert not PdfReader(BytesIO(data)).is_encrypted
