@@ -1,0 +1,123 @@
+"""Executions, workers and modes in the admin. Only the engine's verbs change an execution."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from aiworkstation.audit.admin import ReadOnly
+from aiworkstation.audit.record import record
+from workflows import engine, tools
+from workflows.models import Mode, Worker, WorkflowExecution, WorkflowStep
+
+SHOWN_STEPS = 200
+
+
+class StepInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = WorkflowStep
+    fields = ("index", "name", "tool", "status", "attempt", "progress", "message", "error", "started_at", "finished_at")
+    readonly_fields = fields
+    ordering = ("index",)
+    verbose_name_plural = f"steps (the first {SHOWN_STEPS})"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WorkflowStep]:
+        return super().get_queryset(request).filter(index__lt=SHOWN_STEPS).defer("output", "arguments")
+
+
+@admin.register(WorkflowExecution)
+class ExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = (
+        "name",
+        "job_type",
+        "owner",
+        "status",
+        "steps_finished",
+        "steps_total",
+        "queue",
+        "created_at",
+        "finished_at",
+    )
+    list_filter = ("status", "job_type", "queue", "mode", "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("id", "name", "owner__username", "project_id")
+    inlines = (StepInline,)
+    actions = ("cancel", "retry")
+    show_full_result_count = False
+
+    def view_on_site(self, obj: WorkflowExecution) -> str:
+        """The job's own page."""
+        return f"/jobs/{obj.pk}"
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("workflows.change_workflowexecution"))
+
+    @admin.action(description="Cancel the selected jobs", permissions=["steer"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[WorkflowExecution]) -> None:
+        actor = request.user.get_username()
+        done = sum(engine.cancel(key, actor=actor) for key in queryset.values_list("pk", flat=True))
+        self.message_user(request, f"{done} cancelled; what had ended was left alone.", messages.SUCCESS)
+
+    @admin.action(description="Retry the selected jobs", permissions=["steer"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[WorkflowExecution]) -> None:
+        actor = request.user.get_username()
+        done = sum(engine.retry(key, actor=actor) for key in queryset.values_list("pk", flat=True))
+        self.message_user(request, f"{done} retried; what had not failed was left alone.", messages.SUCCESS)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("kind", "host", "pid", "version", "busy", "slots", "draining", "started_at", "last_beat")
+
+
+def _tool_choices() -> list[tuple[str, str]]:
+    return [(tool.slug, f"{tool.slug}: {tool.description}") for tool in tools.all_tools()]
+
+
+class ModeForm(forms.ModelForm):  # type: ignore[type-arg]
+    tools = forms.MultipleChoiceField(
+        choices=_tool_choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Those that it may use; with none chosen every tool.",
+    )
+
+    class Meta:
+        model = Mode
+        fields = ("name", "prompt", "default_model", "tools")
+
+
+@admin.register(Mode)
+class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Every change is an event with the values before and after."""
+
+    form = ModeForm
+    list_display = ("name", "default_model", "tools")
+    AUDITED: ClassVar = ("name", "prompt", "default_model", "tools")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Mode | None = None) -> tuple[str, ...]:
+        """Jobs that name no mode have the default one: it keeps its name."""
+        return ("name",) if obj is not None and obj.name == Mode.DEFAULT else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Mode | None = None) -> bool:
+        is_default = obj is not None and obj.name == Mode.DEFAULT
+        return not is_default and super().has_delete_permission(request, obj)
+
+    @transaction.atomic
+    def save_model(self, request: HttpRequest, obj: Mode, form: Any, change: bool) -> None:
+        before = Mode.objects.filter(pk=obj.pk).values(*self.AUDITED).first() or {}
+        super().save_model(request, obj, form, change)
+        after = {name: getattr(obj, name) for name in self.AUDITED}
+        changes = {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
+        record(request.user, "mode.changed" if change else "mode.added", f"mode:{obj.pk}", changes)
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: Mode) -> None:
+        record(request.user, "mode.deleted", f"mode:{obj.pk}", {"name": obj.name})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Mode]) -> None:
+        for mode in queryset.exclude(name=Mode.DEFAULT):
+            self.delete_model(request, mode)
