@@ -194,15 +194,18 @@ def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def ticks(*, is_watching: bool) -> Iterator[bool]:
-    """Twice a second, whether the code has changed since."""
+    """Twice a second, whether the code has changed since. It may end at a signal."""
     while not is_watching:
         time.sleep(LOOK_SECONDS)
         yield False
     from watchfiles import watch  # of requirements-dev.txt
 
     folders = [path for path in BASE_DIR.iterdir() if (path / "__init__.py").exists()]
-    milliseconds = int(LOOK_SECONDS * 1000)
-    for changes in watch(*folders, BASE_DIR / "templates", rust_timeout=milliseconds, yield_on_timeout=True):
+    every = int(LOOK_SECONDS * 1000)
+    # Without raise_interrupt, since it takes each signal's exception for a KeyboardInterrupt.
+    for changes in watch(
+        *folders, BASE_DIR / "templates", rust_timeout=every, yield_on_timeout=True, raise_interrupt=False
+    ):
         yield any(path.endswith((".py", ".html")) for _, path in changes)
 
 
