@@ -22,7 +22,7 @@ class UploadForm(forms.Form):
 
     project_id = forms.CharField(label="Project", required=False, max_length=200)
     tags = forms.CharField(required=False, help_text="Separated by commas.")
-    mode = forms.ChoiceField(choices=modes, required=False)
+    mode = forms.ChoiceField(choices=modes, required=False, initial=Mode.DEFAULT)
 
     def clean_tags(self) -> list[str]:
         tags = [tag.strip() for tag in self.cleaned_data["tags"].split(",")]

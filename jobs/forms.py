@@ -47,8 +47,8 @@ class WorkflowForm(forms.Form):
 
     name = forms.CharField(label="Name", required=False, max_length=300)
     description = forms.CharField(label="What it is for", required=False, widget=forms.Textarea({"rows": 2}))
-    mode = forms.ChoiceField(choices=modes, required=False)
-    model_id = forms.CharField(label="Model", required=False)
+    mode = forms.ChoiceField(choices=modes, required=False, initial=Mode.DEFAULT)
+    model_id = forms.CharField(label="Model", required=False, help_text="Empty: the mode's own, or the server's.")
     key = forms.CharField(widget=forms.HiddenInput, required=False, initial=uuid7)
 
     ATTRIBUTES = {

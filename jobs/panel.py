@@ -83,6 +83,7 @@ class StepRow:
     model: str
     usage: str
     arguments: str
+    document: str
     has_output: bool
 
     @property
@@ -172,6 +173,7 @@ def _step_row(step: Any) -> StepRow:
         model=step.model,
         usage=_usage(step.usage or {}),
         arguments=pretty(step.arguments) if step.arguments else "",
+        document=str((step.arguments or {}).get("documentId", "")),
         has_output=step.has_output,
     )
 

@@ -95,8 +95,10 @@ def upload(request: Request) -> HttpResponse:
     received = receive_files(request)
     if not received:
         return redirect("documents:list")
-    ids = [{"id": document.client_id} for document in received]
-    return _start_on_documents(request, bulk({"documents": ids}))
+    first = received[0]  # all bear the labels of the form
+    labels = {"projectId": first.project_id, "tags": first.tags, "mode": first.mode}
+    documents = [{"id": document.client_id} for document in received]
+    return _start_on_documents(request, bulk({"documents": documents, **labels}))
 
 
 def _start_on_documents(request: Request, body: dict[str, Any]) -> HttpResponse:

@@ -1,13 +1,16 @@
 """Points in time and lengths of time, as people read them."""
 
+import re
 from datetime import UTC, datetime
 
 from django import template
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 register = template.Library()
+
+ON_THE_WIRE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
 @register.filter
@@ -20,6 +23,14 @@ def moment(at: datetime | None, precision: str = "minutes") -> SafeString | str:
     return format_html(
         '<time datetime="{}" data-precision="{}">{} UTC</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", precision, text
     )
+
+
+@register.filter
+def with_moments(sentence: str) -> SafeString:
+    """A sentence in which moments stand as the API writes them."""
+    texts = ON_THE_WIRE.split(sentence)
+    moments = [moment(datetime.fromisoformat(found), "seconds") for found in ON_THE_WIRE.findall(sentence)]
+    return format_html_join("", "{}{}", zip(texts, [*moments, ""], strict=True))
 
 
 @register.filter
