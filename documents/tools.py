@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from documents.ingest import find_for_step, ingest, record_failure
 from documents.models import Document, DocumentPage
 from documents.search import Question, search
-from workflows.errors import PermanentError, StepError
+from workflows.errors import PermanentError, StepError, TryLater
 from workflows.tools import Arguments, Slot, StepContext, Tool, register
 
 CHUNK_SIZE = 500
@@ -82,6 +82,8 @@ class DocumentRead(Tool):
 
 
 def _pages(document: Document, number: int | None) -> list[DocumentPage]:
+    if not document.generation and document.is_being_worked_on:
+        raise TryLater(f"{document.filename} is being indexed.", code="being_indexed")
     if not document.generation:
         raise PermanentError(f"{document.filename} has not been indexed: ingest it first.", code="not_indexed")
     pages = document.current_pages().order_by("number")
