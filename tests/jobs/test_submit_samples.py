@@ -11,7 +11,6 @@ from pytest_django.fixtures import Settings
 from documents.models import Document
 from documents.tools import DocumentRead, ReadArguments
 from jobs.samples import submit
-from tests.jobs.driving import claim
 from workflows.errors import TryLater
 from workflows.models import WorkflowExecution
 from workflows.tools import StepContext
@@ -36,10 +35,10 @@ def test_it_works(alice: User, settings: Settings, tmp_path: Path) -> None:
 def test_the_workflow_waits_for_what_it_reads(alice: User, settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path
     _, workflow = submit(alice)
-    first = claim(workflow.pk)[0]
-    context = StepContext(workflow.pk, first.step_id, first.name, 1, first.idempotency_key, alice.pk, alice.username)
+    step = workflow.steps.get(index=0)
+    context = StepContext(workflow.pk, step.pk, step.name, 1, str(step.pk), alice.pk, alice.username)
     with pytest.raises(TryLater, match=r"contacts.csv is being indexed"):
-        DocumentRead().run(context, ReadArguments.model_validate(first.arguments))
+        DocumentRead().run(context, ReadArguments.model_validate(step.arguments))
 
 
 def test_no_user(db: None) -> None:
