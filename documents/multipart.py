@@ -19,8 +19,6 @@ from rest_framework.parsers import BaseParser, DataAndFiles
 from documents import storage
 from documents.errors import DocumentError
 
-Files = MultiValueDict[str, "UploadedFile[Any]"]
-
 
 class RefusedFile:
     """Stands in `request.FILES` where a refused file would."""
@@ -86,7 +84,9 @@ def screened(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
     return wrapped
 
 
-def _parse(request: HttpRequest, META: dict[str, Any], post_data: Any) -> tuple[QueryDict, Files]:
+def _parse(
+    request: HttpRequest, META: dict[str, Any], post_data: Any
+) -> "tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]":
     handlers = [Screening(request), *request.upload_handlers]
     try:
         return _FullNames(META, post_data, handlers, request.encoding or "utf-8").parse()

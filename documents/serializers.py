@@ -3,9 +3,10 @@
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 
 from aiworkstation.web.paging import MAX_LIMIT, PageQuery
-from aiworkstation.web.serializers import Json, Name, OrNull, StrictSerializer, Text, Time
+from aiworkstation.web.serializers import Json, Name, OrNull, StrictSerializer, Text, Time, invalid
 from documents.lookup import ALL, CLIENT_ID
 from documents.models import Document, DocumentStatus
 from documents.storage import BadId
@@ -41,10 +42,17 @@ class FormTags(serializers.ListField):
         return found
 
 
+class ClientId(Text):
+    def to_internal_value(self, data: Any) -> str:
+        if not CLIENT_ID.fullmatch(text := super().to_internal_value(data)):
+            raise ValidationError(invalid(BadId().message, BadId.code))
+        return text
+
+
 class UploadForm(StrictSerializer):
     """The fields beside the files."""
 
-    id = serializers.RegexField(CLIENT_ID, required=False, error_messages={"invalid": BadId.__doc__ or ""})
+    id = ClientId(required=False)
     projectId = Text(max_length=200, default="", allow_blank=True, source="project_id")
     tags = FormTags(default=list)
     mode = ModeName(max_length=60, default=Mode.DEFAULT)

@@ -45,9 +45,10 @@ def _hits(text: str, lexemes: Sequence[str]) -> list[_Hit]:
 
 
 def _is_form_of(word: str, stem: str) -> bool:
+    if word == stem or (len(stem) >= SHORTEST_STEM and word.startswith(stem)):
+        return True
     # `happy` has the stem `happi`.
-    root = stem.removesuffix("i") if len(stem) > SHORTEST_STEM else stem
-    return word == stem or (len(root) >= SHORTEST_STEM and word.startswith(root))
+    return stem.endswith("i") and word == stem[:-1] + "y"
 
 
 def _best_span(hits: Sequence[_Hit], width: int) -> tuple[int, int]:
