@@ -152,7 +152,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "aiworkstation.access.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": ["aiworkstation.web.throttling.RateThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["aiworkstation.access.throttling.RateThrottle"],
     "DEFAULT_PARSER_CLASSES": ["aiworkstation.web.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "aiworkstation.web.negotiation.AlwaysJson",
