@@ -14,7 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("aiworkstation.access.page_urls")),
     path("", include("jobs.urls")),
     path("", include("documents.urls")),
-    re_path(r"^api(/.*)?$", errors.not_found),
+    re_path(r"^api(?:/.*)?$", errors.not_found),
 ]
 handler400 = errors.bad_request
 handler500 = errors.server_error
