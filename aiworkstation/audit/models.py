@@ -8,7 +8,8 @@ from django.db.models.functions import Now
 class AuditEvent(models.Model):
     """One event, written in the transaction of what it tells.
 
-    `action` is `<noun>.<what happened>`, `object` is `<noun>:<id>`; no foreign keys, so that the trail outlives its objects.
+    `action` is `<noun>.<what happened>`, `object` is `<noun>:<id>`; no foreign keys, so that the trail outlives
+    its objects.
     """
 
     id = models.BigAutoField(primary_key=True)
