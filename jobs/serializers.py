@@ -87,7 +87,6 @@ class StepSerializer(serializers.Serializer[Any]):
     status = serializers.CharField(source="row.status")
     attempt = serializers.IntegerField(source="row.attempt")
     maxAttempts = serializers.IntegerField(source="row.max_attempts")
-    timeoutSeconds = serializers.IntegerField(source="row.timeout_seconds")
     progress = serializers.IntegerField(source="row.progress")
     message = serializers.CharField(source="row.message")
     arguments = Json(source="row.arguments")
