@@ -1,14 +1,15 @@
 """`make run` as its users have it: to its ready line, and to an end that leaves nothing behind."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
@@ -52,11 +53,14 @@ class Run:
         )
 
     def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/admin/login/", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        with self.browser() as browser:
+            try:
+                return browser.get("/admin/login/").status_code == 200
+            except httpx2.TransportError:
+                return False
+
+    def browser(self) -> httpx2.Client:
+        return httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
 
 
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
@@ -93,8 +97,16 @@ def manage(data_dir: Path, *arguments: str, **settings: str) -> subprocess.Compl
 def test_the_first_start(data_dir: Path) -> None:
     application = Run([*MANAGE, "run"], data_dir)
     application.wait_until_ready()
-    assert len(application.lines("User demo, password ")) == 1
-    assert application.answers()
+    (told,) = application.lines("User demo, password ")
+    with application.browser() as browser:
+        browser.get("/admin/login/")
+        form = {"username": "demo", "password": told.split()[3]}
+        token = {"X-CSRFToken": browser.cookies["csrftoken"]}
+        assert browser.post("/admin/login/?next=/admin/", data=form, headers=token).status_code == 302
+        page = browser.get("/admin/")
+        assert page.status_code == 200
+        (style,) = re.findall(r'href="(/static/admin/css/base\.[0-9a-f]{12}\.css)"', page.text)
+        assert "immutable" in browser.get(style).headers["Cache-Control"]
 
     beside = manage(data_dir, "shell", "-c", "from django.contrib.auth.models import User; print(User.objects.get())")
     assert beside.stdout.endswith("demo\n"), beside.stderr
