@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 from rest_framework.exceptions import APIException, ValidationError
 
+from aiworkstation.web.errors import Conflict
 from aiworkstation.web.requests import Request
 from documents.multipart import screened
 from documents.uploads import receive_files
@@ -25,6 +26,7 @@ from jobs.forms import (
 )
 from jobs.requests import start
 from workflows import tools
+from workflows.models import WorkflowExecution
 
 
 @login_required
@@ -38,16 +40,20 @@ def new(request: Request) -> HttpResponse:
         return _new(request, WorkflowForm(initial=request.POST.dict()), steps)
     form, steps = WorkflowForm(request.POST), WorkflowSteps(request.POST, prefix="steps")
     if form.is_valid() and steps.is_valid():
+        body = workflow(form.payload() | {"steps": steps.payload()})
         try:
-            execution, _ = start(
-                request.user,
-                workflow(form.payload() | {"steps": steps.payload()}),
-                idempotency_key=form.cleaned_data["key"],
-            )
-            return redirect("jobs:job", execution.pk)
+            return redirect("jobs:job", _start_once(request, body, form.cleaned_data["key"]).pk)
         except ValidationError as error:
             place_errors(error, form, steps)
     return _new(request, form, steps, status=HTTPStatus.BAD_REQUEST)
+
+
+def _start_once(request: Request, body: dict[str, Any], key: str) -> WorkflowExecution:
+    try:
+        return start(request.user, body, idempotency_key=key or None)[0]
+    except Conflict:
+        # The form came back changed after it had started a job: that is another job, and no second click.
+        return start(request.user, body)[0]
 
 
 @login_required

@@ -1,0 +1,30 @@
+"""What a page says, and how it would ask for changes."""
+
+import html
+import re
+
+from django.http import HttpResponse
+
+IDS = re.compile(r'id="([^"]+)"[^>]*hx-swap-oob="true"')
+
+
+def text(response: HttpResponse) -> str:
+    return response.content.decode()
+
+
+def poll_url(response: HttpResponse, name: str) -> str:
+    """Where the element of this id asks."""
+    found = re.search(rf'<div id="{name}"[^>]*?hx-get="([^"]+)"', text(response))
+    assert found, f"no {name}"
+    return html.unescape(found[1])
+
+
+def is_polling(response: HttpResponse, name: str) -> bool:
+    found = re.search(rf'<div id="{name}"[^>]*?hx-trigger="([^"]+)"', text(response))
+    assert found, f"no {name}"
+    return "every 1s" in found[1]
+
+
+def swapped(response: HttpResponse) -> list[str]:
+    """The ids of the fragments in an answer to a poll."""
+    return IDS.findall(text(response))

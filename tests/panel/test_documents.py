@@ -1,0 +1,134 @@
+"""`/documents/`, a document's page, and `/search`."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from pytest_django.asserts import assertNumQueries, assertRedirects
+from pytest_django.fixtures import Settings
+
+from documents.marking import marked
+from documents.models import Document
+from jobs.requests import start
+from tests.documents_app.driving import index, upload
+from tests.jobs.driving import claim
+from tests.panel.reading import is_polling, poll_url, swapped, text
+from workflows.models import WorkflowStep
+
+LIVE = "document-list-live"
+
+
+@pytest.fixture(autouse=True)
+def media(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
+
+
+def begin(user: User, *documents: Document) -> WorkflowStep:
+    """The first step of an ingestion, running."""
+    payload = {"documents": [{"id": document.client_id} for document in documents]}
+    job, _ = start(user, {"jobType": "bulk-documents", "payload": payload})
+    return WorkflowStep.objects.get(pk=claim(job.pk)[0].step_id)
+
+
+def test_it_works(alice: User, at_alice: Client) -> None:
+    document = index(alice, upload(alice, "The price of lanterns rose.", "prices.txt", tags=["legal"]))
+    page = at_alice.get("/documents/")
+    assert "prices.txt" in text(page) and "1 page · 1 chunk" in text(page)
+    assert not is_polling(page, LIVE)
+    detail = text(at_alice.get(f"/documents/{document.uid}"))
+    assert "The price of lanterns rose." in detail and document.sha256 in detail
+    assert "characters 0–27" in text(at_alice.get(f"/documents/{document.uid}?view=chunks"))
+
+
+def test_a_failed_one_says_why_and_what_to_do(alice: User, at_alice: Client) -> None:
+    document = upload(alice)
+    error = {"code": "encrypted", "message": "Remove the password.", "retryable": False}
+    Document.objects.filter(pk=document.pk).update(status="failed", error=error)
+    assert "Remove the password." in text(at_alice.get("/documents/"))
+    assert "Remove the password." in text(at_alice.get(f"/documents/{document.uid}"))
+
+
+def test_it_follows_the_job(alice: User, at_alice: Client) -> None:
+    first, second = upload(alice, "One."), upload(alice, "Two.")
+    step = begin(alice, first, second)
+    url = poll_url(at_alice.get("/documents/"), LIVE)
+    assert at_alice.get(url).status_code == 204
+    WorkflowStep.objects.filter(pk=step.pk).update(progress=45)
+    answer = at_alice.get(url)
+    assert swapped(answer) == [f"document-{first.uid}-state", LIVE]
+    assert 'value="45"' in text(answer)
+
+
+def test_a_poll_is_three_queries(alice: User, at_alice: Client) -> None:
+    documents = [upload(alice, f"Text {number}.") for number in range(12)]
+    begin(alice, *documents)
+    url = poll_url(at_alice.get("/documents/"), LIVE)
+    with assertNumQueries(3):  # session, user, documents with their steps
+        assert at_alice.get(url).status_code == 204
+
+
+def test_filters(alice: User, at_alice: Client) -> None:
+    upload(alice, "One.", "red.txt", project_id="p1", tags=["legal"])
+    index(alice, upload(alice, "Two.", "blue.txt"))
+
+    def shown(query: str) -> list[str]:
+        page = text(at_alice.get(f"/documents/?{query}"))
+        return [name for name in ("red.txt", "blue.txt") if name in page]
+
+    assert shown("state=uploaded") == shown("project=p1") == shown("tag=legal") == shown("q=RED") == ["red.txt"]
+    assert shown("state=indexed") == ["blue.txt"]
+    assert shown("state=nonsense&q=%00") == ["red.txt", "blue.txt"]
+
+
+def test_upload_only(alice: User, at_alice: Client) -> None:
+    sent = {"file": [SimpleUploadedFile("a.txt", b"Hello.")], "tags": "x" * 101, "mode": "General"}
+    assert "at most 100" in text(at_alice.post("/documents/upload", sent, follow=True))
+    sent = {"file": [SimpleUploadedFile("a.txt", b"Hello.")], "tags": "x, y", "mode": "General"}
+    assertRedirects(at_alice.post("/documents/upload", sent), "/documents/")
+    document = Document.objects.get(owner=alice)
+    assert (document.filename, document.tags, document.status) == ("a.txt", ["x", "y"], "uploaded")
+
+
+def test_delete(alice: User, at_alice: Client) -> None:
+    gone, busy, kept = upload(alice, "1", "gone.txt"), upload(alice, "2", "busy.txt"), upload(alice, "3", "kept.txt")
+    begin(alice, busy)
+    sent = {"document": [str(gone.uid), str(busy.uid)]}
+    page = text(at_alice.post("/documents/delete", sent, follow=True))
+    assert "gone.txt is deleted" in page
+    assert "busy.txt: A job works on the document" in page
+    assert {document.pk for document in Document.objects.all()} == {busy.pk, kept.pk}
+
+
+def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client) -> None:
+    document = index(alice, upload(alice, "The price of lanterns rose.", "prices.txt"))
+    assert "prices.txt" not in text(at_bob.get("/documents/"))
+    assert "prices.txt" not in text(at_bob.get("/search?q=lanterns"))
+    assert at_bob.get(f"/documents/{document.uid}").status_code == 404
+    at_bob.post("/documents/delete", {"document": [str(document.uid)]})
+    assert Document.objects.filter(pk=document.pk).exists()
+    assert at_charlie.get(f"/documents/{document.uid}").status_code == 200
+
+
+def test_search_leads_to_the_page(alice: User, at_alice: Client) -> None:
+    document = index(alice, upload(alice, "The <b>price</b> of lanterns rose.", "prices.txt"))
+    page = text(at_alice.get("/search?q=lantern"))
+    assert "&lt;b&gt;price&lt;/b&gt; of <mark>lanterns</mark>" in page
+    assert f'href="/documents/{document.uid}?from=1#page-1"' in page
+    assert "Nothing in your indexed documents" in text(at_alice.get("/search?q=submarines"))
+    assert at_alice.get("/search?q=%00").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("contracts", "The <mark>contract</mark> of the carter"),
+        ("the contract", "The <mark>contract</mark> of the carter"),
+        ("the", "<mark>The</mark> contract of <mark>the</mark> carter"),
+        ("cart", "The contract of the <mark>carter</mark>"),
+        ("", "The contract of the carter"),
+    ],
+)
+def test_marks(question: str, expected: str) -> None:
+    assert marked("The contract of the carter", question) == expected
