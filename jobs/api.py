@@ -54,9 +54,7 @@ def job(request: Request, job_id: str) -> HttpResponseBase:
 def steps(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
     query = _read(StepsQuery, request)
-    found, cursor = steps_of(
-        execution, statuses=query.get("status", ()), limit=query["limit"], cursor=query["cursor"]
-    )
+    found, cursor = steps_of(execution, statuses=query.get("status", ()), limit=query["limit"], cursor=query["cursor"])
     return conditional(request, {"steps": StepSerializer(found, many=True).data, "nextCursor": cursor})
 
 

@@ -114,9 +114,7 @@ def describe(executions: Sequence[WorkflowExecution]) -> list[Job]:
 def _progress(execution: WorkflowExecution, points: int, message: str) -> Progress:
     """100 per cent only when the job is finished: a step may say so of itself before it is."""
     percent = 100 if execution.is_finished else min(99, points // max(execution.steps_total, 1))
-    return Progress(
-        execution.steps_total, execution.steps_completed, execution.steps_failed, percent, message
-    )
+    return Progress(execution.steps_total, execution.steps_completed, execution.steps_failed, percent, message)
 
 
 def _figures(ids: list[UUID]) -> dict[UUID, _Figures]:

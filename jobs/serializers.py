@@ -11,9 +11,7 @@ from workflows.models import ExecutionStatus, StepStatus
 
 
 class JobsQuery(PageQuery):
-    status = serializers.ListField(
-        child=serializers.ChoiceField([*ExecutionStatus.values, ALL]), required=False
-    )
+    status = serializers.ListField(child=serializers.ChoiceField([*ExecutionStatus.values, ALL]), required=False)
     type = serializers.CharField(required=False)
     jobId = serializers.CharField(required=False, source="job_id")
     mode = serializers.CharField(required=False)

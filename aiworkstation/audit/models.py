@@ -27,9 +27,7 @@ class AuditEvent(models.Model):
             models.Index(fields=["execution_id", "id"], name="audit_by_execution"),
             models.Index(fields=["object"], name="audit_by_object"),
         )
-        triggers = (
-            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),
-        )
+        triggers = (pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),)
 
     def __str__(self) -> str:
         return f"{self.action} {self.object} by {self.actor}"

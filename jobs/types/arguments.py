@@ -37,9 +37,7 @@ def _may_be_a_secret(kind: str, value: Any) -> bool:
     if isinstance(value, str):
         return bool(REFERENCE.search(value))
     # A rule over several arguments: one of them may be what the secret decides.
-    return kind in ("value_error", "assertion_error") and bool(
-        REFERENCE.search(json.dumps(value, default=str))
-    )
+    return kind in ("value_error", "assertion_error") and bool(REFERENCE.search(json.dumps(value, default=str)))
 
 
 def _put(found: Errors, path: tuple[int | str, ...], message: str, code: str) -> None:

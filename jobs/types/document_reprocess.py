@@ -15,9 +15,7 @@ from workflows.models import Queue
 
 
 class ReprocessPayload(PayloadSerializer):
-    documentIds = serializers.ListField(
-        child=Name(), min_length=1, max_length=MAX_DOCUMENTS, source="document_ids"
-    )
+    documentIds = serializers.ListField(child=Name(), min_length=1, max_length=MAX_DOCUMENTS, source="document_ids")
     newChunkSize = Whole(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
     newOverlap = Whole(min_value=0, default=OVERLAP, source="overlap")
 
@@ -27,9 +25,7 @@ class ReprocessPayload(PayloadSerializer):
         if not isinstance(ids, list) or isinstance(errors.get("documentIds"), list):
             return
         wrong = errors.get("documentIds", {})
-        named = {
-            place: id.strip() for place, id in enumerate(ids) if isinstance(id, str) and place not in wrong
-        }
+        named = {place: id.strip() for place, id in enumerate(ids) if isinstance(id, str) and place not in wrong}
         value["found"], unfit = find(self.context["user"], named)
         if unfit:
             errors["documentIds"] = wrong | unfit
