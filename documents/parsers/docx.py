@@ -21,7 +21,7 @@ from documents.parsers.archive import open_zip
 
 BLOCKS_PER_REPORT = 200
 
-_HIDDEN = {"del", "delText", "moveFrom", "instrText", "Fallback", "pPr", "rPr", "rt"}
+_HIDDEN = {"del", "moveFrom", "instrText", "Fallback", "pPr", "rPr", "rt"}
 """Deleted and moved text, field codes, the second copy of a text box, properties."""
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _SEPARATORS = {"separator", "continuationSeparator", "continuationNotice"}

@@ -70,6 +70,16 @@ def test_the_overlap_is_close_to_what_was_asked_for(name: str, least: int) -> No
     assert all(least <= overlap <= 105 for overlap in overlaps)
 
 
+def test_a_large_overlap_does_not_end_chunks_early() -> None:
+    overlaps = _overlaps(PROSE, chunk_pages([PROSE], size=100, overlap=80))
+    assert sum(overlaps) / len(overlaps) > 55
+
+
+def test_the_size_holds_when_the_cut_changes_the_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunking, "count_tokens", lambda text: count_tokens(text) + 60)
+    assert max(chunk.tokens for chunk in chunk_pages([PROSE])) <= 500
+
+
 def test_chunks_keep_to_their_page() -> None:
     pages = [PROSE[:4000], "", "   \n", "A short page.", CHINESE[:1500]]
     chunks = chunk_pages(pages, size=200, overlap=40)

@@ -11,7 +11,8 @@ from documents.parsers.docx import DocxParser
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 TRACKED = f"""<w:p {W}><w:r><w:t xml:space="preserve">We </w:t></w:r>
-<w:ins><w:r><w:t>accept</w:t></w:r></w:ins><w:del><w:r><w:delText>refuse</w:delText></w:r></w:del>
+<w:ins><w:r><w:t>accept</w:t></w:r></w:ins><w:del><w:r><w:delText>refuse</w:delText><w:t>decline</w:t></w:r></w:del>
+<w:moveFrom><w:r><w:t>tomorrow</w:t></w:r></w:moveFrom>
 <w:r><w:t xml:space="preserve"> the offer.</w:t></w:r></w:p>"""
 BOXED = f"""<w:p {W}><w:r><w:t>Anchor.</w:t></w:r><w:r><w:pict><w:txbxContent>
 <w:p><w:r><w:t>In the box.</w:t></w:r></w:p></w:txbxContent></w:pict></w:r></w:p>"""
