@@ -10,7 +10,7 @@ from pathlib import Path
 
 os.environ["ENV_FILE"] = ""
 
-from aiworkstation.ops import config, postgres  # noqa: E402
+from aiworkstation.ops import config, postgres
 
 DATA_DIR = Path(__file__).resolve().parent.parent / ".test-data"
 DATABASE_URL = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL", "")
@@ -32,3 +32,4 @@ STORAGES = {
     # Names without hashes: nothing has collected the files.
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+WHITENOISE_AUTOREFRESH = True  # from where they lie
