@@ -98,7 +98,7 @@ async def send(request: Request) -> Response:
     Raises PermanentError (`address_not_allowed`, `response_too_large`, `too_many_redirects`), BadArguments,
     NotConfigured (a secret), TryLater (refused) or a StepError to be retried. Their messages hold no secrets.
     """
-    used = set(request.sensitive)
+    used = set(request.sensitive) | secrets.in_use()
     try:
         filled = _filled(request, used)
         async with asyncio.timeout(request.timeout):
@@ -141,7 +141,7 @@ def _filled(request: Request, used: set[str]) -> Request:
     headers.setdefault("user-agent", "aiworkstation")
     headers.setdefault("accept", "*/*")
     headers["accept-encoding"] = "gzip"
-    url = secrets.fill_url(request.url, used)
+    url = secrets.fill(request.url, used)
     return replace(request, headers=headers, body=body, json=None, url=url, sensitive=frozenset(used))
 
 
@@ -173,7 +173,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     headers = {name: value for name, value in request.headers.items() if body is not None or name != "content-type"}
     if (old.scheme, old.host, _port(old)) != (new.scheme, new.host, _port(new)):
         headers = {name: value for name, value in headers.items() if name in FOREIGN_HEADERS}
-        if body and any(secret.encode() in body for secret in request.sensitive):
+        if body and secrets.is_in(body.decode(errors="replace"), request.sensitive):
             raise PermanentError("A redirect would send a secret to another host.", code="redirect_refused")
     return replace(request, method=method, url=str(new), body=body, headers=headers)
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Collection
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -18,6 +19,8 @@ from workflows.errors import NotConfigured
 ENV_FILE = BASE_DIR / ".env"
 REFERENCE = re.compile(r"\{\{\s*secret\.([A-Za-z0-9_]+)\s*\}\}")
 REDACTED = "[secret]"
+_URL = re.compile(r"https?://\S*$")
+_in_use: ContextVar[frozenset[str]] = ContextVar("in_use", default=frozenset())
 NOT_FOR_STEPS = ("KEY", "KEY_FALLBACKS")  # SECRET_KEY is the application's own
 
 
@@ -27,9 +30,13 @@ def names(value: Any) -> set[str]:
 
 
 def fill(value: Any, used: set[str]) -> Any:
-    """The JSON with its references filled; `used` gains the values, for `redact`. Raises NotConfigured."""
+    """The JSON with its references filled, percent-encoded inside a URL. Raises NotConfigured.
+
+    `used` gains the values, for `redact`; so does `in_use` for the rest of the running task.
+    """
     if isinstance(value, str):
-        return REFERENCE.sub(lambda found: _use(found[1], used), value)
+        encoded = _percent_encoded if _URL.match(value) else str
+        return REFERENCE.sub(lambda found: encoded(_use(found[1], used)), value)
     if isinstance(value, dict):
         return {fill(key, used): fill(item, used) for key, item in value.items()}
     if isinstance(value, list):
@@ -37,14 +44,14 @@ def fill(value: Any, used: set[str]) -> Any:
     return value
 
 
-def fill_url(url: str, used: set[str]) -> str:
-    """A URL with its references filled: percent-encoded, but as it is where it begins the URL."""
+def in_use() -> frozenset[str]:
+    """The values that this task has filled in, wherever it did."""
+    return _in_use.get()
 
-    def encoded(found: re.Match[str]) -> str:
-        secret = _use(found[1], used)
-        return secret if found.start() == 0 else quote(secret, safe="")
 
-    return REFERENCE.sub(encoded, url)
+def is_in(text: str, used: Collection[str]) -> bool:
+    """Whether one of the values stands in the text, in any form."""
+    return any(form in text for form in _forms(used))
 
 
 def redact(value: Any, used: Collection[str]) -> Any:
@@ -65,7 +72,12 @@ def _use(name: str, used: set[str]) -> str:
     if not secret:
         raise NotConfigured(f"This step needs the secret {name}: set SECRET_{name} in the environment of the workers.")
     used.add(secret)
+    _in_use.set(_in_use.get() | {secret})
     return secret
+
+
+def _percent_encoded(secret: str) -> str:
+    return quote(secret, safe="")
 
 
 def _environment(name: str) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 from tests.servers.local import LocalServer
 from tests.servers.web_server import WebHandler, WebServer
 from tests.workflows_model.conftest import Configure
-from workflows import addresses, outbound
+from workflows import addresses, outbound, secrets
 from workflows.errors import BadArguments, NotConfigured, PermanentError, StepError, TryLater
 from workflows.outbound import Request, Response
 
@@ -270,13 +270,28 @@ class TestSecrets:
             outbound.raise_for_status(response)
         assert "tok/en" not in f"{caught.value} {caplog.text}"
 
+    def test_filled_before(self, server: WebServer, other: WebServer) -> None:
+        """Whoever runs the tool may have filled its arguments: they are guarded all the same."""
+
+        async def call() -> Response:
+            body = secrets.fill({"a": "{{secret.CRM}}"}, set())
+            redirect = f"{server.url}/redirect?to={other.url}/echo&status=307"
+            with pytest.raises(PermanentError, match="secret"):
+                await outbound.send(Request("POST", redirect, json=body))
+            return await outbound.send(Request("POST", f"{server.url}/echo", json=body))
+
+        assert asyncio.run(call()).json()["body"] == {"a": "[secret]"}
+        assert other.requests == []
+
     def test_url_that_is_a_secret(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SECRET_HOOK", f"{server.url}/echo?key=1&b=2")
         assert send("{{secret.HOOK}}").json()["path"] == "/echo?key=1&b=2"
 
-    def test_not_in_errors_of_the_request(self, server: WebServer) -> None:
-        error = failure("http://{{secret.CRM}}.invalid/")
-        assert "tok/en" not in f"{error} {error.args}"
+    def test_not_in_errors_of_the_request(self, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SECRET_TENANT", "abc123")
+        error = failure("http://{{secret.TENANT}}.invalid/")
+        assert "The host [secret].invalid is not known." in error.message
+        assert "abc123" not in str(error.args)
 
     def test_missing(self, server: WebServer) -> None:
         error = failure(f"{server.url}/echo", headers={"a": "{{secret.NOPE}}"})
