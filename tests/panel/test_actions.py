@@ -33,7 +33,8 @@ def test_cancel_of_what_has_ended_says_so(alice: User, at_alice: Client) -> None
     at_alice.post(f"/jobs/{job.pk}/cancel")
     response = at_alice.post(f"/jobs/{job.pk}/cancel", headers=HTMX)
     assert "had ended before" in text(response)
-    assert 'id="messages"' in text(response) and 'hx-swap-oob="true"' in text(response)
+    assert 'id="messages"' in text(response)
+    assert 'hx-swap-oob="true"' in text(response)
 
 
 def test_retry(alice: User, at_alice: Client) -> None:

@@ -35,10 +35,12 @@ def begin(user: User, *documents: Document) -> WorkflowStep:
 def test_it_works(alice: User, at_alice: Client) -> None:
     document = index(alice, upload(alice, "The price of lanterns rose.", "prices.txt", tags=["legal"]))
     page = at_alice.get("/documents/")
-    assert "prices.txt" in text(page) and "1 page · 1 chunk" in text(page)
+    assert "prices.txt" in text(page)
+    assert "1 page · 1 chunk" in text(page)
     assert not is_polling(page, LIVE)
     detail = text(at_alice.get(f"/documents/{document.uid}"))
-    assert "The price of lanterns rose." in detail and document.sha256 in detail
+    assert "The price of lanterns rose." in detail
+    assert document.sha256 in detail
     assert "characters 0–27" in text(at_alice.get(f"/documents/{document.uid}?view=chunks"))
 
 

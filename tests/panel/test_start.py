@@ -95,7 +95,9 @@ def test_add_a_step_keeps_what_was_typed(at_alice: Client) -> None:
     page = text(response)
     assert response.status_code == 200
     assert page.count("<fieldset") == 6
-    assert 'value="Longer"' in page and 'value="First"' in page and "{unfinished" in page
+    assert 'value="Longer"' in page
+    assert 'value="First"' in page
+    assert "{unfinished" in page
     assert not WorkflowExecution.objects.exists()
     again = at_alice.post("/jobs/new", form({"name": "First"}, rows=6, name="Longer", more="1"))
     assert text(again).count("<fieldset") == 7

@@ -1,0 +1,65 @@
+"""A person at a browser: the site in a thread, a worker as a process, a model's server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import ConsoleMessage, Page
+from pytest_django.live_server_helper import LiveServer
+
+from tests.engine.processes import manage
+from tests.servers.model_server import ModelServer
+from workflows.models import Mode
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def demo(transactional_db: None) -> User:
+    """With the modes, which an earlier test's flush took away."""
+    Mode.objects.get_or_create(name="General")
+    return User.objects.create_user("demo", password=PASSWORD)
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def worker(demo: User, model_server: ModelServer, tmp_path: Path) -> Iterator[None]:
+    settings = {"WORKERS": "1", "OPENAI_BASE_URL": model_server.base_url}
+    with manage("work", log=tmp_path / "work.log", **settings):
+        yield
+
+
+@pytest.fixture
+def complaints(page: Page) -> Iterator[list[str]]:
+    """What the browser complains of: errors of scripts, refused by the policy, not found. There is to be nothing."""
+    found: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            found.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    yield found
+    assert not found
+
+
+@pytest.fixture
+def signed_in(page: Page, live_server: LiveServer, demo: User, complaints: list[str]) -> Page:
+    sign_in(page, live_server.url)
+    return page
+
+
+def sign_in(page: Page, site: str) -> None:
+    page.goto(site)
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Username").fill("demo")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/jobs/")

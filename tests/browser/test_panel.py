@@ -1,0 +1,148 @@
+"""The panel in a real browser."""
+
+import time
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page, Request, expect
+from pytest_django.live_server_helper import LiveServer
+
+from jobs.requests import start
+from tests.browser.conftest import sign_in
+from tests.jobs.driving import claim, complete_all
+from tests.servers.model_server import ModelServer, Reply
+from workflows.models import WorkflowExecution, WorkflowStep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECONDS = 1000
+SLOWLY = Reply("Twelve words that come one by one, a good second for all.", per_second=10)
+
+
+def fill_in(page: Page, name: str, model: str, *steps: str) -> None:
+    page.get_by_role("link", name="Start a workflow").first.click()
+    page.get_by_label("Name").first.fill(name)
+    page.get_by_label("Model", exact=True).fill(model)
+    for number, step in enumerate(steps):
+        page.locator(f"#id_steps-{number}-name").fill(step)
+    page.get_by_role("button", name="Start").first.click()
+    page.wait_for_url("**/jobs/*-*")
+
+
+def mark(page: Page) -> None:
+    """A reloaded page has lost the mark."""
+    page.evaluate("window.isTheSamePage = true")
+
+
+def is_marked(page: Page) -> bool:
+    return bool(page.evaluate("window.isTheSamePage === true"))
+
+
+def start_job(user: User, name: str) -> WorkflowExecution:
+    payload = {"workflowName": name, "steps": [{"name": "One"}, {"name": "Two"}]}
+    return start(user, {"jobType": "workflow", "payload": payload})[0]
+
+
+def requests_of(page: Page, seconds: float) -> list[str]:
+    heard: list[str] = []
+
+    def hear(request: Request) -> None:
+        heard.append(request.url)
+
+    page.on("request", hear)
+    page.wait_for_timeout(seconds * SECONDS)
+    page.remove_listener("request", hear)
+    return heard
+
+
+def test_a_workflow_completes_before_the_eyes(signed_in: Page, worker: None, model_server: ModelServer) -> None:
+    page = signed_in
+    model_server.script += [SLOWLY, SLOWLY, Reply("# The report\n\nAll is **well**.")]
+    fill_in(page, "Quarterly review", "test-model", "Collect", "Weigh", "Report")
+    mark(page)
+    expect(page.locator("#step-0-state")).to_contain_text("written", timeout=20 * SECONDS)
+    expect(page.locator("#step-0-state")).to_contain_text("completed", timeout=20 * SECONDS)
+    # What is open stays open, and what has the focus keeps it, while the page changes around it.
+    page.locator("#step-0-details summary", has_text="Output").click()
+    expect(page.locator("#step-0-details .output")).to_contain_text("Twelve words")
+    page.locator("main").get_by_role("button", name="Cancel Quarterly review").focus()
+    expect(page.locator("#step-1-state")).to_contain_text("completed", timeout=20 * SECONDS)
+    expect(page.locator("#step-0-details .output")).to_contain_text("Twelve words")
+    expect(page.locator("#step-2-state")).to_contain_text("completed", timeout=20 * SECONDS)
+    expect(page.locator("#job-result h1")).to_have_text("The report")
+    expect(page.locator("#jobs-panel")).to_be_empty()
+    assert is_marked(page)
+
+
+def test_cancel_cuts_a_stalled_model_call(signed_in: Page, worker: None, model_server: ModelServer) -> None:
+    page = signed_in
+    fill_in(page, "Stalls for ever", "stall", "Ask")
+    mark(page)
+    expect(page.locator("#step-0-state")).to_contain_text("written", timeout=20 * SECONDS)
+    pressed = time.monotonic()
+    page.locator("main").get_by_role("button", name="Cancel Stalls for ever").click()
+    expect(page.locator("#step-0-state")).to_contain_text("cancelled", timeout=2 * SECONDS)
+    assert model_server.cut.wait(5)
+    assert model_server.cut_at - pressed < 3
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    assert is_marked(page)
+
+
+def test_the_compact_panel(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+    """Nothing there and no request while nothing runs; told to look, it shows what runs, and asks until it ends."""
+    page = signed_in
+    page.goto(f"{live_server.url}/search")
+    mark(page)
+    assert requests_of(page, 1.5) == []
+    job = start_job(demo, "Started elsewhere")
+    (step,) = claim(job.pk)
+    page.evaluate("htmx.trigger(document.body, 'jobs-changed')")
+    expect(page.locator("#jobs-panel")).to_contain_text("Started elsewhere")
+    page.locator("#jobs-panel").get_by_role("button", name="Cancel").focus()
+    page.locator("main input[name=q]").evaluate("element => element.value = 'half a question'")
+    WorkflowStep.objects.filter(pk=step.step_id).update(message="page 3 of 5", progress=60)
+    expect(page.locator("#jobs-panel")).to_contain_text("page 3 of 5")
+    expect(page.locator("#jobs-panel progress")).to_have_attribute("value", "30")
+    expect(page.locator("#jobs-panel").get_by_role("button", name="Cancel")).to_be_focused()
+    expect(page.locator("main input[name=q]")).to_have_value("half a question")
+    assert requests_of(page, 2.5)
+    page.locator("#jobs-panel").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#jobs-panel")).to_be_empty()
+    assert requests_of(page, 1.5) == []
+    assert is_marked(page)
+
+
+def test_a_row_more(signed_in: Page) -> None:
+    page = signed_in
+    page.get_by_role("link", name="Start a workflow").first.click()
+    mark(page)
+    page.locator("#id_steps-0-name").fill("First")
+    page.get_by_role("button", name="Add a step").click()
+    expect(page.locator("fieldset.step-row")).to_have_count(6)
+    expect(page.locator("#id_steps-0-name")).to_have_value("First")
+    assert is_marked(page)
+
+
+def test_without_javascript(browser: Browser, live_server: LiveServer, demo: User) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        sign_in(page, live_server.url)
+        fill_in(page, "By hand", "", "One")
+        page.locator("main").get_by_role("button", name="Cancel By hand").click()
+        expect(page.locator("#step-0-state")).to_contain_text("cancelled")
+        page.get_by_role("button", name="Retry").click()
+        job = WorkflowExecution.objects.get(owner=demo)
+        complete_all(job, {"text": "*Done*.", "finishReason": "stop"})
+        page.reload()
+        expect(page.locator("#job-result em")).to_have_text("Done")
+        page.locator("#step-0-details summary").click()
+        page.get_by_role("link", name="Open the output").click()
+        expect(page.locator(".output em")).to_have_text("Done")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+
+
+def test_the_admin_lives_under_the_same_policy(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+    User.objects.filter(pk=demo.pk).update(is_staff=True, is_superuser=True)
+    signed_in.goto(f"{live_server.url}/admin/")
+    expect(signed_in.locator("#content")).to_be_visible()
