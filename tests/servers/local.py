@@ -12,6 +12,7 @@ class LocalServer(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 256
 
     def __init__(self, handler: type["Handler"], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), handler)
