@@ -22,7 +22,7 @@ from workflows import statements as sql
 from workflows.queue.messages import message_for
 from workflows.retry import DEFAULT
 from workflows.settling import CANCEL, WAKE, Changes, events, lock, settle, unsend
-from workflows.steps import NewExecution, NewStep
+from workflows.steps import Claim, NewExecution, NewStep, dump
 from workflows.transaction import Note, Query, Verb, run
 from workflows.turn import Holder
 
@@ -45,6 +45,11 @@ def cancel(execution: UUID, *, actor: str, error: dict[str, Any] | None = None) 
 def retry(execution: UUID, *, actor: str) -> bool:
     """Runs again what failed, was skipped or was cancelled. False where the execution is not in such a state."""
     return run(retrying(execution, actor=actor))
+
+
+def keep_arguments(claim: Claim, arguments: dict[str, Any]) -> None:
+    """Commits the arguments that a model chose, before the tool runs: later attempts use them again."""
+    run(keeping_arguments(claim, arguments))
 
 
 def reap(*, actor: str = ENGINE) -> int:
@@ -147,6 +152,12 @@ def retrying(execution: UUID, *, actor: str) -> Verb[bool]:
     yield [events(actor, [("job.retried", execution, {"status": "queued", "jobType": rows[0][0]})])]
     notes = yield from settle({execution: Changes()}, actor=actor)
     return True, notes
+
+
+def keeping_arguments(claim: Claim, arguments: dict[str, Any]) -> Verb[bool]:
+    params = {"step": claim.step_id, "token": claim.token, "arguments": dump(arguments)}
+    (rows,) = yield [Query(sql.KEEP_ARGUMENTS, params)]
+    return bool(rows), []
 
 
 def reaping(*, actor: str) -> Verb[int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from pydantic import ValidationError
 
-from workflows import secrets, tools
+from workflows import engine, secrets, tools
 from workflows.errors import BadArguments, ChildCrashed, PermanentError, StepError, TryLater
 from workflows.llm import Usage
 from workflows.model_step import choose_arguments, run_model_step
@@ -23,7 +23,6 @@ from workflows.tools import StepContext, Tool
 
 logger = logging.getLogger(__name__)
 
-KeepArguments = Callable[[Claim, dict[str, Any]], Awaitable[None]]
 Report = Callable[[int | None, str], None]
 
 
@@ -39,8 +38,7 @@ class Result:
 class Performer:
     """Runs claimed steps. Holds the threads and the sandbox of its process."""
 
-    def __init__(self, *, threads: int, keep_arguments: KeepArguments) -> None:
-        self.keep_arguments = keep_arguments
+    def __init__(self, *, threads: int) -> None:
         self.tools = ThreadPoolExecutor(threads, thread_name_prefix="tool")
         self.orm = ThreadPoolExecutor(2, thread_name_prefix="orm")
         self.sandbox = Sandbox(
@@ -115,7 +113,7 @@ class Performer:
             task = await in_thread(self.orm, model_task, claim)
             choice = await choose_arguments(context, tool, task)
             arguments, result.model, result.usage = choice.arguments, choice.model, _as_json(choice.usage)
-            await self.keep_arguments(claim, arguments)
+            await in_thread(self.orm, engine.keep_arguments, claim, arguments)
         used: set[str] = set()
         checked = check_arguments(tool, secrets.fill(arguments, used))
         try:

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -20,11 +19,13 @@ from psycopg import AsyncConnection
 from aiworkstation.ids import uuid7
 from workflows import statements as sql
 from workflows import tools
+from workflows.alone import perform_alone
 from workflows.database import connect
 from workflows.engine import releasing
 from workflows.performing import Performer
+from workflows.retry import DEFAULT
 from workflows.settling import CANCEL, WAKE
-from workflows.steps import Claim, Outcome, dump, returned
+from workflows.steps import Claim, Outcome, returned
 from workflows.tools import MODEL_STEP, Slot
 from workflows.transaction import Row, run_async
 from workflows.turn import Holder, Wanted, Worked, turn
@@ -38,6 +39,7 @@ POLL = 2.0
 REPORT_EVERY = 0.5
 LOOK_EVERY = 1.0
 RECONNECT = 0.5
+ALONE_AFTER = DEFAULT.max_crashes - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Runner:
     def __post_init__(self) -> None:
         self.holder = Holder(uuid7(), self.name, self.lease)
         self.kinds = _kinds(self.sizes)
-        self.performer = Performer(threads=self.sizes.threads, keep_arguments=self._keep_arguments)
+        self.performer = Performer(threads=self.sizes.threads)
 
     # --- what the beat and the supervisor ask
 
@@ -283,7 +285,8 @@ class Runner:
 
         outcome: Outcome | None = None
         try:
-            outcome = await self.performer.perform(claim, report)
+            perform = self.performer.perform if claim.crashes < ALONE_AFTER else perform_alone
+            outcome = await perform(claim, report)
         except asyncio.CancelledError:
             if running.ending == "returned":
                 outcome = returned(claim)
@@ -295,18 +298,6 @@ class Runner:
             running.kind.hungry = True
         else:
             self.ended.append(Ended(outcome, running.kind, running.since))
-
-    async def _keep_arguments(self, claim: Claim, arguments: dict[str, Any]) -> None:
-        """Arguments that a model chose, committed before the tool runs; later attempts use them again."""
-        async with await connect("engine", self.name) as connection:
-            await connection.execute(
-                sql.KEEP_ARGUMENTS,
-                {
-                    "step": claim.step_id,
-                    "token": claim.token,
-                    "arguments": dump(arguments),
-                },
-            )
 
     # --- notifications, cancelling, progress
 

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -64,6 +65,11 @@ def side_by_side(number: int, tool: str = "") -> list[NewStep]:
 
 
 def statuses(execution: UUID) -> list[str]:
-    return list(
-        WorkflowExecution.objects.get(pk=execution).steps.order_by("index").values_list("status", flat=True)
-    )
+    return list(WorkflowExecution.objects.get(pk=execution).steps.order_by("index").values_list("status", flat=True))
+
+
+def error_of(execution: WorkflowExecution) -> dict[str, Any]:
+    """Of its only step."""
+    error = execution.steps.get().error
+    assert isinstance(error, dict)
+    return error

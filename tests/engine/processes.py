@@ -57,7 +57,7 @@ def manage(*arguments: str, log: Path, **settings: str) -> Iterator[psutil.Proce
 
 def descendants(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return process.children(recursive=True)
+        return list(process.children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 

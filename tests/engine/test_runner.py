@@ -10,13 +10,15 @@ import psycopg
 import pytest
 from django.db import connection
 
-from tests.engine.conftest import Start, chain, side_by_side
+from tests.engine.conftest import Start, chain, error_of, side_by_side
+from tests.engine.processes import environment
 from workflows import engine
 from workflows.database import connect
 from workflows.models import WorkflowExecution
 from workflows.queue.beat import Beat
 from workflows.runner import Runner, Sizes
 from workflows.steps import NewStep
+from workflows.transaction import run_async
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,7 +109,7 @@ def test_a_step_that_takes_too_long_fails_its_attempt(start: Start, ledger: Path
     step = NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 30}, timeout_seconds=1, max_attempts=1)
     execution = start(step)
     work(execution)
-    assert execution.steps.get().error["code"] == "timed_out"
+    assert error_of(execution)["code"] == "timed_out"
 
 
 @pytest.mark.parametrize(("tool", "status"), [("PROBE_ODD", "failed"), ("PROBE_NUL", "completed")])
@@ -121,7 +123,7 @@ def test_odd_results_are_that_steps_own_matter(start: Start, ledger: Path, tool:
 def test_bad_arguments_name_what_is_wrong(start: Start, ledger: Path) -> None:
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": "many", "minutes": 1}))
     work(execution)
-    error = execution.steps.get().error
+    error = error_of(execution)
     assert error["code"] == "bad_arguments"
     assert "seconds" in error["message"]
     assert "minutes" in error["message"]
@@ -208,19 +210,17 @@ def test_a_cut_connection_costs_no_attempt(start: Start, ledger: Path) -> None:
 def test_a_finished_result_is_offered_until_the_database_takes_it(
     start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workflows import runner as module
-
     execution = start(*chain(2, "PROBE_SLEEP"))
-    real, calls = module.run_async, [0]
+    calls = [0]
 
     async def unlucky(connection, verb):  # type: ignore[no-untyped-def]
         calls[0] += 1
-        result = await real(connection, verb)
+        result = await run_async(connection, verb)
         if calls[0] in (3, 5):  # committed, but the answer gets lost
             raise psycopg.OperationalError("cut")
         return result
 
-    monkeypatch.setattr(module, "run_async", unlucky)
+    monkeypatch.setattr("workflows.runner.run_async", unlucky)
     work(execution)
     assert execution.status == "completed"
     assert [name for _, name, *_ in lines(ledger, "end")].count("s0") == 1
@@ -251,12 +251,16 @@ def test_a_long_step_outlives_many_leases(start: Start, ledger: Path) -> None:
     assert len(lines(ledger, "start")) == 1
 
 
-def test_children_work_side_by_side_and_the_third_crash_ends_the_step(start: Start, ledger: Path) -> None:
+def test_children_work_side_by_side_and_the_third_crash_ends_the_step(
+    start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment().items():  # for the process in which the third run is alone
+        monkeypatch.setenv(name, value)
     poison = start(NewStep("p", tool="PROBE_CHILD", arguments={"function": "die"}))
     good = start(*side_by_side(4, "PROBE_CHILD"))
     work(poison, good, sizes=Sizes(children=2))
     step = poison.steps.get()
-    assert (step.status, step.error["code"], step.attempt, step.crashes) == ("failed", "crashed", 1, 3)
+    assert (step.status, error_of(poison)["code"], step.attempt, step.crashes) == ("failed", "crashed", 1, 3)
     assert good.status == "completed"
     assert all(step.attempt == 1 for step in good.steps.all())
 
@@ -265,6 +269,8 @@ def test_a_child_has_no_secrets(start: Start, ledger: Path, monkeypatch: pytest.
     monkeypatch.setenv("OPENAI_API_KEY", "of-nobodys-business")
     execution = start(*side_by_side(1, "PROBE_CHILD"))
     work(execution)
-    names = execution.steps.get().output["names"]
+    output = execution.steps.get().output
+    assert isinstance(output, dict)
+    names = output["names"]
     assert "PATH" in names
     assert not {"OPENAI_API_KEY", "SECRET_KEY", "DATABASE_URL"} & set(names)

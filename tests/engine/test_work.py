@@ -10,7 +10,7 @@ import pytest
 from django_q.models import Schedule, Task
 from django_q.tasks import async_task
 
-from tests.engine.conftest import Start, chain, side_by_side
+from tests.engine.conftest import Start, chain, error_of, side_by_side
 from tests.engine.processes import descendants, kill, manage, wait_for
 from tests.engine.test_runner import lines
 from workflows.models import Worker, WorkflowExecution
@@ -88,7 +88,22 @@ def test_the_third_kill_ends_a_step(start: Start, ledger: Path, tmp_path: Path) 
             kill(int(found[0][3]))
         assert ended(victim).status == "failed"
     step = victim.steps.get()
-    assert (step.error["code"], step.attempt, step.crashes) == ("crashed", 1, 3)
+    assert (error_of(victim)["code"], step.attempt, step.crashes) == ("crashed", 1, 3)
+
+
+def test_a_tool_that_kills_its_process_ends_as_failed_and_costs_the_others_no_attempt(
+    start: Start, ledger: Path, tmp_path: Path
+) -> None:
+    others = start(*[NewStep(f"o{i}", tool="PROBE_SLEEP", arguments={"seconds": 0.5}) for i in range(4)])
+    poison = start(NewStep("poison", tool="PROBE_DIE", arguments={}))
+    log = tmp_path / "log"
+    with manage("work", log=log, **FAST):
+        assert ended(poison, seconds=60).status == "failed", log.read_text()[-2000:]
+        assert ended(others).status == "completed"
+    step = poison.steps.get()
+    assert (error_of(poison)["code"], step.attempt, step.crashes) == ("crashed", 1, 3)
+    assert len({pid for _, name, _, pid, _ in lines(ledger, "start") if name == "poison"}) == 3
+    assert {step.attempt for step in others.steps.all()} == {1}
 
 
 def test_nothing_outlives_the_supervisor(start: Start, ledger: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,16 @@ class Child(Tool):
         ledger = os.environ["PROBE_LEDGER"]
         details = {"seconds": arguments.seconds, "ledger": ledger, "name": context.step_name}
         return await context.run_child(f"tests.probe.child:{arguments.function}", details)
+
+
+@register
+class Die(Tool):
+    slug = "PROBE_DIE"
+    description = "Kills the process that it runs in."
+
+    async def run(self, context: StepContext, arguments: Any) -> None:
+        note("start", context)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @register

@@ -1,0 +1,28 @@
+"""The child of `workflows.alone`; not for the command line."""
+
+import asyncio
+import os
+import pickle
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from workflows.alone import READY, write_frame
+from workflows.performing import Performer
+from workflows.steps import Claim
+
+
+class Command(BaseCommand):
+    help = "Performs one step for a runner: a claim on standard input, frames on standard output."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # What a tool prints must not get among the frames.
+        frames = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+        claim: Claim = pickle.load(sys.stdin.buffer)
+        write_frame(frames, READY)
+        performer = Performer(threads=1)
+        outcome = performer.perform(claim, lambda percent, message: write_frame(frames, (percent, message)))
+        write_frame(frames, asyncio.run(outcome))
+        performer.close()
