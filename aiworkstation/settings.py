@@ -34,7 +34,6 @@ INSTALLED_APPS = [
     "django_q",
     "django_htmx",
     "rest_framework",
-    "django_filters",
     "pgtrigger",
     "django.contrib.admin",
     "django.contrib.auth",
