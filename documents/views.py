@@ -139,8 +139,7 @@ def document(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def search_page(request: Request) -> HttpResponse:
-    asked = request.GET.get("q", "").strip()[:1000]
-    project = request.GET.get("project", "").strip()[:200]
+    asked, project = (request.GET.get(name, "").replace("\0", "").strip()[:1000] for name in ("q", "project"))
     found = search(request.user, Question(asked, limit=RESULTS, project_id=project or None)) if asked else []
     named = find_documents(request.user, {result.document_id for result in found})
     results = [

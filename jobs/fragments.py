@@ -142,7 +142,7 @@ class JobPage:
         job, context = self.job, self.context
         listed = ([step.index for step in self.steps.rows], self.steps.next_url)
         facts = (job.started_at, job.finished_at, self.usage)
-        # Whatever writes an event changes its job too.
+        # What writes an event changes its job, at once or soon after.
         changed = self.described.execution.changed_at
         parts = [
             job_state(job, "job"),

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from aiworkstation.audit.models import AuditEvent
+from documents.lookup import CLIENT_ID
 from jobs.outputs import pretty
 from jobs.reading import Job, describe
 from workflows.llm import OFFLINE
@@ -173,9 +174,15 @@ def _step_row(step: Any) -> StepRow:
         model=step.model,
         usage=_usage(step.usage or {}),
         arguments=pretty(step.arguments) if step.arguments else "",
-        document=str((step.arguments or {}).get("documentId", "")),
+        document=_document(step.arguments or {}),
         has_output=step.has_output,
     )
+
+
+def _document(arguments: Mapping[str, Any]) -> str:
+    """The id of the document that the step works on; what may not be one, such as a secret to come, is none."""
+    id = arguments.get("documentId")
+    return id if isinstance(id, str) and CLIENT_ID.fullmatch(id) else ""
 
 
 def _attempts(step: WorkflowStep) -> str:

@@ -119,7 +119,7 @@ def test_search_leads_to_the_page(alice: User, at_alice: Client) -> None:
     assert "&lt;b&gt;price&lt;/b&gt; of <mark>lanterns</mark>" in page
     assert f'href="/documents/{document.uid}?from=1#page-1"' in page
     assert "Nothing in your indexed documents" in text(at_alice.get("/search?q=submarines"))
-    assert at_alice.get("/search?q=%00").status_code == 200
+    assert at_alice.get("/search?q=%00&project=%00").status_code == 200
 
 
 @pytest.mark.parametrize(

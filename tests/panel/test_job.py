@@ -67,6 +67,15 @@ def test_an_output(alice: User, at_alice: Client) -> None:
     assert at_alice.get(f"/jobs/{job.pk}/steps/9").status_code == 404
 
 
+def test_links_to_the_document_that_a_step_works_on(alice: User, at_alice: Client) -> None:
+    ids = ["doc1", "{{secret.DOCUMENT}}", "a/b", "", 7, None]
+    steps = [NewStep("Read", tool="DOCUMENT_READ", arguments={"documentId": id}) for id in ids]
+    job = engine.start(NewExecution(alice.pk, "workflow", "Reads", steps), actor="alice")
+    page = text(at_alice.get(f"/jobs/{job}"))
+    assert 'href="/documents/doc1"' in page
+    assert page.count("Open the document") == 1
+
+
 def test_errors_and_attempts(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     fail(claim(job.pk)[0], "the other side hung up", retryable=True)
