@@ -17,9 +17,7 @@ DATABASE_URL = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_U
 
 for name in config.Config.model_fields:
     os.environ.pop(name.upper(), None)
-os.environ.update(
-    DATA_DIR=str(DATA_DIR), DATABASE_URL=DATABASE_URL, SECRET_KEY="of-the-tests-alone-" + 40 * "x"
-)
+os.environ.update(DATA_DIR=str(DATA_DIR), DATABASE_URL=DATABASE_URL, SECRET_KEY="of-the-tests-alone-" + 40 * "x")
 
 # Type checkers load this module too, and need no server.
 if "pytest" in sys.modules and not DATABASE_URL:

@@ -30,9 +30,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="document",
             name="generation",
-            field=models.PositiveIntegerField(
-                default=0, help_text="Of the pages and chunks that everybody sees."
-            ),
+            field=models.PositiveIntegerField(default=0, help_text="Of the pages and chunks that everybody sees."),
         ),
         migrations.RunSQL(CREATE, DROP),
     ]

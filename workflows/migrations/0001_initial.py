@@ -10,7 +10,6 @@ import aiworkstation.ids
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -19,176 +18,379 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Duty',
+            name="Duty",
             fields=[
-                ('name', models.CharField(max_length=40, primary_key=True, serialize=False)),
-                ('holder', models.UUIDField(null=True)),
-                ('lease_until', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("name", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("holder", models.UUIDField(null=True)),
+                ("lease_until", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'verbose_name_plural': 'duties',
-                'db_table': 'workflow_duties',
+                "verbose_name_plural": "duties",
+                "db_table": "workflow_duties",
             },
         ),
         migrations.CreateModel(
-            name='Mode',
+            name="Mode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, unique=True)),
-                ('prompt', models.TextField(blank=True, help_text='Instructions at the head of every model call.')),
-                ('default_model', models.CharField(blank=True, help_text='Empty: DEFAULT_MODEL.', max_length=200)),
-                ('tools', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, help_text='Slugs it may use; empty: every tool.', size=None)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=60, unique=True)),
+                ("prompt", models.TextField(blank=True, help_text="Instructions at the head of every model call.")),
+                ("default_model", models.CharField(blank=True, help_text="Empty: DEFAULT_MODEL.", max_length=200)),
+                (
+                    "tools",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100),
+                        blank=True,
+                        default=list,
+                        help_text="Slugs it may use; empty: every tool.",
+                        size=None,
+                    ),
+                ),
             ],
             options={
-                'db_table': 'workflow_modes',
-                'ordering': ('name',),
+                "db_table": "workflow_modes",
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='Worker',
+            name="Worker",
             fields=[
-                ('id', models.UUIDField(default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=20)),
-                ('host', models.CharField(max_length=200)),
-                ('pid', models.PositiveIntegerField()),
-                ('version', models.CharField(blank=True, max_length=50)),
-                ('slots', models.PositiveIntegerField(default=0)),
-                ('busy', models.PositiveIntegerField(default=0)),
-                ('draining', models.BooleanField(default=False)),
-                ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('last_beat', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("kind", models.CharField(max_length=20)),
+                ("host", models.CharField(max_length=200)),
+                ("pid", models.PositiveIntegerField()),
+                ("version", models.CharField(blank=True, max_length=50)),
+                ("slots", models.PositiveIntegerField(default=0)),
+                ("busy", models.PositiveIntegerField(default=0)),
+                ("draining", models.BooleanField(default=False)),
+                ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("last_beat", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'db_table': 'workflow_workers',
-                'ordering': ('-last_beat',),
+                "db_table": "workflow_workers",
+                "ordering": ("-last_beat",),
             },
         ),
         migrations.CreateModel(
-            name='WorkflowExecution',
+            name="WorkflowExecution",
             fields=[
-                ('id', models.UUIDField(default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('job_type', models.CharField(max_length=60)),
-                ('name', models.CharField(max_length=300)),
-                ('description', models.TextField(blank=True)),
-                ('mode', models.CharField(default='General', max_length=60)),
-                ('model_id', models.CharField(blank=True, max_length=200)),
-                ('project_id', models.CharField(blank=True, max_length=200)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, size=None)),
-                ('payload', models.JSONField(default=dict)),
-                ('queue', models.CharField(choices=[('high', 'High'), ('normal', 'Normal'), ('low', 'Low')], default='normal', max_length=10)),
-                ('max_parallel', models.PositiveSmallIntegerField(default=5)),
-                ('tolerates_failures', models.BooleanField(default=False, help_text='A failed step leaves the job completed_with_errors, not failed.')),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('waiting', 'Waiting'), ('completed', 'Completed'), ('completed_with_errors', 'Completed With Errors'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=30)),
-                ('error', models.JSONField(blank=True, null=True)),
-                ('steps_total', models.PositiveIntegerField(default=0)),
-                ('steps_running', models.PositiveIntegerField(default=0)),
-                ('steps_completed', models.PositiveIntegerField(default=0)),
-                ('steps_failed', models.PositiveIntegerField(default=0)),
-                ('steps_finished', models.PositiveIntegerField(default=0, help_text='Completed, failed, skipped or cancelled.')),
-                ('message_id', models.BigIntegerField(blank=True, help_text="The row in django-q2's queue that wakes a worker up: at most one.", null=True)),
-                ('next_tool', models.CharField(blank=True, help_text='Of the next ready step: who may take the message.', max_length=100, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='Last change of the job or of one of its steps.')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='executions', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("job_type", models.CharField(max_length=60)),
+                ("name", models.CharField(max_length=300)),
+                ("description", models.TextField(blank=True)),
+                ("mode", models.CharField(default="General", max_length=60)),
+                ("model_id", models.CharField(blank=True, max_length=200)),
+                ("project_id", models.CharField(blank=True, max_length=200)),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100), blank=True, default=list, size=None
+                    ),
+                ),
+                ("payload", models.JSONField(default=dict)),
+                (
+                    "queue",
+                    models.CharField(
+                        choices=[("high", "High"), ("normal", "Normal"), ("low", "Low")],
+                        default="normal",
+                        max_length=10,
+                    ),
+                ),
+                ("max_parallel", models.PositiveSmallIntegerField(default=5)),
+                (
+                    "tolerates_failures",
+                    models.BooleanField(
+                        default=False, help_text="A failed step leaves the job completed_with_errors, not failed."
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("waiting", "Waiting"),
+                            ("completed", "Completed"),
+                            ("completed_with_errors", "Completed With Errors"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="queued",
+                        max_length=30,
+                    ),
+                ),
+                ("error", models.JSONField(blank=True, null=True)),
+                ("steps_total", models.PositiveIntegerField(default=0)),
+                ("steps_running", models.PositiveIntegerField(default=0)),
+                ("steps_completed", models.PositiveIntegerField(default=0)),
+                ("steps_failed", models.PositiveIntegerField(default=0)),
+                (
+                    "steps_finished",
+                    models.PositiveIntegerField(default=0, help_text="Completed, failed, skipped or cancelled."),
+                ),
+                (
+                    "message_id",
+                    models.BigIntegerField(
+                        blank=True,
+                        help_text="The row in django-q2's queue that wakes a worker up: at most one.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "next_tool",
+                    models.CharField(
+                        blank=True,
+                        help_text="Of the next ready step: who may take the message.",
+                        max_length=100,
+                        null=True,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "changed_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        help_text="Last change of the job or of one of its steps.",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="executions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'db_table': 'workflow_executions',
-                'ordering': ('-created_at', '-id'),
+                "db_table": "workflow_executions",
+                "ordering": ("-created_at", "-id"),
             },
         ),
         migrations.CreateModel(
-            name='WorkflowStep',
+            name="WorkflowStep",
             fields=[
-                ('id', models.UUIDField(default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('index', models.PositiveIntegerField()),
-                ('name', models.CharField(max_length=300)),
-                ('description', models.TextField(blank=True)),
-                ('tool', models.CharField(blank=True, help_text='Empty: a model step.', max_length=100)),
-                ('arguments', models.JSONField(blank=True, help_text='Given, or chosen by a model and then kept.', null=True)),
-                ('depends_on', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), default=list, help_text='Indexes of the steps before it.', size=None)),
-                ('dependents', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), default=list, help_text='Indexes of the steps behind it.', size=None)),
-                ('missing_dependencies', models.PositiveIntegerField(default=0)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('ready', 'Ready'), ('running', 'Running'), ('waiting', 'Waiting'), ('completed', 'Completed'), ('failed', 'Failed'), ('skipped', 'Skipped'), ('cancelled', 'Cancelled')], default='pending', max_length=20)),
-                ('ready_at', models.DateTimeField(blank=True, help_text='From when a ready or waiting step may be claimed; null: an outside answer.', null=True)),
-                ('attempt', models.PositiveIntegerField(default=0, help_text='The number of the last attempt; goes on counting.')),
-                ('attempts_before', models.PositiveIntegerField(default=0, help_text='Attempts of earlier rounds.')),
-                ('round', models.PositiveIntegerField(default=1, help_text='1, and one more at each retry by a user.')),
-                ('repeats_attempt', models.BooleanField(default=False, help_text='The last run was no attempt (a wait, a crash, a stop): the next has its number.')),
-                ('max_attempts', models.PositiveSmallIntegerField(default=3)),
-                ('timeout_seconds', models.PositiveIntegerField(blank=True, null=True)),
-                ('crashes', models.PositiveSmallIntegerField(default=0)),
-                ('waiting_since', models.DateTimeField(blank=True, help_text='When the present series of waits began.', null=True)),
-                ('token', models.UUIDField(blank=True, help_text='Of the last claim; only its holder writes the outcome.', null=True)),
-                ('lane', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('worker', models.UUIDField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('progress', models.PositiveSmallIntegerField(default=0)),
-                ('message', models.CharField(blank=True, max_length=500)),
-                ('output', models.JSONField(blank=True, null=True)),
-                ('error', models.JSONField(blank=True, null=True)),
-                ('model', models.CharField(blank=True, help_text='The model that answered.', max_length=200)),
-                ('usage', models.JSONField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('execution', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='workflows.workflowexecution')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("index", models.PositiveIntegerField()),
+                ("name", models.CharField(max_length=300)),
+                ("description", models.TextField(blank=True)),
+                ("tool", models.CharField(blank=True, help_text="Empty: a model step.", max_length=100)),
+                (
+                    "arguments",
+                    models.JSONField(blank=True, help_text="Given, or chosen by a model and then kept.", null=True),
+                ),
+                (
+                    "depends_on",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.PositiveIntegerField(),
+                        default=list,
+                        help_text="Indexes of the steps before it.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "dependents",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.PositiveIntegerField(),
+                        default=list,
+                        help_text="Indexes of the steps behind it.",
+                        size=None,
+                    ),
+                ),
+                ("missing_dependencies", models.PositiveIntegerField(default=0)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("ready", "Ready"),
+                            ("running", "Running"),
+                            ("waiting", "Waiting"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("skipped", "Skipped"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="pending",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "ready_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="From when a ready or waiting step may be claimed; null: an outside answer.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "attempt",
+                    models.PositiveIntegerField(
+                        default=0, help_text="The number of the last attempt; goes on counting."
+                    ),
+                ),
+                ("attempts_before", models.PositiveIntegerField(default=0, help_text="Attempts of earlier rounds.")),
+                ("round", models.PositiveIntegerField(default=1, help_text="1, and one more at each retry by a user.")),
+                (
+                    "repeats_attempt",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The last run was no attempt (a wait, a crash, a stop): the next has its number.",
+                    ),
+                ),
+                ("max_attempts", models.PositiveSmallIntegerField(default=3)),
+                ("timeout_seconds", models.PositiveIntegerField(blank=True, null=True)),
+                ("crashes", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "waiting_since",
+                    models.DateTimeField(blank=True, help_text="When the present series of waits began.", null=True),
+                ),
+                (
+                    "token",
+                    models.UUIDField(
+                        blank=True, help_text="Of the last claim; only its holder writes the outcome.", null=True
+                    ),
+                ),
+                ("lane", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("worker", models.UUIDField(blank=True, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("progress", models.PositiveSmallIntegerField(default=0)),
+                ("message", models.CharField(blank=True, max_length=500)),
+                ("output", models.JSONField(blank=True, null=True)),
+                ("error", models.JSONField(blank=True, null=True)),
+                ("model", models.CharField(blank=True, help_text="The model that answered.", max_length=200)),
+                ("usage", models.JSONField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="steps",
+                        to="workflows.workflowexecution",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'workflow_steps',
-                'ordering': ('execution_id', 'index'),
+                "db_table": "workflow_steps",
+                "ordering": ("execution_id", "index"),
             },
         ),
         migrations.AddIndex(
-            model_name='workflowexecution',
-            index=models.Index(fields=['owner', '-created_at', '-id'], name='execution_by_owner'),
+            model_name="workflowexecution",
+            index=models.Index(fields=["owner", "-created_at", "-id"], name="execution_by_owner"),
         ),
         migrations.AddIndex(
-            model_name='workflowexecution',
-            index=models.Index(condition=models.Q(('status__in', ['queued', 'running', 'waiting'])), fields=['owner', '-created_at'], name='execution_unfinished'),
+            model_name="workflowexecution",
+            index=models.Index(
+                condition=models.Q(("status__in", ["queued", "running", "waiting"])),
+                fields=["owner", "-created_at"],
+                name="execution_unfinished",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workflowexecution',
-            constraint=models.UniqueConstraint(condition=models.Q(('message_id__isnull', False)), fields=('message_id',), name='one_message'),
+            model_name="workflowexecution",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("message_id__isnull", False)), fields=("message_id",), name="one_message"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workflowexecution',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'waiting', 'completed', 'completed_with_errors', 'failed', 'cancelled'])), name='execution_status'),
+            model_name="workflowexecution",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ["queued", "running", "waiting", "completed", "completed_with_errors", "failed", "cancelled"],
+                    )
+                ),
+                name="execution_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workflowexecution',
-            constraint=models.CheckConstraint(condition=models.Q(('max_parallel__gte', 1)), name='execution_max_parallel'),
+            model_name="workflowexecution",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_parallel__gte", 1)), name="execution_max_parallel"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workflowexecution',
-            constraint=models.CheckConstraint(condition=models.Q(('steps_running__lte', models.F('max_parallel'))), name='execution_within_max_parallel'),
+            model_name="workflowexecution",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("steps_running__lte", models.F("max_parallel"))),
+                name="execution_within_max_parallel",
+            ),
         ),
         migrations.AddIndex(
-            model_name='workflowstep',
-            index=models.Index(condition=models.Q(('status__in', ['ready', 'waiting'])), fields=['execution', 'ready_at', 'index'], name='step_claimable'),
+            model_name="workflowstep",
+            index=models.Index(
+                condition=models.Q(("status__in", ["ready", "waiting"])),
+                fields=["execution", "ready_at", "index"],
+                name="step_claimable",
+            ),
         ),
         migrations.AddIndex(
-            model_name='workflowstep',
-            index=models.Index(condition=models.Q(('status', 'running')), fields=['lease_until'], name='step_leases'),
+            model_name="workflowstep",
+            index=models.Index(condition=models.Q(("status", "running")), fields=["lease_until"], name="step_leases"),
         ),
         migrations.AddConstraint(
-            model_name='workflowstep',
-            constraint=models.UniqueConstraint(fields=('execution', 'index'), name='step_index'),
+            model_name="workflowstep",
+            constraint=models.UniqueConstraint(fields=("execution", "index"), name="step_index"),
         ),
         migrations.AddConstraint(
-            model_name='workflowstep',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('execution', 'lane'), name='one_step_a_lane'),
+            model_name="workflowstep",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "running")), fields=("execution", "lane"), name="one_step_a_lane"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workflowstep',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'ready', 'running', 'waiting', 'completed', 'failed', 'skipped', 'cancelled'])), name='step_status'),
+            model_name="workflowstep",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ["pending", "ready", "running", "waiting", "completed", "failed", "skipped", "cancelled"],
+                    )
+                ),
+                name="step_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workflowstep',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'running'), _negated=True), models.Q(('lane__isnull', False), ('lease_until__isnull', False), ('token__isnull', False), ('worker__isnull', False)), _connector='OR'), name='step_running_is_leased'),
+            model_name="workflowstep",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "running"), _negated=True),
+                    models.Q(
+                        ("lane__isnull", False),
+                        ("lease_until__isnull", False),
+                        ("token__isnull", False),
+                        ("worker__isnull", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="step_running_is_leased",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workflowstep',
-            constraint=models.CheckConstraint(condition=models.Q(('progress__lte', 100)), name='step_progress'),
+            model_name="workflowstep",
+            constraint=models.CheckConstraint(condition=models.Q(("progress__lte", 100)), name="step_progress"),
         ),
     ]

@@ -15,7 +15,10 @@ VACUUM_NAMES = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workflows", "0001_initial"), ("django_q", "0019_alter_task_options_alter_ormq_key_alter_ormq_lock_and_more")]
+    dependencies = [
+        ("workflows", "0001_initial"),
+        ("django_q", "0019_alter_task_options_alter_ormq_key_alter_ormq_lock_and_more"),
+    ]
     operations = [
         migrations.RunSQL(
             f"CREATE INDEX workflow_queue_order ON {QUEUE} (key, lock)", "DROP INDEX workflow_queue_order"
@@ -27,7 +30,5 @@ class Migration(migrations.Migration):
             )
             for table in HOT
         ),
-        migrations.RunSQL(
-            f"ALTER TABLE {QUEUE} SET ({VACUUM})", f"ALTER TABLE {QUEUE} RESET ({VACUUM_NAMES})"
-        ),
+        migrations.RunSQL(f"ALTER TABLE {QUEUE} SET ({VACUUM})", f"ALTER TABLE {QUEUE} RESET ({VACUUM_NAMES})"),
     ]
