@@ -18,13 +18,11 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.postgres.search import SearchVector
 from django.db import IntegrityError, models, transaction
@@ -81,7 +79,7 @@ class Reading:
     def report(self, done: int, total: int) -> None:
         """Progress of the child, in pages."""
         share = READING_SHARE * done // max(total, 1)
-        self.context.report(share, f"{self.document.filename}: page {done} of {total}")
+        self.context.report(share, f"page {done} of {total}")
 
 
 async def ingest(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> dict[str, Any]:
@@ -108,14 +106,8 @@ async def _read_in_child(reading: Reading, output: Path) -> None:
         "chunkSize": reading.chunk_size,
         "overlap": reading.overlap,
         "output": str(output),
-        "parserModules": _parser_modules(),
     }
     await reading.context.run_child(READ, arguments, on_progress=reading.report)
-
-
-def _parser_modules() -> list[str]:
-    """The child has no settings: it is told where the parsers of other apps are."""
-    return [f"{app}.parsers" for app in settings.CONFIG.extra_apps if find_spec(f"{app}.parsers") is not None]
 
 
 def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> Reading:

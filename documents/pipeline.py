@@ -4,7 +4,6 @@ It runs in a child process with limits on memory and time; `*_in_child` are what
 for arguments and a JSON file for the result. A DocumentError says what is wrong with the document.
 """
 
-import importlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -13,13 +12,18 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words
+from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, encoding
 from documents.detect import detect
 from documents.errors import NoText, TooComplex, UnsupportedType
 from documents.parsers import ParsedDocument, Report, Rows, parser_for, readable_formats
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def preload() -> None:
+    """Called once in the process that forks the children: they share what takes long to load."""
+    encoding()
 
 
 def ignore_progress(done: int, total: int) -> None:
@@ -66,11 +70,8 @@ def rechunk(pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int 
 def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
     """`read` the file at `path` called `filename`, by `chunkSize` and `overlap`, and write that to `output`.
 
-    `parserModules` are imported first: they register the formats of other apps. Returns
-    `{"fileType", "pages", "words", "chunks"}`, counts of the last three.
+    Returns `{"fileType", "pages", "words", "chunks"}`, counts of the last three.
     """
-    for module in arguments.get("parserModules", ()):
-        importlib.import_module(module)
     result = read(
         Path(arguments["path"]),
         arguments["filename"],

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from pydantic import ValidationError
 
-from workflows import engine, secrets, tools
+from workflows import engine, llm, secrets, tools
 from workflows.errors import BadArguments, ChildCrashed, PermanentError, StepError, TryLater
 from workflows.llm import Usage
 from workflows.model_step import choose_arguments, run_model_step
@@ -47,7 +47,8 @@ class Performer:
             modules=settings.CHILD_MODULES,
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        await llm.close()
         self.sandbox.close()
         self.tools.shutdown(wait=False, cancel_futures=True)
         self.orm.shutdown(wait=False, cancel_futures=True)
@@ -107,6 +108,7 @@ class Performer:
         return Result(answer.output, answer.output["model"], _as_json(answer.usage))
 
     async def _run_tool(self, tool: Tool, claim: Claim, context: StepContext) -> Result:
+        tool.check_configured()
         result = Result(None)
         arguments = claim.arguments
         if arguments is None:
@@ -118,8 +120,8 @@ class Performer:
         checked = check_arguments(tool, secrets.fill(arguments, used))
         try:
             result.output = secrets.redact(await self._call(tool, context, checked), used)
-        except StepError as error:
-            error.args = (secrets.redact(error.message, used),)
+        except Exception as error:
+            error.args = tuple(secrets.redact(part, used) for part in error.args)
             raise
         return result
 

@@ -133,7 +133,7 @@ class Runner:
                 task.cancel()
         if self._connection is not None:
             await self._connection.close()
-        self.performer.close()
+        await self.performer.close()
 
     async def stop(self, grace: float) -> None:
         """Takes no new step; what is not done after `grace` seconds goes back, its attempt not counted."""

@@ -68,6 +68,9 @@ class Tool(ABC):
     slot: ClassVar[Slot] = "async"
     Arguments: ClassVar[type[BaseModel]] = NoArguments
 
+    def check_configured(self) -> None:  # noqa: B027 - most tools need no setting
+        """Raises NotConfigured where a setting is missing: before a model is asked for arguments."""
+
     def run(self, context: StepContext, arguments: Any) -> Any:
         raise NotImplementedError
 

@@ -121,16 +121,6 @@ def test_a_format_without_a_parser(tmp_path: Path) -> None:
         read(tmp_path / "a.rtf", "a.rtf")
 
 
-def test_another_apps_parser_is_imported_in_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    module = "from documents.parsers import register\nfrom tests.documents.test_pipeline import IcsParser\n"
-    (tmp_path / "calendar_parsers.py").write_text(module + "register(IcsParser())\n")
-    (tmp_path / "a.ics").write_text("BEGIN:VCALENDAR")
-    arguments = {"path": tmp_path / "a.ics", "filename": "a.ics", "chunkSize": 500, "overlap": 100}
-    with pytest.raises(TooComplex):
-        read_in_child({**arguments, "output": tmp_path / "out", "parserModules": ["calendar_parsers"]})
-
-
 def test_every_error_says_what_to_do() -> None:
     for error in DocumentError.__subclasses__():
         assert error().message == error.__doc__

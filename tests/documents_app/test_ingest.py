@@ -247,7 +247,7 @@ def test_the_whole_coroutine(alice: User) -> None:
     output = asyncio.run(DocumentIngest().run(context, IngestArguments.model_validate({"documentId": "doc1"})))
     document.refresh_from_db()
     assert output == {"documentId": "doc1", "pages": 1, "words": 1400, "chunks": document.chunk_count}
-    assert told[-1] == (90, "hello.txt: page 1 of 1")
+    assert told[-1] == (90, "page 1 of 1")
 
 
 @pytest.mark.usefixtures("threads")

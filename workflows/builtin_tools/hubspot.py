@@ -31,12 +31,14 @@ class HubspotGetContacts(Tool):
     description = "Gets contacts from HubSpot."
     Arguments: ClassVar[type[Arguments]] = HubspotGetContactsArguments
 
-    async def run(self, context: StepContext, arguments: HubspotGetContactsArguments) -> dict[str, Any]:
+    def check_configured(self) -> None:
         if not settings.CONFIG.hubspot_access_token:
             raise NotConfigured(
                 "HubSpot is not configured: set HUBSPOT_ACCESS_TOKEN to the token of a private app"
                 " with the scope crm.objects.contacts.read."
             )
+
+    async def run(self, context: StepContext, arguments: HubspotGetContactsArguments) -> dict[str, Any]:
         contacts: list[dict[str, Any]] = []
         cursor = arguments.after
         while (missing := arguments.limit - len(contacts)) > 0:

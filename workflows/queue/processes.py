@@ -21,7 +21,7 @@ def supervisor() -> Supervisor:
     config = settings.CONFIG
     boss = Supervisor(grace=config.stop_grace)
     silence = max(config.lease_seconds, 5.0)
-    workers = config.workers or min(2, os.cpu_count() or 1)
+    workers = config.workers or max((os.cpu_count() or 1) // 4, 1)
     for number in range(1, workers + 1):
         boss.add(f"runner {number}", partial(run_runner, workers), silence=silence)
     # A plain task may block for as long as it likes: only its end is watched.

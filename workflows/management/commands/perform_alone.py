@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from workflows.alone import READY, write_frame
-from workflows.performing import Performer
-from workflows.steps import Claim
+from workflows.performing import Performer, Report
+from workflows.steps import Claim, Outcome
 
 
 class Command(BaseCommand):
@@ -22,7 +22,12 @@ class Command(BaseCommand):
         os.dup2(2, 1)
         claim: Claim = pickle.load(sys.stdin.buffer)
         write_frame(frames, READY)
-        performer = Performer(threads=1)
-        outcome = performer.perform(claim, lambda percent, message: write_frame(frames, (percent, message)))
-        write_frame(frames, asyncio.run(outcome))
-        performer.close()
+        write_frame(frames, asyncio.run(_perform(claim, lambda *report: write_frame(frames, report))))
+
+
+async def _perform(claim: Claim, report: Report) -> Outcome:
+    performer = Performer(threads=1)
+    try:
+        return await performer.perform(claim, report)
+    finally:
+        await performer.close()
