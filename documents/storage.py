@@ -40,13 +40,13 @@ class OverQuota(DocumentError):
 
 
 class UnsafeName(DocumentError):
-    """The file's name cannot be used."""
+    """The file's name cannot be used: rename the file and upload it again."""
 
     code = "unsafe_name"
 
 
 class BadId(DocumentError):
-    """An id consists of 1 to 64 letters, digits, dots, underscores and hyphens."""
+    """The id cannot be used: it consists of 1 to 64 letters, digits, dots, underscores and hyphens."""
 
     code = "invalid"
 

@@ -22,15 +22,18 @@ CHROMIUM_FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as it is on this machine: playwright's own is not downloaded. CI must have one."""
+    """Chromium as it is on this machine: playwright's own is not downloaded. CI must have one.
+
+    A loop of playwright's runs in this thread for as long as the fixture lives, so other modules must not see it.
+    """
     program = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
     if program is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium on this machine")
-    # Playwright's loop in this thread makes Django think that the tests are asynchronous.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # That loop makes Django think that the tests are asynchronous.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()

@@ -122,7 +122,7 @@ class TestHubspot:
 
     def test_no_token(self, configure: Configure) -> None:
         with pytest.raises(NotConfigured, match="HUBSPOT_ACCESS_TOKEN") as caught:
-            contacts()
+            HubspotGetContacts().check_configured()
         assert caught.value.code == "not_configured"
 
     def test_wrong_token(self, hubspot_server: HubspotServer, configure: Configure) -> None:
