@@ -117,6 +117,7 @@ class WorkflowExecution(models.Model):
                 name="execution_unfinished",
                 condition=Q(status__in=["queued", "running", "waiting"]),
             ),
+            models.Index(fields=["owner"], name="execution_owner_at_work", condition=Q(steps_running__gt=0)),
         )
         constraints = (
             models.UniqueConstraint(fields=["message_id"], name="one_message", condition=Q(message_id__isnull=False)),
@@ -245,6 +246,35 @@ class Duty(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Pause(models.Model):
+    """While there is a row, no step and no task is begun anywhere; what runs goes on to its end."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    since = models.DateTimeField(db_default=Now())
+    by = models.CharField(max_length=200)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        db_table = "workflow_pauses"
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="one_pause"),)
+
+    def __str__(self) -> str:
+        return f"paused by {self.by}" + (f": {self.reason}" if self.reason else "")
+
+
+class Cooldown(models.Model):
+    """Leave this alone until then: a provider said that it is busy (429, 503), to any of the workers."""
+
+    key = models.CharField(primary_key=True, max_length=300)
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "workflow_cooldowns"
+
+    def __str__(self) -> str:
+        return f"{self.key} until {self.until:%H:%M:%S}"
 
 
 class Mode(models.Model):
