@@ -21,7 +21,7 @@ from genai_prices.data_snapshot import get_snapshot
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 
-from workflows import network
+from workflows import cooldowns, network
 from workflows.errors import PermanentError, StepError, TryLater
 
 OFFLINE = "offline"
@@ -129,6 +129,7 @@ async def complete(request: ModelRequest, on_text: Callable[[str], None]) -> Mod
     Raises TryLater (429, 503, refused connection), ContextTooLong, PermanentError, or a StepError to be
     retried when the answer broke off: a stream without `finish_reason` is no answer.
     """
+    cooldowns.check(_cooldown_key(request.model))
     answer = ModelAnswer(model=request.model)
     try:
         await _receive(request, answer, on_text)
@@ -295,7 +296,11 @@ def _broken(error: openai.APIError, model: str) -> StepError:
 
 
 def _try_later(message: str, model: str, delay: float | None) -> TryLater:
-    return TryLater(message, code="model_busy", delay=delay, cooldown=f"model:{_base_url()}:{model}")
+    return TryLater(message, code="model_busy", delay=delay, cooldown=_cooldown_key(model))
+
+
+def _cooldown_key(model: str) -> str:
+    return f"model:{_base_url()}:{model}"
 
 
 def _is_too_long(error: openai.APIError, said: str) -> bool:

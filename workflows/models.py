@@ -118,6 +118,9 @@ class WorkflowExecution(models.Model):
                 condition=Q(status__in=["queued", "running", "waiting"]),
             ),
             models.Index(fields=["owner"], name="execution_owner_at_work", condition=Q(steps_running__gt=0)),
+            models.Index(
+                fields=["owner", "created_at"], name="execution_owner_waits", condition=Q(message_id__isnull=False)
+            ),
         )
         constraints = (
             models.UniqueConstraint(fields=["message_id"], name="one_message", condition=Q(message_id__isnull=False)),

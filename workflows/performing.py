@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from pydantic import ValidationError
 
-from workflows import engine, llm, secrets, tools
+from workflows import cooldowns, engine, llm, secrets, tools
 from workflows.errors import BadArguments, ChildCrashed, PermanentError, StepError, TryLater
 from workflows.llm import Usage
 from workflows.model_step import choose_arguments, run_model_step
@@ -63,6 +63,7 @@ class Performer:
             return completed(claim, result.output, model=result.model, usage=result.usage)
         except TryLater as error:
             outcome, cause = waits(claim, error, error.delay), error
+            cooldowns.hear(dict([outcome.cooldown] if outcome.cooldown else []))
         except ChildCrashed as error:
             outcome, cause = crashed(claim, error.message), error
         except StepError as error:

@@ -16,6 +16,7 @@ from workflows.transaction import Note, Part, Query
 
 WAKE = "workflow_wake"
 CANCEL = "workflow_cancel"
+COOL = "workflow_cooldown"
 
 Event = tuple[str, UUID, dict[str, Any]]
 """What happened to which job, and what changed."""

@@ -7,18 +7,45 @@ LOCK = """
 SELECT id FROM workflow_executions WHERE id = ANY(%(executions)s::uuid[]) ORDER BY id FOR UPDATE
 """
 
-# The executions whose message is due, in the order of the queues and, within one, of the messages.
-# What another worker has locked is its turn: skip it. Each branch stops as soon as the limit is reached.
+_CAN_RUN = "AND e.next_tool = ANY(%(tools)s) AND NOT EXISTS (SELECT FROM workflow_pauses)"
+
+# The executions whose message is due, in the order of the queues and, within one, of the messages: first lanes before
+# further lanes. What another worker has locked is its turn: skip it. A branch is looked at only while there is room.
 _DUE = """(
-  SELECT e.id FROM django_q_ormq q JOIN workflow_executions e ON e.message_id = q.id
-  WHERE q.key = '{queue}' AND q.lock <= statement_timestamp() AND e.next_tool = ANY(%(tools)s)
+  SELECT e.id, e.owner_id FROM django_q_ormq q JOIN workflow_executions e ON e.message_id = q.id
+  WHERE q.key = '{queue}' AND q.lock <= statement_timestamp() AND e.steps_running {running} {can_run}
   ORDER BY q.lock LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
 )"""
+_BRANCHES = [
+    _DUE.format(queue=queue, running=running, can_run=_CAN_RUN)
+    for queue in ("high", "normal", "low")
+    for running in ("= 0", "> 0")
+]
 PICK = (
-    "SELECT id FROM ("
-    + " UNION ALL ".join(f"SELECT id FROM {_DUE.format(queue=queue)} {queue}" for queue in ("high", "normal", "low"))
+    "SELECT id, owner_id FROM ("
+    + " UNION ALL ".join(f"SELECT id, owner_id FROM {branch} b{i}" for i, branch in enumerate(_BRANCHES))
     + ") due LIMIT %(limit)s"
 )
+
+# An execution of each owner who has nothing running. The owners with messages are few, and are found by skipping
+# through an index; the messages of one of them may be many.
+NEWCOMERS = f"""
+WITH RECURSIVE owners AS (
+  (SELECT owner_id FROM workflow_executions WHERE message_id IS NOT NULL ORDER BY owner_id LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT e.owner_id FROM workflow_executions e
+    WHERE e.message_id IS NOT NULL AND e.owner_id > owners.owner_id ORDER BY e.owner_id LIMIT 1)
+  FROM owners WHERE owners.owner_id IS NOT NULL
+)
+SELECT due.id, due.owner_id FROM owners CROSS JOIN LATERAL (
+  SELECT e.id, e.owner_id FROM workflow_executions e JOIN django_q_ormq q ON q.id = e.message_id
+  WHERE e.owner_id = owners.owner_id AND e.message_id IS NOT NULL AND q.lock <= statement_timestamp() {_CAN_RUN}
+  ORDER BY e.created_at LIMIT 1 FOR UPDATE OF e SKIP LOCKED
+) due
+WHERE NOT EXISTS (SELECT FROM workflow_executions w WHERE w.owner_id = owners.owner_id AND w.steps_running > 0)
+LIMIT %(limit)s
+"""
 
 # An outcome counts only from the holder of the token. The steps behind a completed one lose a dependency.
 RECORD = """
@@ -98,6 +125,7 @@ WITH wanted AS (
 ), chosen AS (
   SELECT step.id, free.lane, row_number() OVER () AS number
   FROM wanted JOIN workflow_executions e ON e.id = wanted.execution AND e.status IN ('queued', 'running', 'waiting')
+    AND NOT EXISTS (SELECT FROM workflow_pauses)
   CROSS JOIN LATERAL (
     SELECT id, row_number() OVER (ORDER BY ready_at, index) AS place FROM workflow_steps
     WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= statement_timestamp()
@@ -218,6 +246,18 @@ WHERE s.id = given.step AND s.id IN ({_HELD})
 STILL_MINE = """
 SELECT token FROM workflow_steps
 WHERE id = ANY(%(steps)s::uuid[]) AND token = ANY(%(tokens)s::uuid[]) AND status = 'running'
+"""
+
+# In the order of the keys: two workers may hear of the same providers at once.
+COOL_DOWN = """
+INSERT INTO workflow_cooldowns (key, until)
+SELECT key, clock_timestamp() + max(seconds) * interval '1 second'
+FROM unnest(%(keys)s::text[], %(seconds)s::float8[]) AS told(key, seconds) GROUP BY key ORDER BY key
+ON CONFLICT (key) DO UPDATE SET until = greatest(workflow_cooldowns.until, excluded.until)
+"""
+COOLDOWNS = """
+SELECT key, extract(epoch FROM until - clock_timestamp())::float8 FROM workflow_cooldowns
+WHERE until > statement_timestamp()
 """
 
 KEEP_ARGUMENTS = """

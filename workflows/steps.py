@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from workflows.errors import StepError
+from workflows.errors import StepError, TryLater
 from workflows.models import StepStatus
 from workflows.retry import DEFAULT, RetryPolicy
 
@@ -101,6 +101,8 @@ class Outcome:
     error: str | None = None
     model: str | None = None
     usage: str | None = None
+    cooldown: tuple[str, float] | None = None
+    """What all workers are to leave alone, and for how many seconds."""
 
 
 def completed(claim: Claim, output: Any, *, model: str | None = None, usage: dict[str, Any] | None = None) -> Outcome:
@@ -135,7 +137,7 @@ def waits(claim: Claim, error: StepError, delay: float | None, policy: RetryPoli
         return Outcome(claim, StepStatus.FAILED, "step.failed", error=describe(error))
     delay = policy.delay(1 + int(waited // 10)) if delay is None else delay
     delay = min(max(delay, 0.1), max(policy.max_wait - waited, 1.0))
-    return Outcome(
+    outcome = Outcome(
         claim,
         StepStatus.WAITING,
         "step.waiting",
@@ -144,6 +146,9 @@ def waits(claim: Claim, error: StepError, delay: float | None, policy: RetryPoli
         waits=True,
         error=describe(error),
     )
+    if isinstance(error, TryLater) and error.cooldown:
+        outcome.cooldown = error.cooldown, delay
+    return outcome
 
 
 def crashed(claim: Claim, message: str, policy: RetryPolicy = DEFAULT) -> Outcome:

@@ -12,20 +12,22 @@ from psycopg.types.json import Jsonb
 
 from workflows import statements as sql
 from workflows.models import StepStatus
-from workflows.settling import Changes, lock, settle
+from workflows.settling import COOL, Changes, lock, settle
 from workflows.steps import Claim, Outcome
-from workflows.transaction import Part, Query, Row, Verb
+from workflows.transaction import Note, Part, Query, Row, Verb
 
 
 @dataclass(slots=True)
 class Wanted:
     """What fits in one kind of slot: its tools, how many slots are free, and the lanes that go on.
 
-    A lane is named by its execution; it keeps the slot of the step that it has just ended.
+    A lane is named by its execution; it keeps the slot of the step that it has just ended. `newcomers` are slots for
+    users who have nothing running, where none is free for all.
     """
 
     tools: list[str]
     free: int = 0
+    newcomers: int = 0
     lanes: list[UUID] = field(default_factory=list)
 
 
@@ -52,11 +54,11 @@ def turn(
 ) -> Verb[Worked]:
     """`only` limits the claims to one execution: a stock cluster's message names it."""
     locked = {outcome.claim.execution_id for outcome in outcomes} | ({only} if only else set())
-    picking = [kind for kind in wanted if kind.free > 0 and only is None]
+    picking = [kind for kind in wanted if (kind.free or kind.newcomers) and only is None]
     queries = [lock(locked)] if locked else []
     if outcomes:
         queries.append(Query(sql.RECORD, _outcome_columns(outcomes, holder)))
-    queries += [Query(sql.PICK, {"tools": kind.tools, "limit": kind.free}) for kind in picking]
+    queries += [_pick(kind) for kind in picking]
     rows = yield queries
     picked = [[row[0] for row in result] for result in rows[len(rows) - len(picking) :]] if picking else []
 
@@ -73,8 +75,25 @@ def turn(
     for execution in consumed | {claim.execution_id for claim in claims}:
         changes.setdefault(execution, Changes())
     notes = yield from settle(changes, actor=holder.name, consumed=consumed)
+    notes += yield from _cool_down(outcomes)
     found = [len(picked[picking.index(kind)]) if kind in picking else 0 for kind in wanted]
     return Worked(claims, refused, found), notes
+
+
+def _pick(kind: Wanted) -> Query:
+    if kind.free:
+        return Query(sql.PICK, {"tools": kind.tools, "limit": kind.free})
+    return Query(sql.NEWCOMERS, {"tools": kind.tools, "limit": kind.newcomers})
+
+
+def _cool_down(outcomes: Sequence[Outcome]) -> Part[list[Note]]:
+    """What a provider asked for is told to all workers."""
+    told = [outcome.cooldown for outcome in outcomes if outcome.cooldown]
+    if not told:
+        return []
+    params = {"keys": [key for key, _ in told], "seconds": [seconds for _, seconds in told]}
+    yield [Query(sql.COOL_DOWN, params)]
+    return [Note(COOL, "")]
 
 
 def _outcome_columns(outcomes: Sequence[Outcome], holder: Holder) -> dict[str, Any]:

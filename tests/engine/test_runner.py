@@ -16,7 +16,8 @@ from workflows import engine
 from workflows.database import connect
 from workflows.models import WorkflowExecution
 from workflows.queue.beat import Beat
-from workflows.runner import Runner, Sizes
+from workflows.runner import Runner
+from workflows.slots import Sizes
 from workflows.steps import NewStep
 from workflows.transaction import run_async
 
@@ -152,7 +153,7 @@ def test_a_cancel_whose_notification_got_lost_is_seen_too(
     start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 60}))
-    monkeypatch.setattr("workflows.runner.Runner._hear", lambda self, channel, payload: None)
+    monkeypatch.setattr("workflows.attending.Attendant._hear", deaf)
 
     async def cancel(runner: Runner) -> None:
         while not runner.held:
@@ -163,6 +164,10 @@ def test_a_cancel_whose_notification_got_lost_is_seen_too(
 
     work(execution, during=cancel, limit=6)
     assert not lines(ledger, "end")
+
+
+async def deaf(attendant: object, connection: object, channel: str, payload: str) -> None:
+    """In the place of Attendant._hear."""
 
 
 def in_other_thread(function: Callable[[], object]) -> None:

@@ -27,7 +27,7 @@ def take(holder: Holder, free: int = 1) -> list[Claim]:
 
 def end(holder: Holder, claim: Claim, *, go_on: bool = False) -> Worked:
     lanes = [claim.execution_id] if go_on else []
-    return run(turn(holder, [completed(claim, {"done": claim.name})], [Wanted(TOOLS, 0, lanes)]))
+    return run(turn(holder, [completed(claim, {"done": claim.name})], [Wanted(TOOLS, lanes=lanes)]))
 
 
 def give_up(holder: Holder, claim: Claim) -> Worked:

@@ -6,41 +6,42 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('workflows', '0003_modes'),
+        ("workflows", "0003_modes"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Cooldown',
+            name="Cooldown",
             fields=[
-                ('key', models.CharField(max_length=300, primary_key=True, serialize=False)),
-                ('until', models.DateTimeField()),
+                ("key", models.CharField(max_length=300, primary_key=True, serialize=False)),
+                ("until", models.DateTimeField()),
             ],
             options={
-                'db_table': 'workflow_cooldowns',
+                "db_table": "workflow_cooldowns",
             },
         ),
         migrations.CreateModel(
-            name='Pause',
+            name="Pause",
             fields=[
-                ('id', models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ('since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('by', models.CharField(max_length=200)),
-                ('reason', models.CharField(blank=True, max_length=300)),
+                ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ("since", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("by", models.CharField(max_length=200)),
+                ("reason", models.CharField(blank=True, max_length=300)),
             ],
             options={
-                'db_table': 'workflow_pauses',
+                "db_table": "workflow_pauses",
             },
         ),
         migrations.AddIndex(
-            model_name='workflowexecution',
-            index=models.Index(condition=models.Q(('steps_running__gt', 0)), fields=['owner'], name='execution_owner_at_work'),
+            model_name="workflowexecution",
+            index=models.Index(
+                condition=models.Q(("steps_running__gt", 0)), fields=["owner"], name="execution_owner_at_work"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pause',
-            constraint=models.CheckConstraint(condition=models.Q(('id', 1)), name='one_pause'),
+            model_name="pause",
+            constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="one_pause"),
         ),
     ]

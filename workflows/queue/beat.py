@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -38,11 +38,11 @@ class Holding(Protocol):
     holder: Holder
     ticked: float
 
+    stopping: bool
+
     @property
-    def slots(self) -> int: ...
-    @property
-    def stopping(self) -> bool: ...
-    def tokens(self) -> dict[UUID, UUID]: ...
+    def size(self) -> int: ...
+    def holds(self) -> Mapping[UUID, Any]: ...
 
 
 class Beat(threading.Thread):
@@ -61,7 +61,7 @@ class Beat(threading.Thread):
     def run(self) -> None:
         while not self._ended.wait(0 if self._connection is None else self.lease / 6):
             self._beat()
-            if time.monotonic() - self.renewed > self.lease * 0.8 and self.runner.tokens():
+            if time.monotonic() - self.renewed > self.lease * 0.8 and self.runner.holds():
                 self.lost()
             if self._connection is None:
                 self._ended.wait(min(1.0, self.lease / 10))
@@ -76,7 +76,7 @@ class Beat(threading.Thread):
         sent = time.monotonic()
         if sent - self.runner.ticked > self.lease / 2:
             return
-        held = self.runner.tokens()
+        held = {token: each.claim.step_id for token, each in self.runner.holds().items()}
         done = self._execute(REGISTER, self._row(len(held)))
         if held and done:
             tokens = {"tokens": list(held), "steps": list(held.values()), "lease": self.lease}
@@ -91,7 +91,7 @@ class Beat(threading.Thread):
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": VERSION,
-            "slots": self.runner.slots,
+            "slots": self.runner.size,
             "busy": busy,
             "draining": self.runner.stopping,
         }

@@ -13,7 +13,8 @@ from workflows.queue.beat import Beat
 from workflows.queue.housekeeper import Housekeeper
 from workflows.queue.supervisor import Supervisor
 from workflows.queue.tasks import run_tasks
-from workflows.runner import Runner, Sizes
+from workflows.runner import Runner
+from workflows.slots import Sizes
 
 
 def supervisor() -> Supervisor:
@@ -37,9 +38,9 @@ def run_runner(workers: int, on_tick: Callable[[], None], stopping: Callable[[],
 async def _run(workers: int, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
     config = settings.CONFIG
     runner = Runner(
-        name=f"worker {socket.gethostname()}:{os.getpid()}",
-        lease=config.lease_seconds,
-        sizes=Sizes(children=max((os.cpu_count() or 1) // workers, 1)),
+        f"worker {socket.gethostname()}:{os.getpid()}",
+        config.lease_seconds,
+        Sizes(children=max((os.cpu_count() or 1) // workers, 1)),
         on_tick=on_tick,
     )
     loop = asyncio.get_running_loop()

@@ -25,7 +25,8 @@ from django_q.worker import worker
 from workflows.database import connect_blocking
 from workflows.queue.beat import Beat
 from workflows.queue.broker import TASK_WAKE
-from workflows.runner import Runner, Sizes
+from workflows.runner import Runner
+from workflows.slots import Sizes
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def run_execution(execution: str) -> None:
 
 async def _run_lane(name: str, execution: UUID) -> None:
     sizes = Sizes(coroutines=1, threads=1, children=1)
-    runner = Runner(name=name, lease=settings.CONFIG.lease_seconds, sizes=sizes, only=execution)
+    runner = Runner(name, settings.CONFIG.lease_seconds, sizes, only=execution)
     loop = asyncio.get_running_loop()
     beat = Beat(runner, kind="qcluster", lost=lambda: loop.call_soon_threadsafe(runner.lose))
     beat.start()

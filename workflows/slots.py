@@ -1,0 +1,137 @@
+"""Slots: how many steps of each kind run at once in a process, and who may take them.
+
+Three kinds: coroutines for model and HTTP steps, threads for plain functions, child processes. Behind the slots of each
+kind stands a reserve, a quarter of them and at least one, for users who have nothing running anywhere: a stranger's
+workflow begins although one user's long steps fill every slot.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from workflows import tools
+from workflows.steps import Outcome
+from workflows.tools import MODEL_STEP, Slot
+from workflows.turn import Wanted
+
+SLICE = 1.0
+"""Seconds for which a lane may go on before others have their turn."""
+NEWCOMERS_EVERY = 0.25
+"""Seconds between looks for newcomers while every slot is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many steps of each kind run at once in this process, without the reserve."""
+
+    coroutines: int = 250
+    threads: int = 4
+    children: int = 1
+
+    def of(self, kind: Slot) -> int:
+        return {"async": self.coroutines, "thread": self.threads, "process": self.children}[kind]
+
+
+@dataclass(slots=True)
+class Kind:
+    """`hungry`: messages for it may be due."""
+
+    name: Slot
+    tools: list[str]
+    size: int
+    busy: int = 0
+    hungry: bool = True
+    looked: float = 0.0
+
+    @property
+    def free(self) -> int:
+        return max(self.size - self.busy, 0)
+
+    @property
+    def reserve(self) -> int:
+        """Slots left for newcomers once the others are taken."""
+        return self.size + max(self.size // 4, 1) - self.busy
+
+    @property
+    def may_pick(self) -> bool:
+        return self.hungry and (self.free > 0 or (self.reserve > 0 and self.rests <= 0))
+
+    @property
+    def rests(self) -> float:
+        """Seconds until the next look for newcomers."""
+        return self.looked + NEWCOMERS_EVERY - time.monotonic()
+
+
+@dataclass(slots=True)
+class Ended:
+    """A step that ended: its outcome, its kind of slot, and since when its lane goes on."""
+
+    outcome: Outcome
+    kind: Kind
+    since: float
+
+
+class Slots:
+    """The slots of a process."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.kinds = {name: Kind(name, _tools(name), sizes.of(name)) for name in ("async", "thread", "process")}
+
+    @property
+    def size(self) -> int:
+        return sum(kind.size for kind in self.kinds.values())
+
+    @property
+    def may_pick(self) -> bool:
+        return any(kind.may_pick for kind in self.kinds.values())
+
+    @property
+    def rests(self) -> float:
+        """Seconds until somebody may pick, if more is due than the slots can take."""
+        return min((kind.rests for kind in self.kinds.values() if kind.hungry), default=float("inf"))
+
+    def of(self, tool: str) -> Kind:
+        return self.kinds[tools.slot_of(tool)]
+
+    def wake(self) -> None:
+        for kind in self.kinds.values():
+            kind.hungry = True
+
+    def wanted(self, ended: Sequence[Ended]) -> dict[Slot, Wanted]:
+        """What may be claimed now that these ended; their slots are free but for the lanes that go on."""
+        now = time.monotonic()
+        for each in ended:
+            each.kind.busy -= 1
+        wanted: dict[Slot, Wanted] = {}
+        for kind in self.kinds.values():
+            own = [each for each in ended if each.kind is kind]
+            lanes = [each.outcome.claim.execution_id for each in own if now - each.since < SLICE]
+            kind.hungry |= len(lanes) < len(own)
+            asked = self._asked(kind, lanes)
+            if asked.lanes or asked.free or asked.newcomers:
+                wanted[kind.name] = asked
+        return wanted
+
+    def _asked(self, kind: Kind, lanes: list[UUID]) -> Wanted:
+        asked = Wanted(kind.tools, lanes=lanes)
+        if kind.hungry:
+            asked.free = max(kind.free - len(lanes), 0)
+            if not asked.free and kind.rests <= 0:
+                kind.looked = time.monotonic()
+                asked.newcomers = max(kind.reserve - len(lanes), 0)
+        return asked
+
+    def learn(self, wanted: dict[Slot, Wanted], found: Sequence[int]) -> bool:
+        """A kind goes on picking while that finds messages. True where one found nothing: look when the next is due."""
+        nothing = False
+        for (name, asked), number in zip(wanted.items(), found, strict=True):
+            if asked.free > 0:
+                self.kinds[name].hungry = number > 0
+                nothing = nothing or number == 0
+        return nothing
+
+
+def _tools(name: Slot) -> list[str]:
+    slugs = [tool.slug for tool in tools.all_tools() if tool.slot == name]
+    return [*slugs, MODEL_STEP] if name == "async" else slugs
