@@ -45,7 +45,7 @@ def run(verb: Verb[T]) -> T:
     with transaction.atomic():
         result, notes = _drive(verb)
         if notes:
-            transaction.on_commit(lambda: _notify(notes))
+            send(notes)
     return result
 
 
@@ -64,6 +64,11 @@ def _drive(verb: Verb[T]) -> tuple[T, list[Note]]:
             for query in queries:
                 cursor.execute(query.sql, query.params)
                 rows.append(cursor.fetchall() if cursor.description else [])
+
+
+def send(notes: list[Note]) -> None:
+    """Notifies the workers once the caller's transaction is committed."""
+    transaction.on_commit(lambda: _notify(notes))
 
 
 def _notify(notes: list[Note]) -> None:

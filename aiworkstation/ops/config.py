@@ -62,6 +62,8 @@ class Config(BaseSettings):
     lease_seconds: float = Field(default=30, ge=1, le=3600)
     stop_grace: float = Field(default=20, ge=0, le=3600)
 
+    retention_days: int = Field(default=90, ge=0, description="finished jobs are kept for so long; 0: for ever")
+
     child_memory_mb: int = Field(default=768, ge=256, description="address space of a child that reads a document")
     child_seconds: float = Field(default=120, ge=1, description="time that such a child may take")
 

@@ -189,4 +189,4 @@ def test_the_log_says_what_happened(start: Start, ledger: Path, tmp_path: Path) 
     with manage("work", log=log, **FAST):
         kill(running_in(ledger, "x"))
         ended(execution)
-    assert "runner 1 ended and is started again" in log.read_text()
+    assert "runner 1 ended (exit -9) and is started again" in log.read_text()

@@ -17,30 +17,30 @@ from workflows.runner import Runner
 from workflows.slots import Sizes
 
 
-def supervisor() -> Supervisor:
-    """Runners, a child for plain tasks, and a housekeeper."""
+def supervisor(*, drain: bool = False) -> Supervisor:
+    """Runners, a child for plain tasks, and a housekeeper. With `drain` it ends when nothing is due any more."""
     config = settings.CONFIG
     boss = Supervisor(grace=config.stop_grace)
     silence = max(config.lease_seconds, 5.0)
     workers = config.workers or max((os.cpu_count() or 1) // 4, 1)
     for number in range(1, workers + 1):
-        boss.add(f"runner {number}", partial(run_runner, workers), silence=silence)
-    # A plain task may block for as long as it likes: only its end is watched.
-    boss.add("tasks", run_tasks, silence=float("inf"))
-    boss.add("housekeeper", _keep_house, silence=60.0)
+        boss.add(f"runner {number}", partial(run_runner, workers, drain), silence=silence, once=drain)
+    boss.add("tasks", partial(run_tasks, drain=drain), silence=silence, once=drain)
+    boss.add("housekeeper", _keep_house, silence=2 * silence)
     return boss
 
 
-def run_runner(workers: int, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
-    asyncio.run(_run(workers, on_tick, stopping))
+def run_runner(workers: int, drain: bool, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    asyncio.run(_run(workers, drain, on_tick, stopping))
 
 
-async def _run(workers: int, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+async def _run(workers: int, drain: bool, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
     config = settings.CONFIG
     runner = Runner(
         f"worker {socket.gethostname()}:{os.getpid()}",
         config.lease_seconds,
         Sizes(children=max((os.cpu_count() or 1) // workers, 1)),
+        drain=drain,
         on_tick=on_tick,
     )
     loop = asyncio.get_running_loop()

@@ -31,11 +31,12 @@ class Child:
     name: str
     body: Body
     silence: float
+    once: bool = False
     pid: int = 0
     pipe: int = -1
     heard: float = 0.0
-    started: float = 0.0
     not_before: float = 0.0
+    done: bool = False
 
 
 @dataclass(slots=True)
@@ -46,8 +47,11 @@ class Supervisor:
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
 
-    def add(self, name: str, body: Body, *, silence: float) -> None:
-        self.children.append(Child(name, body, silence))
+    def add(self, name: str, body: Body, *, silence: float, once: bool = False) -> None:
+        """`silence` is how long, in seconds, it may be silent. A child that lives `once` has done its work when it ends
+        with exit code 0; when all of those have, the supervisor stops.
+        """
+        self.children.append(Child(name, body, silence, once))
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,6 +62,8 @@ class Supervisor:
         while not self.stopping:
             for child in self.children:
                 self._keep_alive(child)
+            if any(child.once for child in self.children) and all(child.done for child in self.children if child.once):
+                break
             self._listen(0.2)
         self._end()
 
@@ -66,13 +72,15 @@ class Supervisor:
 
     def _keep_alive(self, child: Child) -> None:
         now = time.monotonic()
-        if child.pid and _has_ended(child.pid):
-            logger.warning("%s ended and is started again", child.name)
+        if child.pid and (code := _exit_code(child.pid)) is not None:
+            child.done = child.once and code == 0
+            if not child.done:
+                logger.warning("%s ended (exit %d) and is started again", child.name, code)
             self._forget(child)
         elif child.pid and now - child.heard > child.silence:
             logger.error("%s made no progress for %.0f s: killed", child.name, now - child.heard)
             _kill_group(child.pid)
-        if not child.pid and now >= child.not_before and not self.stopping:
+        if not child.pid and not child.done and now >= child.not_before and not self.stopping:
             self._start(child)
 
     def _start(self, child: Child) -> None:
@@ -89,7 +97,7 @@ class Supervisor:
         now = time.monotonic()
         # One that ends at once is not started again at once.
         child.not_before = now + BACK_OFF
-        child.pid, child.pipe, child.heard, child.started = pid, reader, now, now
+        child.pid, child.pipe, child.heard = pid, reader, now
 
     def _forget(self, child: Child) -> None:
         # Whatever the child started goes with it.
@@ -116,7 +124,7 @@ class Supervisor:
                 os.kill(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + self.grace + 5
         while alive and time.monotonic() < deadline:
-            alive = [child for child in alive if not _has_ended(child.pid)]
+            alive = [child for child in alive if _exit_code(child.pid) is None]
             time.sleep(0.02)
         for child in alive:
             logger.error("%s did not stop: killed", child.name)
@@ -156,11 +164,13 @@ def _tick(pipe: int) -> None:
         os.write(pipe, b".")
 
 
-def _has_ended(pid: int) -> bool:
+def _exit_code(pid: int) -> int | None:
+    """None while it lives; the negative number of the signal that killed it."""
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] != 0
+        ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return True
+        return 0
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def _kill_group(pid: int) -> None:

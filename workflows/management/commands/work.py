@@ -1,5 +1,6 @@
 """`manage.py work`: the worker."""
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -10,5 +11,8 @@ from workflows.queue.processes import supervisor
 class Command(BaseCommand):
     help = "Runs background jobs until it is stopped: steps, plain django-q2 tasks and schedules."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--drain", action="store_true", help="end when nothing is due any more")
+
     def handle(self, *args: Any, **options: Any) -> None:
-        supervisor().run()
+        supervisor(drain=options["drain"]).run()

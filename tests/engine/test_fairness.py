@@ -1,0 +1,114 @@
+"""Who gets the slots: queues, first lanes, newcomers, pauses, cool-downs."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from aiworkstation.audit.models import AuditEvent
+from tests.engine.conftest import Start, chain, side_by_side
+from tests.engine.test_runner import lines, work
+from tests.engine.test_verbs import TOOLS, end, take
+from workflows import cooldowns, engine
+from workflows.errors import TryLater
+from workflows.models import Cooldown, WorkflowExecution
+from workflows.pausing import pause, resume
+from workflows.runner import Runner
+from workflows.slots import Sizes
+from workflows.steps import Claim, NewExecution, NewStep, waits
+from workflows.transaction import run
+from workflows.turn import Holder, Wanted, turn
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob")
+
+
+def start_for(user: User, *steps: NewStep) -> WorkflowExecution:
+    new = NewExecution(user.pk, "workflow", "test", list(steps))
+    return WorkflowExecution.objects.get(pk=engine.start(new, actor=user.username))
+
+
+def take_newcomers(holder: Holder, slots: int = 2) -> list[Claim]:
+    return run(turn(holder, [], [Wanted(TOOLS, newcomers=slots)])).claims
+
+
+def test_first_lanes_go_before_further_lanes(start: Start, holder: Holder) -> None:
+    bulk = start(*side_by_side(5))
+    take(holder)
+    small = start(*chain(1))
+    assert [claim.execution_id for claim in take(holder, free=2)] == [small.pk, bulk.pk]
+
+
+def test_newcomers_are_users_who_have_nothing_running(start: Start, holder: Holder, bob: User) -> None:
+    start(*side_by_side(5))
+    take(holder)
+    start(*chain(1))
+    assert take_newcomers(holder) == []
+    first, second = start_for(bob, *chain(1)), start_for(bob, *chain(1))
+    (claim,) = take_newcomers(holder)
+    assert claim.execution_id == first.pk
+    assert take_newcomers(holder) == []
+    end(holder, claim)
+    assert [claim.execution_id for claim in take_newcomers(holder)] == [second.pk]
+
+
+def test_a_pause_begins_nothing_and_lets_running_steps_end(start: Start, holder: Holder) -> None:
+    execution = start(*chain(2))
+    (claim,) = take(holder)
+    assert pause(actor="alice", reason="a deploy")
+    assert not pause(actor="alice")
+    assert end(holder, claim, go_on=True).claims == []
+    assert take(holder) == []
+    assert take_newcomers(holder) == []
+    assert resume(actor="alice")
+    assert not resume(actor="alice")
+    assert len(take(holder)) == 1
+    execution.refresh_from_db()
+    assert execution.status == "running"
+    assert list(AuditEvent.objects.filter(object="work:all").order_by("id").values_list("action", flat=True)) == [
+        "work.paused",
+        "work.resumed",
+    ]
+
+
+def test_a_cool_down_is_told_to_all_workers(start: Start, holder: Holder) -> None:
+    start(*chain(1))
+    (claim,) = take(holder)
+    busy = TryLater("busy", delay=30, cooldown="model:http://x:m")
+    run(turn(holder, [waits(claim, busy, busy.delay)], []))
+    assert Cooldown.objects.get().key == "model:http://x:m"
+    cooldowns.hear({"model:http://y:m": 0.05})
+    with pytest.raises(TryLater) as raised:
+        cooldowns.check("model:http://y:m")
+    assert raised.value.cooldown == ""
+    time.sleep(0.06)
+    cooldowns.check("model:http://y:m")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_strangers_workflow_begins_while_one_user_fills_every_slot(start: Start, ledger: Path, bob: User) -> None:
+    steps = [NewStep(f"long{i}", tool="PROBE_SLEEP", arguments={"seconds": 3}) for i in range(12)]
+    full = start(*steps, max_parallel=12)
+    strangers: list[WorkflowExecution] = []
+    began: list[float] = []
+
+    async def stranger(runner: Runner) -> None:
+        while len(runner.held) < 4:
+            await asyncio.sleep(0.01)
+        strangers.append(
+            await asyncio.to_thread(start_for, bob, NewStep("s", tool="PROBE_SLEEP", arguments={"seconds": 0}))
+        )
+        asked = time.monotonic()
+        while not [line for line in lines(ledger, "start") if line[1] == "s"]:
+            await asyncio.sleep(0.01)
+        began.append(time.monotonic() - asked)
+        await asyncio.to_thread(engine.cancel, full.pk, actor="test")
+
+    work(full, during=stranger, sizes=Sizes(coroutines=4))
+    assert began[0] < 1
+    # Four of the one user, and one in the reserve.
+    assert len(lines(ledger, "start")) == 5
