@@ -15,7 +15,7 @@ from aiworkstation.audit.models import AuditEvent
 from documents.lookup import CLIENT_ID
 from jobs.outputs import pretty
 from jobs.reading import Job, describe
-from workflows.llm import OFFLINE
+from workflows.offline import OFFLINE
 from workflows.models import (
     FINISHED_EXECUTION,
     RETRYABLE_EXECUTION,

@@ -23,8 +23,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from workflows import cooldowns, network
 from workflows.errors import PermanentError, StepError, TryLater
+from workflows.offline import OFFLINE
 
-OFFLINE = "offline"
 OPENAI_URL = "https://api.openai.com/v1"
 SILENCE_SECONDS = 120.0
 CONNECT_SECONDS = 15.0

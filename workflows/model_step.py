@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from workflows import llm, prompt, secrets
 from workflows.errors import StepError
 from workflows.llm import Function, ModelAnswer, ModelRequest, ToolCall, Usage
+from workflows.offline import OFFLINE
 from workflows.offline import answer as offline
 from workflows.prompt import ModelTask, Prompt, StepInput
 from workflows.tools import StepContext, Tool
@@ -51,7 +52,7 @@ async def run_model_step(context: StepContext, task: ModelTask) -> ModelResult:
     """The model's answer. Cancelling closes its connection. Raises what `llm.complete` raises."""
     model = llm.resolve_model(task.model_id, task.mode_default_model)
     growth = Growth(context)
-    if model == llm.OFFLINE:
+    if model == OFFLINE:
         answer, warnings = await _offline_answer(task, growth), list[str]()
     else:
         answer, asked = await _ask(task, model, growth)
@@ -73,8 +74,8 @@ async def choose_arguments(context: StepContext, tool: Tool, task: ModelTask) ->
     """
     model = llm.resolve_model(task.model_id, task.mode_default_model)
     schema = tool.Arguments.model_json_schema()
-    if model == llm.OFFLINE:
-        return ChosenArguments(offline.default_arguments(tool.slug, schema), llm.OFFLINE, None)
+    if model == OFFLINE:
+        return ChosenArguments(offline.default_arguments(tool.slug, schema), OFFLINE, None)
     context.report(None, f"{model} chooses the arguments")
     function = Function(tool.slug, tool.description, schema)
     answer, asked = await _ask(task, model, _ignore, function)
@@ -133,7 +134,7 @@ async def _offline_answer(task: ModelTask, on_text: Callable[[str], None]) -> Mo
     for start in range(0, len(text), PIECE_CHARS):
         on_text(text[start : start + PIECE_CHARS])
         await asyncio.sleep(0)
-    return ModelAnswer([text], llm.OFFLINE, "stop")
+    return ModelAnswer([text], OFFLINE, "stop")
 
 
 def _warnings(answer: ModelAnswer) -> list[str]:

@@ -1,25 +1,29 @@
 """What a step does when it runs: a tool with given arguments, a tool with arguments that a model chooses, a model."""
 
 import asyncio
+import importlib
 import logging
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from pydantic import ValidationError
 
-from workflows import cooldowns, engine, llm, secrets, tools
+from workflows import cooldowns, engine, secrets, tools
 from workflows.errors import BadArguments, ChildCrashed, PermanentError, StepError, TryLater
-from workflows.llm import Usage
-from workflows.model_step import choose_arguments, run_model_step
 from workflows.models import Mode, StepStatus, WorkflowStep
 from workflows.prompt import ModelTask, StepInput
 from workflows.sandbox import Sandbox
 from workflows.steps import Claim, Outcome, completed, crashed, failed, waits
 from workflows.threads import in_thread
 from workflows.tools import StepContext, Tool
+
+if TYPE_CHECKING:
+    from workflows.llm import Usage
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +52,8 @@ class Performer:
         )
 
     async def close(self) -> None:
-        await llm.close()
+        if llm := sys.modules.get("workflows.llm"):
+            await llm.close()
         self.sandbox.close()
         self.tools.shutdown(wait=False, cancel_futures=True)
         self.orm.shutdown(wait=False, cancel_futures=True)
@@ -105,7 +110,7 @@ class Performer:
 
     async def _run_model(self, claim: Claim, context: StepContext) -> Result:
         task = await in_thread(self.orm, model_task, claim)
-        answer = await run_model_step(context, task)
+        answer = await _model_step().run_model_step(context, task)
         return Result(answer.output, answer.output["model"], _as_json(answer.usage))
 
     async def _run_tool(self, tool: Tool, claim: Claim, context: StepContext) -> Result:
@@ -114,7 +119,7 @@ class Performer:
         arguments = claim.arguments
         if arguments is None:
             task = await in_thread(self.orm, model_task, claim)
-            choice = await choose_arguments(context, tool, task)
+            choice = await _model_step().choose_arguments(context, tool, task)
             arguments, result.model, result.usage = choice.arguments, choice.model, _as_json(choice.usage)
             await in_thread(self.orm, engine.keep_arguments, claim, arguments)
         used: set[str] = set()
@@ -141,7 +146,12 @@ class Performer:
             logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
 
 
-def _as_json(usage: Usage | None) -> dict[str, Any] | None:
+def _model_step() -> ModuleType:
+    """Imported when the first model is asked: the client's library takes 25 MB and half a second."""
+    return importlib.import_module("workflows.model_step")
+
+
+def _as_json(usage: "Usage | None") -> dict[str, Any] | None:
     if usage is None:
         return None
     cost = None if usage.cost is None else str(usage.cost)

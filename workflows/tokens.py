@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import bpe_openai
-
 PIECE_CHARS = 50_000  # the encoder refuses more than 200,000 tokens in one call
 COUNTED_CHARS = 400_000
 
 
 @cache
 def encoding() -> Any:
+    import bpe_openai  # the import alone takes 70 MB, and few runners ever count
+
     return bpe_openai.get_encoding("o200k_base")
 
 
