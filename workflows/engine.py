@@ -34,7 +34,7 @@ ENGINE = "engine"
 
 def start(new: NewExecution, *, actor: str) -> UUID:
     """Stores a job with its steps, and the message that wakes a worker up. Joins the caller's transaction."""
-    return run(starting(new, actor=actor))
+    return run(starting(new, actor=actor), is_one_statement=True)
 
 
 def cancel(execution: UUID, *, actor: str, error: dict[str, Any] | None = None) -> bool:
