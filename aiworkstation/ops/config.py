@@ -3,6 +3,7 @@
 A wrong value stops the start with one message that names each bad setting and what it should be.
 """
 
+import base64
 import os
 from functools import cache
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 # Empty: no file is read.
 ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
+MIN_SECRET_BYTES = 16
+NEVER_SHOWN = ("callback_secret",)
 
 
 class ConfigError(Exception):
@@ -101,6 +105,19 @@ class Config(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return value
 
+    @field_validator("callback_secret")
+    @classmethod
+    def _is_webhook_secret(cls, value: str) -> str:
+        """As Standard Webhooks writes it: base64, perhaps with `whsec_` before it and without padding."""
+        text = value.removeprefix("whsec_").rstrip("=")
+        try:
+            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except ValueError:
+            key = b""
+        if value and len(key) < MIN_SECRET_BYTES:
+            raise ValueError(f"must be {MIN_SECRET_BYTES} or more random bytes in base64: `openssl rand -base64 32`")
+        return value
+
     @property
     def public_url(self) -> str:
         """Where outside systems and links find this application."""
@@ -118,8 +135,11 @@ def load() -> Config:
     try:
         return Config()
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']} (got {item.get('input')!r})"
-            for item in error.errors()
-        ]
-        raise ConfigError("\n".join(lines)) from error
+        # Without the cause: its text has every value, secrets too.
+        raise ConfigError("\n".join(_line(item) for item in error.errors())) from None
+
+
+def _line(item: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    got = "" if name.lower() in NEVER_SHOWN else f" (got {item.get('input')!r})"
+    return f"{name.upper()}: {item['msg']}{got}"

@@ -33,3 +33,28 @@ def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOP_GRACE", "soon")
     with pytest.raises(config.ConfigError, match=r"(?s)PORT: .*STOP_GRACE: "):
         config.load()
+
+
+@pytest.mark.parametrize("value", ["not base64 at all", "c2hvcnQ=", "whsec_", "+++++++++++++++++++++++*", "ab_-" * 10])
+def test_a_callback_secret_that_cannot_be_one_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CALLBACK_SECRET", value)
+    with pytest.raises(config.ConfigError, match="^CALLBACK_SECRET: .*base64") as caught:
+        config.load()
+    assert value not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaQ",
+        "",
+    ],
+)
+def test_a_callback_secret_is_written_as_standard_webhooks_does(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("CALLBACK_SECRET", value)
+    assert config.load().callback_secret == value
