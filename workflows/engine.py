@@ -19,6 +19,8 @@ from psycopg.types.json import Jsonb
 
 from aiworkstation.ids import uuid7
 from workflows import statements as sql
+from workflows.answering import Answer, answering, ending_silence
+from workflows.models import ExecutionStatus
 from workflows.queue.messages import message_for
 from workflows.retry import DEFAULT
 from workflows.settling import CANCEL, WAKE, Changes, events, lock, settle, unsend
@@ -40,6 +42,21 @@ def start(new: NewExecution, *, actor: str) -> UUID:
 def cancel(execution: UUID, *, actor: str, error: dict[str, Any] | None = None) -> bool:
     """False where the execution had ended. Whoever runs its steps is told, and cuts them off."""
     return run(cancelling(execution, actor=actor, error=error))
+
+
+def fail(execution: UUID, error: dict[str, Any], *, actor: str) -> bool:
+    """As `cancel`, and the job has failed: `error` is its own and that of every step that was cut off."""
+    return run(failing(execution, error, actor=actor))
+
+
+def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> bool:
+    """What an outside worker says of a step. False where no such attempt waits for it."""
+    return run(answering(execution, step, given, actor=actor))
+
+
+def end_silence(*, actor: str = ENGINE) -> int:
+    """Fails the attempts whose outside worker said nothing in time; how many there were."""
+    return run(ending_silence(actor=actor))
 
 
 def retry(execution: UUID, *, actor: str) -> bool:
@@ -131,13 +148,23 @@ def _json(value: Any) -> Jsonb | None:
 
 
 def cancelling(execution: UUID, *, actor: str, error: dict[str, Any] | None = None) -> Verb[bool]:
+    given = {"status": ExecutionStatus.CANCELLED.value, "error": _json(error), "step_error": None}
+    return (yield from _ending(execution, given, actor=actor))
+
+
+def failing(execution: UUID, error: dict[str, Any], *, actor: str) -> Verb[bool]:
+    given = {"status": ExecutionStatus.FAILED.value, "error": Jsonb(error), "step_error": Jsonb(error)}
+    return (yield from _ending(execution, given, actor=actor))
+
+
+def _ending(execution: UUID, given: dict[str, Any], *, actor: str) -> Verb[bool]:
     yield [lock([execution])]
-    (rows,) = yield [Query(sql.CANCEL, {"execution": execution, "actor": actor, "error": _json(error)})]
+    (rows,) = yield [Query(sql.END, {"execution": execution, "actor": actor, **given})]
     if not rows:
         return False, []
     message, job_type = rows[0]
-    changes = {"status": "cancelled", "jobType": job_type}
-    queries = [events(actor, [("job.cancelled", execution, changes)])]
+    status = given["status"]
+    queries = [events(actor, [(f"job.{status}", execution, {"status": status, "jobType": job_type})])]
     if message is not None:
         queries.append(unsend([(execution, message)]))
     yield queries

@@ -3,6 +3,7 @@
 Only the verbs of `engine` write a status.
 """
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from aiworkstation.access.models import OwnedQuerySet
 from aiworkstation.ids import uuid7
@@ -175,6 +177,10 @@ class WorkflowStep(models.Model):
     lane = models.PositiveSmallIntegerField(null=True, blank=True)
     worker = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
+    silence_seconds = models.FloatField(null=True, blank=True, help_text="How long an outside worker may say nothing.")
+    answer_by = models.DateTimeField(
+        null=True, blank=True, help_text="Until when the step waits for an outside answer; null: for none."
+    )
 
     progress = models.PositiveSmallIntegerField(default=0)
     message = models.CharField(max_length=500, blank=True)
@@ -195,6 +201,7 @@ class WorkflowStep(models.Model):
                 condition=Q(status__in=["ready", "waiting"]),
             ),
             models.Index(fields=["lease_until"], name="step_leases", condition=Q(status="running")),
+            models.Index(fields=["answer_by"], name="step_answers", condition=Q(answer_by__isnull=False)),
         )
         constraints = (
             models.UniqueConstraint(fields=["execution", "index"], name="step_index"),
@@ -208,6 +215,11 @@ class WorkflowStep(models.Model):
                 name="step_running_is_leased",
             ),
             models.CheckConstraint(condition=Q(progress__lte=100), name="step_progress"),
+            # Nobody claims what waits for an answer, and the deadline of what waits no longer is gone.
+            models.CheckConstraint(
+                condition=Q(answer_by__isnull=True) | Q(status="waiting", ready_at__isnull=True),
+                name="step_waits_for_answer",
+            ),
         )
 
     def __str__(self) -> str:
@@ -278,6 +290,32 @@ class Cooldown(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} until {self.until:%H:%M:%S}"
+
+
+class SeenWebhook(models.Model):
+    """The `webhook-id` of a callback that took effect, stored in the same transaction: none takes effect twice."""
+
+    KEPT: ClassVar[timedelta] = timedelta(days=1)
+    """Far longer than a signature is good for, because senders repeat a message with its id and a new signature."""
+
+    webhook_id = models.CharField(primary_key=True, max_length=255)
+    seen_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        db_table = "workflow_seen_webhooks"
+
+    def __str__(self) -> str:
+        return self.webhook_id
+
+    @classmethod
+    def remember(cls, webhook_id: str) -> bool:
+        """False where it was seen before. Who brings the same id meanwhile waits for the end of this transaction."""
+        _, created = cls.objects.get_or_create(webhook_id=webhook_id)
+        return created
+
+    @classmethod
+    def prune(cls) -> None:
+        cls.objects.filter(seen_at__lt=timezone.now() - cls.KEPT).delete()
 
 
 class Mode(models.Model):

@@ -51,7 +51,10 @@ FOREIGN_HEADERS = {
 
 @dataclass(frozen=True)
 class Request:
-    """`trusted` are `host:port` that may be private though no setting says so; `sensitive` is never shown."""
+    """`trusted` are `host:port` that may be private though no setting says so; `sensitive` is never shown.
+
+    Without `follows` a redirect is an answer as any other.
+    """
 
     method: str
     url: str
@@ -61,6 +64,7 @@ class Request:
     timeout: float = TOTAL_SECONDS
     trusted: frozenset[str] = frozenset()
     sensitive: frozenset[str] = frozenset()
+    follows: bool = True
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ async def _follow(request: Request) -> Response:
     for _ in range(MAX_REDIRECTS + 1):
         response = await _exchange(request)
         location = response.headers.get("location")
-        if response.status not in (301, 302, 303, 307, 308) or not location:
+        if response.status not in (301, 302, 303, 307, 308) or not location or not request.follows:
             return response
         request = _redirected(request, response.status, location)
     raise PermanentError(f"More than {MAX_REDIRECTS} redirects.", code="too_many_redirects")

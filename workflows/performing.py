@@ -18,9 +18,9 @@ from workflows.errors import BadArguments, ChildCrashed, PermanentError, StepErr
 from workflows.models import Mode, StepStatus, WorkflowStep
 from workflows.prompt import ModelTask, StepInput
 from workflows.sandbox import Sandbox
-from workflows.steps import Claim, Outcome, completed, crashed, failed, waits
+from workflows.steps import Claim, Outcome, completed, crashed, external, failed, waits
 from workflows.threads import in_thread
-from workflows.tools import StepContext, Tool
+from workflows.tools import OutsideAnswer, StepContext, Tool
 
 if TYPE_CHECKING:
     from workflows.llm import Usage
@@ -65,6 +65,8 @@ class Performer:
         try:
             async with asyncio.timeout(claim.timeout_seconds):
                 result = await self._run(claim, context)
+            if isinstance(result.output, OutsideAnswer):
+                return external(claim, result.output.silence, model=result.model, usage=result.usage)
             return completed(claim, result.output, model=result.model, usage=result.usage)
         except TryLater as error:
             outcome, cause = waits(claim, error, error.delay), error

@@ -44,6 +44,12 @@ def fill(value: Any, used: set[str]) -> Any:
     return value
 
 
+def known(value: Any) -> set[str]:
+    """The values of the secrets that this JSON refers to, as far as this process has them."""
+    found = {_value(name) for name in names(value)}
+    return {secret for secret in found if secret}
+
+
 def in_use() -> frozenset[str]:
     """The values that this task has filled in, wherever it did."""
     return _in_use.get()
@@ -68,12 +74,16 @@ def redact(value: Any, used: Collection[str]) -> Any:
 
 
 def _use(name: str, used: set[str]) -> str:
-    secret = None if name in NOT_FOR_STEPS else _environment(f"SECRET_{name}")
+    secret = _value(name)
     if not secret:
         raise NotConfigured(f"This step needs the secret {name}: set SECRET_{name} in the environment of the workers.")
     used.add(secret)
     _in_use.set(_in_use.get() | {secret})
     return secret
+
+
+def _value(name: str) -> str | None:
+    return None if name in NOT_FOR_STEPS else _environment(f"SECRET_{name}")
 
 
 def _percent_encoded(secret: str) -> str:

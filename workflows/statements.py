@@ -47,14 +47,14 @@ WHERE NOT EXISTS (SELECT FROM workflow_executions w WHERE w.owner_id = owners.ow
 LIMIT %(limit)s
 """
 
-# An outcome counts only from the holder of the token. The steps behind a completed one lose a dependency.
-RECORD = """
+# The steps behind a completed one lose a dependency. A step that waits outside does so no longer than its own limit.
+_RECORD = """
 WITH given AS (
   SELECT * FROM unnest(
     %(steps)s::uuid[], %(tokens)s::uuid[], %(statuses)s::text[], %(actions)s::text[], %(delays)s::float8[],
     %(repeats)s::bool[], %(crashes)s::int[], %(waits)s::bool[],
-    %(outputs)s::text[], %(errors)s::text[], %(models)s::text[], %(usages)s::text[]
-  ) AS given(step, token, status, action, delay, repeats, crashes, waits, output, error, model, usage)
+    %(outputs)s::text[], %(errors)s::text[], %(models)s::text[], %(usages)s::text[], %(silences)s::float8[]
+  ) AS given(step, token, status, action, delay, repeats, crashes, waits, output, error, model, usage, silence)
 ), recorded AS (
   UPDATE workflow_steps s SET
     status = given.status,
@@ -63,13 +63,18 @@ WITH given AS (
     crashes = s.crashes + given.crashes,
     waiting_since = CASE WHEN given.waits THEN coalesce(s.waiting_since, clock_timestamp()) END,
     lane = NULL, lease_until = NULL,
+    silence_seconds = given.silence,
+    answer_by = CASE WHEN given.silence IS NOT NULL THEN least(
+      clock_timestamp() + given.silence * interval '1 second',
+      s.started_at + s.timeout_seconds * interval '1 second') END,
     output = given.output::jsonb, error = given.error::jsonb,
     model = coalesce(given.model, s.model), usage = coalesce(given.usage::jsonb, s.usage),
     progress = CASE WHEN given.status = 'completed' THEN 100 ELSE s.progress END,
     finished_at = CASE WHEN given.status IN ('completed', 'failed') THEN clock_timestamp() END
   FROM given
-  WHERE s.id = given.step AND s.token = given.token AND s.status = 'running'
-  RETURNING s.id, s.execution_id, s.status, s.dependents, s.attempt, given.action, given.error, given.delay
+  WHERE s.id = given.step AND {still}
+  RETURNING s.id, s.execution_id, s.status, s.dependents, s.attempt, given.action, given.error, given.delay,
+    given.silence
 ), freed AS (
   SELECT execution_id, child, count(*) AS parents FROM recorded, unnest(dependents) AS child
   WHERE status = 'completed' GROUP BY execution_id, child
@@ -84,10 +89,28 @@ WITH given AS (
   INSERT INTO audit_events (actor, action, object, execution_id, changes)
   SELECT %(actor)s, action, 'step:' || id, execution_id,
     jsonb_strip_nulls(jsonb_build_object(
-      'status', status, 'attempt', attempt, 'error', error::jsonb, 'delaySeconds', nullif(delay, 0)))
+      'status', status, 'attempt', attempt, 'error', error::jsonb, 'delaySeconds', nullif(delay, 0),
+      'silenceSeconds', silence))
   FROM recorded
 )
 SELECT id, execution_id, status FROM recorded
+"""
+# An outcome counts only from the holder of the token.
+RECORD = _RECORD.format(still="s.token = given.token AND s.status = 'running'")
+
+# An attempt that an outside worker may answer: it is being posted, it was, or it goes on under the same number after
+# a crash, a stop or a busy answer.
+_OPEN = """(
+  s.status = 'running' OR s.answer_by IS NOT NULL OR (s.status IN ('ready', 'waiting') AND s.repeats_attempt))"""
+ANSWER = _RECORD.format(still=_OPEN)
+
+SIGN_OF_LIFE = f"""
+UPDATE workflow_steps s SET
+  progress = coalesce(%(progress)s, s.progress), message = coalesce(%(message)s, s.message),
+  answer_by = CASE WHEN s.answer_by IS NOT NULL THEN least(
+    clock_timestamp() + s.silence_seconds * interval '1 second',
+    s.started_at + s.timeout_seconds * interval '1 second') END
+WHERE s.id = %(step)s AND {_OPEN}
 """
 
 # Whose are the steps whose outcome was not taken? The holder's own token means: it was recorded before.
@@ -115,6 +138,14 @@ WITH RECURSIVE behind AS (
   SELECT %(actor)s, 'step.skipped', 'step:' || id, execution_id, '{"status": "skipped"}' FROM skipped
 )
 SELECT execution_id, count(*) FROM skipped GROUP BY execution_id
+"""
+
+_AS_CLAIMS = """
+SELECT s.id, s.token, s.execution_id, s.index, s.name, s.description, s.tool, s.arguments, s.depends_on,
+  s.attempt, s.attempts_before, s.max_attempts, s.timeout_seconds, s.round, s.crashes,
+  extract(epoch FROM clock_timestamp() - s.waiting_since)::float8,
+  e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags
+FROM {steps} s JOIN workflow_executions e ON e.id = s.execution_id JOIN auth_user u ON u.id = e.owner_id
 """
 
 # Up to `count` due steps of each execution, each on a lane of its own: the unique index on running lanes
@@ -151,12 +182,15 @@ WITH wanted AS (
     jsonb_build_object('status', 'running', 'attempt', attempt)
   FROM claimed
 )
-SELECT c.id, c.token, c.execution_id, c.index, c.name, c.description, c.tool, c.arguments, c.depends_on,
-  c.attempt, c.attempts_before, c.max_attempts, c.timeout_seconds, c.round, c.crashes,
-  extract(epoch FROM clock_timestamp() - c.waiting_since)::float8,
-  e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags
-FROM claimed c JOIN workflow_executions e ON e.id = c.execution_id JOIN auth_user u ON u.id = e.owner_id
-"""
+""" + _AS_CLAIMS.format(steps="claimed")
+
+ANSWERED = _AS_CLAIMS.format(steps="workflow_steps") + f"WHERE s.id = %(step)s AND {_OPEN}"
+
+SILENT = "SELECT DISTINCT execution_id FROM workflow_steps WHERE answer_by < statement_timestamp() LIMIT %(limit)s"
+OVERDUE = (
+    _AS_CLAIMS.format(steps="workflow_steps")
+    + "WHERE s.execution_id = ANY(%(executions)s::uuid[]) AND s.answer_by < statement_timestamp()"
+)
 
 # Brings the execution's row in line with its steps. Returns what `engine` needs to settle its message.
 SETTLE = """
@@ -300,12 +334,12 @@ INSERT INTO audit_events (actor, action, object, execution_id, changes)
 VALUES (%(actor)s, 'job.queued', 'job:' || %(execution)s::text, %(execution)s, %(changes)s)
 """
 
-# Cancelling takes the token away, so that whoever runs the step can record nothing more.
-CANCEL = """
+# Ending an execution early takes the tokens away, so that whoever runs its steps can record nothing more.
+END = """
 WITH cancelled AS (
   UPDATE workflow_steps SET
-    status = 'cancelled', token = NULL, lane = NULL, lease_until = NULL, ready_at = NULL,
-    finished_at = clock_timestamp()
+    status = 'cancelled', token = NULL, lane = NULL, lease_until = NULL, ready_at = NULL, answer_by = NULL,
+    finished_at = clock_timestamp(), error = coalesce(%(step_error)s::jsonb, error)
   WHERE execution_id = %(execution)s AND status IN ('pending', 'ready', 'running', 'waiting')
   RETURNING id, execution_id
 ), events AS (
@@ -313,7 +347,7 @@ WITH cancelled AS (
   SELECT %(actor)s, 'step.cancelled', 'step:' || id, execution_id, '{"status": "cancelled"}' FROM cancelled
 )
 UPDATE workflow_executions SET
-  status = 'cancelled', finished_at = clock_timestamp(), changed_at = clock_timestamp(), steps_running = 0,
+  status = %(status)s, finished_at = clock_timestamp(), changed_at = clock_timestamp(), steps_running = 0,
   steps_finished = steps_total, next_tool = NULL, error = %(error)s
 WHERE id = %(execution)s AND status IN ('queued', 'running', 'waiting')
 RETURNING message_id, job_type

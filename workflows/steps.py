@@ -88,7 +88,10 @@ class Claim(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run of a step ended. `delay` is in seconds, None where nothing comes after. Texts but `model` are JSON."""
+    """How a run of a step ended. `delay` is in seconds, None where nothing comes after. Texts but `model` are JSON.
+
+    With `silence` the attempt goes on outside: so many seconds may pass without a word from there.
+    """
 
     claim: Claim
     status: StepStatus
@@ -101,6 +104,7 @@ class Outcome:
     error: str | None = None
     model: str | None = None
     usage: str | None = None
+    silence: float | None = None
     cooldown: tuple[str, float] | None = None
     """What all workers are to leave alone, and for how many seconds."""
 
@@ -116,6 +120,18 @@ def completed(claim: Claim, output: Any, *, model: str | None = None, usage: dic
         StepStatus.COMPLETED,
         "step.completed",
         output=stored,
+        model=model,
+        usage=None if usage is None else dump(usage),
+    )
+
+
+def external(claim: Claim, silence: float, *, model: str | None = None, usage: dict[str, Any] | None = None) -> Outcome:
+    """An outside worker has the step. Nobody claims it until a callback, or the end of the wait, ends the attempt."""
+    return Outcome(
+        claim,
+        StepStatus.WAITING,
+        "step.handed_over",
+        silence=silence,
         model=model,
         usage=None if usage is None else dump(usage),
     )

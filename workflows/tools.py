@@ -55,6 +55,16 @@ class StepContext:
     """`await run_child("package.module:function", arguments)` in a process with limits, without database or secrets."""
 
 
+@dataclass(frozen=True, slots=True)
+class OutsideAnswer:
+    """In the place of a tool's output: an outside worker has the step, and it waits for the callback.
+
+    `silence` is how many seconds may pass without a word; then the attempt has failed.
+    """
+
+    silence: float
+
+
 class Tool(ABC):
     """A kind of step.
 
@@ -67,6 +77,8 @@ class Tool(ABC):
     description: ClassVar[str]
     slot: ClassVar[Slot] = "async"
     Arguments: ClassVar[type[BaseModel]] = NoArguments
+    is_answered_outside: ClassVar[bool] = False
+    """Callbacks may end its steps: `run` returns an OutsideAnswer."""
 
     def check_configured(self) -> None:  # noqa: B027 - most tools need no setting
         """Raises NotConfigured where a setting is missing: before a model is asked for arguments."""

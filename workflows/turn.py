@@ -3,7 +3,7 @@
 The order of locks and the rest of the rules are those of `engine`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -57,7 +57,7 @@ def turn(
     picking = [kind for kind in wanted if (kind.free or kind.newcomers) and only is None]
     queries = [lock(locked)] if locked else []
     if outcomes:
-        queries.append(Query(sql.RECORD, _outcome_columns(outcomes, holder)))
+        queries.append(Query(sql.RECORD, outcome_columns(outcomes, actor=holder.name)))
     queries += [_pick(kind) for kind in picking]
     rows = yield queries
     picked = [[row[0] for row in result] for result in rows[len(rows) - len(picking) :]] if picking else []
@@ -96,9 +96,10 @@ def _cool_down(outcomes: Sequence[Outcome]) -> Part[list[Note]]:
     return [Note(COOL, "")]
 
 
-def _outcome_columns(outcomes: Sequence[Outcome], holder: Holder) -> dict[str, Any]:
+def outcome_columns(outcomes: Sequence[Outcome], *, actor: str) -> dict[str, Any]:
+    """The parameters of statements.RECORD."""
     return {
-        "actor": holder.name,
+        "actor": actor,
         "steps": [outcome.claim.step_id for outcome in outcomes],
         "tokens": [outcome.claim.token for outcome in outcomes],
         "statuses": [outcome.status.value for outcome in outcomes],
@@ -111,6 +112,7 @@ def _outcome_columns(outcomes: Sequence[Outcome], holder: Holder) -> dict[str, A
         "errors": [outcome.error for outcome in outcomes],
         "models": [outcome.model for outcome in outcomes],
         "usages": [outcome.usage for outcome in outcomes],
+        "silences": [outcome.silence for outcome in outcomes],
     }
 
 
@@ -118,12 +120,8 @@ def _follow_up(
     outcomes: Sequence[Outcome], recorded: dict[UUID, Row], changes: dict[UUID, Changes], holder: Holder
 ) -> Part[list[Outcome]]:
     """Skips what stands behind a failure, and tells refused outcomes from those recorded before a lost answer."""
-    failed = [step for step, _, status in recorded.values() if status == StepStatus.FAILED]
+    yield from skip_behind(recorded.values(), changes, actor=holder.name)
     missing = [outcome for outcome in outcomes if outcome.claim.step_id not in recorded]
-    if failed:
-        (rows,) = yield [Query(sql.SKIP, {"steps": failed, "actor": holder.name})]
-        for execution, number in rows:
-            changes[execution].add(StepStatus.SKIPPED, number)
     if not missing:
         return []
     (rows,) = yield [Query(sql.WHOSE, {"steps": [outcome.claim.step_id for outcome in missing]})]
@@ -132,6 +130,15 @@ def _follow_up(
     if refused:
         yield [_refusals(refused, holder)]
     return refused
+
+
+def skip_behind(recorded: Iterable[Row], changes: dict[UUID, Changes], *, actor: str) -> Part[None]:
+    """`recorded` are the rows of statements.RECORD; `changes` gain what was skipped behind those that failed."""
+    failed = [step for step, _, status in recorded if status == StepStatus.FAILED]
+    if failed:
+        (rows,) = yield [Query(sql.SKIP, {"steps": failed, "actor": actor})]
+        for execution, number in rows:
+            changes[execution].add(StepStatus.SKIPPED, number)
 
 
 def _refusals(refused: list[Outcome], holder: Holder) -> Query:

@@ -1,7 +1,7 @@
 """The housekeeper: one at a time over all machines, by a leased row.
 
-It runs django-q2's scheduler, reaps leases that ran out, sweeps for executions that break the invariant, and forgets
-workers that are gone.
+It runs django-q2's scheduler, reaps leases that ran out, ends waits for outside workers that are silent, sweeps for
+executions that break the invariant, and forgets workers that are gone.
 """
 
 import logging
@@ -18,7 +18,7 @@ from django_q.scheduler import scheduler
 
 from aiworkstation.ids import uuid7
 from workflows import engine
-from workflows.models import Worker
+from workflows.models import SeenWebhook, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class Housekeeper:
         may_reap = now - self.connected > self.lease and self._server_age() > self.lease
         if may_reap and (reaped := engine.reap()):
             logger.warning("%d steps lost their lease and go on elsewhere", reaped)
+        if may_reap and (silent := engine.end_silence()):
+            logger.warning("%d outside workers said nothing in time", silent)
         if now - self.scheduled > SCHEDULE_EVERY:
             self.scheduled = now
             scheduler(get_broker())
@@ -77,6 +79,7 @@ class Housekeeper:
             self.swept = now
             for execution in engine.sweep():
                 logger.error("execution %s had nothing to wake it up: the invariant was broken", execution)
+            SeenWebhook.prune()
             Worker.objects.filter(last_beat__lt=timezone.now() - timedelta(seconds=10 * self.lease)).delete()
 
     def _execute(self, statement: str) -> bool:

@@ -1,0 +1,74 @@
+"""How this application and outside workers know each other: Standard Webhooks, both ways, with CALLBACK_SECRET.
+
+A callback also brings the token of the attempt that it answers. The token is made from SECRET_KEY, the step and the
+attempt's number, and stored nowhere: a step that is posted again after a crash has the token of the first time, so
+that whichever request gets an answer, the answer counts.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.crypto import constant_time_compare, salted_hmac
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+CALLBACK_PATH = "/api/workflow/update-step"
+MAX_ID = 255
+
+
+class BadSignature(Exception):
+    """The request is not signed with CALLBACK_SECRET, or its timestamp is not of now."""
+
+
+def is_configured() -> bool:
+    return bool(settings.CONFIG.callback_secret)
+
+
+def callback_url() -> str:
+    return f"{settings.CONFIG.public_url}{CALLBACK_PATH}"
+
+
+def signed_headers(message_id: str, body: str) -> dict[str, str]:
+    """Of a request with this body. The same message sent again keeps its id."""
+    now = datetime.now(UTC)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": _webhook().sign(message_id, now, body),
+    }
+
+
+def verified_id(headers: Mapping[str, Any], body: bytes) -> str:
+    """The request's `webhook-id`. Raises BadSignature; more than five minutes ago, or ahead, is no timestamp of now."""
+    if not is_configured():
+        raise BadSignature("No callback can be verified: CALLBACK_SECRET is not set.")
+    try:
+        _webhook().verify(body, dict(headers), json_parse=False)
+    except WebhookVerificationError as error:
+        raise BadSignature(f"{error}.") from error
+    except ValueError as error:  # headers that are not of the format, a body that is not UTF-8
+        raise BadSignature("The signature's headers cannot be read.") from error
+    message_id = str(headers["webhook-id"])
+    if len(message_id) > MAX_ID:
+        raise BadSignature(f"The webhook-id is longer than {MAX_ID} characters.")
+    return message_id
+
+
+def callback_token(step: UUID, attempt: int) -> str:
+    return _token(step, attempt, settings.SECRET_KEY)
+
+
+def is_callback_token(token: str, step: UUID, attempt: int) -> bool:
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return any(constant_time_compare(token, _token(step, attempt, key)) for key in keys)
+
+
+def _token(step: UUID, attempt: int, key: str | bytes) -> str:
+    made = salted_hmac("workflows.callback", f"{step}:{attempt}", secret=key, algorithm="sha256")
+    return str(made.hexdigest())
+
+
+def _webhook() -> Webhook:
+    return Webhook(settings.CONFIG.callback_secret)
