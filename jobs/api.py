@@ -148,16 +148,17 @@ def _one(request: Request, query: dict[str, Any]) -> HttpResponseBase:
 
 
 def _answer(request: Request, execution: WorkflowExecution) -> HttpResponseBase:
-    body = _detail(execution)
+    body = detail(execution)
     return conditional(request, body, [_stored(body), execution.changed_at])
 
 
 def _accepted(execution: WorkflowExecution) -> Response:
     execution.refresh_from_db()
-    return Response(_detail(execution), status=HTTPStatus.ACCEPTED)
+    return Response(detail(execution), status=HTTPStatus.ACCEPTED)
 
 
-def _detail(execution: WorkflowExecution) -> dict[str, Any]:
+def detail(execution: WorkflowExecution) -> dict[str, Any]:
+    """The wire's job, with its first steps."""
     found, cursor = steps_of(execution)
     return {
         **JobDetailSerializer(describe([execution])[0]).data,

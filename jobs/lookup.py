@@ -1,4 +1,4 @@
-"""The only way to a job, and to lists of them."""
+"""The only ways to a job, and to lists of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.http import Http404
 
 from aiworkstation.access.errors import NotYours
-from workflows.models import ExecutionQuerySet, WorkflowExecution
+from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
 Caller = AbstractBaseUser | AnonymousUser
 ALL = "all"
@@ -25,6 +25,29 @@ def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
     if key and rows.filter(pk=key).exists():
         raise NotYours(f"job:{key}")
     raise Http404("There is no such job.")
+
+
+def find_execution(id: str) -> WorkflowExecution:
+    """For callbacks, whose signature is good for every job. Raises Http404."""
+    key = _as_key(id)
+    execution = WorkflowExecution.objects.select_related("owner").filter(pk=key).first() if key else None
+    if execution is None:
+        raise Http404("There is no such job.")
+    return execution
+
+
+def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -> WorkflowStep:
+    """By its id, its index, or both, which must agree. Raises Http404."""
+    steps = WorkflowStep.objects.filter(execution=execution)
+    if id is not None:
+        key = _as_key(id)
+        steps = steps.filter(pk=key) if key else steps.none()
+    if index is not None:
+        steps = steps.filter(index=index)
+    step = steps.first()
+    if step is None:
+        raise Http404("The job has no such step.")
+    return step
 
 
 def _as_key(text: str) -> UUID | None:

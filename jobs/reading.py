@@ -158,8 +158,17 @@ def steps_of(
     if statuses:
         rows = rows.filter(status__in=statuses)
     found: Page[WorkflowStep] = page(rows, ("index",), limit=limit, cursor=cursor)
-    wanted = {parent for row in found.rows for parent in row.depends_on}
-    named = WorkflowStep.objects.filter(execution=execution, index__in=wanted).values_list("index", "name")
+    return _with_names(found.rows), found.next_cursor
+
+
+def describe_step(row: WorkflowStep) -> Step:
+    return _with_names([row])[0]
+
+
+def _with_names(rows: Sequence[WorkflowStep]) -> list[Step]:
+    """Steps of one job."""
+    wanted = {parent for row in rows for parent in row.depends_on}
+    executions = {row.execution_id for row in rows}
+    named = WorkflowStep.objects.filter(execution__in=executions, index__in=wanted).values_list("index", "name")
     names = dict(named)
-    steps = [Step(row, [names[parent] for parent in row.depends_on]) for row in found.rows]
-    return steps, found.next_cursor
+    return [Step(row, [names[parent] for parent in row.depends_on]) for row in rows]

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from jobs import api
+from jobs import api, callbacks
 
 app_name = "jobs"
 urlpatterns = [
@@ -13,6 +13,8 @@ urlpatterns = [
     path("api/jobs/<str:job_id>/events", api.events, name="api_events"),
     path("api/jobs/<str:job_id>/cancel", api.cancel, name="api_cancel"),
     path("api/jobs/<str:job_id>/retry", api.retry, name="api_retry"),
+    path("api/workflow/update-step", callbacks.update_step, name="api_update_step"),
+    path("api/workflow/update-execution", callbacks.update_execution, name="api_update_execution"),
     path("api/tools", api.list_tools, name="api_tools"),
     path("api/modes", api.list_modes, name="api_modes"),
 ]

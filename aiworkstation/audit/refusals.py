@@ -2,7 +2,7 @@
 
 Recorded are 401, 403 and 409, and those 404s that hide what is another user's. A caller without a name is
 recorded only with a credential that failed or where it tried a change, and only so many times a minute, for
-nothing else bounds how often strangers call; the log has every request.
+nothing else bounds how often strangers call; the log has every request. What has an event of its own has no second.
 """
 
 import time
@@ -46,7 +46,8 @@ class Refusals:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if _is_refusal(request, response.status_code) and _is_worth_a_row(request):
+        is_told = getattr(request, "is_refusal_told", False)
+        if not is_told and _is_refusal(request, response.status_code) and _is_worth_a_row(request):
             _record(request, response.status_code)
         return response
 

@@ -39,13 +39,14 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Keeps each request: method, path, lower-case headers, and its JSON or text."""
+    """Keeps each request: method, path, lower-case headers, and its JSON or text. `raw` is the last one's body."""
 
     protocol_version = "HTTP/1.1"
     server: LocalServer
+    raw: bytes
 
     def read_request(self) -> dict[str, Any]:
-        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.raw = raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = {"method": self.command, "path": self.path, "headers": headers, "body": _body(raw)}
         self.server.requests.append(request)
