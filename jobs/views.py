@@ -18,7 +18,7 @@ from jobs.filters import JobFilter
 from jobs.lookup import get_execution
 from jobs.outputs import pretty, shown
 from workflows import engine
-from workflows.models import WorkflowExecution, WorkflowStep
+from workflows.models import Pause, WorkflowExecution, WorkflowStep
 
 EVENTS = 100
 JOBS_CHANGED = "jobs-changed"
@@ -41,7 +41,8 @@ def job_list(request: Request) -> HttpResponse:
     live = Live("job-list-live", page_url(request), parts, any(job.is_unfinished for job in jobs))
     if is_poll(request):
         return live.answer(request)
-    return render(request, "jobs/list.html", {**context, "job_types": types.names(), "live": live})
+    more = {"job_types": types.names(), "live": live, "pause": Pause.objects.first()}
+    return render(request, "jobs/list.html", {**context, **more})
 
 
 @login_required

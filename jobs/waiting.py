@@ -10,16 +10,15 @@ from django.db.models import F, Sum
 from django.utils import timezone
 
 from aiworkstation.web.serializers import wire_time
-from workflows.models import CLAIMABLE, ExecutionStatus, Worker, WorkflowExecution, WorkflowStep
+from workflows.models import CLAIMABLE, Pause, Worker, WorkflowExecution, WorkflowStep
 
-NOT_RUNNING = (ExecutionStatus.QUEUED, ExecutionStatus.WAITING)
 SILENT_AFTER = timedelta(seconds=30)
 
-# The places in each queue of the messages that are due.
+# The places of the messages that are due, in the order in which the queues are served.
 PLACES = """
 SELECT id, place FROM (
-  SELECT id, row_number() OVER (PARTITION BY key ORDER BY lock, id) AS place FROM django_q_ormq
-  WHERE lock <= clock_timestamp()
+  SELECT id, row_number() OVER (ORDER BY array_position(ARRAY['high', 'normal', 'low'], key::text), lock, id) AS place
+  FROM django_q_ormq WHERE lock <= clock_timestamp() AND key IN ('high', 'normal', 'low')
 ) due WHERE id = ANY(%s)
 """
 
@@ -33,16 +32,17 @@ class Slots:
 
 
 def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
-    """A sentence for each job that neither runs nor is finished. Three queries at the most."""
-    waiting = [execution for execution in executions if execution.status in NOT_RUNNING]
+    """A sentence for each job of which no step runs and that is not finished. Four queries at the most."""
+    waiting = [execution for execution in executions if not execution.is_finished and not execution.steps_running]
     if not waiting:
         return {}
     next_steps = _next_steps([execution.pk for execution in waiting])
     places = _places([execution.message_id for execution in waiting if execution.message_id is not None])
-    slots = _slots()
+    paused, slots = _paused(), _slots()
     now = timezone.now()
     return {
         execution.pk: _delayed(next_steps.get(execution.pk), now)
+        or paused
         or _queued(execution, places.get(execution.message_id or 0), slots)
         for execution in waiting
     }
@@ -59,6 +59,14 @@ def _places(messages: list[int]) -> dict[int, int]:
     with connection.cursor() as cursor:
         cursor.execute(PLACES, [messages])
         return dict(cursor.fetchall())
+
+
+def _paused() -> str:
+    pause = Pause.objects.first()
+    if pause is None:
+        return ""
+    reason = f": {pause.reason}" if pause.reason else ""
+    return f"All work is paused since {wire_time(pause.since)} by {pause.by}{reason}. End it with `manage.py resume`."
 
 
 def _slots() -> Slots | None:

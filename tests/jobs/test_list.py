@@ -113,7 +113,7 @@ def test_a_page_costs_the_same_for_any_number_of_jobs(
         claim(start_job(alice).pk)
     rows = list(WorkflowExecution.objects.select_related("owner"))
     for few in (rows, rows[:5]):
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             describe(few)
 
 

@@ -167,9 +167,9 @@ def test_it_asks_for_documents_once(
         upload(alice, name)
     body = {"jobType": "bulk-documents", "payload": {"documents": [{"id": name} for name in names]}}
     # Documents; savepoint, job with its steps, attached, job read back, released. The same for 30 as for 1.
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(6):
         start(alice, body)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(6):
         start(alice, {"jobType": "bulk-documents", "payload": {"documents": [{"id": "n1"}]}})
 
 

@@ -8,8 +8,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from jobs.waiting import waiting_for
-from tests.jobs.driving import claim, complete_all, fail, start_job
+from tests.jobs.driving import claim, complete, complete_all, fail, start_job
 from workflows.models import Worker, WorkflowExecution, WorkflowStep
+from workflows.pausing import pause
 
 AddWorker = Callable[..., Worker]
 
@@ -43,6 +44,31 @@ def test_its_place(alice: User, add_worker: AddWorker) -> None:
     jobs = [start_job(alice) for _ in range(2)]
     assert sentence(jobs[0]) == "Place 1 in the queue normal; 5 of 8 slots are busy."
     assert sentence(jobs[1]) == "Place 2 in the queue normal; 5 of 8 slots are busy."
+
+
+def test_a_pause(alice: User, add_worker: AddWorker) -> None:
+    add_worker()
+    job, later = start_job(alice), start_job(alice, delaySeconds=60)
+    pause(actor="olga", reason="a deploy")
+    assert sentence(job).startswith("All work is paused since 20")
+    assert "by olga: a deploy" in sentence(job)
+    assert sentence(later).startswith('"One" starts at 20')
+
+
+def test_higher_queues_are_served_first(alice: User, add_worker: AddWorker) -> None:
+    add_worker()
+    job = start_job(alice)
+    start_job(alice, priority="high")
+    assert sentence(job).startswith("Place 2 in the queue normal")
+
+
+def test_a_job_between_two_steps(alice: User, add_worker: AddWorker) -> None:
+    add_worker()
+    execution = start_job(alice)
+    (first,) = claim(execution.pk)
+    assert sentence(execution) == ""
+    complete(first)
+    assert sentence(execution).startswith("Place 1")
 
 
 def test_a_delayed_start(alice: User) -> None:

@@ -8,6 +8,7 @@ from tests.jobs.driving import claim, complete_all, fail, start_job
 from tests.panel.reading import is_polling, poll_url, swapped, text
 from workflows import engine
 from workflows.models import WorkflowStep
+from workflows.pausing import pause
 
 LIVE = "job-list-live"
 
@@ -128,3 +129,9 @@ def test_as_many_queries_for_many_jobs_as_for_two(alice: User, at_alice: Client)
     url = poll_url(at_alice.get("/jobs/"), LIVE)
     with assertNumQueries(5):  # session, user, jobs, figures, messages
         assert at_alice.get(url).status_code == 204
+
+
+def test_a_pause_is_shown(alice: User, at_alice: Client) -> None:
+    assert "resume" not in at_alice.get("/jobs/").content.decode()
+    pause(actor="olga", reason="a deploy")
+    assert "paused by olga: a deploy" in at_alice.get("/jobs/").content.decode()
