@@ -1,10 +1,12 @@
 """The documents API. The contract of each address is its serializer and the verb that it calls."""
 
+from collections.abc import Callable
+from functools import wraps
 from http import HTTPStatus
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.http import FileResponse
+from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import api_view, parser_classes
 from rest_framework.exceptions import NotFound, ValidationError
@@ -15,7 +17,8 @@ from rest_framework.serializers import BaseSerializer
 from aiworkstation.web.conditional import conditional
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, page
-from aiworkstation.web.serializers import invalid
+from aiworkstation.web.requests import READING
+from aiworkstation.web.serializers import Nothing, invalid
 from documents import storage
 from documents.errors import DocumentError, TooLarge
 from documents.lookup import get_document, list_documents, readable
@@ -28,8 +31,21 @@ Stored = list[Document]
 Rejected = list[tuple[str, DocumentError]]
 
 
+def with_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Decorates a view: a 400 or 413 to an upload has the two lists, whoever refused it."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+        if request.method == "POST":
+            request.beside_errors = {"documents": [], "rejected": []}  # type: ignore[attr-defined]
+        return view(request, *arguments, **named)
+
+    return wrapped
+
+
 @screened
-@api_view(["GET", "POST"])
+@with_lists
+@api_view([*READING, "POST"])
 @parser_classes([UploadParser])
 def documents(request: Request) -> HttpResponseBase:
     if request.method == "POST":
@@ -40,15 +56,16 @@ def documents(request: Request) -> HttpResponseBase:
     return conditional(request, {"documents": _described(request, found.rows), "nextCursor": found.next_cursor})
 
 
-@api_view(["GET", "DELETE"])
+@api_view([*READING, "DELETE"])
 def document(request: Request, id: str) -> HttpResponseBase:
+    _read(Nothing, request)
     found = get_document(request.user, id)
     if request.method == "DELETE":
         return _delete(request, found)
     return conditional(request, _described(request, [found])[0])
 
 
-@api_view(["GET"])
+@api_view(READING)
 def chunks(request: Request, id: str) -> HttpResponseBase:
     query = _read(PageQuery, request)
     rows = get_document(request.user, id).current_chunks().defer("search")
@@ -57,16 +74,18 @@ def chunks(request: Request, id: str) -> HttpResponseBase:
     return conditional(request, {"chunks": listed, "nextCursor": found.next_cursor})
 
 
-@api_view(["GET"])
+@api_view(READING)
 def text(request: Request, id: str) -> HttpResponseBase:
     """No pages where the document has not been indexed."""
+    _read(Nothing, request)
     pages = get_document(request.user, id).current_pages().order_by("number").values_list("number", "text")
     return conditional(request, {"pages": [{"page": number, "text": content} for number, content in pages]})
 
 
-@api_view(["GET"])
+@api_view(READING)
 def file(request: Request, id: str) -> HttpResponseBase:
     """The bytes as they were uploaded, which no browser may show as a page of this site."""
+    _read(Nothing, request)
     found = get_document(request.user, id)
     try:
         content = found.path.open("rb")
@@ -81,7 +100,7 @@ def file(request: Request, id: str) -> HttpResponseBase:
     return response
 
 
-@api_view(["GET"])
+@api_view(READING)
 def search_documents(request: Request) -> HttpResponseBase:
     query = _read(SearchQuery, request)
     question = Question(query.pop("q"), **query)

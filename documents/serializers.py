@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
 
 from aiworkstation.web.paging import MAX_LIMIT, PageQuery
 from aiworkstation.web.serializers import Json, Name, OrNull, StrictSerializer, Text, Time, invalid
@@ -43,6 +44,10 @@ class FormTags(serializers.ListField):
 
 
 class ClientId(Text):
+    def get_value(self, dictionary: Any) -> Any:
+        """An empty one is wrong, not absent as other fields of a form are."""
+        return dictionary.get(self.field_name, empty)
+
     def to_internal_value(self, data: Any) -> str:
         if not CLIENT_ID.fullmatch(text := super().to_internal_value(data)):
             raise ValidationError(invalid(BadId().message, BadId.code))

@@ -14,7 +14,9 @@ from rest_framework.response import Response
 from aiworkstation.audit.models import AuditEvent
 from aiworkstation.web.conditional import conditional
 from aiworkstation.web.errors import Conflict
-from aiworkstation.web.paging import PageQuery, page
+from aiworkstation.web.paging import PageQuery, decode, encode, page
+from aiworkstation.web.requests import READING
+from aiworkstation.web.serializers import Nothing, StrictSerializer
 from jobs.lookup import get_execution, list_executions
 from jobs.reading import describe, steps_of
 from jobs.requests import start
@@ -23,15 +25,15 @@ from jobs.serializers import (
     JobDetailSerializer,
     JobSerializer,
     JobsQuery,
-    NoBody,
     StepSerializer,
     StepsQuery,
 )
 from workflows import engine, tools
 from workflows.models import Mode, WorkflowExecution
+from workflows.tools import Tool
 
 
-@api_view(["GET", "POST"])
+@api_view([*READING, "POST"])
 def jobs(request: Request) -> HttpResponseBase:
     if request.method == "POST":
         return _start(request)
@@ -45,12 +47,13 @@ def jobs(request: Request) -> HttpResponseBase:
     return conditional(request, {"jobs": listed, "nextCursor": found.next_cursor}, [state, found.next_cursor])
 
 
-@api_view(["GET"])
+@api_view(READING)
 def job(request: Request, job_id: str) -> HttpResponseBase:
+    _read(Nothing, request)
     return _answer(request, get_execution(request.user, job_id))
 
 
-@api_view(["GET"])
+@api_view(READING)
 def steps(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
     query = _read(StepsQuery, request)
@@ -58,7 +61,7 @@ def steps(request: Request, job_id: str) -> HttpResponseBase:
     return conditional(request, {"steps": StepSerializer(found, many=True).data, "nextCursor": cursor})
 
 
-@api_view(["GET"])
+@api_view(READING)
 def events(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
     query = _read(PageQuery, request)
@@ -86,22 +89,30 @@ def retry(request: Request, job_id: str) -> HttpResponseBase:
     return _accepted(execution)
 
 
-@api_view(["GET"])
+@api_view(READING)
 def list_tools(request: Request) -> HttpResponseBase:
-    """Every tool: there are few, and no second page."""
-    _read(PageQuery, request)
+    query = _read(PageQuery, request)
+    found, cursor = _tools(query["limit"], query["cursor"])
     listed = [
         {
             "tool": tool.slug,
             "description": tool.description,
             "arguments": tool.Arguments.model_json_schema(by_alias=True),
         }
-        for tool in tools.all_tools()
+        for tool in found
     ]
-    return conditional(request, {"tools": listed, "nextCursor": None})
+    return conditional(request, {"tools": listed, "nextCursor": cursor})
 
 
-@api_view(["GET"])
+def _tools(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
+    """A page of the tools, by their slugs, and the cursor behind it."""
+    salt = "cursor:tools"
+    last = decode(cursor, salt)[0] if cursor else ""
+    left = [tool for tool in tools.all_tools() if tool.slug > last]
+    return left[:limit], encode([left[limit - 1].slug], salt) if len(left) > limit else None
+
+
+@api_view(READING)
 def list_modes(request: Request) -> HttpResponseBase:
     query = _read(PageQuery, request)
     found = page(Mode.objects.all(), ("name",), limit=query["limit"], cursor=query["cursor"])
@@ -121,7 +132,7 @@ def list_modes(request: Request) -> HttpResponseBase:
 def _expect_no_body(request: Request) -> None:
     """The address says all. Clients that send an empty form instead of nothing are many: it is not read."""
     if not is_form_media_type(request.content_type):
-        NoBody(data=request.data).is_valid(raise_exception=True)
+        Nothing(data=request.data).is_valid(raise_exception=True)
 
 
 def _start(request: Request) -> Response:
@@ -172,7 +183,7 @@ def _stored(job: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in job.items() if name != "waitingFor"}
 
 
-def _read(query: type[PageQuery], request: Request) -> dict[str, Any]:
+def _read(query: type[StrictSerializer], request: Request) -> dict[str, Any]:
     serializer = query(data=request.query_params)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)

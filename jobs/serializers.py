@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from aiworkstation.web.paging import PageQuery
-from aiworkstation.web.serializers import Json, OrNull, StrictSerializer, Time
+from aiworkstation.web.serializers import Json, OrNull, Time
 from jobs.lookup import ALL
 from workflows.models import ExecutionStatus, StepStatus
 
@@ -23,10 +23,6 @@ class JobsQuery(PageQuery):
 
 class StepsQuery(PageQuery):
     status = serializers.ListField(child=serializers.ChoiceField(StepStatus.choices), required=False)
-
-
-class NoBody(StrictSerializer):
-    """Of a request that says all by its address."""
 
 
 class ProgressSerializer(serializers.Serializer[Any]):

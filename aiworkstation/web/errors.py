@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 API = "/api/"
+BAD_INPUT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 class Conflict(APIException):
@@ -31,13 +32,19 @@ class PayloadTooLarge(APIException):
 
 
 class Handler(ExceptionHandler):
-    """Django's own errors too; tells the audit trail which object was refused."""
+    """Django's own errors too; tells the audit trail which object was refused.
+
+    A view may set `request.beside_errors`: what its answers to bad input hold beside `type` and `errors`.
+    """
 
     def run(self) -> Response | None:
         request = getattr(self.context["request"], "_request", None)
         if request is not None:
             request.refused_object = getattr(self.exc, "refused_object", "")
-        return super().run()
+        response = super().run()
+        if response is not None and response.status_code in BAD_INPUT:
+            response.data |= getattr(request, "beside_errors", {})
+        return response
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, RequestDataTooBig):

@@ -47,6 +47,10 @@ class StrictSerializer(serializers.Serializer[Any]):
         """
 
 
+class Nothing(StrictSerializer):
+    """The body or the query string of a request that says all by its address: no keys at all."""
+
+
 class Text(serializers.CharField):
     """A JSON string. Unlike CharField it takes no numbers."""
 

@@ -119,6 +119,12 @@ def test_text_has_every_page(alice: User, as_alice: Client) -> None:
     assert get(as_alice, "documents/new/text") == {"pages": []}
 
 
+@pytest.mark.parametrize("view", ["", "/text", "/file"])
+def test_there_is_nothing_to_ask_of_one(alice: User, as_alice: Client, view: str) -> None:
+    upload(alice, "Text.", client_id="doc1")
+    assert as_alice.get(f"/api/documents/doc1{view}?colour=red").status_code == 400
+
+
 def test_chunks(alice: User, as_alice: Client) -> None:
     text = " ".join(f"Sentence number {n} tells of the harvest." for n in range(200))
     document = add(alice, text, client_id="doc1")

@@ -155,6 +155,23 @@ def test_an_id_goes_with_one_file(as_alice: Client) -> None:
     assert codes(post(as_alice, ("a.txt", b"a"), ("b.txt", b"b"), id="doc1")) == [("invalid", "id")]
 
 
+def test_an_empty_id_is_none(as_alice: Client) -> None:
+    assert codes(post(as_alice, ("a.txt", b"a"), id="")) == [("blank", "id")]
+
+
+def test_every_refusal_has_the_two_lists(as_alice: Client) -> None:
+    answers = [
+        post(as_alice, ("a.txt", b"a"), colour="red"),
+        post(as_alice, mode="Sales"),
+        post(as_alice, ("a.txt", b"a"), ("b.txt", b"b"), id="doc1"),
+        as_alice.post(URL, b"junk", content_type="multipart/form-data; boundary=x"),
+    ]
+    for response in answers:
+        assert response.status_code == 400
+        assert response.json().keys() == {"type", "errors", "documents", "rejected"}
+    assert as_alice.get(f"{URL}?limit=0").json().keys() == {"type", "errors"}
+
+
 def test_no_file(as_alice: Client) -> None:
     response = post(as_alice, mode="Sales")
     assert response.status_code == 400

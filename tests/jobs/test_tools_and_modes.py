@@ -16,6 +16,16 @@ def test_tools(as_alice: Client) -> None:
     assert body["nextCursor"] is None
 
 
+def test_pages_of_tools(as_alice: Client) -> None:
+    slugs = [tool["tool"] for tool in as_alice.get("/api/tools").json()["tools"]]
+    first = as_alice.get("/api/tools?limit=2").json()
+    rest = as_alice.get(f"/api/tools?cursor={first['nextCursor']}").json()
+    assert [tool["tool"] for tool in first["tools"] + rest["tools"]] == slugs
+    assert (len(first["tools"]), rest["nextCursor"]) == (2, None)
+    assert as_alice.get("/api/tools?cursor=x").status_code == 400
+    assert as_alice.get(f"/api/modes?cursor={first['nextCursor']}").status_code == 400
+
+
 def test_modes(as_alice: Client) -> None:
     Mode.objects.create(name="Narrow", tools=["DOCUMENT_READ"])
     body = as_alice.get("/api/modes").json()

@@ -38,6 +38,14 @@ def test_unknown_methods(as_alice: Client) -> None:
     }
 
 
+@pytest.mark.parametrize("path", ["jobs", "documents", "tools", "modes", "search?q=x"])
+def test_what_answers_get_answers_head(as_alice: Client, path: str) -> None:
+    response = as_alice.head(f"/api/{path}")
+    assert response.status_code == 200
+    assert not response.content
+    assert as_alice.head("/api/jobs/nothing").status_code == 404
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
 def test_other_than_json(as_alice: Client, content_type: str) -> None:
     response = as_alice.post("/api/jobs", "x=1", content_type)
