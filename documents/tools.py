@@ -90,7 +90,7 @@ def _pages(document: Document, number: int | None) -> list[DocumentPage]:
     chosen = list(pages if number is None else pages.filter(number=number))
     if not chosen:
         raise PermanentError(
-            f"{document.filename} has {document.page_count} pages, and no page {number}.", code="no_such_page"
+            f"{document.filename} has no page {number}: its last is page {document.page_count}.", code="no_such_page"
         )
     return chosen
 

@@ -79,12 +79,13 @@ def start(
     Raises ValidationError that names every bad field, before any row is made, and Conflict where the key came
     with another body. `actor` is who is said to have started it: the user, unless told.
     """
-    key = _key(body, idempotency_key)
+    key, wrong = _key(body, idempotency_key)
     digest = _digest(body)
     if key and (first := _first_of(user, key, digest)):
         return first, False
     request = JobRequest(data=body, context={"user": user})
-    request.is_valid(raise_exception=True)
+    if not request.is_valid() or wrong:
+        raise ValidationError({**request.errors, **wrong})
     try:
         return _store(user, request.validated_data, body, actor or user.username, key, digest), True
     except IntegrityError:
@@ -94,19 +95,19 @@ def start(
         return first, False
 
 
-def _key(body: Any, header: str | None) -> str:
-    """The key of the header or the body; empty where there is none."""
+def _key(body: Any, header: str | None) -> tuple[str, Errors]:
+    """The key of the header or the body, empty where there is none, and what is wrong with it."""
     in_body = body.get(KEY) if isinstance(body, Mapping) else None
     given = header if in_body is None else in_body
     if given is None:
-        return ""
+        return "", {}
     try:
         key = Name(max_length=255).run_validation(given)
     except ValidationError as error:
-        raise ValidationError({KEY: error.detail}) from error
+        return "", {KEY: error.detail}
     if header is not None and header.strip() != key:
-        raise ValidationError({KEY: invalid("The header Idempotency-Key says otherwise.")})
-    return str(key)
+        return "", {KEY: invalid("The header Idempotency-Key says otherwise.")}
+    return str(key), {}
 
 
 def _digest(body: Any) -> str:

@@ -342,6 +342,13 @@ class TestIdempotencyKey:
     def test_no_key(self, as_alice: Client, key: Any) -> None:
         assert errors(post(as_alice, BODY | {"idempotencyKey": key})).keys() == {"idempotencyKey"}
 
+    def test_what_else_is_wrong_is_named_too(self, as_alice: Client) -> None:
+        bad = BODY | {"idempotencyKey": "k", "priority": "urgent"}
+        assert errors(post(as_alice, bad | {"idempotencyKey": ""})).keys() == {"idempotencyKey", "priority"}
+        other = post(as_alice, bad, **{"Idempotency-Key": "other"})
+        assert errors(other).keys() == {"idempotencyKey", "priority"}
+        assert errors(post(as_alice, bad)).keys() == {"priority"}
+
     def test_after_a_day(self, as_alice: Client) -> None:
         post(as_alice, BODY | {"idempotencyKey": "k"})
         with connection.cursor() as cursor:
