@@ -40,7 +40,7 @@ def test_a_callback_secret_that_cannot_be_one_is_named_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("CALLBACK_SECRET", value)
-    with pytest.raises(config.ConfigError, match="^CALLBACK_SECRET: .*base64") as caught:
+    with pytest.raises(config.ConfigError, match=r"^CALLBACK_SECRET: .*base64") as caught:
         config.load()
     assert value not in str(caught.value)
     assert caught.value.__suppress_context__
