@@ -81,7 +81,8 @@ def _delayed(step: WorkflowStep | None, now: datetime) -> str:
     if step is None:
         return ""
     if step.ready_at is None:
-        return f'"{step.name}" waits for an answer from outside.'
+        until = f", until {wire_time(step.answer_by)}" if step.answer_by else ""
+        return f'"{step.name}" waits for an answer from outside{until}.'
     if step.ready_at <= now:
         return ""
     at = wire_time(step.ready_at)

@@ -84,6 +84,7 @@ class TestWhatItDoes:
         job = as_alice.get(f"/api/jobs/{waiting.execution_id}").json()
         assert (job["status"], job["steps"][0]["status"]) == ("waiting", "waiting")
         assert job["steps"][0]["nextAttemptAt"] is None
+        assert job["waitingFor"].startswith('"outside" waits for an answer from outside, until 20')
 
     @pytest.mark.parametrize("name", ["stepId", "stepIndex", "both"])
     def test_the_step_by_its_id_or_its_index(self, waiting: Claim, name: str) -> None:
