@@ -20,6 +20,8 @@ from typing import Any
 from workflows.errors import ChildCrashed, ChildFailed
 
 ROOT = Path(__file__).resolve().parent.parent
+# Libraries in C++ and Rust end their process when an allocation fails, and will again.
+_ABORTS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
 Progress = Callable[[int, int], None]
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 
@@ -141,5 +143,7 @@ def _death(status: int | None) -> Exception:
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
             return ChildFailed("reading took too much processor time; split the file", code="timed_out")
+        if number in _ABORTS:
+            return ChildFailed("it needs more memory than it may use; split the file", code="too_complex")
         return ChildCrashed(f"killed by {signal.Signals(number).name}")
     return ChildCrashed(f"exit {os.waitstatus_to_exitcode(status)} without an answer")

@@ -37,6 +37,7 @@ def test_it_works(sandbox: Sandbox, tmp_path: Path) -> None:
     [
         ("refuse", ChildFailed, "failed"),
         ("swell", ChildFailed, "too_complex"),
+        ("abort", ChildFailed, "too_complex"),
         ("spin", ChildFailed, "timed_out"),
         ("die", ChildCrashed, "crashed"),
         ("leave", ChildCrashed, "crashed"),

@@ -37,3 +37,7 @@ def swell(arguments: dict[str, Any], report: Report) -> int:
 def spin(arguments: dict[str, Any], report: Report) -> None:
     while True:
         pass
+
+
+def abort(arguments: dict[str, Any], report: Report) -> None:
+    os.abort()
