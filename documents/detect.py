@@ -1,5 +1,6 @@
 """What a file is: its content decides, not its name."""
 
+import json
 import mmap
 import re
 from collections.abc import Set
@@ -22,14 +23,24 @@ _EXTENSIONS = {
     "dotx": "docx",
     "htm": "html",
     "jpg": "jpeg",
+    "jsonl": "json",
     "markdown": "md",
+    "mht": "eml",
+    "mhtml": "eml",
+    "ndjson": "json",
+    "otp": "odp",
+    "ots": "ods",
+    "ott": "odt",
+    "potx": "pptx",
     "text": "txt",
     "pptm": "pptx",
     "ppsx": "pptx",
     "tab": "tsv",
     "tif": "tiff",
     "xhtml": "html",
+    "xlsb": "xlsx",
     "xlsm": "xlsx",
+    "xltx": "xlsx",
 }
 """Other extensions of a format; a format's own name is one too."""
 
@@ -44,15 +55,18 @@ _DESCRIPTIONS = {
     "gif": "a picture",
     "gz": "a compressed archive",
     "html": "a web page",
+    "iwork": "a file of Pages, Numbers or Keynote",
     "jpeg": "a picture",
     "json": "JSON data",
     "md": "a Markdown text",
     "mp3": "a sound file",
     "mp4": "a video",
+    "msg": "a mail of Outlook (.msg)",
     "odp": "an OpenDocument presentation",
     "ods": "an OpenDocument spreadsheet",
     "odt": "an OpenDocument text",
     "ole": "a file of an old Office format",
+    "package": "an Office file of another kind",
     "pdf": "a PDF",
     "png": "a picture",
     "ppt": "a PowerPoint presentation of the old format (.ppt)",
@@ -72,8 +86,9 @@ _DESCRIPTIONS = {
 
 _ARCHIVES = {"7z", "gz", "rar", "zip"}
 _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
-_LEGACY_OFFICE = {"doc": ".docx", "ppt": ".pptx or PDF", "xls": ".xlsx or CSV"}
-_DOCUMENTS = {"eml", "epub", "odp", "ods", "odt", "pptx", "rtf", "xlsx", "xml"}
+_OTHER_PROGRAMS = {"doc": ".docx", "iwork": "PDF", "msg": ".eml", "ppt": ".pptx or PDF"}
+"""What files of these kinds can be saved as by their own programs."""
+_DOCUMENTS = {"eml", "epub", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
 _TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -95,6 +110,7 @@ _SIGNATURES = (
     (b"ID3", "mp3"),
 )
 _OLE2_STREAMS = (
+    ("__substg1.0_", "msg"),
     ("WordDocument", "doc"),
     ("PowerPoint Document", "ppt"),
     ("Workbook", "xls"),
@@ -112,10 +128,24 @@ _MIMETYPES = {
     b"application/vnd.oasis.opendocument.spreadsheet": "ods",
     b"application/vnd.oasis.opendocument.presentation": "odp",
 }
+_PARTS = {
+    "META-INF/container.xml": "epub",
+    "META-INF/MANIFEST.MF": "exe",
+    "AndroidManifest.xml": "exe",
+    "Index/Document.iwa": "iwork",
+}
+"""What a part of this name says of a ZIP file without a word of its own."""
 _HTML = re.compile(
     r"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_MAIL_HEADER = re.compile(
+    r"^(from|to|cc|subject|date|message-id|mime-version|received|return-path|delivered-to|content-type): ?\S",
+    re.IGNORECASE | re.MULTILINE,
+)
+_MAIL = re.compile(r"(From .*\n)?[A-Za-z][A-Za-z-]*: ?\S")
+MIN_MAIL_HEADERS = 3
+JSON_TRIED_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -194,7 +224,9 @@ def _format_of_zip(path: Path) -> str:
     with open_zip(path) as archive:
         if "[Content_Types].xml" in archive.NameToInfo:
             return _format_of_package(archive)
-        name = _MIMETYPES.get(small_part(archive, "mimetype").strip(), "zip")
+        mimetype = small_part(archive, "mimetype").strip().removesuffix(b"-template")
+        by_part = (name for part, name in _PARTS.items() if part in archive.NameToInfo)
+        name = _MIMETYPES.get(mimetype) or next(by_part, "zip")
         if name.startswith("od") and b"encryption-data" in small_part(archive, "META-INF/manifest.xml"):
             raise Encrypted()
         return name
@@ -206,7 +238,7 @@ def _format_of_package(archive: ZipFile) -> str:
     if main not in archive.NameToInfo:
         raise Corrupt("The file is an Office document without its main part: save it anew in its own program.")
     content_type = _content_type(archive, main)
-    return next((name for marks, name in _MAIN_PARTS if any(mark in content_type for mark in marks)), "zip")
+    return next((name for marks, name in _MAIN_PARTS if any(mark in content_type for mark in marks)), "package")
 
 
 def _main_part(archive: ZipFile) -> str:
@@ -245,13 +277,31 @@ def _format_of_text(path: Path, named: str) -> str:
         return named
     if text.lstrip().startswith("<?xml"):
         return "xml"
+    if _MAIL.match(text) and len(_MAIL_HEADER.findall(text[:HEAD_BYTES])) >= MIN_MAIL_HEADERS:
+        return "eml"
+    if _is_json(text):
+        return "json"
     return "csv" if is_table(text) else "txt"
+
+
+def _is_json(text: str) -> bool:
+    """Judged by a whole small file, and by both ends of the beginning of a large one."""
+    text = text.strip()
+    if not text.startswith(("{", "[")):
+        return False
+    if len(text) >= JSON_TRIED_CHARACTERS:
+        return text[1:].lstrip().startswith(('"', "{", "["))
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse(found: str, named: str) -> NoReturn:
     """Raise the error for what cannot be read: junk under a false name, or an unsupported kind of file."""
-    if found in _LEGACY_OFFICE:
-        raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}: save it as {_LEGACY_OFFICE[found]} and upload that.")
+    if found in _OTHER_PROGRAMS:
+        raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}: save it as {_OTHER_PROGRAMS[found]} and upload that.")
     if named in _DESCRIPTIONS and named != found and found not in _DOCUMENTS:
         content = _DESCRIPTIONS.get(found, "binary data of no known kind")
         raise WrongType(f"The name says {_DESCRIPTIONS[named]}, this is {content}: upload the original.")
@@ -265,6 +315,4 @@ def _remedy(found: str) -> str:
         return "run it through text recognition (OCR) and upload the result as PDF or text"
     if found in _ARCHIVES:
         return "unpack it and upload the files in it"
-    if found in {"ods", "xlsx"}:
-        return "save each sheet as CSV and upload that"
     return "save it as PDF, DOCX or text and upload that"

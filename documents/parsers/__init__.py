@@ -5,13 +5,16 @@ EXTRA_APPS brings more in its `parsers.py`: importing it registers them.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Report = Callable[[int, int], None]
 """Progress: how many of how many pages (or other units) are done. Cheap enough to call for each of them."""
+
+MAX_PAGES = 20_000
+"""Of a document, whatever its format calls them."""
 
 Rows = list[list[str]]
 CELL_SEPARATOR = " | "
@@ -42,15 +45,44 @@ class Parser(Protocol):
     def parse(self, path: Path, report: Report) -> ParsedDocument: ...
 
 
+@dataclass(frozen=True)
+class Member:
+    """A document inside another. `name` may hold folders, and whatever else its maker chose.
+
+    `blocks` are its bytes; a damaged member raises Corrupt on the way.
+    """
+
+    name: str
+    blocks: Iterable[bytes]
+
+
+@runtime_checkable
+class Container(Protocol):
+    """A parser whose files hold documents. Each member is read before the next one is asked for."""
+
+    def members(self, path: Path) -> Iterator[Member]: ...
+
+
 _MODULES = {
     "csv": "documents.parsers.csv",
     "docx": "documents.parsers.docx",
+    "eml": "documents.parsers.eml",
+    "epub": "documents.parsers.epub",
     "html": "documents.parsers.html",
-    "json": "documents.parsers.text",
+    "json": "documents.parsers.json",
     "md": "documents.parsers.markdown",
+    "odp": "documents.parsers.opendocument",
+    "ods": "documents.parsers.sheets",
+    "odt": "documents.parsers.opendocument",
     "pdf": "documents.parsers.pdf",
+    "pptx": "documents.parsers.pptx",
+    "rtf": "documents.parsers.rtf",
     "tsv": "documents.parsers.csv",
     "txt": "documents.parsers.text",
+    "xls": "documents.parsers.sheets",
+    "xlsx": "documents.parsers.sheets",
+    "xml": "documents.parsers.xml",
+    "zip": "documents.parsers.zip",
 }
 """The file of each built-in format, imported when the first such document comes."""
 

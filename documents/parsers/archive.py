@@ -33,6 +33,11 @@ def open_zip(path: Path) -> ZipFile:
     return archive
 
 
+def is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
 def check_directory(entries: list[ZipInfo]) -> None:
     """Refuse encrypted archives and bombs by what the directory declares."""
     if any(entry.flag_bits & ENCRYPTED_FLAG for entry in entries):

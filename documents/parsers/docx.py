@@ -79,10 +79,11 @@ def _root(part: Part) -> Element:
 def _reported(root: Element, report: Report) -> Iterator[str]:
     """The body's blocks, with progress by its direct children."""
     body = next((child for child in root if _name(child) == "body"), root)
+    total = len(body)  # once: lxml counts anew each time
     for done, child in enumerate(body, start=1):
         yield from _block(child)
-        if done % BLOCKS_PER_REPORT == 0 or done == len(body):
-            report(done, len(body))
+        if done % BLOCKS_PER_REPORT == 0 or done == total:
+            report(done, total)
 
 
 def _blocks(parent: Element) -> Iterator[str]:

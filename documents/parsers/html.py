@@ -1,7 +1,8 @@
 """Web pages: the text that a reader sees, without scripts, styles and navigation."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -14,6 +15,7 @@ MAX_DEPTH = 5_000
 """The parser takes quadratic time in the depth: 0.03 s for this one, minutes for 200,000."""
 
 _SKIPPED = {"head", "iframe", "nav", "noscript", "object", "script", "style", "svg", "template"}
+_SKIPPED_ROLES = {"dialog", "menu", "menubar", "navigation", "search"}
 _PARAGRAPH, _LINE, _ROW, _CELL, _KEEP = "\n", "\v", "\r", "\t", "\0"
 """Marks until the text is tidied: the borders of blocks, and a line whose indentation counts."""
 
@@ -44,18 +46,24 @@ class HtmlParser:
     formats = ("html",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        source = read_text(path)
-        _check_depth(source)
-        tree = LexborHTMLParser(source)
-        title = tree.css_first("title")
-        text = _tidied("".join(_pieces(tree.body))) if tree.body is not None else ""
+        page = read_html(read_text(path))
         report(1, 1)
-        return ParsedDocument([text], _metadata(title))
+        return ParsedDocument([page.text], {"title": page.title} if page.title else {})
 
 
-def _metadata(title: LexborNode | None) -> dict[str, str]:
-    text = " ".join(title.text().split()) if title is not None else ""
-    return {"title": text} if text else {}
+@dataclass(frozen=True)
+class WebPage:
+    text: str
+    title: str = ""
+
+
+def read_html(source: str) -> WebPage:
+    """What a reader sees of the page. Raises TooComplex."""
+    _check_depth(source)
+    tree = LexborHTMLParser(source)
+    title = tree.css_first("title")
+    text = _tidied("".join(_pieces(tree.body))) if tree.body is not None else ""
+    return WebPage(text, " ".join(title.text().split()) if title is not None else "")
 
 
 def _check_depth(source: str) -> None:
@@ -77,12 +85,23 @@ def _pieces(root: LexborNode) -> Iterator[str]:
             yield item
         elif item.is_text_node:
             yield " ".join(_BLANKS.split(item.text_content or ""))
-        elif item.is_element_node and item.tag not in _SKIPPED and "hidden" not in item.attributes:
+        elif item.is_element_node and item.tag not in _SKIPPED and not _is_unseen(item.attributes):
             edge = _BREAKS.get(item.tag or "", "")
             inside: list[LexborNode | str] = [*item.iter(include_text=True)]
             if item.tag == "pre":
                 inside = [_preformatted(item)]
             stack += [edge, *reversed(inside), edge]
+
+
+def _is_unseen(attributes: Mapping[str, str | None]) -> bool:
+    """Hidden, or navigation that is not marked up as `nav`."""
+    style = (attributes.get("style") or "").replace(" ", "").lower()
+    return (
+        "hidden" in attributes
+        or attributes.get("aria-hidden") == "true"
+        or (attributes.get("role") or "").lower() in _SKIPPED_ROLES
+        or "display:none" in style
+    )
 
 
 def _preformatted(node: LexborNode) -> str:

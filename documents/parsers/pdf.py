@@ -1,46 +1,39 @@
-"""PDF, page by page: a damaged page costs that page."""
+"""PDF, page by page, by PDFium; pages that it cannot read well go to a second reader, then to OCR.
 
-import logging
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+A damaged page costs that page.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from unicodedata import normalize
 
-from pypdf import PasswordType, PdfReader
-from pypdf.errors import FileNotDecryptedError, LimitReachedError, PyPdfError
-from pypdf.generic import DecodedStreamObject, NameObject
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
 
-from documents.errors import Corrupt, DocumentError, Encrypted, NeedsOcr, NoText, TooComplex
-from documents.parsers import ParsedDocument, Report, register
+from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex, TooLarge
+from documents.parsers import MAX_PAGES, ParsedDocument, Report, ocr, register
+from documents.parsers.pdf_repair import HYPHEN, is_garbled, plain, repair
+from documents.parsers.pdf_second import SecondReader
+from documents.parsers.pdf_streams import refuse_bombs
 
-MAX_GARBLED_SHARE = 0.1
+MIN_CHARACTERS = 20
+"""A page with less is looked at again: there may be a picture of text on it, or more than PDFium has seen."""
+PAGES_LOOKED_AT_AGAIN = 3
+MAX_OBJECTS = 5_000
 MAX_FORM_NESTING = 4
+SAMPLED_CHARACTERS = 25
 END_MARK_WITHIN_BYTES = 2048
 
-_DAMAGE = (
-    PyPdfError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What pypdf raises over damaged objects: its own errors, and what an object of the wrong type leads to."""
-
-_GARBLED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
-_PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufefc]+")
-"""Ligatures and shaped letters, which a search for the plain letters would miss."""
-
-_METADATA = {"/Title": "title", "/Author": "author", "/Subject": "subject", "/Keywords": "keywords"}
+_METADATA = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
 _PLACEHOLDERS = {"(anonymous)", "(unspecified)", "anonymous", "untitled", "unspecified"}
-
-logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a line for every damaged object of a hostile file
+_TYPED_IN = {
+    pdfium_c.FPDF_FORMFIELD_TEXTFIELD,
+    pdfium_c.FPDF_FORMFIELD_COMBOBOX,
+    pdfium_c.FPDF_FORMFIELD_LISTBOX,
+}
+_HYPHEN_AT_LINE_END = 2
+"""What PDFium calls the character that stands as HYPHEN in its text. So do letters that it has no name for."""
 
 
 @dataclass
@@ -52,108 +45,188 @@ class _Pages:
     oversized: list[int] = field(default_factory=list)
     pictures: list[int] = field(default_factory=list)
     garbled: list[int] = field(default_factory=list)
+    recognized: list[int] = field(default_factory=list)
+
+
+@dataclass
+class _Page:
+    """`is_poor`: the other reader may find more. `is_garbled`: what the letters read as is chance."""
+
+    text: str
+    is_damaged: bool = False
+    is_poor: bool = False
+    is_garbled: bool = False
+    has_picture: bool = False
 
 
 class PdfParser:
     formats = ("pdf",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """An entry for every physical page. Raises Encrypted, Corrupt, TooComplex, NoText or NeedsOcr."""
-        with path.open("rb") as file:
-            with _damage_as(Corrupt()):
-                reader = PdfReader(file)
-                _unlock(reader)
-                total = len(reader.pages)
-            pages = _Pages()
-            for index in range(total):
-                _read_page(reader, index, pages)
-                report(index + 1, total)
-            _refuse_unreadable(pages)
-            return ParsedDocument(pages.texts, _metadata(reader), [*_warnings(pages), *_end_warning(path)])
+        """An entry for every physical page. Raises Encrypted, Corrupt, TooComplex, TooLarge, NoText or NeedsOcr."""
+        refuse_bombs(path)
+        second = SecondReader(path)
+        document = _opened(path)
+        total = second.total = len(document) if document is not None else second.page_count()
+        if total > MAX_PAGES:
+            raise TooLarge(f"The document has {total} pages, more than {MAX_PAGES}: split it and upload the parts.")
+        pages = _Pages()
+        for index in range(total):
+            _read_page(document, second, index, pages)
+            report(index + 1, total)
+        if document is not None:
+            _recognize(document, pages, report)
+        if not any(map(str.strip, pages.texts)) and not pages.pictures:
+            _look_again(second, pages)
+        _refuse_unreadable(pages)
+        warnings = [*_warnings(pages), *_end_warning(path)]
+        return ParsedDocument(repair(pages.texts), _metadata(document), warnings)
 
 
-@contextmanager
-def _damage_as(error: DocumentError) -> Iterator[None]:
+def _opened(path: Path) -> pdfium.PdfDocument | None:
+    """None for a damaged file, which the second reader may still read. Raises Encrypted."""
     try:
-        yield
-    except FileNotDecryptedError as cause:
-        raise Encrypted() from cause
-    except LimitReachedError as cause:
-        raise TooComplex() from cause
-    except _DAMAGE as cause:
-        raise error from cause
+        document = pdfium.PdfDocument(path)
+        if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
+            document.init_forms()
+        return document if len(document) else None
+    except pdfium.PdfiumError as error:
+        if error.err_code in {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}:
+            raise Encrypted() from error
+        return None
 
 
-def _unlock(reader: PdfReader) -> None:
-    """Files with an owner's password only open with an empty user password, as in every viewer."""
-    if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
-        raise Encrypted()
-
-
-def _read_page(reader: PdfReader, index: int, pages: _Pages) -> None:
+def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index: int, pages: _Pages) -> None:
     """Append the page's text, what can be read of it, and note what is wrong with it."""
     number = index + 1
-    text = ""
+    page = _first_reading(document, index)
+    if page.is_poor or page.is_garbled:
+        try:
+            text, is_damaged = second.page_text(index)
+        except TooComplex:
+            pages.oversized.append(number)
+            text, is_damaged = "", False
+        if is_damaged or (page.is_damaged and not text):
+            pages.damaged.append(number)
+        is_better = page.is_garbled and text and not is_garbled(text)
+        if is_better or _letters(text) > _letters(page.text):
+            page = _Page(text, is_garbled=is_garbled(text), has_picture=page.has_picture)
+    if page.has_picture and _letters(page.text) < MIN_CHARACTERS:
+        pages.pictures.append(number)
+    elif page.is_garbled:
+        pages.garbled.append(number)
+    pages.texts.append(page.text)
+
+
+def _look_again(second: SecondReader, pages: _Pages) -> None:
+    """Blank pages, or damage that PDFium takes for blank pages?"""
+    for index in range(min(len(pages.texts), PAGES_LOOKED_AT_AGAIN)):
+        pages.texts[index], is_damaged = second.page_text(index)
+        if is_damaged:
+            pages.damaged.append(index + 1)
+
+
+def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
+    if document is None:
+        return _Page("", is_poor=True)
     try:
-        page = reader.pages[index]
-        text = _plain(page.extract_text())
-        if not text.strip() and _has_picture(page.get("/Resources"), MAX_FORM_NESTING):
-            pages.pictures.append(number)
-        elif _is_garbled(text):
-            pages.garbled.append(number)
-    except LimitReachedError:
-        pages.oversized.append(number)
-    except _DAMAGE:
-        pages.damaged.append(number)
-        text = _text_before_damage(reader, index)
-    pages.texts.append(text)
+        page = document[index]
+        text_page = page.get_textpage()
+    except pdfium.PdfiumError:
+        return _Page("", is_damaged=True, is_poor=True)
+    text = _page_text(text_page)
+    kinds = _object_kinds(page) if _letters(text) < MIN_CHARACTERS else set()
+    return _Page(
+        "\n".join(filter(None, [text, *_typed_in(document, page)])),
+        is_poor=pdfium_c.FPDF_PAGEOBJ_TEXT in kinds and not text.strip(),
+        is_garbled=is_garbled(text) or _has_unmapped_fonts(text_page),
+        has_picture=pdfium_c.FPDF_PAGEOBJ_IMAGE in kinds,
+    )
 
 
-def _plain(text: str) -> str:
-    return _PRESENTATION_FORMS.sub(lambda match: normalize("NFKC", match[0]), text)
+def _page_text(text_page: pdfium.PdfTextPage) -> str:
+    text: str = text_page.get_text_range(errors="ignore")
+    if HYPHEN in text:
+        text = "".join(_marked(text_page, place, char) for place, char in enumerate(text))
+    return plain(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _text_before_damage(reader: PdfReader, index: int) -> str:
-    """The page's text with more and more lines left out at the end of its drawing instructions."""
-    dropped = 1
-    with suppress(*_DAMAGE):
-        page = reader.pages[index]
-        contents = page.get_contents()
-        lines = contents.get_data().splitlines(keepends=True) if contents is not None else []
-        while dropped < len(lines):
-            shortened = DecodedStreamObject()
-            shortened.set_data(b"".join(lines[:-dropped]))
-            page[NameObject("/Contents")] = shortened
-            with suppress(*_DAMAGE):
-                return _plain(page.extract_text())
-            dropped *= 2
-    return ""
+def _marked(text_page: pdfium.PdfTextPage, place: int, char: str) -> str:
+    if char == HYPHEN and pdfium_c.FPDFText_GetUnicode(text_page, place) != _HYPHEN_AT_LINE_END:
+        return "\ufffd"
+    return char
 
 
-def _has_picture(resources: Any, nesting: int) -> bool:
-    """Whether the resources, or those of the forms drawn by them, hold an image."""
-    objects = _dictionary(_dictionary(resources).get("/XObject"))
-    drawn = [_dictionary(reference) for reference in objects.values()]
-    if any(item.get("/Subtype") == "/Image" for item in drawn):
-        return True
-    return nesting > 0 and any(_has_picture(item.get("/Resources"), nesting - 1) for item in drawn)
+def _has_unmapped_fonts(text_page: pdfium.PdfTextPage) -> bool:
+    """Whether most characters come from fonts without a table of letters: what they read as is chance."""
+    places = range(0, text_page.count_chars(), max(1, text_page.count_chars() // SAMPLED_CHARACTERS))
+    unmapped = sum(pdfium_c.FPDFText_HasUnicodeMapError(text_page, place) == 1 for place in places)
+    return bool(2 * unmapped > len(places))
 
 
-def _dictionary(value: Any) -> dict[str, Any]:
-    resolved = value.get_object() if value is not None else None
-    return resolved if isinstance(resolved, dict) else {}
+def _object_kinds(page: pdfium.PdfPage) -> set[int]:
+    """The kinds of things drawn on the page, pictures and texts among them."""
+    kinds: set[int] = set()
+    for count, item in enumerate(page.get_objects(max_depth=MAX_FORM_NESTING)):
+        kinds.add(item.type)
+        if count > MAX_OBJECTS:
+            break
+    return kinds
 
 
-def _is_garbled(text: str) -> bool:
-    """Whether the text layer has no letters: fonts without a table of them give control characters."""
-    return len(_GARBLED.findall(text)) > MAX_GARBLED_SHARE * len("".join(text.split()))
+def _typed_in(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> Iterator[str]:
+    """What was filled into the page's form fields, and written in its comments: none of it is page text."""
+    for place in range(pdfium_c.FPDFPage_GetAnnotCount(page)):
+        if annotation := pdfium_c.FPDFPage_GetAnnot(page, place):
+            kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+            if kind == pdfium_c.FPDF_ANNOT_WIDGET and document.formenv is not None:
+                yield from _field(document.formenv, annotation)
+            elif kind in {pdfium_c.FPDF_ANNOT_FREETEXT, pdfium_c.FPDF_ANNOT_TEXT}:
+                yield _string(pdfium_c.FPDFAnnot_GetStringValue, annotation, b"Contents")
+            pdfium_c.FPDFPage_CloseAnnot(annotation)
+
+
+def _field(form: pdfium.PdfFormEnv, annotation: object) -> Iterator[str]:
+    """`name: value` of a field that was filled in."""
+    if pdfium_c.FPDFAnnot_GetFormFieldType(form, annotation) not in _TYPED_IN:
+        return
+    value = _string(pdfium_c.FPDFAnnot_GetFormFieldValue, form, annotation).strip()
+    name = _string(pdfium_c.FPDFAnnot_GetFormFieldAlternateName, form, annotation).strip()
+    if value:
+        yield f"{name}: {value}" if name else value
+
+
+def _string(read: Callable[..., int], *arguments: object) -> str:
+    """What a function of PDFium writes as UTF-16: called once for its length, and once for the text."""
+    size = read(*arguments, None, 0)
+    buffer = ctypes.create_string_buffer(size)
+    read(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
+    return plain(buffer.raw.decode("utf-16-le", "ignore").rstrip("\0").replace("\r", "\n"))
+
+
+def _recognize(document: pdfium.PdfDocument, pages: _Pages, report: Report) -> None:
+    """Reads pictures of text, where OCR is installed and within its limits."""
+    wanted = sorted({*pages.pictures, *pages.garbled})
+    if not wanted or not ocr.is_installed():
+        return
+    for number, text in ocr.recognize(document, wanted, report):
+        pages.recognized.append(number)
+        if _letters(text) > _letters(pages.texts[number - 1]) or number in pages.garbled:
+            pages.texts[number - 1] = text
+    done = set(pages.recognized)
+    pages.pictures = [number for number in pages.pictures if number not in done]
+    pages.garbled = [number for number in pages.garbled if number not in done]
+
+
+def _letters(text: str) -> int:
+    return len("".join(text.split()))
 
 
 def _refuse_unreadable(pages: _Pages) -> None:
     """Raise when no page, or hardly one, has text."""
-    readable = [text for text in pages.texts if text.strip()]
+    readable = [text for number, text in enumerate(pages.texts, 1) if text.strip() and number not in pages.pictures]
     if not readable and pages.pictures:
-        raise NeedsOcr()
+        raise NeedsOcr(ocr.advice("The pages are pictures of text"))
     if not readable and pages.oversized:
         raise TooComplex()
     if not readable and (pages.damaged or not pages.texts):
@@ -161,10 +234,7 @@ def _refuse_unreadable(pages: _Pages) -> None:
     if not readable:
         raise NoText()
     if 2 * len(pages.garbled) > len(readable):
-        raise NeedsOcr(
-            "The text in the file is garbled, for its fonts lack the table of letters: run the file through"
-            " text recognition (OCR), with a new text layer, and upload the result."
-        )
+        raise NeedsOcr(ocr.advice("The text in the file is garbled, for its fonts lack the table of letters"))
 
 
 def _warnings(pages: _Pages) -> Iterator[str]:
@@ -173,6 +243,7 @@ def _warnings(pages: _Pages) -> Iterator[str]:
         (pages.oversized, "too large to be read"),
         (pages.pictures, "a picture without text, which needs text recognition (OCR)"),
         (pages.garbled, "garbled, which needs text recognition (OCR)"),
+        (pages.recognized, "read by text recognition (OCR), which makes mistakes"),
     )
     for numbers, reason in reasons:
         if numbers:
@@ -197,13 +268,12 @@ def _end_warning(path: Path) -> Iterator[str]:
             yield "The file has no end mark and is probably incomplete: pages may be missing."
 
 
-def _metadata(reader: PdfReader) -> dict[str, str]:
-    """Title and author where the file has them; damaged metadata is no reason to refuse the text."""
-    try:
-        raw = dict(reader.metadata or {})
-        found = {ours: str(raw.get(theirs) or "").strip() for theirs, ours in _METADATA.items()}
-    except _DAMAGE:
+def _metadata(document: pdfium.PdfDocument | None) -> dict[str, str]:
+    """Title and author where the file has them."""
+    if document is None:
         return {}
+    raw = document.get_metadata_dict(skip_empty=True)
+    found = {ours: raw.get(theirs, "").strip() for theirs, ours in _METADATA.items()}
     return {name: value for name, value in found.items() if value and value not in _PLACEHOLDERS}
 
 

@@ -1,4 +1,4 @@
-"""Plain text, JSON and whatever else reads as it stands."""
+"""Plain text and whatever else reads as it stands."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from documents.parsers.decoding import read_text
 
 
 class TextParser:
-    formats = ("txt", "json")
+    formats = ("txt",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         text = read_text(path).replace("\f", "\n\n")

@@ -16,27 +16,24 @@ import pytest
 
 from tests.documents.reading_child import read_limited
 
-FORMATS = {"csv", "docx", "html", "json", "md", "pdf", "tsv", "txt"}
 TIME_LIMIT_SECONDS = 60
 
 Row = dict[str, str]
 Reading = dict[str, Any]
 
-UNREADABLE_FOR_PYPDF = {
-    # Greek letters that come as control characters
-    ("good/GeoTopo-komprimiert.pdf", "versehen mit der Quotiententopologie, π"),
-    ("good/GeoTopo-komprimiert.pdf", "gibt es Weg δi in"),
-    # a ligature that comes as NUL
+# Of 583 phrases 581 are found, and of 204 with a page 202 on it: 99.7 and 99.0 %.
+NOT_FOUND = {
+    # the manifest's own reader lost a hyphen: the slide says Next-Gen
+    ("good/markitdown-test.pptx", "Enabling NextGen LLM Applications"),
+    # a ligature whose font does not name it
     ("good/copy-protected.pdf", "This makes it difficult for"),
-    # a blank before the hyphen at the line's end
-    ("good/vector-pdf.pdf", "indicate that the Compact’s drafters"),
 }
 
 
 @pytest.fixture(scope="module")
 def rows(corpus: Path) -> list[Row]:
     with (corpus / "MANIFEST.csv").open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["format"] in FORMATS]
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -103,35 +100,44 @@ def _is_accepted(code: str, codes: str) -> bool:
 
 
 def test_phrases_are_found(rows: list[Row], readings: dict[str, Reading], contains: Callable[[str, str], bool]) -> None:
-    missing = {
-        (row["file"], phrase)
-        for row in rows
-        if readings[row["file"]]["code"] == "ok" and "cjk" not in row["tags"] and "arabic.pdf" not in row["file"]
-        for phrase in filter(None, row["must_contain"].split(";"))
-        if not contains("\n".join(readings[row["file"]]["pages"]), phrase)
-    }
-    assert missing == UNREADABLE_FOR_PYPDF
+    """99.6 %: all but those that are known."""
+    read = [row for row in rows if readings[row["file"]]["code"] == "ok"]
+    wanted = [(row["file"], phrase) for row in read for phrase in row["must_contain"].split(";") if phrase]
+    texts = {row["file"]: "\n".join(readings[row["file"]]["pages"]) for row in read}
+    missing = {(file, phrase) for file, phrase in wanted if not contains(texts[file], phrase)}
+    assert missing == NOT_FOUND
+    assert len(missing) <= 0.004 * len(wanted)
 
 
 def test_phrases_are_on_their_pages(
     rows: list[Row], readings: dict[str, Reading], contains: Callable[[str, str], bool]
 ) -> None:
-    wrong = [
-        (row["file"], phrase, page)
+    wrong = {
+        (row["file"], phrase)
         for row in rows
-        if row["phrase_pages"] and readings[row["file"]]["code"] == "ok" and "cjk" not in row["tags"]
+        if row["phrase_pages"] and readings[row["file"]]["code"] == "ok"
         for phrase, page in zip(row["must_contain"].split(";"), row["phrase_pages"].split(";"), strict=True)
-        if int(page) and (row["file"], phrase) not in UNREADABLE_FOR_PYPDF and "arabic" not in row["file"]
-        if not contains(readings[row["file"]]["pages"][int(page) - 1], phrase)
-    ]
-    assert wrong == []
+        if int(page) and not contains(readings[row["file"]]["pages"][int(page) - 1], phrase)
+    }
+    assert wrong == NOT_FOUND  # 99 %
+
+
+def test_texts_are_as_long_as_they_should_be(rows: list[Row], readings: dict[str, Reading]) -> None:
+    short = {
+        row["file"]: len(text)
+        for row in rows
+        if (row["min_chars"] or row["min_words"]) and readings[row["file"]]["code"] == "ok"
+        for text in [" ".join(readings[row["file"]]["pages"])]
+        if len("".join(text.split())) < int(row["min_chars"] or 0) or len(text.split()) < int(row["min_words"] or 0)
+    }
+    assert short == {}
 
 
 def test_page_counts(rows: list[Row], readings: dict[str, Reading]) -> None:
     wrong = [
         row["file"]
         for row in rows
-        if row["format"] == "pdf" and row["pages"] and readings[row["file"]]["code"] == "ok"
+        if row["pages"] and readings[row["file"]]["code"] == "ok"
         if len(readings[row["file"]]["pages"]) != int(row["pages"])
     ]
     assert wrong == []

@@ -10,7 +10,6 @@ from documents.parsers.archive import MAX_ENTRIES
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
-XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"
 
 
 def _file(folder: Path, name: str, content: bytes) -> Path:
@@ -63,6 +62,12 @@ def test_it_works(samples: Path, name: str, format_name: str) -> None:
         (b"\n\n%PDF-1.4", "a.pdf", "pdf"),
         (b"MZ is how this sentence begins.", "a.txt", "txt"),
         (b"a\tb\n1\t2\n", "table.tab", "tsv"),
+        (b"{\\rtf1 text}", "letter.rtf", "rtf"),
+        (b"From: a@b.c\nSubject: x\n\nHello", "mail.eml", "eml"),
+        (b"MIME-Version: 1.0\n\nHello", "page.mht", "eml"),
+        (b"<?xml version='1.0'?><data/>", "data.xml", "xml"),
+        (b'{"a": 1}', "data.ndjson", "json"),
+        (OLE2 + "Workbook".encode("utf-16-le"), "old.xls", "xls"),
     ],
 )
 def test_content_and_name_agree(tmp_path: Path, content: bytes, name: str, format_name: str) -> None:
@@ -92,10 +97,8 @@ def test_a_wrong_name_is_a_warning(samples: Path, sample: str, name: str, format
         (b"MZ\x90\x00\x03" + bytes(50), "setup.pdf", WrongType),
         (bytes(range(256)) * 40, "a.txt", WrongType),
         (bytes(range(256)) * 40, "a.bin", UnsupportedType),
-        (b"{\\rtf1 text}", "letter.rtf", UnsupportedType),
-        (b"{\\rtf1 text}", "letter.doc", UnsupportedType),
-        (b"From: a@b.c\nSubject: x\n\nHello", "mail.eml", UnsupportedType),
-        (b"<?xml version='1.0'?><data/>", "data.xml", UnsupportedType),
+        (OLE2 + "PowerPoint Document".encode("utf-16-le"), "slides.ppt", UnsupportedType),
+        (OLE2 + "__substg1.0_".encode("utf-16-le"), "mail.msg", UnsupportedType),
         (OLE2 + "WordDocument".encode("utf-16-le"), "old.docx", UnsupportedType),
         (OLE2 + "EncryptedPackage".encode("utf-16-le"), "secret.docx", Encrypted),
         (b"PK\x03\x04 and nothing more", "cut.docx", Corrupt),
@@ -112,9 +115,18 @@ def test_the_old_word_format_gets_a_remedy(tmp_path: Path) -> None:
         _detect(path)
 
 
-def test_a_workbook_is_not_supported_yet(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedType, match="Excel workbook"):
-        _detect(_package(tmp_path / "a.xlsx", "xl/workbook.xml", XLSX_TYPE))
+@pytest.mark.parametrize("main", ["FixedDocumentSequence", "visio"])
+def test_an_office_file_of_another_kind(tmp_path: Path, main: str) -> None:
+    with pytest.raises(UnsupportedType, match="save it as PDF"):
+        _detect(_package(tmp_path / "a.xps", "main.xml", main))
+
+
+@pytest.mark.parametrize("part", ["META-INF/MANIFEST.MF", "Index/Document.iwa"])
+def test_archives_that_are_programs_or_documents_of_others(tmp_path: Path, part: str) -> None:
+    with ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr(part, "")
+    with pytest.raises(UnsupportedType):
+        _detect(tmp_path / "a")
 
 
 def test_a_package_without_its_main_part_is_corrupt(tmp_path: Path) -> None:
@@ -152,8 +164,3 @@ def test_a_format_of_another_app_goes_by_its_name(tmp_path: Path) -> None:
     path = _file(tmp_path, "meeting.ics", b"BEGIN:VCALENDAR\n")
     assert detect(path, path.name, readable_formats() | {"ics"}).format == "ics"
     assert detect(path, path.name, readable_formats()).format == "txt"
-
-
-def test_a_format_that_gets_a_parser_is_detected(tmp_path: Path) -> None:
-    path = _package(tmp_path / "a.xlsx", "xl/workbook.xml", XLSX_TYPE)
-    assert detect(path, path.name, readable_formats() | {"xlsx"}).format == "xlsx"

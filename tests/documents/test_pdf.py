@@ -113,12 +113,19 @@ def test_a_garbled_text_layer_needs_ocr(tmp_path: Path) -> None:
 
 def test_a_damaged_page_costs_that_page(tmp_path: Path) -> None:
     writer = PdfWriter()
-    _add_page(writer, _text("First"), _font())
-    _add_page(writer, _text("Second") + b"\nBT ) Tj ET", _font())
-    _add_page(writer, _text("Third"), _font())
+    for words in ("First", "Second", "Third"):
+        _add_page(writer, _text(words), _font())
+    kids = writer.root_object["/Pages"]["/Kids"]  # type: ignore[index]
+    kids[1] = writer._add_object(NumberObject(7))
     document = _parse(_written(tmp_path, writer))
-    assert [page.strip() for page in document.pages] == ["First", "Second", "Third"]
+    assert [page.strip() for page in document.pages] == ["First", "", "Third"]
     assert document.warnings == ["1 of 3 pages: damaged, and read in part or not at all (2)."]
+
+
+def test_what_can_be_read_of_a_damaged_page_is_read(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    _add_page(writer, _text("Second") + b"\nBT ) Tj ET", _font())
+    assert _parse(_written(tmp_path, writer)).pages[0].strip() == "Second"
 
 
 def test_a_page_that_inflates_beyond_the_limit(tmp_path: Path) -> None:

@@ -12,9 +12,13 @@ from documents.parsers import ParsedDocument, Report, parser_for, register
 from documents.pipeline import read, read_in_child, rechunk, rechunk_in_child, storable
 
 SAMPLE_NAMES = [
+    "catalogue.xml",
+    "cleaning.rtf",
     "contacts.csv",
+    "delivery.eml",
     "meeting-minutes.txt",
     "notes.md",
+    "orders.json",
     "policy.html",
     "quarterly-sales-report.pdf",
     "service-contract.docx",
@@ -115,10 +119,10 @@ def test_two_parsers_for_a_format_are_an_error() -> None:
 
 
 def test_a_format_without_a_parser(tmp_path: Path) -> None:
-    assert parser_for("pptx") is None
-    (tmp_path / "a.rtf").write_text("{\\rtf1 text}")
+    assert parser_for("png") is None
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(UnsupportedType):
-        read(tmp_path / "a.rtf", "a.rtf")
+        read(tmp_path / "a.png", "a.png")
 
 
 def test_every_error_says_what_to_do() -> None:

@@ -1,0 +1,61 @@
+"""Office Open XML packages: parts, and the relationships that lead from one to another."""
+
+import posixpath
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from zipfile import BadZipFile, ZipFile
+
+from documents.errors import Corrupt
+from documents.parsers.markup import Element, attribute, local_name, parse_xml
+
+
+@dataclass(frozen=True)
+class Relationship:
+    """`kind` is the end of its type's address, `target` the name of a part."""
+
+    id: str
+    kind: str
+    target: str
+
+
+def part(archive: ZipFile, name: str) -> bytes:
+    """Raises Corrupt, also where the part is missing."""
+    try:
+        return archive.read(name)
+    except (BadZipFile, EOFError, KeyError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+        raise Corrupt() from error
+
+
+def xml_part(archive: ZipFile, name: str) -> Element:
+    return parse_xml(part(archive, name))
+
+
+def relationships(archive: ZipFile, source: str = "") -> Iterator[Relationship]:
+    """Those of the part, or of the package, to parts that are there. What lies outside the file is left alone."""
+    folder, name = posixpath.split(source)
+    address = posixpath.join(folder, "_rels", f"{name}.rels")
+    if address not in archive.NameToInfo:
+        return
+    for element in xml_part(archive, address):
+        if local_name(element) != "Relationship" or attribute(element, "TargetMode") == "External":
+            continue
+        target = posixpath.normpath(posixpath.join("/", folder, attribute(element, "Target"))).lstrip("/")
+        if target in archive.NameToInfo:
+            yield Relationship(attribute(element, "Id"), attribute(element, "Type").rpartition("/")[2], target)
+
+
+def related(archive: ZipFile, source: str, *kinds: str) -> list[str]:
+    return [found.target for found in relationships(archive, source) if found.kind in kinds]
+
+
+def core_properties(archive: ZipFile) -> dict[str, str]:
+    """Title, author and the like, where the file has them."""
+    wanted = {"title": "title", "creator": "author", "subject": "subject", "keywords": "keywords"}
+    found: dict[str, str] = {}
+    for name in related(archive, "", "core-properties"):
+        for element in xml_part(archive, name):
+            value = (element.text or "").strip()
+            if value and (ours := wanted.get(local_name(element))):
+                found[ours] = value
+    return found

@@ -1,0 +1,117 @@
+"""PowerPoint presentations: a page for every slide, hidden ones too, each with its speaker notes.
+
+python-pptx (last release 2024) passes over charts' labels, SmartArt and comments; the XML has them all.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+from documents.errors import Corrupt
+from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
+from documents.parsers.archive import open_zip
+from documents.parsers.emf import emf_texts
+from documents.parsers.markup import Element, attribute, descendants, local_name
+from documents.parsers.opc import core_properties, part, related, relationships, xml_part
+
+_HIDDEN = {"Fallback", "rPr", "pPr"}
+"""The second copy of what newer versions draw, properties."""
+_FIELDS_OF_NOTES = {"sldNum", "dt", "ftr", "hdr", "sldImg"}
+"""Number, date, footer, header and picture of the notes page: the same on each."""
+
+
+class PptxParser:
+    formats = ("pptx",)
+
+    def parse(self, path: Path, report: Report) -> ParsedDocument:
+        with open_zip(path) as archive:
+            slides = _slides(archive)
+            pages = []
+            for done, slide in enumerate(slides, start=1):
+                pages.append("\n\n".join(_slide_blocks(archive, slide)))
+                report(done, len(slides))
+            return ParsedDocument(pages, core_properties(archive))
+
+
+def _slides(archive: ZipFile) -> list[str]:
+    """The parts of the slides in the order of the presentation."""
+    for main in related(archive, "", "officeDocument"):
+        targets = {found.id: found.target for found in relationships(archive, main)}
+        ids = [_relationship_id(item) for item in descendants(xml_part(archive, main), "sldId")]
+        return [targets[id] for id in ids if id in targets]
+    raise Corrupt("The file is a presentation without its main part: save it again in PowerPoint and upload that.")
+
+
+def _relationship_id(item: Element) -> str:
+    """`r:id`, not the slide's own `id` beside it."""
+    return next((str(value) for name, value in item.items() if name.endswith("}id")), "")
+
+
+def _slide_blocks(archive: ZipFile, slide: str) -> Iterator[str]:
+    yield from _blocks(xml_part(archive, slide))
+    for name in related(archive, slide, "chart", "diagramData", "comments"):
+        yield from filter(None, ["\n".join(_labels(xml_part(archive, name)))])
+    yield from filter(None, ["\n".join(_drawn_texts(archive, slide))])
+    for name in related(archive, slide, "notesSlide"):
+        notes = "\n".join(_notes(xml_part(archive, name)))
+        if notes:
+            yield f"Notes: {notes}"
+
+
+def _blocks(parent: Element) -> Iterator[str]:
+    """The texts of the shapes and tables below, in order."""
+    for child in parent:
+        name = local_name(child)
+        if name == "txBody":
+            yield from filter(None, ["\n".join(_paragraphs(child))])
+        elif name == "tbl":
+            yield from filter(None, ["\n".join(_rows(child))])
+        elif name not in _HIDDEN:
+            yield from _blocks(child)
+
+
+def _paragraphs(body: Element) -> Iterator[str]:
+    for paragraph in descendants(body, "p"):
+        yield from filter(None, ["".join(_pieces(paragraph)).strip()])
+
+
+def _pieces(paragraph: Element) -> Iterator[str]:
+    for element in descendants(paragraph, "t", "br", "tab"):
+        yield {"br": "\n", "tab": "\t"}.get(local_name(element)) or element.text or ""
+
+
+def _rows(table: Element) -> Iterator[str]:
+    for row in descendants(table, "tr"):
+        cells = [" ".join(" ".join(_paragraphs(cell)).split()) for cell in descendants(row, "tc")]
+        if any(cells):
+            yield CELL_SEPARATOR.join(cells)
+
+
+def _labels(root: Element) -> Iterator[str]:
+    """The texts of a chart (titles, names of series and categories), a diagram, or comments, each once."""
+    texts = (
+        "".join(_pieces(element)) if local_name(element) == "p" else element.text or ""
+        for element in descendants(root, "p", "strCache", "text")
+        if local_name(element) != "strCache"
+    )
+    cached = (value.text or "" for cache in descendants(root, "strCache") for value in descendants(cache, "v"))
+    yield from dict.fromkeys(filter(None, map(str.strip, [*texts, *cached])))
+
+
+def _drawn_texts(archive: ZipFile, slide: str) -> Iterator[str]:
+    """Of embedded objects, by the pictures of them: on the slide, or in a drawing of the old kind."""
+    sources = [slide, *related(archive, slide, "vmlDrawing")]
+    pictures = dict.fromkeys(name for source in sources for name in related(archive, source, "image"))
+    for name in pictures:
+        if name.lower().endswith(".emf"):
+            yield from filter(None, map(str.strip, emf_texts(part(archive, name))))
+
+
+def _notes(root: Element) -> Iterator[str]:
+    for shape in descendants(root, "sp"):
+        kinds = {attribute(placeholder, "type") for placeholder in descendants(shape, "ph")}
+        if not kinds & _FIELDS_OF_NOTES:
+            yield from _paragraphs(shape)
+
+
+register(PptxParser())

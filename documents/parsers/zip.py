@@ -1,0 +1,59 @@
+"""ZIP archives: their members are documents of their own; the archive's own text is the list of their names."""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from documents.errors import Corrupt
+from documents.parsers import Member, ParsedDocument, Report, register
+from documents.parsers.archive import open_zip
+from documents.parsers.decoding import decode
+
+BLOCK = 1 << 20
+
+_UTF8_FLAG = 0x800
+_SKIPPED_FOLDERS = ("__MACOSX/",)
+_SKIPPED_NAMES = {".ds_store", "desktop.ini", "thumbs.db"}
+"""What systems leave beside people's files."""
+
+
+class ZipParser:
+    formats = ("zip",)
+
+    def parse(self, path: Path, report: Report) -> ParsedDocument:
+        with open_zip(path) as archive:
+            names = [_name(entry) for entry in _entries(archive)]
+        report(1, 1)
+        return ParsedDocument(["\n".join(names)])
+
+    def members(self, path: Path) -> Iterator[Member]:
+        with open_zip(path) as archive:
+            for entry in _entries(archive):
+                yield Member(_name(entry), _blocks(archive, entry))
+
+
+def _blocks(archive: ZipFile, entry: ZipInfo) -> Iterator[bytes]:
+    try:
+        with archive.open(entry) as file:
+            while block := file.read(BLOCK):
+                yield block
+    except (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+        raise Corrupt() from error
+
+
+def _entries(archive: ZipFile) -> Iterator[ZipInfo]:
+    for entry in archive.infolist():
+        base = entry.filename.rpartition("/")[2].lower()
+        if base and base not in _SKIPPED_NAMES and not entry.filename.startswith(_SKIPPED_FOLDERS):
+            yield entry
+
+
+def _name(entry: ZipInfo) -> str:
+    """As its maker wrote it: without the mark for UTF-8 a name may be in any encoding, and zipfile takes cp437."""
+    if entry.flag_bits & _UTF8_FLAG or entry.filename.isascii():
+        return entry.filename
+    return decode(entry.filename.encode("cp437", "replace")) or entry.filename
+
+
+register(ZipParser())

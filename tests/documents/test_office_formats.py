@@ -1,0 +1,179 @@
+"""Presentations, workbooks, OpenDocument, Rich Text and books."""
+
+from pathlib import Path
+
+import pytest
+
+from documents.errors import Corrupt, Encrypted, TooLarge
+from documents.parsers import ParsedDocument, parser_for, sheets
+from documents.pipeline import read
+from tests.documents import making
+
+
+def _parse(path: Path, format_name: str = "") -> ParsedDocument:
+    parser = parser_for(format_name or path.suffix.removeprefix("."))
+    assert parser
+    return parser.parse(path, lambda done, total: None)
+
+
+def test_slides_in_their_order_with_tables_charts_and_notes(tmp_path: Path) -> None:
+    document = _parse(making.write_pptx(tmp_path / "a.pptx"))
+    first, second = document.pages
+    assert first == "Lantern sales\n\nUp by a tenth"
+    assert second == (
+        "Figures\n\nMonth | Lamps\nJuly | 310\n\nLamps by month\nBrass lantern\n\nDrawn\nlong ago\n\n"
+        "Notes: Pause here for questions."
+    )
+
+
+def test_a_presentation_whose_relationships_lead_out_of_the_file(tmp_path: Path) -> None:
+    """Neither followed nor an error: what is linked from elsewhere is not this document."""
+    targets = ("../../../../etc/passwd", "file:///etc/passwd", "http://192.0.2.1/slide.xml")
+    links = [(f"rId{place}", "slide", target) for place, target in enumerate(targets)]
+    ids = "".join(f'<p:sldId r:id="{id}"/>' for id, _, _ in links)
+    names = f'xmlns:p="x" xmlns:r="{making.RELATIONSHIPS}"'
+    path = making.write_zip(
+        tmp_path / "a.pptx",
+        {
+            **making.package("ppt/presentation.xml", f"{making.OFFICE}.presentationml.presentation.main+xml"),
+            "ppt/presentation.xml": f"<p:presentation {names}>{ids}</p:presentation>",
+            "ppt/_rels/presentation.xml.rels": making.rels(*links),
+        },
+    )
+    assert _parse(path).pages == []
+
+
+def test_sheets_are_pages_and_keep_their_columns(tmp_path: Path) -> None:
+    orders = making.sheet([["Article", "Sold", "Price"], [], ["Lamp", "40", "18.5"], ["Wick", "", "1.25"]])
+    path = making.write_xlsx(
+        tmp_path / "a.xlsx", {"Orders": orders, "Empty": making.sheet([]), "Old": making.sheet([["gone"]])}
+    )
+    document = _parse(path)
+    assert document.pages == ["Orders\nArticle | Sold | Price\nLamp | 40 | 18.5\nWick |  | 1.25", "", "Old\ngone"]
+    assert document.rows == [
+        [["Article", "Sold", "Price"], ["Lamp", "40", "18.5"], ["Wick", "", "1.25"]],
+        [],
+        [["gone"]],
+    ]
+
+
+def test_a_workbook_of_opendocument(tmp_path: Path) -> None:
+    cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+    row = f"<table:table-row>{cell.format('Lamp')}{cell.format('brass')}</table:table-row>"
+    path = making.write_opendocument(
+        tmp_path / "a.ods", "spreadsheet", f'<table:table table:name="Stock">{row}</table:table>'
+    )
+    assert _parse(path).rows == [[["Lamp", "brass"]]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("1", "1"), ("0.1", "0.1"), ("12345678901234567890", "1.2345678901234567e+19"), ("2.50", "2.5")],
+)
+def test_numbers_read_as_people_write_them(tmp_path: Path, value: str, text: str) -> None:
+    assert _parse(making.write_xlsx(tmp_path / "a.xlsx", {"A": making.sheet([[value]])})).rows == [[[text]]]
+
+
+def test_a_workbook_of_too_many_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheets, "MAX_CELLS", 5)
+    path = making.write_xlsx(tmp_path / "a.xlsx", {"A": making.sheet([["a", "b", "c"]] * 2)})
+    with pytest.raises(TooLarge, match="split it"):
+        _parse(path)
+
+
+def test_an_opendocument_text(tmp_path: Path) -> None:
+    body = (
+        "<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes><text:h>Heading</text:h>"
+        "<text:p>Two<text:s text:c='2'/>blanks<text:tab/>and\n    a <text:span>note</text:span>"
+        "<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>At the foot.</text:p>"
+        "</text:note-body></text:note>.</text:p>"
+        "<table:table><table:table-row><table:table-cell><text:p>a</text:p><text:p>b</text:p></table:table-cell>"
+        "<table:table-cell><text:p>c</text:p></table:table-cell></table:table-row></table:table>"
+        "<text:list><text:list-item><text:p>item</text:p></text:list-item></text:list>"
+    )
+    styles = "<style:header><text:p>At the head</text:p></style:header>" * 2
+    document = _parse(making.write_opendocument(tmp_path / "a.odt", "text", body, styles))
+    assert document.pages == ["At the head\n\nHeading\n\nTwo  blanks\tand a note.\n\nAt the foot.\n\na b | c\n\nitem"]
+
+
+def test_an_opendocument_presentation(tmp_path: Path) -> None:
+    body = (
+        "<draw:page><draw:frame><draw:text-box><text:p>One</text:p></draw:text-box></draw:frame>"
+        "<presentation:notes><draw:frame><draw:text-box><text:p>Say hello.</text:p></draw:text-box></draw:frame>"
+        "</presentation:notes></draw:page><draw:page/>"
+    )
+    path = making.write_opendocument(tmp_path / "a.odp", "presentation", body)
+    assert _parse(path).pages == ["One\n\nNotes: Say hello.", ""]
+
+
+def test_rich_text(samples: Path) -> None:
+    document = _parse(samples / "cleaning.rtf")
+    assert document.metadata == {"title": "Cleaning of lanterns"}
+    assert "the café by the harbour" in document.pages[0]
+    assert "12 € an hour" in document.pages[0]
+    assert "Glass | after each hire\nWick | every ten hours" in document.pages[0]
+
+
+def test_pictures_in_rich_text_take_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.rtf"
+    path.write_text("{\\rtf1 before {\\pict\\pngblip\n" + "89504e47\n" * 500_000 + "} after}")
+    assert _parse(path).pages[0].split() == ["before", "after"]
+
+
+def test_a_book_in_its_reading_order(tmp_path: Path) -> None:
+    chapters = {"b.xhtml": "<html><body><h1>Two</h1></body></html>", "a.xhtml": "<p>One</p>"}
+    document = _parse(making.write_epub(tmp_path / "a.epub", chapters))
+    assert document.pages == ["One", "Two"]
+    assert document.metadata == {"title": "On Lanterns", "author": "A. Wick"}
+
+
+def test_a_missing_chapter_costs_that_chapter(tmp_path: Path) -> None:
+    path = making.write_epub(tmp_path / "a.epub", {"../../../etc/passwd": "<p>outside</p>", "a.xhtml": "<p>One</p>"})
+    document = _parse(path)
+    assert document.pages == ["One", ""]
+    assert document.warnings == ["Chapter 2 (../../etc/passwd) is missing or damaged."]
+
+
+@pytest.mark.parametrize(("uri", "is_refused"), [("OPS/a.xhtml", True), ("OPS/font.otf", False)])
+def test_a_book_with_copy_protection(tmp_path: Path, uri: str, is_refused: bool) -> None:
+    encryption = {"META-INF/encryption.xml": f'<encryption><CipherReference URI="{uri}"/></encryption>'}
+    path = making.write_epub(tmp_path / "a.epub", {"a.xhtml": "<p>One</p>"}, dict(encryption))
+    if not is_refused:
+        assert _parse(path).pages == ["One"]
+        return
+    with pytest.raises(Encrypted, match="DRM"):
+        _parse(path)
+
+
+@pytest.mark.parametrize("name", ["a.pptx", "a.odt", "a.epub", "a.xlsx", "a.ods"])
+def test_a_damaged_part_is_corrupt(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    makers = {
+        "a.pptx": lambda: making.write_pptx(path),
+        "a.odt": lambda: making.write_opendocument(path, "text", "<text:p>One</text:p>" * 500),
+        "a.ods": lambda: making.write_opendocument(path, "spreadsheet", "<table:table/>" * 500),
+        "a.epub": lambda: making.write_epub(path, {"a.xhtml": "<p>One</p>"}),
+        "a.xlsx": lambda: making.write_xlsx(path, {"A": making.sheet([["x"]])}),
+    }
+    makers[name]()
+    data = bytearray(path.read_bytes())
+    start = {"a.odt": b"content.xml", "a.ods": b"content.xml", "a.epub": b"OPS/book.opf"}.get(name, b"/")
+    place = data.index({"a.pptx": b"ppt/presentation.xml", "a.xlsx": b"xl/workbook.xml"}.get(name, start))
+    data[place + 30 : place + 60] = bytes(30)
+    path.write_bytes(data)
+    with pytest.raises(Corrupt):
+        _parse(path)
+
+
+@pytest.mark.parametrize("name", ["slides", "sheet.docx", "text.pdf", "book.txt"])
+def test_the_content_decides(tmp_path: Path, name: str) -> None:
+    makers = {
+        "slides": (making.write_pptx, "pptx"),
+        "sheet.docx": (lambda path: making.write_xlsx(path, {"A": making.sheet([["x"]])}), "xlsx"),
+        "text.pdf": (lambda path: making.write_opendocument(path, "text", "<text:p>One</text:p>"), "odt"),
+        "book.txt": (lambda path: making.write_epub(path, {"a.xhtml": "<p>One</p>"}), "epub"),
+    }
+    make, format_name = makers[name]
+    result = read(make(tmp_path / name), name)
+    assert result["fileType"] == format_name
+    assert len(result["warnings"]) == (1 if "." in name else 0)
