@@ -9,8 +9,10 @@ from psycopg import AsyncConnection, Connection
 
 Purpose = Literal["engine", "listen"]
 
-# The statements are prepared once and meet small tables first: a plan with a sequential scan would be kept.
-_PLANS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+# The statements are prepared once and meet small tables first: the plan that is kept must be the one for large ones,
+# which goes by the indexes, in their order, and row by row.
+_OFF = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort", "material")
+_PLANS = " ".join(f"-c enable_{way}=off" for way in _OFF) + " -c plan_cache_mode=force_generic_plan"
 _LIMITS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 
 

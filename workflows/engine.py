@@ -25,6 +25,7 @@ from workflows.queue.messages import message_for
 from workflows.retry import DEFAULT
 from workflows.settling import CANCEL, WAKE, Changes, events, lock, settle, unsend
 from workflows.steps import Claim, NewExecution, NewStep, dump
+from workflows.tools import slot_of
 from workflows.transaction import Note, Query, Verb, run
 from workflows.turn import Holder
 
@@ -113,11 +114,13 @@ def starting(new: NewExecution, *, actor: str) -> Verb[UUID]:
                 "delay": new.delay,
                 "total": len(steps),
                 "next_tool": first,
+                "next_slot": slot_of(first),
                 "message": message_for(execution),
                 "ids": [uuid7() for _ in steps],
                 "names": [step.name for step in steps],
                 "descriptions": [step.description for step in steps],
                 "tools": [step.tool for step in steps],
+                "slots": [slot_of(step.tool) for step in steps],
                 "arguments": [_json(step.arguments) for step in steps],
                 "depends_on": [_int_array(step.depends_on) for step in steps],
                 "dependents": [_int_array(behind[index]) for index in range(len(steps))],

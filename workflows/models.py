@@ -99,6 +99,10 @@ class WorkflowExecution(models.Model):
     message_id = models.BigIntegerField(
         null=True, blank=True, help_text="The row in django-q2's queue that wakes a worker up: at most one."
     )
+    wake_at = models.DateTimeField(null=True, blank=True, help_text="From when the message is due: its own `lock`.")
+    next_slot = models.CharField(  # noqa: DJ001 - as next_tool
+        max_length=10, null=True, blank=True, help_text="The kind of slot that the next ready step needs."
+    )
     next_tool = models.CharField(  # noqa: DJ001 - "" is a model step, null is none
         max_length=100, null=True, blank=True, help_text="Of the next ready step: who may take the message."
     )
@@ -121,7 +125,19 @@ class WorkflowExecution(models.Model):
             ),
             models.Index(fields=["owner"], name="execution_owner_at_work", condition=Q(steps_running__gt=0)),
             models.Index(
-                fields=["owner", "created_at"], name="execution_owner_waits", condition=Q(message_id__isnull=False)
+                fields=["queue", "next_slot", "wake_at"],
+                name="execution_due_first",
+                condition=Q(message_id__isnull=False, steps_running=0),
+            ),
+            models.Index(
+                fields=["queue", "next_slot", "wake_at"],
+                name="execution_due_further",
+                condition=Q(message_id__isnull=False, steps_running__gt=0),
+            ),
+            models.Index(
+                fields=["next_slot", "owner", "wake_at"],
+                name="execution_due_by_owner",
+                condition=Q(message_id__isnull=False),
             ),
         )
         constraints = (
@@ -150,6 +166,7 @@ class WorkflowStep(models.Model):
     name = models.CharField(max_length=300)
     description = models.TextField(blank=True)
     tool = models.CharField(max_length=100, blank=True, help_text="Empty: a model step.")
+    slot = models.CharField(max_length=10, default="async", help_text="The kind of slot that its tool needs.")
     arguments = models.JSONField(null=True, blank=True, help_text="Given, or chosen by a model and then kept.")
     depends_on = ArrayField(models.PositiveIntegerField(), default=list, help_text="Indexes of the steps before it.")
     dependents = ArrayField(models.PositiveIntegerField(), default=list, help_text="Indexes of the steps behind it.")

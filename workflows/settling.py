@@ -40,8 +40,8 @@ class Settled(NamedTuple):
     queue: str
     job_type: str
     message_id: int | None
+    due: datetime | None
     wake_at: datetime | None
-    lock: datetime | None
 
     @property
     def is_finished(self) -> bool:
@@ -99,14 +99,14 @@ def _messages(settled: list[Settled], consumed: Collection[UUID]) -> tuple[list[
     sent: list[Settled] = []
     moved: list[Settled] = []
     for row in settled:
-        usable = row.lock is not None and row.execution_id not in consumed
+        usable = row.message_id is not None and row.execution_id not in consumed
         if row.message_id is not None and (row.wake_at is None or not usable):
             gone.append((row.execution_id, row.message_id))
         if row.wake_at is None:
             continue
         if not usable:
             sent.append(row)
-        elif row.lock is not None and row.wake_at < row.lock:
+        elif row.due is None or row.wake_at < row.due:
             moved.append(row)
     queries = []
     if gone:
@@ -114,7 +114,11 @@ def _messages(settled: list[Settled], consumed: Collection[UUID]) -> tuple[list[
     if sent:
         queries.append(_send(sent))
     if moved:
-        params = {"messages": [row.message_id for row in moved], "locks": [row.wake_at for row in moved]}
+        params = {
+            "executions": [row.execution_id for row in moved],
+            "messages": [row.message_id for row in moved],
+            "due": [row.wake_at for row in moved],
+        }
         queries.append(Query(sql.MOVE, params))
     return queries, [Note(WAKE, row.queue) for row in sent + moved]
 
@@ -128,7 +132,7 @@ def _send(rows: list[Settled]) -> Query:
             "executions": [row.execution_id for row in rows],
             "queues": [row.queue for row in rows],
             "payloads": [message_for(row.execution_id) for row in rows],
-            "locks": [max(row.wake_at, now) if row.wake_at else now for row in rows],
+            "due": [max(row.wake_at, now) if row.wake_at else now for row in rows],
         },
     )
 

@@ -114,7 +114,7 @@ class Slots:
         return wanted
 
     def _asked(self, kind: Kind, lanes: list[UUID]) -> Wanted:
-        asked = Wanted(kind.tools, lanes=lanes)
+        asked = Wanted(kind.tools, slot=kind.name, lanes=lanes)
         if kind.hungry:
             asked.free = max(kind.free - len(lanes), 0)
             if not asked.free and kind.rests <= 0:

@@ -12,9 +12,10 @@ _CAN_RUN = "AND e.next_tool = ANY(%(tools)s) AND NOT EXISTS (SELECT FROM workflo
 # The executions whose message is due, in the order of the queues and, within one, of the messages: first lanes before
 # further lanes. What another worker has locked is its turn: skip it. A branch is looked at only while there is room.
 _DUE = """(
-  SELECT e.id, e.owner_id FROM django_q_ormq q JOIN workflow_executions e ON e.message_id = q.id
-  WHERE q.key = '{queue}' AND q.lock <= statement_timestamp() AND e.steps_running {running} {can_run}
-  ORDER BY q.lock LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
+  SELECT e.id FROM workflow_executions e
+  WHERE e.queue = '{queue}' AND e.next_slot = %(slot)s AND e.steps_running {running}
+    AND e.wake_at <= statement_timestamp() AND e.message_id IS NOT NULL {can_run}
+  ORDER BY e.wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )"""
 _BRANCHES = [
     _DUE.format(queue=queue, running=running, can_run=_CAN_RUN)
@@ -22,8 +23,8 @@ _BRANCHES = [
     for running in ("= 0", "> 0")
 ]
 PICK = (
-    "SELECT id, owner_id FROM ("
-    + " UNION ALL ".join(f"SELECT id, owner_id FROM {branch} b{i}" for i, branch in enumerate(_BRANCHES))
+    "SELECT id FROM ("
+    + " UNION ALL ".join(f"SELECT id FROM {branch} b{i}" for i, branch in enumerate(_BRANCHES))
     + ") due LIMIT %(limit)s"
 )
 
@@ -31,17 +32,20 @@ PICK = (
 # through an index; the messages of one of them may be many.
 NEWCOMERS = f"""
 WITH RECURSIVE owners AS (
-  (SELECT owner_id FROM workflow_executions WHERE message_id IS NOT NULL ORDER BY owner_id LIMIT 1)
+  (SELECT owner_id FROM workflow_executions WHERE message_id IS NOT NULL AND next_slot = %(slot)s
+   ORDER BY owner_id LIMIT 1)
   UNION ALL
   SELECT (
     SELECT e.owner_id FROM workflow_executions e
-    WHERE e.message_id IS NOT NULL AND e.owner_id > owners.owner_id ORDER BY e.owner_id LIMIT 1)
+    WHERE e.message_id IS NOT NULL AND e.next_slot = %(slot)s AND e.owner_id > owners.owner_id
+    ORDER BY e.owner_id LIMIT 1)
   FROM owners WHERE owners.owner_id IS NOT NULL
 )
-SELECT due.id, due.owner_id FROM owners CROSS JOIN LATERAL (
-  SELECT e.id, e.owner_id FROM workflow_executions e JOIN django_q_ormq q ON q.id = e.message_id
-  WHERE e.owner_id = owners.owner_id AND e.message_id IS NOT NULL AND q.lock <= statement_timestamp() {_CAN_RUN}
-  ORDER BY e.created_at LIMIT 1 FOR UPDATE OF e SKIP LOCKED
+SELECT due.id FROM owners CROSS JOIN LATERAL (
+  SELECT e.id FROM workflow_executions e
+  WHERE e.next_slot = %(slot)s AND e.owner_id = owners.owner_id AND e.wake_at <= statement_timestamp()
+    AND e.message_id IS NOT NULL {_CAN_RUN}
+  ORDER BY e.wake_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ) due
 WHERE NOT EXISTS (SELECT FROM workflow_executions w WHERE w.owner_id = owners.owner_id AND w.steps_running > 0)
 LIMIT %(limit)s
@@ -198,14 +202,14 @@ WITH given AS (
   SELECT * FROM unnest(%(executions)s::uuid[], %(completed)s::int[], %(failed)s::int[], %(finished)s::int[])
     AS given(execution, completed, failed, finished)
 ), seen AS (
-  SELECT given.*, e.status AS old_status, e.message_id AS old_message,
+  SELECT given.*, e.status AS old_status, e.message_id AS old_message, e.wake_at AS old_wake_at,
     e.steps_total, e.steps_completed + given.completed AS all_completed, e.steps_failed + given.failed AS all_failed,
     e.steps_finished + given.finished AS all_finished, e.tolerates_failures,
     (SELECT count(*) FROM workflow_steps r WHERE r.execution_id = e.id AND r.status = 'running') AS running,
-    next.tool, next.ready_at
+    next.tool, next.slot, next.ready_at
   FROM given JOIN workflow_executions e ON e.id = given.execution AND e.status IN ('queued', 'running', 'waiting')
   LEFT JOIN LATERAL (
-    SELECT tool, ready_at FROM workflow_steps s
+    SELECT tool, slot, ready_at FROM workflow_steps s
     WHERE s.execution_id = e.id AND s.status IN ('ready', 'waiting') AND s.ready_at IS NOT NULL
     ORDER BY s.ready_at, s.index LIMIT 1
   ) next ON true
@@ -213,7 +217,7 @@ WITH given AS (
   UPDATE workflow_executions e SET
     steps_completed = seen.all_completed, steps_failed = seen.all_failed, steps_finished = seen.all_finished,
     steps_running = seen.running,
-    next_tool = seen.tool,
+    next_tool = seen.tool, next_slot = seen.slot,
     status = CASE
       WHEN seen.all_finished < seen.steps_total THEN CASE
         WHEN seen.running > 0 THEN 'running'
@@ -227,31 +231,36 @@ WITH given AS (
     changed_at = clock_timestamp()
   FROM seen WHERE e.id = seen.execution
   RETURNING e.id, seen.old_status, e.status, e.queue, e.job_type, seen.old_message,
-    CASE WHEN seen.running < e.max_parallel THEN seen.ready_at END AS wake_at
+    seen.old_wake_at, CASE WHEN seen.running < e.max_parallel THEN seen.ready_at END AS wake_at
 )
-SELECT settled.*, q.lock FROM settled LEFT JOIN django_q_ormq q ON q.id = settled.old_message
+SELECT * FROM settled
 """
 
 SEND = """
 WITH given AS (
   SELECT nextval('django_q_ormq_id_seq') AS id, * FROM unnest(
-    %(executions)s::uuid[], %(queues)s::text[], %(payloads)s::text[], %(locks)s::timestamptz[]
-  ) AS given(execution, queue, payload, lock)
+    %(executions)s::uuid[], %(queues)s::text[], %(payloads)s::text[], %(due)s::timestamptz[]
+  ) AS given(execution, queue, payload, due)
 ), sent AS (
-  INSERT INTO django_q_ormq (id, key, payload, lock) SELECT id, queue, payload, lock FROM given
+  INSERT INTO django_q_ormq (id, key, payload, lock) SELECT id, queue, payload, due FROM given
 )
-UPDATE workflow_executions e SET message_id = given.id FROM given WHERE e.id = given.execution
+UPDATE workflow_executions e SET message_id = given.id, wake_at = given.due FROM given WHERE e.id = given.execution
 """
 
 UNSEND = """
 WITH gone AS (DELETE FROM django_q_ormq WHERE id = ANY(%(messages)s::bigint[]))
-UPDATE workflow_executions SET message_id = NULL
+UPDATE workflow_executions SET message_id = NULL, wake_at = NULL
 WHERE id = ANY(%(executions)s::uuid[]) AND message_id = ANY(%(messages)s::bigint[])
 """
 
 MOVE = """
-UPDATE django_q_ormq q SET lock = given.lock
-FROM unnest(%(messages)s::bigint[], %(locks)s::timestamptz[]) AS given(message, lock) WHERE q.id = given.message
+WITH given AS (
+  SELECT * FROM unnest(%(executions)s::uuid[], %(messages)s::bigint[], %(due)s::timestamptz[])
+    AS given(execution, message, due)
+), moved AS (
+  UPDATE django_q_ormq q SET lock = given.due FROM given WHERE q.id = given.message
+)
+UPDATE workflow_executions e SET wake_at = given.due FROM given WHERE e.id = given.execution
 """
 
 EVENTS = """
@@ -304,31 +313,34 @@ WITH execution AS (
   INSERT INTO workflow_executions (
     id, owner_id, job_type, name, description, mode, model_id, project_id, tags, payload, queue, max_parallel,
     tolerates_failures, status, steps_total, steps_running, steps_completed, steps_failed, steps_finished,
-    message_id, next_tool)
+    message_id, wake_at, next_tool, next_slot)
   VALUES (
     %(execution)s, %(owner)s, %(job_type)s, %(name)s, %(description)s, %(mode)s, %(model_id)s, %(project_id)s,
     %(tags)s, %(payload)s, %(queue)s, %(max_parallel)s, %(tolerates_failures)s,
     CASE WHEN %(delay)s > 0 THEN 'waiting' ELSE 'queued' END, %(total)s, 0, 0, 0, 0,
-    nextval('django_q_ormq_id_seq'), %(next_tool)s)
-  RETURNING id, message_id, queue
+    nextval('django_q_ormq_id_seq'), statement_timestamp() + %(delay)s * interval '1 second',
+    %(next_tool)s, %(next_slot)s)
+  RETURNING message_id, queue, wake_at
 ), message AS (
   INSERT INTO django_q_ormq (id, key, payload, lock)
-  SELECT message_id, queue, %(message)s, clock_timestamp() + %(delay)s * interval '1 second' FROM execution
+  SELECT message_id, queue, %(message)s, wake_at FROM execution
 ), steps AS (
   INSERT INTO workflow_steps (
-    id, execution_id, index, name, description, tool, arguments, depends_on, dependents, missing_dependencies,
+    id, execution_id, index, name, description, tool, slot, arguments, depends_on, dependents, missing_dependencies,
     status, ready_at, attempt, attempts_before, round, repeats_attempt, max_attempts, timeout_seconds, crashes,
     progress, message, model)
-  SELECT given.id, %(execution)s, (place - 1)::int, given.name, given.description, given.tool, given.arguments,
+  SELECT given.id, %(execution)s, (place - 1)::int, given.name, given.description, given.tool, given.slot,
+    given.arguments,
     given.depends_on::int[], given.dependents::int[], cardinality(given.depends_on::int[]),
     CASE WHEN given.depends_on = '{}' THEN 'ready' ELSE 'pending' END,
     CASE WHEN given.depends_on = '{}' THEN statement_timestamp() + %(delay)s * interval '1 second' END,
     0, 0, 1, false, given.max_attempts, given.timeout_seconds, 0, 0, '', ''
   FROM unnest(
-    %(ids)s::uuid[], %(names)s::text[], %(descriptions)s::text[], %(tools)s::text[], %(arguments)s::jsonb[],
-    %(depends_on)s::text[], %(dependents)s::text[], %(max_attempts)s::int[], %(timeouts)s::int[]
+    %(ids)s::uuid[], %(names)s::text[], %(descriptions)s::text[], %(tools)s::text[], %(slots)s::text[],
+    %(arguments)s::jsonb[], %(depends_on)s::text[], %(dependents)s::text[], %(max_attempts)s::int[], %(timeouts)s::int[]
   ) WITH ORDINALITY
-    AS given(id, name, description, tool, arguments, depends_on, dependents, max_attempts, timeout_seconds, place)
+    AS given(
+      id, name, description, tool, slot, arguments, depends_on, dependents, max_attempts, timeout_seconds, place)
 )
 INSERT INTO audit_events (actor, action, object, execution_id, changes)
 VALUES (%(actor)s, 'job.queued', 'job:' || %(execution)s::text, %(execution)s, %(changes)s)
@@ -348,7 +360,7 @@ WITH cancelled AS (
 )
 UPDATE workflow_executions SET
   status = %(status)s, finished_at = clock_timestamp(), changed_at = clock_timestamp(), steps_running = 0,
-  steps_finished = steps_total, next_tool = NULL, error = %(error)s
+  steps_finished = steps_total, next_tool = NULL, next_slot = NULL, error = %(error)s
 WHERE id = %(execution)s AND status IN ('queued', 'running', 'waiting')
 RETURNING message_id, job_type
 """
@@ -407,8 +419,10 @@ SELECT id, execution_id FROM released
 
 # Seconds until the next message that is not due yet.
 NEXT_DUE = """
-SELECT extract(epoch FROM min(lock) - statement_timestamp())::float8 FROM django_q_ormq
-WHERE key IN ('high', 'normal', 'low') AND lock > statement_timestamp()
+SELECT extract(epoch FROM min(first) - statement_timestamp())::float8 FROM (VALUES ('high'), ('normal'), ('low')) q(key)
+CROSS JOIN LATERAL (
+  SELECT lock AS first FROM django_q_ormq o WHERE o.key = q.key AND lock > statement_timestamp() ORDER BY lock LIMIT 1
+) next
 """
 
 EXPIRED = """

@@ -14,6 +14,7 @@ from workflows import statements as sql
 from workflows.models import StepStatus
 from workflows.settling import COOL, Changes, lock, settle
 from workflows.steps import Claim, Outcome
+from workflows.tools import Slot
 from workflows.transaction import Note, Part, Query, Row, Verb
 
 
@@ -27,6 +28,7 @@ class Wanted:
 
     tools: list[str]
     free: int = 0
+    slot: Slot = "async"
     newcomers: int = 0
     lanes: list[UUID] = field(default_factory=list)
 
@@ -82,8 +84,8 @@ def turn(
 
 def _pick(kind: Wanted) -> Query:
     if kind.free:
-        return Query(sql.PICK, {"tools": kind.tools, "limit": kind.free})
-    return Query(sql.NEWCOMERS, {"tools": kind.tools, "limit": kind.newcomers})
+        return Query(sql.PICK, {"slot": kind.slot, "tools": kind.tools, "limit": kind.free})
+    return Query(sql.NEWCOMERS, {"slot": kind.slot, "tools": kind.tools, "limit": kind.newcomers})
 
 
 def _cool_down(outcomes: Sequence[Outcome]) -> Part[list[Note]]:

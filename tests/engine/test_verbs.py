@@ -171,6 +171,7 @@ def make_due(execution: WorkflowExecution) -> None:
     past = timezone.now() - timedelta(seconds=1)
     execution.steps.filter(status="waiting").update(ready_at=past)
     OrmQ.objects.update(lock=past)
+    WorkflowExecution.objects.filter(pk=execution.pk).update(wake_at=past)
 
 
 def test_attempts_run_out(start: Start, holder: Holder) -> None:
