@@ -11,9 +11,9 @@ Nobody changes a step's state without its execution's lock, so what a statement 
 commit. Each change writes its audit event in the same transaction. Notifications are sent after it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from psycopg.types.json import Jsonb
 
@@ -24,7 +24,7 @@ from workflows.models import ExecutionStatus
 from workflows.queue.messages import message_for
 from workflows.retry import DEFAULT
 from workflows.settling import CANCEL, WAKE, Changes, events, lock, settle, unsend
-from workflows.steps import Claim, NewExecution, NewStep, dump
+from workflows.steps import Claim, Held, NewExecution, NewStep, dump
 from workflows.tools import slot_of
 from workflows.transaction import Note, Query, Verb, run
 from workflows.turn import Holder
@@ -63,6 +63,15 @@ def end_silence(*, actor: str = ENGINE) -> int:
 def retry(execution: UUID, *, actor: str) -> bool:
     """Runs again what failed, was skipped or was cancelled. False where the execution is not in such a state."""
     return run(retrying(execution, actor=actor))
+
+
+def add_steps(execution: UUID, steps: Mapping[str, NewStep], *, within: Held, actor: str) -> list[UUID]:
+    """Adds steps that wait for nothing to a job, on behalf of the step `within`, which runs; those that are new.
+
+    Their keys name them within the job: the same key again, at a later attempt, adds nothing. Nothing is added
+    either where the step is no longer held: its lease was lost, or the job cancelled.
+    """
+    return run(adding(execution, steps, within=within, actor=actor))
 
 
 def keep_arguments(claim: Claim, arguments: dict[str, Any]) -> None:
@@ -182,6 +191,32 @@ def retrying(execution: UUID, *, actor: str) -> Verb[bool]:
     yield [events(actor, [("job.retried", execution, {"status": "queued", "jobType": rows[0][0]})])]
     notes = yield from settle({execution: Changes()}, actor=actor)
     return True, notes
+
+
+def adding(execution: UUID, steps: Mapping[str, NewStep], *, within: Held, actor: str) -> Verb[list[UUID]]:
+    if any(step.depends_on for step in steps.values()):
+        raise ValueError("steps that are added wait for nothing")
+    params = {
+        "execution": execution,
+        "step": within.step_id,
+        "token": within.token,
+        "ids": [uuid5(execution, key) for key in steps],
+        "names": [step.name for step in steps.values()],
+        "descriptions": [step.description for step in steps.values()],
+        "tools": [step.tool for step in steps.values()],
+        "slots": [slot_of(step.tool) for step in steps.values()],
+        "arguments": [_json(step.arguments) for step in steps.values()],
+        "max_attempts": [step.max_attempts for step in steps.values()],
+        "timeouts": [step.timeout_seconds for step in steps.values()],
+    }
+    _, rows = yield [lock([execution]), Query(sql.ADD, params)]
+    added = [row[0] for row in rows]
+    if not added:
+        return [], []
+    yield [Query(sql.ADDED, {"execution": execution, "count": len(added)})]
+    yield [events(actor, [("job.steps_added", execution, {"steps": len(added)})])]
+    notes = yield from settle({execution: Changes()}, actor=actor)
+    return added, notes
 
 
 def keeping_arguments(claim: Claim, arguments: dict[str, Any]) -> Verb[bool]:

@@ -99,6 +99,7 @@ class Performer:
             tags=claim.tags,
             mode=claim.mode,
             report=report,
+            token=claim.token,
             run_child=self.sandbox.run,
         )
 

@@ -346,6 +346,33 @@ INSERT INTO audit_events (actor, action, object, execution_id, changes)
 VALUES (%(actor)s, 'job.queued', 'job:' || %(execution)s::text, %(execution)s, %(changes)s)
 """
 
+# Behind the last step, while the step that asks for them is held by who asks. What is there already stays as it is.
+ADD = """
+WITH held AS (
+  SELECT FROM workflow_steps
+  WHERE id = %(step)s AND execution_id = %(execution)s AND token = %(token)s AND status = 'running'
+), fresh AS (
+  SELECT given.*, row_number() OVER (ORDER BY place) AS number FROM unnest(
+    %(ids)s::uuid[], %(names)s::text[], %(descriptions)s::text[], %(tools)s::text[], %(slots)s::text[],
+    %(arguments)s::jsonb[], %(max_attempts)s::int[], %(timeouts)s::int[]
+  ) WITH ORDINALITY AS given(id, name, description, tool, slot, arguments, max_attempts, timeout_seconds, place)
+  WHERE NOT EXISTS (SELECT FROM workflow_steps s WHERE s.id = given.id)
+)
+INSERT INTO workflow_steps (
+  id, execution_id, index, name, description, tool, slot, arguments, depends_on, dependents, missing_dependencies,
+  status, ready_at, attempt, attempts_before, round, repeats_attempt, max_attempts, timeout_seconds, crashes,
+  progress, message, model)
+SELECT fresh.id, %(execution)s,
+  ((SELECT max(index) FROM workflow_steps WHERE execution_id = %(execution)s) + number)::int,
+  fresh.name, fresh.description, fresh.tool, fresh.slot, fresh.arguments, '{}', '{}', 0, 'ready', statement_timestamp(),
+  0, 0, 1, false, fresh.max_attempts, fresh.timeout_seconds, 0, 0, '', ''
+FROM fresh WHERE EXISTS (SELECT FROM held)
+RETURNING id
+"""
+ADDED = """
+UPDATE workflow_executions SET steps_total = steps_total + %(count)s WHERE id = %(execution)s
+"""
+
 # Ending an execution early takes the tokens away, so that whoever runs its steps can record nothing more.
 END = """
 WITH cancelled AS (

@@ -47,6 +47,13 @@ class NewExecution:
     delay: float = 0.0
 
 
+class Held(NamedTuple):
+    """A step, and the token that proves that it is held."""
+
+    step_id: UUID
+    token: UUID
+
+
 class Claim(NamedTuple):
     """A step that this worker holds, with what its execution says. The columns of statements.CLAIM."""
 

@@ -51,6 +51,8 @@ class StepContext:
     mode: str = "General"
     report: Callable[[int | None, str], None] = lambda percent, message: None
     """Progress, 0–100 or None to leave it, and a short message. Cheap: the latest one is written twice a second."""
+    token: UUID | None = None
+    """Proves that this attempt still has the step, to `engine.add_steps`."""
     run_child: Callable[..., Awaitable[Json]] | None = None
     """`await run_child("package.module:function", arguments)` in a process with limits, without database or secrets."""
 
