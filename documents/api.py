@@ -68,7 +68,7 @@ def document(request: Request, id: str) -> HttpResponseBase:
 @api_view(READING)
 def chunks(request: Request, id: str) -> HttpResponseBase:
     query = _read(PageQuery, request)
-    rows = get_document(request.user, id).current_chunks().defer("search")
+    rows = get_document(request.user, id).current_chunks()
     found = page(rows, ("index",), limit=query["limit"], cursor=query["cursor"])
     listed = ChunkSerializer(found.rows, many=True).data
     return conditional(request, {"chunks": listed, "nextCursor": found.next_cursor})

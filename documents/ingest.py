@@ -24,15 +24,15 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.contrib.postgres.search import SearchVector
 from django.db import IntegrityError, models, transaction
-from django.db.models import Value
 from django.utils import timezone
 
 from aiworkstation.audit.record import record
+from documents.indexing import write_terms
+from documents.languages import LOOKED_AT, latin_language
 from documents.lookup import find_documents
-from documents.models import Document, DocumentChunk, DocumentPage, DocumentStatus
-from documents.terms import CONFIGURATION, words
+from documents.models import ChunkTerms, Document, DocumentChunk, DocumentPage, DocumentStatus
+from documents.terms import words
 from workflows.errors import PermanentError, StepError
 from workflows.models import FINISHED_STEP, StepStatus
 from workflows.threads import in_thread
@@ -162,7 +162,7 @@ def write(reading: Reading, parsed: dict[str, Any]) -> None:
     pages = zip(parsed["pages"], tables, strict=True)
     try:
         _insert(reading, (_page(reading, number, *page) for number, page in enumerate(pages, start=1)))
-        _insert(reading, (_chunk(reading, chunk) for chunk in parsed["chunks"]))
+        _insert_chunks(reading, [_chunk(reading, chunk) for chunk in parsed["chunks"]], _language(parsed["pages"]))
     except IntegrityError as error:
         raise DocumentGone() from error
 
@@ -182,8 +182,27 @@ def _chunk(reading: Reading, chunk: list[Any]) -> DocumentChunk:
         end=end,
         tokens=tokens,
         text=text,
-        search=SearchVector(Value(" ".join(words(text))), config=CONFIGURATION),
     )
+
+
+def _language(pages: Iterable[str]) -> str:
+    found: list[str] = []
+    for page in pages:
+        found += words(page)
+        if len(found) >= LOOKED_AT:
+            break
+    return latin_language(found)
+
+
+def _insert_chunks(reading: Reading, chunks: list[DocumentChunk], language: str) -> None:
+    document = reading.document
+    for start in range(0, len(chunks), BATCH):
+        _stop_if_told(reading)
+        # Together: what is stored is found.
+        with transaction.atomic():
+            rows = DocumentChunk.objects.bulk_create(chunks[start : start + BATCH])
+            lexed = [(row.pk, words(row.text)) for row in rows]
+            write_terms(document.pk, document.owner_id, reading.generation, language, lexed)
 
 
 def _insert(reading: Reading, rows: Iterable[_Row]) -> None:
@@ -209,6 +228,7 @@ def swap(reading: Reading, parsed: dict[str, Any]) -> None:
         earlier = {"document": document, "generation__lt": reading.generation}
         DocumentPage.objects.filter(**earlier).delete()
         DocumentChunk.objects.filter(**earlier).delete()
+        ChunkTerms.objects.filter(**earlier).delete()
         _describe(document, reading, parsed)
         document.save()
         record(
@@ -233,6 +253,7 @@ def _describe(document: Document, reading: Reading, parsed: dict[str, Any]) -> N
     document.file_type = parsed["fileType"]
     document.warnings = parsed["warnings"]
     document.metadata = parsed["metadata"]
+    document.language = _language(parsed["pages"])
     document.page_count = len(parsed["pages"])
     document.word_count = parsed["wordCount"]
     document.chunk_count = len(parsed["chunks"])
@@ -246,6 +267,7 @@ def _clear(reading: Reading) -> None:
     written = {"document_id": reading.document.uid, "generation": reading.generation}
     DocumentPage.objects.filter(**written).delete()
     DocumentChunk.objects.filter(**written).delete()
+    ChunkTerms.objects.filter(**written).delete()
 
 
 def record_failure(context: StepContext, document_id: str, error: StepError) -> None:

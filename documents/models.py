@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from aiworkstation.access.models import OwnedQuerySet
 from aiworkstation.ids import uuid7
+from documents.fields import SparseVectorField
 from workflows.models import CLAIMABLE, StepStatus, WorkflowStep
 
 
@@ -83,6 +84,7 @@ class Document(models.Model):
     error = models.JSONField(null=True, blank=True)
     warnings = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    language = models.CharField(max_length=20, blank=True, help_text="Of its words in Latin letters; as its stemmer.")
     page_count = models.PositiveIntegerField(null=True, blank=True)
     word_count = models.PositiveIntegerField(null=True, blank=True)
     chunk_count = models.PositiveIntegerField(default=0)
@@ -108,6 +110,7 @@ class Document(models.Model):
         indexes = (
             models.Index(fields=["owner", "-created_at", "-uid"], name="document_by_owner"),
             models.Index(fields=["sha256"], name="document_by_sha256"),
+            models.Index(fields=["language"], name="document_by_language"),
         )
         constraints = (
             models.UniqueConstraint(fields=["owner", "client_id"], name="document_client_id"),
@@ -175,13 +178,30 @@ class DocumentChunk(models.Model):
     end = models.PositiveIntegerField()
     tokens = models.PositiveIntegerField()
     text = models.TextField()
-    search = SearchVectorField(null=True)
 
     class Meta:
         db_table = "document_chunks"
         ordering = ("document_id", "index")
-        indexes = (GinIndex(fields=["search"], name="chunk_search"),)
         constraints = (models.UniqueConstraint(fields=["document", "generation", "index"], name="document_chunk"),)
 
     def __str__(self) -> str:
         return f"{self.document_id} chunk {self.index}"
+
+
+class ChunkTerms(models.Model):
+    """What full-text search reads of a chunk; see `indexing`. A table of its own, for it is read much and narrow."""
+
+    # No foreign key: chunks go by document and generation, as these rows do.
+    chunk_id = models.BigIntegerField(primary_key=True)
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+")
+    generation = models.PositiveIntegerField()
+    length = models.PositiveIntegerField(help_text="In words; in a script without blanks, in characters.")
+    impacts = SparseVectorField(dimensions=1_000_000_000)
+    lexemes = SearchVectorField()
+
+    class Meta:
+        db_table = "document_terms"
+        indexes = (GinIndex(fields=["lexemes"], name="terms_by_lexeme", fastupdate=False),)
+
+    def __str__(self) -> str:
+        return f"terms of chunk {self.chunk_id}"

@@ -2,32 +2,96 @@
 
 PostgreSQL's own parser takes `and/or` for a path, `C++` for a `c` and a run of Chinese for one word, and what
 stands before and after decides what it sees. So texts and questions are cut into words here, alike, and
-PostgreSQL only stems them.
+PostgreSQL only stems them (`stems.py`).
+
+A script without blanks between its words, and Korean, whose words grow particles, is indexed by pairs of
+neighbouring characters at successive positions: 自由民主 is 自由, 由民, 民主 and 主. A question is cut the same way.
 """
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
 
-CONFIGURATION = "documents_text"
-"""PostgreSQL's text search configuration: English stems, no stop words."""
+MAX_WORD = 100
+"""Longer words are cut: PostgreSQL takes no lexeme of over 2,046 bytes."""
 
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
-"""Letters and digits; in scripts without blanks each character is a word."""
+
+def _marks() -> str:
+    """Signs that belong to the letter before them: vowels in most scripts of India and South-East Asia."""
+    places = [place for place in range(0x483, 0xABF0) if unicodedata.category(chr(place)) in ("Mn", "Mc")]
+    starts = [place for place in places if place - 1 not in places]
+    ends = [place for place in places if place + 1 not in places]
+    return "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))
+
+
+_HAN_AND_KANA = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+_HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3"
+_SOUTH_EAST_ASIAN = "\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17d3"
+_PAIRED = _HAN_AND_KANA + _HANGUL + _SOUTH_EAST_ASIAN
+_MARKS = _marks()
+_WITHIN = _MARKS + "\u0300-\u036f\xad\u200b-\u200d\u2060"
+WORD = re.compile(
+    rf"[{_HAN_AND_KANA}](?:[{_HAN_AND_KANA}]|[{_WITHIN}])*|[{_HANGUL}]+"
+    rf"|[{_SOUTH_EAST_ASIAN}](?:[{_SOUTH_EAST_ASIAN}]|[{_WITHIN}])*|[^\W_{_PAIRED}](?:[^\W_{_PAIRED}]|[{_WITHIN}])*"
+)
+"""Letters and digits; in a script that is cut into pairs, a run without blanks."""
+_IS_PAIRED = re.compile(rf"[{_PAIRED}]")
+_CHARACTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
 
 # Soft hyphens, zero-width blanks and joiners, marks of direction, the Arabic tatweel: no part of a word.
 _DIRECTION = (0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _INVISIBLE = dict.fromkeys([0xAD, 0x640, 0x2060, 0xFEFF, *range(0x200B, 0x2010), *_DIRECTION])
-# Accents of Latin, Greek and Cyrillic. Other scripts' marks are letters.
-_ACCENTS = dict.fromkeys(range(0x300, 0x370))
+# Accents of Latin, Greek and Cyrillic, and the vowel points of Arabic and Hebrew, which few texts write.
+# Other scripts' marks are letters.
+_ACCENTS = dict.fromkeys([*range(0x300, 0x370), *range(0x591, 0x5C8), *range(0x64B, 0x653), 0x670])
+# й, ў and ї are letters of their own.
+_CYRILLIC_LETTERS = re.compile("[ИиУу]\u0306|[Іі]\u0308")
+
+
+class Place(NamedTuple):
+    """Where a word, folded, stands in a text."""
+
+    start: int
+    end: int
+    word: str
 
 
 def fold(text: str) -> str:
     """`Straße` → `strasse`, `Résumé` → `resume`, `ﬁne` → `fine`, full-width letters as plain ones."""
-    decomposed = unicodedata.normalize("NFKD", text).translate(_INVISIBLE).translate(_ACCENTS)
-    return unicodedata.normalize("NFC", decomposed.casefold())
+    if text.isascii():
+        return text.lower()
+    decomposed = _CYRILLIC_LETTERS.sub(_compose, unicodedata.normalize("NFKD", text))
+    plain = decomposed.translate(_INVISIBLE).translate(_ACCENTS)
+    return unicodedata.normalize("NFC", plain.casefold())
+
+
+def _compose(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFC", match.group())
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in their order, folded. Stored with blanks between them, for `to_tsvector`."""
-    return WORD.findall(fold(text))
+    """The words of a text in their order, folded; a run of a script that is cut into pairs is one."""
+    return [word[:MAX_WORD] if not is_paired(word) else word for word in WORD.findall(fold(text))]
+
+
+def is_paired(word: str) -> bool:
+    return not word.isascii() and _IS_PAIRED.match(word) is not None
+
+
+def pairs(run: str) -> list[str]:
+    """Each character with the one behind it; the last one alone. So every character begins a lexeme."""
+    characters = _CHARACTER.findall(run)
+    return [first + second for first, second in zip(characters, [*characters[1:], ""], strict=True)]
+
+
+def places(text: str) -> Iterator[Place]:
+    """The words with their places; in a script that is cut into pairs, each of them."""
+    for match in WORD.finditer(text):
+        if not is_paired(word := match.group()):
+            yield Place(match.start(), match.end(), fold(word)[:MAX_WORD])
+            continue
+        characters = list(_CHARACTER.finditer(text, match.start(), match.end()))
+        for character, following in zip(characters, [*characters[1:], None], strict=True):
+            end = (following or character).end()
+            yield Place(character.start(), end, fold(text[character.start() : end]))

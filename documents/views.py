@@ -146,7 +146,7 @@ def search_page(request: Request) -> HttpResponse:
         {
             "filename": result.filename,
             "page": result.page,
-            "snippet": marked(result.snippet, asked),
+            "snippet": marked(result.snippet),
             "url": _page_url(named[result.document_id], result.page),
         }
         for result in found

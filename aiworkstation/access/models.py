@@ -18,9 +18,13 @@ class OwnedQuerySet(models.QuerySet[_Row]):
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """The one place that says who sees what: one's own, and staff everything."""
-        if getattr(user, "is_staff", False):
-            return self
-        return self.filter(owner_id=user.pk)
+        owner = sees_only(user)
+        return self if owner is None else self.filter(owner_id=owner or None)
+
+
+def sees_only(user: AbstractBaseUser | AnonymousUser) -> int | None:
+    """The owner whose rows alone `user` may see, 0 for nobody; None where that is everybody."""
+    return None if getattr(user, "is_staff", False) else user.pk or 0
 
 
 class ApiToken(models.Model):

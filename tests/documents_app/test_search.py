@@ -4,7 +4,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from documents.models import Document
-from documents.search import MAX_PER_DOCUMENT, Question, Result, search
+from documents.ranking import MAX_PER_DOCUMENT
+from documents.search import Question, Result, search
 from tests.documents_app.driving import add, index
 
 
@@ -23,7 +24,8 @@ def test_it_works(alice: User) -> None:
     result = one(alice, "harvest")
     chunk = document.current_chunks().get()
     assert (result.document_id, result.filename, result.page) == ("doc1", "hello.txt", 1)
-    assert (result.chunk_id, result.snippet) == (str(chunk.pk), "The harvest was good this year.")
+    assert (result.chunk_id, result.snippet.text) == (str(chunk.pk), "The harvest was good this year.")
+    assert result.snippet.marks == ((4, 11),)
     assert result.score > 0
 
 

@@ -1,0 +1,98 @@
+"""What search reads of a chunk: a row of lexemes and of impacts, written in the transaction of the chunk.
+
+The impact of a lexeme is the part of its BM25 score that does not depend on the question. It stands in a sparse
+vector at a place made from the lexeme, so that a score is one inner product, computed by pgvector, and no
+vocabulary is kept. See Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), and
+`docs/search.md`.
+
+Lexemes, beside the stems (and pairs of characters) with their places:
+- `=word` for a word that is not its own stem, at the same place: prefixes are looked up in them;
+- `^stem` and `^^stem` where the impact is high: the best chunks for a common word are found by them;
+- `@owner`, for a question is mostly about one's own documents.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+from zlib import crc32
+
+from django.db import connection
+
+from documents.statistics import average_length
+from documents.stems import stems_of
+from documents.terms import is_paired, pairs
+
+DIMENSIONS = 1_000_000_000
+K1 = 1.5
+B = 0.75
+LEVELS = {"^": 1.6, "^^": 2.0}
+HIGHEST = K1 + 1
+"""No impact reaches it."""
+AS_WRITTEN = "="
+OWNER = "@"
+MAX_IMPACTS = 16_000
+"""As many as pgvector takes."""
+
+Chunks = Sequence[tuple[int, list[str]]]
+
+_COPY = "COPY document_terms (chunk_id, document_id, generation, length, impacts, lexemes) FROM STDIN"
+
+
+def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: Chunks) -> None:
+    """To be called in the transaction that writes the chunks: their ids and words."""
+    spaced = {word for _, found in chunks for word in found if not is_paired(word)}
+    stems = stems_of(spaced, language)
+    average = average_length()
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for id, found in chunks:
+            places, length = lexemes_of(found, stems)
+            impacts = impacts_of(places, length, average)
+            vector, text = vector_text(by_dimension(impacts)), _tsvector_text(places, impacts, owner)
+            copy.write_row((id, document, generation, length, vector, text))
+
+
+def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str, list[int]], int]:
+    """The places of each lexeme, from 1 on, and the number of places."""
+    places: dict[str, list[int]] = defaultdict(list)
+    place = 0
+    for word in found:
+        stem = stems.get(word)
+        if stem is None:
+            for pair in pairs(word):
+                place += 1
+                places[pair].append(place)
+            continue
+        place += 1
+        places[stem].append(place)
+        if stem != word:
+            places[AS_WRITTEN + word].append(place)
+    return places, place
+
+
+def impacts_of(places: Mapping[str, Sequence[int]], length: int, average: float) -> dict[str, float]:
+    """tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average)) for each lexeme."""
+    weight = K1 * (1 - B + B * length / average)
+    counts = {lexeme: len(found) for lexeme, found in places.items() if lexeme[0] != AS_WRITTEN}
+    return {lexeme: count * (K1 + 1) / (count + weight) for lexeme, count in counts.items()}
+
+
+def dimension_of(lexeme: str) -> int:
+    return crc32(lexeme.encode()) % DIMENSIONS + 1
+
+
+def by_dimension(values: Mapping[str, float]) -> dict[int, float]:
+    return {dimension_of(lexeme): value for lexeme, value in values.items()}
+
+
+def vector_text(values: Mapping[int, float]) -> str:
+    """As pgvector reads a sparse vector."""
+    kept = list(values.items())[:MAX_IMPACTS]
+    return "{" + ",".join([f"{place}:{value:.4g}" for place, value in kept]) + f"}}/{DIMENSIONS}"
+
+
+def _tsvector_text(places: Mapping[str, Sequence[int]], impacts: Mapping[str, float], owner: int) -> str:
+    """As PostgreSQL reads a tsvector. Lexemes are letters, digits and our own signs, so the quotes hold."""
+    parts = [f"'{lexeme}':{','.join(map(str, found))}" for lexeme, found in places.items()]
+    for sign, level in LEVELS.items():
+        parts += [f"'{sign}{lexeme}'" for lexeme, impact in impacts.items() if impact >= level]
+    return f"'{OWNER}{owner}' " + " ".join(parts)

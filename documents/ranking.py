@@ -1,0 +1,315 @@
+"""The best chunks for a question by BM25, without looking at all that have one of its words.
+
+1. Lists of chunks are chosen, those that cost little for what they may add: of rare words all chunks, of common
+   words those of high impact. Whatever is in none of them scores less than a bound.
+2. The chunks of these lists are scored. Where the last of the wanted ones reaches the bound, they are the best.
+3. Otherwise a second query asks for the chunks whose other words together can still reach it.
+
+As MaxScore does it (Turtle and Flood, "Query evaluation: strategies and optimizations", 1995), with two queries
+in the place of cursors. The second one may give up chunks that could only just reach the bound.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from documents.indexing import AS_WRITTEN, HIGHEST, LEVELS, OWNER, by_dimension, vector_text
+from documents.questions import Asked, Term
+from documents.scope import Scope
+from documents.statistics import Statistics, statistics
+from documents.stems import stems_of
+
+DEPTH = 100
+"""So many are scored to the end: those with the question as a phrase come first, and vectors are mixed in."""
+MAX_PER_DOCUMENT = 3
+"""A long document must not fill the answer alone, unless it was asked for."""
+PHRASE_BONUS = 1.0
+"""Of the whole question standing there, in impacts of each of its words."""
+FIRST_LOOK = 6_000
+SECOND_LOOK = 20_000
+LOOKED_AT_TOGETHER = 8
+EXPANDED_FROM, MOST_EXPANSIONS = 200, 100
+FEWER = 1.1
+
+_SCORED = """
+SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
+FROM document_terms i WHERE i.lexemes @@ %(query)s::tsquery
+"""
+_SCORED_OF_FEW = """
+SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
+FROM ({scope}) v JOIN document_terms i ON i.document_id = v.uid AND i.generation = v.generation
+WHERE i.impacts <#> %(vector)s::sparsevec < 0
+"""
+# The lateral join looks documents up one by one, from the best chunk on, until there are enough.
+_BEST = """
+SELECT s.chunk_id, s.document_id, s.score, {whole} FROM ({scored}) s
+CROSS JOIN LATERAL (
+  SELECT FROM ({scope}) v WHERE v.uid = s.document_id AND v.generation = s.generation AND {conditions} OFFSET 0
+) d ORDER BY s.score DESC, s.chunk_id LIMIT %(depth)s
+"""
+_EACH = "SELECT * FROM ({scored}) t ORDER BY score DESC, chunk_id"
+_FEW_OF_EACH = """
+SELECT * FROM (
+  SELECT t.*, row_number() OVER (PARTITION BY document_id, generation ORDER BY score DESC, chunk_id) AS place
+  FROM ({scored}) t
+) t WHERE place <= %(most)s ORDER BY score DESC, chunk_id
+"""
+_EXPANSIONS = """
+SELECT lexeme, count(*) FROM (
+  SELECT lexemes FROM document_terms WHERE lexemes @@ %s::tsquery LIMIT %s
+) t, unnest(tsvector_to_array(lexemes)) AS lexeme WHERE lexeme ^@ %s OR lexeme ^@ %s GROUP BY lexeme
+ORDER BY count(*) DESC LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    chunk_id: int
+    document_id: UUID
+    score: float
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A term with its weight, and the lists by which its chunks are found, the shortest first."""
+
+    term: Term
+    weight: float
+    lists: list["Postings"] = field(default_factory=list)
+
+    @property
+    def query(self) -> str:
+        return _any(f"'{lexeme}'" for lexeme in self.term.lexemes)
+
+
+@dataclass(frozen=True)
+class Postings:
+    """Chunks with a term. Where they are looked at, others reach no more than `rest` by it."""
+
+    query: str
+    count: float
+    rest: float
+
+
+def best_chunks(asked: Asked, scope: Scope, languages: Sequence[str], limit: int) -> list[Hit]:
+    """At most DEPTH and at least `limit` hits, where there are so many, best first."""
+    if asked.is_empty:
+        return []
+    known = statistics()
+    terms = _weighted(asked, languages, known)
+    look = _Look(asked, scope, terms, max(limit, DEPTH))
+    if scope.is_narrow:
+        return look.ranked(look.rows_of_few(), limit)
+    if asked.phrases:
+        return look.ranked(look.rows(""), limit)
+    chosen, bound = _first_lists(terms, known, scope)
+    hits = look.ranked(look.rows(_any(chosen)), limit)
+    if bound == 0 or (len(hits) >= limit and hits[limit - 1].score >= bound):
+        return hits
+    needed = hits[limit - 1].score if len(hits) >= limit else 0.0
+    second = _reaching(terms, chosen, needed, known.total)
+    return look.ranked(look.rows(second), limit, hits) if second else hits
+
+
+def _weighted(asked: Asked, languages: Sequence[str], known: Statistics) -> list[Weighted]:
+    terms = [*asked.terms, *(_expanded(prefix.text, prefix.query, languages) for prefix in asked.prefixes)]
+    counts = known.counts({lexeme for term in terms for lexeme in term.lexemes})
+    found = []
+    for term in terms:
+        count = min(sum(counts[lexeme] for lexeme in term.lexemes), known.total)
+        weight = term.repeats * known.idf(count)
+        found.append(Weighted(term, weight, _lists(term, weight, count, known)))
+    return [term for term in found if term.lists]
+
+
+def _expanded(prefix: str, query: str, languages: Sequence[str]) -> Term:
+    """The stems of the most frequent words that begin so."""
+    with connection.cursor() as cursor:
+        cursor.execute(_EXPANSIONS, [query, EXPANDED_FROM, prefix, AS_WRITTEN + prefix, MOST_EXPANSIONS])
+        found = [lexeme.removeprefix(AS_WRITTEN) for lexeme, _ in cursor.fetchall()]
+    stems = {stem for language in languages for stem in stems_of(found, language).values()} if found else set()
+    return Term(tuple(dict.fromkeys([*found, *sorted(stems)])))
+
+
+def _lists(term: Term, weight: float, count: float, known: Statistics) -> list[Postings]:
+    if not count:
+        return []
+    lists = [Postings(_any(f"'{lexeme}'" for lexeme in term.lexemes), count, 0.0)]
+    for sign, level in LEVELS.items():
+        signed = [sign + lexeme for lexeme in term.lexemes]
+        high = sum(known.estimate(lexeme) for lexeme in signed)
+        if known.common and high < count / 2:
+            lists.append(Postings(_any(f"'{lexeme}'" for lexeme in signed), high, weight * level))
+    return sorted(lists, key=lambda postings: postings.count)
+
+
+def _first_lists(terms: Sequence[Weighted], known: Statistics, scope: Scope) -> tuple[list[str], float]:
+    """The lists to look at, and what a chunk in none of them may reach at the most."""
+    room: float = FIRST_LOOK
+    if known.common is None:
+        room = known.total  # few chunks, or nothing known
+    elif scope.owner is not None:
+        room /= max(known.estimate(f"{OWNER}{scope.owner}") / known.total, 0.01)
+    chosen: dict[int, Postings] = {}
+    rest = {place: term.weight * HIGHEST for place, term in enumerate(terms)}
+    while True:
+        options = [
+            ((rest[place] - postings.rest) / max(postings.count - _count(chosen.get(place)), 1.0), place, postings)
+            for place, term in enumerate(terms)
+            for postings in term.lists
+            if postings.rest < rest[place]
+        ]
+        options = [option for option in options if _added(option, chosen) <= room or not chosen]
+        if not options:
+            break
+        _, place, postings = max(options, key=lambda option: option[0])
+        room -= _added((0.0, place, postings), chosen)
+        chosen[place], rest[place] = postings, postings.rest
+    return [postings.query for postings in chosen.values()], sum(rest.values())
+
+
+def _count(postings: Postings | None) -> float:
+    return postings.count if postings else 0.0
+
+
+def _added(option: tuple[float, int, Postings], chosen: dict[int, Postings]) -> float:
+    _, place, postings = option
+    return postings.count - _count(chosen.get(place))
+
+
+@dataclass
+class _Open:
+    """A term whose chunks were not all looked at: what it may add to one of the others."""
+
+    query: str
+    bound: float
+    share: float
+
+
+def _reaching(terms: Sequence[Weighted], chosen: Sequence[str], needed: float, total: float) -> str:
+    """A tsquery for the chunks that can reach the score by terms whose chunks were not all looked at."""
+    left = []
+    for term in terms:
+        rests = [postings.rest for postings in term.lists if postings.query in chosen]
+        bound = min(rests, default=term.weight * HIGHEST)
+        if bound:
+            left.append(_Open(term.query, bound, max(postings.count for postings in term.lists) / max(total, 1)))
+    left.sort(key=lambda term: -term.bound)
+    together, others = left[:LOOKED_AT_TOGETHER], left[LOOKED_AT_TOGETHER:]
+    needed -= sum(term.bound for term in others)
+    if needed <= 0:
+        return _any(term.query for term in left)
+    while found := _formula(together, 0, needed):
+        query, share = found
+        if share * total <= SECOND_LOOK:
+            return query
+        needed *= FEWER
+    return ""
+
+
+def _formula(terms: Sequence[_Open], place: int, needed: float) -> tuple[str, float] | None:
+    """Which of the terms from `place` on must be there to add up to what is needed, and the share that has them.
+
+    "" is all chunks, None is no chunk.
+    """
+    if needed <= 0:
+        return "", 1.0
+    if sum(term.bound for term in terms[place:]) < needed:
+        return None
+    term = terms[place]
+    having, lacking = (_formula(terms, place + 1, needed - less) for less in (term.bound, 0.0))
+    parts, share = [], 0.0
+    if having:
+        parts.append(f"({term.query} & {having[0]})" if having[0] else term.query)
+        share += term.share * having[1]
+    if lacking:
+        parts.append(lacking[0])
+        share += (1 - term.share) * lacking[1]
+    return _any(parts), share
+
+
+class _Look:
+    """The database, asked for the best chunks among those that a tsquery finds."""
+
+    def __init__(self, asked: Asked, scope: Scope, terms: Sequence[Weighted], depth: int) -> None:
+        self.asked = asked
+        self.scope = scope
+        self.depth = depth
+        self.bonus = PHRASE_BONUS * sum(term.weight for term in terms)
+        weights = {lexeme: term.weight for term in terms for lexeme in term.term.lexemes}
+        self.parameters: dict[str, Any] = {
+            "vector": vector_text(by_dimension(weights)),
+            "depth": depth,
+            "most": MAX_PER_DOCUMENT,
+            "whole": asked.whole.exact if asked.whole else None,
+        }
+        conditions = []
+        for number, phrase in enumerate([*asked.phrases, *asked.excluded]):
+            self.parameters[f"phrase{number}"] = phrase.exact
+            sign = "" if number < len(asked.phrases) else "NOT "
+            conditions.append(f"{sign}s.lexemes @@ %(phrase{number})s::tsquery")
+        self.conditions = " AND ".join(conditions) or "true"
+
+    def rows(self, candidates: str) -> list[Hit]:
+        """Those among the candidates; "" is all chunks that have what must be there."""
+        required = [candidates] if candidates else []
+        required += [prefix.query for prefix in self.asked.prefixes]
+        required += [phrase.words for phrase in self.asked.phrases]
+        if self.scope.owner is not None:
+            required.append(f"'{OWNER}{self.scope.owner}'")
+        return self._best(_SCORED, query=" & ".join(required))
+
+    def rows_of_few(self) -> list[Hit]:
+        """Among all chunks of the scope's documents."""
+        scored = _SCORED_OF_FEW.format(scope=self._scope("few"))
+        required = [prefix.query for prefix in self.asked.prefixes] + [phrase.words for phrase in self.asked.phrases]
+        if required:
+            scored += " AND i.lexemes @@ %(query)s::tsquery"
+        return self._best(scored, query=" & ".join(required))
+
+    def ranked(self, found: Sequence[Hit], limit: int, earlier: Sequence[Hit] = ()) -> list[Hit]:
+        hits = {hit.chunk_id: hit for hit in [*earlier, *found]}.values()
+        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[: self.depth]
+
+    def _best(self, scored: str, query: str) -> list[Hit]:
+        found = self._run(_EACH.format(scored=scored), query)
+        if self.scope.is_one_document:
+            return found
+        hits = few_of_each(found)
+        if len(found) < self.depth or len(hits) >= self.depth // 2:
+            return hits
+        return self._run(_FEW_OF_EACH.format(scored=scored), query)
+
+    def _run(self, scored: str, query: str) -> list[Hit]:
+        whole = "s.lexemes @@ %(whole)s::tsquery" if self.asked.whole else "false"
+        sql = _BEST.format(scored=scored, scope=self._scope("scope"), whole=whole, conditions=self.conditions)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, {**self.parameters, "query": query})
+            rows = cursor.fetchall()
+        hits = [Hit(chunk, document, score + self.bonus * is_whole) for chunk, document, score, is_whole in rows]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
+
+    def _scope(self, name: str) -> str:
+        """The scope's SQL, with its parameters under names."""
+        names = [f"{name}{number}" for number in range(len(self.scope.parameters))]
+        self.parameters.update(zip(names, self.scope.parameters, strict=True))
+        return self.scope.sql % tuple(f"%({each})s" for each in names)
+
+
+def few_of_each(hits: Iterable[Hit]) -> list[Hit]:
+    """At most MAX_PER_DOCUMENT of a document."""
+    seen: dict[UUID, int] = {}
+    kept = []
+    for hit in hits:
+        seen[hit.document_id] = seen.get(hit.document_id, 0) + 1
+        if seen[hit.document_id] <= MAX_PER_DOCUMENT:
+            kept.append(hit)
+    return kept
+
+
+def _any(queries: Iterable[str]) -> str:
+    found = list(dict.fromkeys(queries))
+    return found[0] if len(found) == 1 else f"({' | '.join(found)})"
