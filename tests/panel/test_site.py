@@ -7,6 +7,10 @@ from pytest_django.asserts import assertRedirects
 from tests.panel.reading import text
 
 
+def test_the_icon_is_where_browsers_look(client: Client) -> None:
+    assert client.get("/favicon.ico")["Location"].endswith(".svg")
+
+
 def test_the_front_door(client: Client, db: None) -> None:
     page = text(client.get("/"))
     assert "Background AI jobs" in page

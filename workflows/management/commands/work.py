@@ -1,5 +1,6 @@
 """`manage.py work`: the worker."""
 
+import logging
 from argparse import ArgumentParser
 from typing import Any
 
@@ -15,4 +16,6 @@ class Command(BaseCommand):
         parser.add_argument("--drain", action="store_true", help="end when nothing is due any more")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # It tells the beginning of every plain task; our own worker tells the end.
+        logging.getLogger("django-q").setLevel(logging.WARNING)
         supervisor(drain=options["drain"]).run()
