@@ -11,14 +11,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from pydantic import ValidationError
 
 from workflows import cooldowns, engine, secrets, tools
-from workflows.errors import BadArguments, ChildCrashed, PermanentError, StepError, TryLater
+from workflows.errors import BadArguments, PermanentError, StepError, TryLater
 from workflows.models import Mode, StepStatus, WorkflowStep
 from workflows.prompt import ModelTask, StepInput
 from workflows.sandbox import Sandbox
-from workflows.steps import Claim, Outcome, completed, crashed, external, failed, waits
+from workflows.steps import Claim, Outcome, completed, ended_by, external
 from workflows.threads import in_thread
 from workflows.tools import OutsideAnswer, StepContext, Tool
 
@@ -61,27 +62,20 @@ class Performer:
     async def perform(self, claim: Claim, report: Report) -> Outcome:
         """Never raises but for cancellation: every end of an attempt is an outcome."""
         context = self._context(claim, report)
-        cause: StepError
+        limit = asyncio.timeout(claim.timeout_seconds)
         try:
-            async with asyncio.timeout(claim.timeout_seconds):
+            async with limit:
                 result = await self._run(claim, context)
             if isinstance(result.output, OutsideAnswer):
                 return external(claim, result.output.silence, model=result.model, usage=result.usage)
             return completed(claim, result.output, model=result.model, usage=result.usage)
-        except TryLater as error:
-            outcome, cause = waits(claim, error, error.delay), error
-            cooldowns.hear(dict([outcome.cooldown] if outcome.cooldown else []))
-        except ChildCrashed as error:
-            outcome, cause = crashed(claim, error.message), error
-        except StepError as error:
-            outcome, cause = failed(claim, error), error
-        except TimeoutError:
-            cause = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
-            outcome = failed(claim, cause)
-        except Exception as error:
-            logger.exception("step %s of %s", claim.step_id, claim.execution_id)
-            cause = StepError(f"{type(error).__name__}: {error}", code="exception")
-            outcome = failed(claim, cause)
+        except Exception:
+            if limit.expired():
+                error = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
+            cause = _as_step_error(error, claim)
+        outcome = ended_by(claim, cause)
+        if outcome.cooldown:
+            cooldowns.hear(dict([outcome.cooldown]))
         if outcome.status == StepStatus.FAILED:
             await self._tell_tool(claim, context, cause)
         return outcome
@@ -147,6 +141,16 @@ class Performer:
             await in_thread(self.orm, tool.failed, context, claim.arguments or {}, error)
         except Exception:
             logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
+
+
+def _as_step_error(error: Exception, claim: Claim) -> StepError:
+    """What a tool did not foresee is retried; that the database went away is nobody's attempt."""
+    if isinstance(error, StepError):
+        return error
+    if isinstance(error, OperationalError | InterfaceError):
+        return TryLater(f"the database went away: {error}", code="database_unavailable", delay=1.0)
+    logger.error("step %s of %s", claim.step_id, claim.execution_id, exc_info=error)
+    return StepError(f"{type(error).__name__}: {error}", code="exception")
 
 
 def _model_step() -> ModuleType:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from workflows.errors import StepError, TryLater
+from workflows.errors import ChildCrashed, StepError, TryLater
 from workflows.models import StepStatus
 from workflows.retry import DEFAULT, RetryPolicy
 
@@ -186,6 +186,15 @@ def crashed(claim: Claim, message: str, policy: RetryPolicy = DEFAULT) -> Outcom
         return Outcome(claim, StepStatus.FAILED, "step.failed", crashes=1, error=describe(error))
     error = StepError(f"its process died ({message}); it runs again", code="crashed", retryable=True)
     return Outcome(claim, StepStatus.READY, "step.crashed", delay=0.0, repeats=True, crashes=1, error=describe(error))
+
+
+def ended_by(claim: Claim, error: StepError) -> Outcome:
+    """What an error makes of the attempt."""
+    if isinstance(error, TryLater):
+        return waits(claim, error, error.delay)
+    if isinstance(error, ChildCrashed):
+        return crashed(claim, error.message)
+    return failed(claim, error)
 
 
 def returned(claim: Claim) -> Outcome:

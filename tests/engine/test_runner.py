@@ -121,6 +121,19 @@ def test_odd_results_are_that_steps_own_matter(start: Start, ledger: Path, tool:
     assert (odd.status, fine.status) == (status, "completed")
 
 
+def test_a_database_that_went_away_costs_no_attempt(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_DATABASE", arguments={}, max_attempts=1))
+    work(execution)
+    assert (execution.status, execution.steps.get().attempt) == ("completed", 1)
+    assert len(lines(ledger, "start")) == 2
+
+
+def test_a_time_out_of_the_tools_own_is_its_error(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_OWN_TIMEOUT", arguments={}, max_attempts=1))
+    work(execution)
+    assert error_of(execution) == {"code": "exception", "message": "TimeoutError: a socket", "retryable": True}
+
+
 def test_bad_arguments_name_what_is_wrong(start: Start, ledger: Path) -> None:
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": "many", "minutes": 1}))
     work(execution)

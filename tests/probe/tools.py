@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from django.db import OperationalError
 from pydantic import Field
 
 from workflows.errors import StepError, TryLater
@@ -131,3 +132,24 @@ class Nul(Tool):
 
     async def run(self, context: StepContext, arguments: Any) -> Any:
         return {"text": "a\0b\ud800c"}
+
+
+@register
+class Database(Tool):
+    slug = "PROBE_DATABASE"
+    description = "Finds the database away the first time."
+
+    async def run(self, context: StepContext, arguments: Any) -> str:
+        note("start", context)
+        if Path(os.environ["PROBE_LEDGER"]).read_text().count(f"start {context.step_name} ") == 1:
+            raise OperationalError("the connection is closed")
+        return "back"
+
+
+@register
+class OwnTimeout(Tool):
+    slug = "PROBE_OWN_TIMEOUT"
+    description = "Meets a time-out of its own."
+
+    async def run(self, context: StepContext, arguments: Any) -> None:
+        raise TimeoutError("a socket")

@@ -134,6 +134,7 @@ class Messages:
         self.taken = taken
         self.stopping = stopping
         self.drain = drain
+        self.has_ended = False
         self.connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def get(self) -> Any:
@@ -148,6 +149,7 @@ class Messages:
                 logger.warning("tasks: database: %s", str(error).strip())
                 self.connection = None
                 time.sleep(RECONNECT)
+        self.has_ended = True
         return "STOP"
 
     def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -201,7 +203,14 @@ class Results:
 
 
 def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drain: bool = False) -> None:
-    """The tasks child: django-q2's own worker, with its signals and its Task rows, fed by our claims."""
+    """The tasks child: django-q2's own worker, with its signals and its Task rows, fed by our claims.
+
+    That worker ends after a number of tasks, to be started anew in another process; a drain goes on in this one.
+    """
     taken = Taken()
     Pulse(taken, on_tick, stopping).start()
-    worker(Messages(taken, stopping, drain=drain), Results(taken), Value("f", -1), Conf.TIMEOUT)
+    messages = Messages(taken, stopping, drain=drain)
+    while not messages.has_ended:
+        worker(messages, Results(taken), Value("f", -1), Conf.TIMEOUT)
+        if not drain:
+            return
