@@ -69,10 +69,11 @@ class Performer:
             if isinstance(result.output, OutsideAnswer):
                 return external(claim, result.output.silence, model=result.model, usage=result.usage)
             return completed(claim, result.output, model=result.model, usage=result.usage)
-        except Exception:
+        except Exception as error:
             if limit.expired():
-                error = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
-            cause = _as_step_error(error, claim)
+                cause = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
+            else:
+                cause = _as_step_error(error, claim)
         outcome = ended_by(claim, cause)
         if outcome.cooldown:
             cooldowns.hear(dict([outcome.cooldown]))
