@@ -29,6 +29,9 @@ _LEASES = """
 SELECT id, name FROM workflow_steps
 WHERE status = 'running' AND lease_until < clock_timestamp() - interval '5 minutes'
 """
+_ANSWERS = """
+SELECT id, name FROM workflow_steps WHERE answer_by < clock_timestamp() - interval '5 minutes'
+"""
 _MESSAGES = """
 SELECT e.id, e.name FROM workflow_executions e JOIN django_q_ormq q ON q.id = e.message_id
 WHERE e.status NOT IN ('queued', 'running', 'waiting') OR q.key <> e.queue
@@ -38,6 +41,7 @@ RULES = {
     "the job's counters are those of its steps": _COUNTERS,
     "a pending step counts the steps before it that are not completed": _DEPENDENCIES,
     "a lease that ran out is reaped within minutes (does a housekeeper run?)": _LEASES,
+    "a wait for an outside answer is ended within minutes of its time (does a housekeeper run?)": _ANSWERS,
     "only an unfinished job has a message, and that in its own queue": _MESSAGES,
 }
 

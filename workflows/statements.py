@@ -481,5 +481,5 @@ WHERE e.status IN ('queued', 'running', 'waiting')
   AND NOT EXISTS (SELECT FROM django_q_ormq q WHERE q.id = e.message_id)
   AND NOT EXISTS (SELECT FROM workflow_steps s WHERE s.execution_id = e.id AND s.status = 'running')
   AND NOT EXISTS (
-    SELECT FROM workflow_steps s WHERE s.execution_id = e.id AND s.status = 'waiting' AND s.ready_at IS NULL)
+    SELECT FROM workflow_steps s WHERE s.execution_id = e.id AND s.answer_by IS NOT NULL)
 """
