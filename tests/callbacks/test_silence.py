@@ -1,5 +1,7 @@
 """An outside worker that says nothing: a failed attempt, and nothing else takes the step up meanwhile."""
 
+import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -127,3 +129,52 @@ def test_the_look_for_silence_uses_an_index() -> None:
         cursor.execute("EXPLAIN " + SILENT, {"limit": 100})
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "step_answers" in plan
+
+
+def at_once(*calls: Callable[[], object]) -> None:
+    """Each in a thread and on a connection of its own."""
+    barrier = threading.Barrier(len(calls))
+
+    def run_one(call: Callable[[], object]) -> None:
+        connection.ensure_connection()
+        barrier.wait()
+        call()
+        connection.close()
+
+    threads = [threading.Thread(target=run_one, args=[call]) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_and_the_end_of_the_wait_at_once(start: Start) -> None:
+    """One of them counts, whole: the answer's status says which."""
+    for _ in range(25):
+        execution = start(outside(max_attempts=1))
+        (claimed,) = claim(execution.pk)
+        hand_over(claimed)
+        let_time_pass(claimed)
+        answers: list[int] = []
+        body = update_of(claimed, "completed")
+        at_once(engine.end_silence, lambda body=body, to=answers: to.append(send(body).status_code))  # type: ignore[misc]
+        execution.refresh_from_db()
+        assert (answers, execution.status) in [([200], "completed"), ([409], "failed")]
+        assert execution.steps_finished == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_and_the_posters_outcome_at_once(start: Start) -> None:
+    """Whichever comes first, the answer counts."""
+    for _ in range(25):
+        execution = start(outside())
+        (claimed,) = claim(execution.pk)
+        answers: list[int] = []
+        body = update_of(claimed, "completed")
+        at_once(
+            lambda claimed=claimed: hand_over(claimed),  # type: ignore[misc]
+            lambda body=body, to=answers: to.append(send(body).status_code),  # type: ignore[misc]
+        )
+        execution.refresh_from_db()
+        assert (answers, execution.status, execution.steps_finished) == ([200], "completed", 1)

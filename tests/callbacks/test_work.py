@@ -35,13 +35,15 @@ def settings(worker: OutsideWorker, live_server: LiveServer) -> dict[str, str]:
 def test_it_works(start: Start, worker: OutsideWorker, live_server: LiveServer, tmp_path: Path) -> None:
     execution = start(
         outside("a", url=f"{worker.url}/at-once"),
-        outside("b", url=f"{worker.url}/silent-once", arguments={"timeoutSeconds": 1}, depends_on=[0]),
+        outside("b", url=f"{worker.url}/silent-once", arguments={"timeoutSeconds": 3}, depends_on=[0]),
         outside("c", url=f"{worker.url}/progress", depends_on=[1]),
     )
     with manage("work", log=tmp_path / "log", **settings(worker, live_server)):
-        assert ended(execution).status == "completed", (tmp_path / "log").read_text()[-2000:]
-    assert [step.attempt for step in execution.steps.order_by("index")] == [1, 2, 1]
-    assert [task["attempt"] for task in worker.tasks] == [1, 1, 2, 1]
+        assert ended(execution, seconds=90).status == "completed", (tmp_path / "log").read_text()[-2000:]
+    a, b, c = execution.steps.order_by("index")
+    assert (a.attempt, c.attempt) == (1, 1)
+    assert b.attempt >= 2  # more on a busy machine
+    assert [task["attempt"] for task in worker.tasks][:3] == [1, 1, 2]
 
 
 def test_a_runner_that_is_killed_while_it_posts(
@@ -51,7 +53,7 @@ def test_a_runner_that_is_killed_while_it_posts(
     with manage("work", log=tmp_path / "log", **settings(worker, live_server)):
         wait_for(lambda: worker.tasks, what="the request")
         kill(Worker.objects.get(kind="runner").pid)
-        assert ended(execution).status == "completed", (tmp_path / "log").read_text()[-2000:]
+        assert ended(execution, seconds=90).status == "completed", (tmp_path / "log").read_text()[-2000:]
     step = execution.steps.get()
     assert (step.attempt, step.crashes) == (1, 1)
     first, second = worker.tasks
