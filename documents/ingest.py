@@ -28,6 +28,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
 from aiworkstation.audit.record import record
+from documents import members
 from documents.indexing import write_terms
 from documents.languages import LOOKED_AT, latin_language
 from documents.lookup import find_documents
@@ -74,6 +75,7 @@ class Reading:
     generation: int
     chunk_size: int
     overlap: int
+    depth: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def report(self, done: int, total: int) -> None:
@@ -82,23 +84,27 @@ class Reading:
         self.context.report(share, f"page {done} of {total}")
 
 
-async def ingest(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> dict[str, Any]:
-    """Reads and indexes a document, and returns the tool's output.
+async def ingest(
+    context: StepContext, document_id: str, chunk_size: int, overlap: int, *, tool: str = "DOCUMENT_INGEST"
+) -> dict[str, Any]:
+    """Reads and indexes a document, and returns the tool's output. Documents inside it get steps of that tool.
 
     Raises DocumentGone, Overtaken, and what `context.run_child` raises.
     """
     reading = await in_thread(_threads, begin, context, document_id, chunk_size, overlap)
     with tempfile.TemporaryDirectory(prefix="reading-") as folder:
         output = Path(folder) / "document.json"
-        await _read_in_child(reading, output)
+        unpacked = Path(folder) / "members"
+        unpacked.mkdir()
+        await _read_in_child(reading, output, unpacked)
         try:
-            return await in_thread(_threads, index, reading, output)
+            return await in_thread(_threads, index, reading, output, unpacked, tool)
         except asyncio.CancelledError:
             reading.stopped.set()
             raise
 
 
-async def _read_in_child(reading: Reading, output: Path) -> None:
+async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None:
     assert reading.context.run_child is not None
     arguments = {
         "path": str(reading.document.path),
@@ -106,6 +112,7 @@ async def _read_in_child(reading: Reading, output: Path) -> None:
         "chunkSize": reading.chunk_size,
         "overlap": reading.overlap,
         "output": str(output),
+        "members": str(unpacked) if reading.depth < members.MAX_DEPTH else None,
     }
     await reading.context.run_child(READ, arguments, on_progress=reading.report)
 
@@ -121,7 +128,8 @@ def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int)
             document.step_id = context.step_id
         document.changed_at = timezone.now()
         document.save(update_fields=["latest_generation", "step", "changed_at"])
-    return Reading(context, found, document.latest_generation, chunk_size, overlap)
+    depth = members.depth_of(found)
+    return Reading(context, found, document.latest_generation, chunk_size, overlap, depth)
 
 
 def _may_take(context: StepContext, document: Document) -> bool:
@@ -139,15 +147,20 @@ def find_for_step(context: StepContext, document_id: str) -> Document:
     return document
 
 
-def index(reading: Reading, output: Path) -> dict[str, Any]:
-    """Writes what the child has read, and makes it the present generation."""
+def index(
+    reading: Reading, output: Path, unpacked: Path | None = None, tool: str = "DOCUMENT_INGEST"
+) -> dict[str, Any]:
+    """Writes what the child has read, and makes it the present generation. Documents inside are left to other steps."""
     parsed = json.loads(output.read_text(encoding="utf-8"))
+    inside = members.store_members(reading.document, parsed, unpacked) if unpacked else []
     try:
         write(reading, parsed)
         swap(reading, parsed)
     except BaseException:
         _clear(reading)
         raise
+    settings = {"chunkSize": reading.chunk_size, "overlap": reading.overlap}
+    members.add_steps(reading.context, tool, inside, settings)
     return {
         "documentId": reading.document.id_for(reading.document.owner),
         "pages": len(parsed["pages"]),

@@ -39,23 +39,31 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
             )
         )
 
-    def attach(self, execution_id: UUID, *, project_id: str = "", tags: Sequence[str] = (), mode: str = "") -> None:
+    def attach(
+        self,
+        execution_id: UUID,
+        *,
+        only: Sequence[UUID] | None = None,
+        project_id: str = "",
+        tags: Sequence[str] = (),
+        mode: str = "",
+    ) -> None:
         """Points documents to the steps of a new job that name them, and adds what the job says of them.
 
-        Empty values leave a document's own.
+        Empty values leave a document's own. `only` limits it to these, for steps that were added later.
         """
+        wanted = None if only is None else list(only)
+        values = {"execution": execution_id, "only": wanted, "project": project_id, "tags": list(tags), "mode": mode}
         with connection.cursor() as cursor:
-            cursor.execute(
-                _ATTACH,
-                {"execution": execution_id, "project": project_id, "tags": list(tags), "mode": mode},
-            )
+            cursor.execute(_ATTACH, values)
 
 
 # Locked in one order, for another job may attach the same documents at this moment.
 _ATTACH = """
 WITH named AS (
   SELECT d.uid, s.id AS step FROM workflow_steps s JOIN documents d ON d.uid = (s.arguments->>'documentId')::uuid
-  WHERE s.execution_id = %(execution)s ORDER BY d.uid FOR NO KEY UPDATE OF d
+  WHERE s.execution_id = %(execution)s AND (%(only)s::uuid[] IS NULL OR d.uid = ANY(%(only)s::uuid[]))
+  ORDER BY d.uid FOR NO KEY UPDATE OF d
 )
 UPDATE documents d SET
   step_id = named.step, changed_at = clock_timestamp(),

@@ -6,6 +6,7 @@ for arguments and a JSON file for the result. A DocumentError says what is wrong
 
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
@@ -14,8 +15,13 @@ from typing import Any
 
 from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, encoding
 from documents.detect import detect
-from documents.errors import NoText, TooComplex, UnsupportedType
-from documents.parsers import ParsedDocument, Report, Rows, parser_for, readable_formats
+from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
+from documents.parsers import MAX_PAGES, ParsedDocument, Report, Rows, parser_for, readable_formats
+from documents.unpacking import unpack
+
+MAX_CHARACTERS = 20_000_000
+"""Of text in one document; War and Peace has three million."""
+REPORT_SECONDS = 0.2
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -30,6 +36,20 @@ def ignore_progress(done: int, total: int) -> None:
     """A report for callers that show no progress."""
 
 
+def throttled(report: Report) -> Report:
+    """Tells of progress a few times a second, and of the end."""
+    last = 0.0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= total or now - last > REPORT_SECONDS:
+            last = now
+            report(done, total)
+
+    return tell
+
+
 def read(
     path: Path,
     filename: str,
@@ -37,9 +57,11 @@ def read(
     chunk_size: int = CHUNK_SIZE,
     overlap: int = OVERLAP,
     report: Report = ignore_progress,
+    members: Path | None = None,
 ) -> dict[str, Any]:
     """The document as JSON: `fileType`, `pages`, `rows` (None, or an entry for each page), `metadata`,
-    `warnings`, `wordCount`, `chunks` (as `rechunk` gives them). Raises DocumentError.
+    `warnings`, `wordCount`, `chunks` (as `rechunk` gives them), and `members`: the documents inside, unpacked into
+    the folder `members`, each `{"file", "name"}`. Raises DocumentError.
     """
     with _memory_as_error():
         detected = detect(path, filename, readable_formats())
@@ -47,17 +69,28 @@ def read(
         if parser is None:
             raise UnsupportedType()
         document = _storable(parser.parse(path, report))
-        if not any(page.strip() for page in document.pages):
-            raise NoText()
+        _check_size(document)
+        unpacked = unpack(parser, path, members)
         return {
             "fileType": detected.format,
             "pages": document.pages,
             "rows": document.rows,
             "metadata": document.metadata,
-            "warnings": [*detected.warnings, *document.warnings],
+            "warnings": [*detected.warnings, *document.warnings, *map(storable, unpacked.warnings)],
             "wordCount": sum(count_words(page) for page in document.pages),
             "chunks": rechunk(document.pages, chunk_size=chunk_size, overlap=overlap),
+            "members": unpacked.members,
         }
+
+
+def _check_size(document: ParsedDocument) -> None:
+    characters = sum(map(len, document.pages))
+    if len(document.pages) > MAX_PAGES:
+        raise TooLarge(f"The document has {len(document.pages)} pages, more than {MAX_PAGES}: split it.")
+    if characters > MAX_CHARACTERS:
+        raise TooLarge(f"The document has {characters // 1_000_000} million characters of text: split it.")
+    if not any(page.strip() for page in document.pages):
+        raise NoText()
 
 
 def rechunk(pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int = OVERLAP) -> list[list[Any]]:
@@ -70,6 +103,7 @@ def rechunk(pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int 
 def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
     """`read` the file at `path` called `filename`, by `chunkSize` and `overlap`, and write that to `output`.
 
+    Documents inside go into the folder `members`; where that is None they are nested too deeply.
     Returns `{"fileType", "pages", "words", "chunks"}`, counts of the last three.
     """
     result = read(
@@ -77,7 +111,8 @@ def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -
         arguments["filename"],
         chunk_size=arguments["chunkSize"],
         overlap=arguments["overlap"],
-        report=report,
+        report=throttled(report),
+        members=Path(folder) if (folder := arguments.get("members")) else None,
     )
     _write(result, Path(arguments["output"]))
     return {

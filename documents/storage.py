@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -63,6 +64,12 @@ class BeingWorkedOn(DocumentError):
     code = "being_worked_on"
 
 
+class ParentDeleted(DocumentError):
+    """The document that this one lies in was deleted meanwhile: upload the file again."""
+
+    code = "not_found"
+
+
 @dataclass(frozen=True, slots=True)
 class _Received:
     path: Path
@@ -97,6 +104,29 @@ def store(
         project_id=project_id,
         tags=list(dict.fromkeys(tags)),
         mode=mode,
+    )
+    with _received(file) as received:
+        document.file_size, document.sha256 = received.size, received.sha256
+        _insert(document, received)
+    return document
+
+
+def store_member(parent: Document, uid: UUID, filename: str, file: IO[bytes]) -> Document:
+    """Keeps a document that lies in another, with that one's owner and labels.
+
+    Raises Empty, TooLarge, OverQuota, UnsafeName, IdTaken or ParentDeleted, and has then stored nothing.
+    """
+    check_name(filename)
+    document = Document(
+        uid=uid,
+        owner=parent.owner,
+        client_id=str(uid),
+        filename=filename,
+        file_type=_extension(filename),
+        project_id=parent.project_id,
+        tags=parent.tags,
+        mode=parent.mode,
+        parent=parent,
     )
     with _received(file) as received:
         document.file_size, document.sha256 = received.size, received.sha256
@@ -174,6 +204,8 @@ def _insert(document: Document, received: _Received) -> None:
         # The owner's lock: two uploads at once would both see room for one, or both be the original.
         _lock_owner(document.owner_id)
         own = Document.objects.filter(owner_id=document.owner_id)
+        if document.parent_id is not None and not own.filter(pk=document.parent_id).exists():
+            raise ParentDeleted()
         if own.filter(client_id=document.client_id).exists():
             raise IdTaken(f"You have a document with the id {document.client_id}: choose another id.")
         _check_quota(own.aggregate(total=Sum("file_size"))["total"] or 0, received.size)

@@ -37,7 +37,7 @@ class DocumentIngest(Tool):
     Arguments: ClassVar[type[Arguments]] = IngestArguments
 
     async def run(self, context: StepContext, arguments: IngestArguments) -> dict[str, Any]:
-        return await ingest(context, arguments.document_id, arguments.chunk_size, arguments.overlap)
+        return await ingest(context, arguments.document_id, arguments.chunk_size, arguments.overlap, tool=self.slug)
 
     def failed(self, context: StepContext, arguments: dict[str, Any], error: StepError) -> None:
         record_failure(context, str(arguments.get("documentId", "")), error)

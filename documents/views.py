@@ -27,6 +27,7 @@ from documents.uploads import UploadForm, receive_files
 
 PAGES = 20
 CHUNKS = 50
+MEMBERS = 30
 RESULTS = 20
 
 
@@ -124,7 +125,8 @@ class Reader:
 def document(request: Request, id: str) -> HttpResponse:
     found = get_document(request.user, id)
     reader = Reader.of(request, found)
-    context = {"document": found, "reader": reader}
+    inside = list(found.members.order_by("created_at", "uid")[: MEMBERS + 1])
+    context = {"document": found, "reader": reader, "members": inside[:MEMBERS], "has_more": len(inside) > MEMBERS}
     parts = [
         document_state(found),
         Fragment("document-facts", "documents/_facts.html", context, (found.changed_at, found.state)),

@@ -13,7 +13,7 @@ import pypdfium2.raw as pdfium_c
 
 from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex, TooLarge
 from documents.parsers import MAX_PAGES, ParsedDocument, Report, ocr, register
-from documents.parsers.pdf_repair import HYPHEN, is_garbled, plain, repair
+from documents.parsers.pdf_repair import HYPHEN, has_garbage, is_garbled, plain, repair
 from documents.parsers.pdf_second import SecondReader
 from documents.parsers.pdf_streams import refuse_bombs
 
@@ -23,6 +23,8 @@ PAGES_LOOKED_AT_AGAIN = 3
 MAX_OBJECTS = 5_000
 MAX_FORM_NESTING = 4
 SAMPLED_CHARACTERS = 25
+DOUBTFUL_SHARE = 0.1
+GARBLED_SHARE = 0.5
 END_MARK_WITHIN_BYTES = 2048
 
 _METADATA = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
@@ -50,11 +52,14 @@ class _Pages:
 
 @dataclass
 class _Page:
-    """`is_poor`: the other reader may find more. `is_garbled`: what the letters read as is chance."""
+    """`is_poor`: the other reader may find more. What the letters read as is chance, for some of them
+    (`is_doubtful`) or for most (`is_garbled`).
+    """
 
     text: str
     is_damaged: bool = False
     is_poor: bool = False
+    is_doubtful: bool = False
     is_garbled: bool = False
     has_picture: bool = False
 
@@ -100,7 +105,7 @@ def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index:
     """Append the page's text, what can be read of it, and note what is wrong with it."""
     number = index + 1
     page = _first_reading(document, index)
-    if page.is_poor or page.is_garbled:
+    if page.is_poor or page.is_garbled or page.is_doubtful:
         try:
             text, is_damaged = second.page_text(index)
         except TooComplex:
@@ -108,8 +113,8 @@ def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index:
             text, is_damaged = "", False
         if is_damaged or (page.is_damaged and not text):
             pages.damaged.append(number)
-        is_better = page.is_garbled and text and not is_garbled(text)
-        if is_better or _letters(text) > _letters(page.text):
+        is_better = not has_garbage(text) and 2 * _letters(text) > _letters(page.text)
+        if ((page.is_garbled or page.is_doubtful) and is_better) or _letters(text) > _letters(page.text):
             page = _Page(text, is_garbled=is_garbled(text), has_picture=page.has_picture)
     if page.has_picture and _letters(page.text) < MIN_CHARACTERS:
         pages.pictures.append(number)
@@ -135,11 +140,13 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
     except pdfium.PdfiumError:
         return _Page("", is_damaged=True, is_poor=True)
     text = _page_text(text_page)
+    unmapped = _unmapped_share(text_page)
     kinds = _object_kinds(page) if _letters(text) < MIN_CHARACTERS else set()
     return _Page(
         "\n".join(filter(None, [text, *_typed_in(document, page)])),
         is_poor=pdfium_c.FPDF_PAGEOBJ_TEXT in kinds and not text.strip(),
-        is_garbled=is_garbled(text) or _has_unmapped_fonts(text_page),
+        is_doubtful=unmapped > DOUBTFUL_SHARE,
+        is_garbled=is_garbled(text) or unmapped > GARBLED_SHARE,
         has_picture=pdfium_c.FPDF_PAGEOBJ_IMAGE in kinds,
     )
 
@@ -157,11 +164,11 @@ def _marked(text_page: pdfium.PdfTextPage, place: int, char: str) -> str:
     return char
 
 
-def _has_unmapped_fonts(text_page: pdfium.PdfTextPage) -> bool:
-    """Whether most characters come from fonts without a table of letters: what they read as is chance."""
+def _unmapped_share(text_page: pdfium.PdfTextPage) -> float:
+    """How many characters come from fonts without a table of letters, by a sample: what they read as is chance."""
     places = range(0, text_page.count_chars(), max(1, text_page.count_chars() // SAMPLED_CHARACTERS))
     unmapped = sum(pdfium_c.FPDFText_HasUnicodeMapError(text_page, place) == 1 for place in places)
-    return bool(2 * unmapped > len(places))
+    return float(unmapped / max(1, len(places)))
 
 
 def _object_kinds(page: pdfium.PdfPage) -> set[int]:

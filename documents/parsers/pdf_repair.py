@@ -9,6 +9,7 @@ HYPHEN = "\ufffe"
 """Stands where PDFium has joined two lines at a hyphen."""
 
 _GARBLED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
+_CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f]")
 _PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufefc]+")
 """Ligatures and shaped letters, which a search for the plain letters would miss."""
 _JOINED = re.compile(rf"([\w'’-]*){HYPHEN}([\w'’-]*)")
@@ -26,17 +27,22 @@ def is_garbled(text: str) -> bool:
     return len(_GARBLED.findall(text)) > MAX_GARBLED_SHARE * len("".join(text.split()))
 
 
+def has_garbage(text: str) -> bool:
+    return not text or bool(_GARBLED.search(text))
+
+
 def repair(pages: Sequence[str]) -> list[str]:
-    """The pages with their cut words whole again, by the other words of the document."""
+    """The pages with their cut words whole again, by the other words of the document, and blanks for controls."""
     if not any(mark in page for page in pages for mark in (HYPHEN, "\ufffd", "\0")):
-        return list(pages)
+        return [_CONTROLS.sub(" ", page) for page in pages]
     known = {word.casefold() for page in pages for word in _WORD.findall(page)}
     return [_repaired(page, known) for page in pages]
 
 
 def _repaired(page: str, known: set[str]) -> str:
     page = _JOINED.sub(lambda match: _joined(match[1], match[2], known), page)
-    return _GAP.sub(lambda match: _filled(match[1], match[2], known), page)
+    page = _GAP.sub(lambda match: _filled(match[1], match[2], known), page)
+    return _CONTROLS.sub(" ", page)
 
 
 def _joined(before: str, after: str, known: set[str]) -> str:

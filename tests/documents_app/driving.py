@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from documents import ingest, storage
+from documents import ingest, members, storage
 from documents.errors import DocumentError
 from documents.models import Document
 from documents.pipeline import read_in_child
@@ -54,9 +54,10 @@ def read(reading: ingest.Reading) -> dict[str, Any]:
             "chunkSize": reading.chunk_size,
             "overlap": reading.overlap,
             "output": str(output),
+            "members": folder if reading.depth < members.MAX_DEPTH else None,
         }
         read_in_child(arguments)
-        result = ingest.index(reading, output)
+        result = ingest.index(reading, output, Path(folder))
     WorkflowStep.objects.filter(pk=reading.context.step_id).update(status="completed")
     return result
 

@@ -128,3 +128,10 @@ def test_marks() -> None:
         "<mark>The</mark> &lt;b&gt; of the <mark>carter</mark>"
     )
     assert marked(Snippet("The contract")) == "The contract"
+
+
+def test_a_document_names_what_it_holds_and_what_it_came_in(alice: User, at_alice: Client) -> None:
+    archive, member = upload(alice, filename="papers.zip"), upload(alice, filename="inside.txt")
+    Document.objects.filter(pk=member.pk).update(parent=archive)
+    assert f'<a href="/documents/{member.uid}">inside.txt</a>' in text(at_alice.get(f"/documents/{archive.uid}"))
+    assert f'<a href="/documents/{archive.uid}">papers.zip</a>' in text(at_alice.get(f"/documents/{member.uid}"))

@@ -1,0 +1,90 @@
+"""Documents inside a document (members of an archive, attachments of a mail), unpacked by the child that reads it.
+
+Their files get numbers for names. What a maker called them goes into no path, here or later.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from documents.errors import DocumentError
+from documents.parsers import Container, Member, Parser
+from documents.parsers.archive import MAX_UNPACKED_BYTES
+
+MAX_MEMBERS = 1_000
+MAX_NAME = 200
+NAMED_IN_WARNING = 5
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+@dataclass
+class Unpacked:
+    """`members` are `{"file": name in the folder, "name": a safe file name}`."""
+
+    members: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def unpack(parser: Parser, path: Path, folder: Path | None) -> Unpacked:
+    """The members of the document at `path`, if its parser knows any, as files in `folder`.
+
+    Without a folder they stay where they are, and a warning says so.
+    """
+    if not isinstance(parser, Container):
+        return Unpacked()
+    if folder is None:
+        is_full = any(True for _ in parser.members(path))
+        return Unpacked(warnings=["What is inside is nested too deeply: it was not unpacked."] if is_full else [])
+    return _unpacked(parser.members(path), folder)
+
+
+def _unpacked(members: Iterator[Member], folder: Path) -> Unpacked:
+    unpacked = Unpacked()
+    left, damaged, empty = MAX_UNPACKED_BYTES, [], []
+    for number, member in enumerate(members):
+        if number == MAX_MEMBERS or left <= 0:
+            unpacked.warnings.append(f"Only the first {number} documents inside were unpacked: split the file.")
+            break
+        target, name = folder / str(number), safe_name(member.name)
+        try:
+            size = _write(member.blocks, target, left)
+        except DocumentError:
+            damaged.append(name)
+            continue
+        left -= size
+        if size:
+            unpacked.members.append({"file": target.name, "name": name})
+        else:
+            empty.append(name)
+    unpacked.warnings += [*_told(damaged, "damaged, and left out"), *_told(empty, "empty, and left out")]
+    return unpacked
+
+
+def _write(blocks: Iterable[bytes], target: Path, limit: int) -> int:
+    """How many bytes were written; the limit may be passed by a block."""
+    size = 0
+    with target.open("wb") as file:
+        for block in blocks:
+            size += file.write(block)
+            if size > limit:
+                break
+    return size
+
+
+def _told(names: list[str], reason: str) -> Iterator[str]:
+    if names:
+        more = f" and {len(names) - NAMED_IN_WARNING} more" if len(names) > NAMED_IN_WARNING else ""
+        yield f"{', '.join(names[:NAMED_IN_WARNING])}{more}: {reason}."
+
+
+def safe_name(name: str) -> str:
+    """The last part of the name, without what could mislead; shortened before its extension."""
+    base = " ".join(_UNSAFE.sub(" ", re.split(r"[/\\]", name)[-1]).split()).strip()
+    if base.strip(".") == "":
+        return "unnamed"
+    stem, dot, extension = base.rpartition(".")
+    if dot and stem and len(extension) <= 20:
+        return f"{stem[: MAX_NAME - len(extension) - 1]}.{extension}"
+    return base[:MAX_NAME]
