@@ -15,7 +15,6 @@ from aiworkstation.audit.models import AuditEvent
 from documents.lookup import CLIENT_ID
 from jobs.outputs import pretty
 from jobs.reading import Job, describe
-from workflows.offline import OFFLINE
 from workflows.models import (
     FINISHED_EXECUTION,
     RETRYABLE_EXECUTION,
@@ -23,6 +22,7 @@ from workflows.models import (
     WorkflowExecution,
     WorkflowStep,
 )
+from workflows.offline import OFFLINE
 
 STEPS = 100
 EVENTS = 20
