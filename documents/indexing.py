@@ -40,7 +40,8 @@ _COPY = "COPY document_terms (chunk_id, document_id, generation, length, impacts
 
 def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: Chunks) -> None:
     """To be called in the transaction that writes the chunks: their ids and words."""
-    spaced = {word for _, found in chunks for word in found if not is_paired(word)}
+    every = set().union(*(found for _, found in chunks))
+    spaced = {word for word in every if not is_paired(word)}
     stems = stems_of(spaced, language)
     average = average_length()
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:

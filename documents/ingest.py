@@ -5,6 +5,7 @@
 3. `write` puts them beside those of the present generation, in small transactions. Nobody sees them yet.
 4. `swap` makes them the present generation, and deletes the earlier ones, in one transaction under the
    document's lock.
+5. Where EMBEDDING_MODEL is set, the new chunks get vectors. Whether they do or not, the document is indexed.
 
 Readings of one document may overlap. The one that began last wins, whichever ends first: it has the newest
 settings.
@@ -13,6 +14,7 @@ A reading that fails leaves the index as it was.
 
 import asyncio
 import json
+import logging
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -29,15 +31,18 @@ from django.utils import timezone
 
 from aiworkstation.audit.record import record
 from documents import members
+from documents.embedding import activate_if_whole, configured_model, embed_document
 from documents.indexing import write_terms
 from documents.languages import LOOKED_AT, latin_language
 from documents.lookup import find_documents
-from documents.models import ChunkTerms, Document, DocumentChunk, DocumentPage, DocumentStatus
+from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk, DocumentPage, DocumentStatus
 from documents.terms import words
 from workflows.errors import PermanentError, StepError
 from workflows.models import FINISHED_STEP, StepStatus
 from workflows.threads import in_thread
 from workflows.tools import StepContext
+
+logger = logging.getLogger(__name__)
 
 READ = "documents.pipeline:read_in_child"
 BATCH = 200
@@ -45,6 +50,8 @@ READING_SHARE = 90  # per cent of a step's progress; the rest is writing the ind
 
 # Written by few threads, so that a bulk job leaves connections to everybody else.
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ingest")
+# They wait for the provider.
+_embedders = ThreadPoolExecutor(max_workers=4, thread_name_prefix="embed")
 _Row = TypeVar("_Row", bound=models.Model)
 
 
@@ -98,10 +105,12 @@ async def ingest(
         unpacked.mkdir()
         await _read_in_child(reading, output, unpacked)
         try:
-            return await in_thread(_threads, index, reading, output, unpacked, tool)
+            result: dict[str, Any] = await in_thread(_threads, index, reading, output, unpacked, tool)
+            await in_thread(_embedders, _embed, reading)
         except asyncio.CancelledError:
             reading.stopped.set()
             raise
+    return result
 
 
 async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None:
@@ -180,6 +189,23 @@ def write(reading: Reading, parsed: dict[str, Any]) -> None:
         raise DocumentGone() from error
 
 
+def _embed(reading: Reading) -> None:
+    """As far as the provider answers now: what is left over is a job's, later."""
+    model = configured_model()
+    if model is None:
+        return
+
+    def report(done: int, total: int) -> None:
+        share = READING_SHARE + (100 - READING_SHARE) * done // max(total, 1)
+        reading.context.report(share, f"vector {done} of {total}")
+
+    try:
+        embed_document(reading.document.pk, model, report, reading.stopped.is_set)
+        activate_if_whole(model)
+    except StepError as error:
+        logger.warning("%s is found by full text alone for now: %s", reading.document.pk, error.message)
+
+
 def _page(reading: Reading, number: int, text: str, rows: list[list[str]] | None) -> DocumentPage:
     return DocumentPage(document=reading.document, generation=reading.generation, number=number, text=text, rows=rows)
 
@@ -242,6 +268,7 @@ def swap(reading: Reading, parsed: dict[str, Any]) -> None:
         DocumentPage.objects.filter(**earlier).delete()
         DocumentChunk.objects.filter(**earlier).delete()
         ChunkTerms.objects.filter(**earlier).delete()
+        ChunkVector.objects.filter(**earlier).delete()
         _describe(document, reading, parsed)
         document.save()
         record(

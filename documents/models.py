@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from aiworkstation.access.models import OwnedQuerySet
 from aiworkstation.ids import uuid7
-from documents.fields import SparseVectorField
+from documents.fields import HalfVectorField, SparseVectorField
 from workflows.models import CLAIMABLE, StepStatus, WorkflowStep
 
 
@@ -38,6 +38,10 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
                 default=F("status"),
             )
         )
+
+    def without_vectors_of(self, model: "EmbeddingModel") -> "DocumentQuerySet":
+        """Indexed documents whose present chunks were not given to this model."""
+        return self.filter(generation__gt=0).exclude(embedded_by=model, embedded_generation=F("generation"))
 
     def attach(
         self,
@@ -99,6 +103,10 @@ class Document(models.Model):
     chunk_size = models.PositiveIntegerField(null=True, blank=True)
     overlap = models.PositiveIntegerField(null=True, blank=True)
     generation = models.PositiveIntegerField(default=0, help_text="Of the pages and chunks that everybody sees.")
+    embedded_by = models.ForeignKey(
+        "EmbeddingModel", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    embedded_generation = models.PositiveIntegerField(default=0, help_text="Of the chunks that have vectors of it.")
     latest_generation = models.PositiveIntegerField(default=0, help_text="Given to the last reading that began.")
     project_id = models.CharField(max_length=200, blank=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
@@ -213,3 +221,40 @@ class ChunkTerms(models.Model):
 
     def __str__(self) -> str:
         return f"terms of chunk {self.chunk_id}"
+
+
+class EmbeddingModel(models.Model):
+    """A model that makes vectors of passages. `dimensions` are known when it has answered once."""
+
+    name = models.CharField(max_length=200, unique=True)
+    dimensions = models.PositiveIntegerField(null=True)
+    is_active = models.BooleanField(default=False, help_text="All documents have its vectors: search uses them.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "embedding_models"
+        constraints = (
+            models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_model"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ChunkVector(models.Model):
+    """The vector of a chunk, of length 1. Each model has a partition, indexed for its dimensions; see `vectors`."""
+
+    pk = models.CompositePrimaryKey("model_id", "chunk_id")
+    model = models.ForeignKey(EmbeddingModel, on_delete=models.CASCADE, related_name="+", db_index=False)
+    # No foreign key: chunks go by document and generation, as these rows do.
+    chunk_id = models.BigIntegerField()
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+")
+    generation = models.PositiveIntegerField()
+    owner_id = models.BigIntegerField()
+    embedding = HalfVectorField()
+
+    class Meta:
+        db_table = "document_vectors"
+
+    def __str__(self) -> str:
+        return f"vector of chunk {self.chunk_id}"

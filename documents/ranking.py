@@ -100,6 +100,8 @@ def best_chunks(asked: Asked, scope: Scope, languages: Sequence[str], limit: int
         return []
     known = statistics()
     terms = _weighted(asked, languages, known)
+    if not terms:
+        return []
     look = _Look(asked, scope, terms, max(limit, DEPTH))
     if scope.is_narrow:
         return look.ranked(look.rows_of_few(), limit)

@@ -3,6 +3,7 @@
 A passage is found when it has any of the question's words, and scored by BM25; one with the question as a phrase
 gains as much as its words standing there once more. `"quoted phrases"` must be there, `-words` must not, `begin*`
 is any word that begins so; where nothing is left then, the signs are not taken for signs.
+With an embedding model the passages that are near in meaning are mixed in.
 
 All statements of a search see the database at one moment: a document that is indexed again is found as it was or
 as it is, whole.
@@ -14,14 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 
+from documents.embedding import EmbeddedQuestion, embed_question
 from documents.languages import ENGLISH
 from documents.models import DocumentChunk
 from documents.questions import Asked, ask, ask_plainly
 from documents.ranking import Hit, best_chunks, few_of_each
-from documents.scope import Filters, scope_of
+from documents.scope import Filters, Scope, scope_of
 from documents.snippets import Snippet, snippet
+from documents.terms import words
+from documents.vectors import mixed, nearest, similarities
 
 # Plans with sequential scans or compiled expressions take longer than the search itself.
 _SETTINGS = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0"
@@ -74,6 +78,7 @@ class Result:
 def search(user: User, question: Question) -> list[Result]:
     """The best passages first, of the documents that `user` may see."""
     text = question.text.replace("\0", " ")
+    embedded = embed_question(text) if words(text) else None
     with one_moment():
         languages = languages_of_documents()
         scope = scope_of(user, Filters(question.project_id, question.tag, question.file_type, question.document_id))
@@ -82,8 +87,21 @@ def search(user: User, question: Question) -> list[Result]:
         if not hits and asked.is_strict:
             asked = ask_plainly(text, languages)
             hits = best_chunks(asked, scope, languages, question.limit)
+        if embedded is not None and not asked.is_empty:
+            hits = _with_vectors(hits, embedded, asked, scope)
         kept = hits if scope.is_one_document else few_of_each(hits)
         return _results(user, kept[: question.limit], asked)
+
+
+def _with_vectors(hits: list[Hit], embedded: EmbeddedQuestion, asked: Asked, scope: Scope) -> list[Hit]:
+    """Mixed with the passages that are near in meaning; where something must be there, only in another order."""
+    model, vector = embedded.model, embedded.vector
+    try:
+        with transaction.atomic():
+            near = similarities(model, vector, hits) if asked.is_strict else nearest(model, vector, scope)
+    except ProgrammingError:  # another model has taken its place since the question was embedded
+        return hits
+    return mixed(hits, near) if near else hits
 
 
 @contextmanager

@@ -72,7 +72,10 @@ def _compose(match: re.Match[str]) -> str:
 
 def words(text: str) -> list[str]:
     """The words of a text in their order, folded; a run of a script that is cut into pairs is one."""
-    return [word[:MAX_WORD] if not is_paired(word) else word for word in WORD.findall(fold(text))]
+    found: list[str] = WORD.findall(fold(text))
+    if max(map(len, found), default=0) <= MAX_WORD:
+        return found
+    return [word if is_paired(word) else word[:MAX_WORD] for word in found]
 
 
 def is_paired(word: str) -> bool:

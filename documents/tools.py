@@ -2,13 +2,16 @@
 
 from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from pydantic import Field, model_validator
 
-from documents.ingest import find_for_step, ingest, record_failure
+from documents import embedding
+from documents.embedding import TOOL as EMBED
+from documents.ingest import DocumentGone, find_for_step, ingest, record_failure
 from documents.models import Document, DocumentPage
 from documents.search import Question, search
-from workflows.errors import PermanentError, StepError, TryLater
+from workflows.errors import NotConfigured, PermanentError, StepError, TryLater
 from workflows.tools import Arguments, Slot, StepContext, Tool, register
 
 CHUNK_SIZE = 500
@@ -79,6 +82,39 @@ class DocumentRead(Tool):
             return named | {"rows": kept} | _truncated(len(kept) < len(rows))
         text = "\n\n".join(page.text for page in pages)
         return named | {"text": text[: arguments.max_chars]} | _truncated(len(text) > arguments.max_chars)
+
+
+class EmbedArguments(Arguments):
+    document_ids: list[str] = Field(alias="documentIds", min_length=1, max_length=1000)
+
+
+@register
+class DocumentEmbed(Tool):
+    slug = EMBED
+    description = "Gives the passages of indexed documents the vectors that search by meaning needs."
+    slot: ClassVar[Slot] = "thread"
+    Arguments: ClassVar[type[Arguments]] = EmbedArguments
+
+    def check_configured(self) -> None:
+        if not settings.CONFIG.embedding_model:
+            raise NotConfigured("Set EMBEDDING_MODEL, and OPENAI_BASE_URL or OPENAI_API_KEY.")
+
+    def run(self, context: StepContext, arguments: EmbedArguments) -> dict[str, Any]:
+        """Documents that are gone are none. An attempt goes on where the one before it ended."""
+        model = embedding.configured_model()
+        if model is None:
+            raise NotConfigured("Set EMBEDDING_MODEL, and OPENAI_BASE_URL or OPENAI_API_KEY.")
+        passages = 0
+        for place, id in enumerate(arguments.document_ids):
+            done, total = place, len(arguments.document_ids)
+            context.report(100 * done // total, f"document {done + 1} of {total}")
+            try:
+                document = find_for_step(context, id)
+            except DocumentGone:
+                continue
+            passages += embedding.embed_document(document.pk, model)
+        embedding.activate_if_whole(model)
+        return {"documents": len(arguments.document_ids), "passages": passages}
 
 
 def _pages(document: Document, number: int | None) -> list[DocumentPage]:

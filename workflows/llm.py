@@ -1,4 +1,4 @@
-"""The model client: Chat Completions, streamed, over OpenAI or anything that speaks its API.
+"""The model client: Chat Completions, streamed, and Embeddings, over OpenAI or anything that speaks its API.
 
 The engine retries, so the client does not. Cancelling the task that waits here closes the connection.
 There is no limit on the whole call; SILENCE_SECONDS without a byte end it.
@@ -6,10 +6,13 @@ There is no limit on the whole call; SILENCE_SECONDS without a byte end it.
 
 import asyncio
 import json
+import math
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cache
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -154,6 +157,22 @@ async def complete(request: ModelRequest, on_text: Callable[[str], None]) -> Mod
     return answer
 
 
+def embed(texts: Sequence[str], model: str, *, seconds: float = SILENCE_SECONDS) -> list[list[float]]:
+    """The vector of each text, all of one length. One call, which blocks: for threads.
+
+    Raises TryLater, ContextTooLong, PermanentError or StepError, as `complete` does; `seconds` is how long it may take.
+    """
+    cooldowns.check(_cooldown_key(model))
+    with _errors_of_embedding(model, seconds):
+        client = _blocking_client(_base_url(), settings.CONFIG.openai_api_key).with_options(timeout=seconds)
+        answer = client.embeddings.create(model=model, input=list(texts), encoding_format="float")
+        found = {item.index: item.embedding for item in answer.data or []}
+    vectors = [found.get(place) or [] for place in range(len(texts))]
+    if not _are_vectors(vectors):
+        raise StepError("The embedding model did not send one vector for each text.", code="bad_answer")
+    return vectors
+
+
 async def close() -> None:
     """Closes this event loop's connections. To be called before the loop ends."""
     for client in _clients.pop(asyncio.get_running_loop(), {}).values():
@@ -229,6 +248,32 @@ def _client() -> openai.AsyncOpenAI:
     return clients[key]
 
 
+@cache
+def _blocking_client(base_url: str, key: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=base_url, api_key=key or "none", max_retries=0)
+
+
+@contextmanager
+def _errors_of_embedding(model: str, seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except openai.APIStatusError as error:
+        raise _refusal(error, model) from error
+    except openai.APITimeoutError as error:
+        raise StepError(f"The model sent nothing for {seconds:g} seconds.", code="model_silent") from error
+    except openai.APIConnectionError as error:
+        raise _lost(error, model) from error
+    except openai.APIError as error:
+        raise _broken(error, model) from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise StepError("The model's server sent something that is not its API.", code="bad_answer") from error
+
+
+def _are_vectors(vectors: Sequence[Sequence[float]]) -> bool:
+    lengths = {len(vector) for vector in vectors}
+    return len(lengths) == 1 and 0 not in lengths and all(math.isfinite(sum(vector)) for vector in vectors)
+
+
 def _base_url() -> str:
     return settings.CONFIG.openai_base_url or OPENAI_URL
 
@@ -269,7 +314,8 @@ def _rejection(status: int, said: str, model: str) -> PermanentError:
     if status == 403:
         return PermanentError(f"This OPENAI_API_KEY may not use the model {model}: {said}", code="forbidden")
     if status == 404:
-        remedy = "check the modelId, DEFAULT_MODEL or MODEL_ALIASES, and OPENAI_BASE_URL (it usually ends in /v1)"
+        names = "the modelId, DEFAULT_MODEL, MODEL_ALIASES or EMBEDDING_MODEL"
+        remedy = f"check {names}, and OPENAI_BASE_URL (it usually ends in /v1)"
         return PermanentError(f"The provider has no model {model}: {remedy}. It said: {said}", code="model_not_found")
     return PermanentError(f"The model provider rejected the request ({status}): {said}", code="model_rejected")
 

@@ -2,7 +2,8 @@
 
 In a test: `with ModelServer() as server:`, then `server.script.append(Reply(...))` for each call to come;
 without a script it answers sensibly. By hand: `python -m tests.servers.model_server --port 9100`, where the
-model's name chooses the behaviour: `stall`, `busy`, `down`, `cut`, `endless`, `slow-<chunks a second>`.
+model's name chooses the behaviour: `stall`, `busy`, `down`, `cut`, `endless`, `slow-<chunks a second>`;
+`embed-<number>` makes vectors of that length.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from typing import Any
 from tests.servers.local import Handler, LocalServer
 
 DIMENSIONS = 64
+MEANINGS = {"automobile": "car", "cars": "car", "vehicle": "car"}
+"""Words that mean the same, to the vectors."""
 
 
 @dataclass
@@ -67,11 +70,18 @@ class ModelHandler(Handler):
         request = self.read_request()
         body = request["body"] if isinstance(request["body"], dict) else {}
         if self.path.endswith("/embeddings"):
-            self.answer(200, _embeddings(body))
+            self._embed(body)
         elif self.path.endswith("/chat/completions"):
             self._complete(body)
         else:
             self.answer(404, {"error": {"message": f"no such path: {self.path}", "code": "not_found"}})
+
+    def _embed(self, body: dict[str, Any]) -> None:
+        reply = self.server.script.pop(0) if self.server.script else _usual(body)
+        if reply.status != 200:
+            self.answer(reply.status, {"error": reply.error or {"message": "scripted"}}, reply.headers)
+            return
+        self.answer(200, _embeddings(body))
 
     def _complete(self, body: dict[str, Any]) -> None:
         reply = self.server.script.pop(0) if self.server.script else _usual(body)
@@ -183,11 +193,13 @@ def _usage(reply: Reply, body: dict[str, Any]) -> dict[str, int]:
 
 def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    name, _, number = str(body.get("model", "")).partition("-")
+    dimensions = int(number) if name == "embed" and number.isdigit() else DIMENSIONS
     as_base64 = body.get("encoding_format") == "base64"
     data = []
     for index, text in enumerate(texts):
-        vector = _vector(str(text))
-        packed = base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector)).decode()
+        vector = _vector(str(text), dimensions)
+        packed = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode()
         data.append({"object": "embedding", "index": index, "embedding": packed if as_base64 else vector})
     count = sum(len(str(text).split()) for text in texts)
     return {
@@ -198,11 +210,12 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _vector(text: str) -> list[float]:
+def _vector(text: str, dimensions: int) -> list[float]:
     """A bag of hashed words, of length 1: texts that share words are near each other."""
-    vector = [0.0] * DIMENSIONS
+    vector = [0.0] * dimensions
     for word in text.lower().split() or [""]:
-        vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:2], "big") % DIMENSIONS] += 1.0
+        meaning = MEANINGS.get(word, word)
+        vector[int.from_bytes(hashlib.sha256(meaning.encode()).digest()[:2], "big") % dimensions] += 1.0
     length = sum(number * number for number in vector) ** 0.5
     return [number / length for number in vector]
 
