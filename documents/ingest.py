@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
@@ -32,13 +33,16 @@ from django.utils import timezone
 from aiworkstation.audit.record import record
 from documents import members
 from documents.embedding import activate_if_whole, configured_model, embed_document
+from documents.errors import NeedsOcr
 from documents.indexing import write_terms
 from documents.languages import LOOKED_AT, latin_language
 from documents.lookup import find_documents
 from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk, DocumentPage, DocumentStatus
+from documents.parsers import ocr
 from documents.terms import words
-from workflows.errors import PermanentError, StepError
+from workflows.errors import ChildFailed, PermanentError, StepError
 from workflows.models import FINISHED_STEP, StepStatus
+from workflows.sandbox import Limits
 from workflows.threads import in_thread
 from workflows.tools import StepContext
 
@@ -48,6 +52,10 @@ READ = "documents.pipeline:read_in_child"
 BATCH = 200
 READING_SHARE = 90  # per cent of a step's progress; the rest is writing the index
 
+OCR_SHARE = 0.9
+"""Of its time; what is left is for what comes after."""
+
+_ocr_turn = asyncio.Semaphore(1)
 # Written by few threads, so that a bulk job leaves connections to everybody else.
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ingest")
 # They wait for the provider.
@@ -114,8 +122,10 @@ async def ingest(
 
 
 async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None:
-    assert reading.context.run_child is not None
-    arguments = {
+    """Text first, which takes milliseconds; then, where there are pictures of text, once more with OCR."""
+    run_child = reading.context.run_child
+    assert run_child is not None
+    arguments: dict[str, Any] = {
         "path": str(reading.document.path),
         "filename": reading.document.filename,
         "chunkSize": reading.chunk_size,
@@ -123,7 +133,29 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
         "output": str(output),
         "members": str(unpacked) if reading.depth < members.MAX_DEPTH else None,
     }
-    await reading.context.run_child(READ, arguments, on_progress=reading.report)
+    try:
+        summary = await run_child(READ, arguments, on_progress=reading.report)
+    except ChildFailed as error:
+        if error.code != NeedsOcr.code or not _may_recognize():
+            raise
+        summary = {"needsOcr": 1}
+    if summary["needsOcr"] and _may_recognize():
+        arguments["ocr"] = {
+            "pages": settings.CONFIG.ocr_pages,
+            "seconds": OCR_SHARE * settings.CONFIG.ocr_seconds,
+        }
+        limits = Limits(settings.CONFIG.ocr_memory_mb << 20, settings.CONFIG.ocr_seconds)
+        # One at a time: each takes as much memory as everything else together.
+        async with _ocr_turn:
+            try:
+                await run_child(READ, arguments, on_progress=reading.report, limits=limits)
+            except ChildFailed:
+                if not output.exists():
+                    raise  # otherwise the text that was there is better than nothing
+
+
+def _may_recognize() -> bool:
+    return settings.CONFIG.ocr_pages > 0 and ocr.is_installed()
 
 
 def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> Reading:
@@ -168,8 +200,8 @@ def index(
     except BaseException:
         _clear(reading)
         raise
-    settings = {"chunkSize": reading.chunk_size, "overlap": reading.overlap}
-    members.add_steps(reading.context, tool, inside, settings)
+    chunks = {"chunkSize": reading.chunk_size, "overlap": reading.overlap}
+    members.add_steps(reading.context, tool, inside, chunks)
     return {
         "documentId": reading.document.id_for(reading.document.owner),
         "pages": len(parsed["pages"]),

@@ -16,7 +16,7 @@ from typing import Any
 from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, encoding
 from documents.detect import detect
 from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
-from documents.parsers import MAX_PAGES, ParsedDocument, Report, Rows, parser_for, readable_formats
+from documents.parsers import MAX_PAGES, ParsedDocument, Report, Rows, ocr, parser_for, readable_formats
 from documents.unpacking import unpack
 
 MAX_CHARACTERS = 20_000_000
@@ -80,6 +80,7 @@ def read(
             "wordCount": sum(count_words(page) for page in document.pages),
             "chunks": rechunk(document.pages, chunk_size=chunk_size, overlap=overlap),
             "members": unpacked.members,
+            "needsOcr": document.needs_ocr,
         }
 
 
@@ -103,9 +104,12 @@ def rechunk(pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int 
 def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
     """`read` the file at `path` called `filename`, by `chunkSize` and `overlap`, and write that to `output`.
 
-    Documents inside go into the folder `members`; where that is None they are nested too deeply.
-    Returns `{"fileType", "pages", "words", "chunks"}`, counts of the last three.
+    Documents inside go into the folder `members`; where that is None they are nested too deeply. `ocr` is
+    `{"pages", "seconds"}` where pictures of text are to be read too.
+    Returns `{"fileType", "pages", "words", "chunks", "needsOcr"}`, counts of the last four.
     """
+    if arguments.get("ocr"):
+        ocr.limits = ocr.Limits(**arguments["ocr"])
     result = read(
         Path(arguments["path"]),
         arguments["filename"],
@@ -120,6 +124,7 @@ def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -
         "pages": len(result["pages"]),
         "words": result["wordCount"],
         "chunks": len(result["chunks"]),
+        "needsOcr": result["needsOcr"],
     }
 
 
@@ -148,6 +153,7 @@ def _storable(document: ParsedDocument) -> ParsedDocument:
         {name: _storable_value(value) for name, value in document.metadata.items()},
         [storable(warning) for warning in document.warnings],
         None if document.rows is None else [_storable_rows(rows) for rows in document.rows],
+        document.needs_ocr,
     )
 
 
@@ -169,5 +175,8 @@ def _memory_as_error() -> Iterator[None]:
 
 
 def _write(result: dict[str, Any], output: Path) -> None:
-    with output.open("w", encoding="utf-8") as file:
+    """Whole or not at all: an earlier result stays until then."""
+    part = output.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
         json.dump(result, file, ensure_ascii=False)
+    part.replace(output)

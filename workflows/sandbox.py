@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,45 +27,60 @@ Progress = Callable[[int, int], None]
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 
 
-class Sandbox:
-    """A fork server, started at the first call and again when it has died.
+@dataclass(frozen=True)
+class Limits:
+    """`memory` is the address space of a child in bytes, `seconds` its time, of the clock and of the processor."""
 
-    `memory` is the address space of a child in bytes, `seconds` its time, of the clock and of the processor.
-    """
+    memory: int
+    seconds: float
+
+
+class Sandbox:
+    """A fork server, started at the first call and again when it has died."""
 
     def __init__(self, *, memory: int, seconds: float, modules: list[str] | None = None) -> None:
-        self.memory = memory
-        self.seconds = seconds
+        self.limits = Limits(memory, seconds)
         self.modules = modules or []
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    async def run(self, function: str, arguments: dict[str, Any], on_progress: Progress | None = None) -> Any:
-        """Raises ChildFailed for what the function raised or for a limit that it hit, ChildCrashed for its death."""
+    async def run(
+        self,
+        function: str,
+        arguments: dict[str, Any],
+        on_progress: Progress | None = None,
+        *,
+        limits: Limits | None = None,
+    ) -> Any:
+        """`limits` are those of this call, where it needs others.
+
+        Raises ChildFailed for what the function raised or for a limit that it hit, ChildCrashed for its death.
+        """
+        limits = limits or self.limits
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
-            self._request(function, arguments, theirs)
+            self._request(function, arguments, limits, theirs)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
         call = _Call(on_progress)
         try:
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout(limits.seconds):
                 return await call.answer(reader)
         except TimeoutError:
             raise ChildFailed(
-                f"reading took longer than {self.seconds:.0f} s; split the file into smaller ones",
+                f"reading took longer than {limits.seconds:.0f} s; split the file into smaller ones",
                 code="timed_out",
             ) from None
         finally:
             call.kill()
             writer.close()
 
-    def _request(self, function: str, arguments: dict[str, Any], answer: socket.socket) -> None:
+    def _request(self, function: str, arguments: dict[str, Any], limits: Limits, answer: socket.socket) -> None:
         request = {
             "function": function,
             "arguments": arguments,
-            "memory": self.memory,
-            "seconds": self.seconds,
+            "memory": limits.memory,
+            "seconds": limits.seconds,
         }
         data = json.dumps(request).encode()
         for control in (self._connect(), None):

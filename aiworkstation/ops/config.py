@@ -70,6 +70,9 @@ class Config(BaseSettings):
 
     child_memory_mb: int = Field(default=768, ge=256, description="address space of a child that reads a document")
     child_seconds: float = Field(default=120, ge=1, description="time that such a child may take")
+    ocr_memory_mb: int = Field(default=2048, ge=1024, description="address space of a child that recognizes text")
+    ocr_seconds: float = Field(default=600, ge=10, description="time that such a child may take for one document")
+    ocr_pages: int = Field(default=100, ge=0, description="recognized in one document; 0: none")
 
     openai_api_key: str = ""
     openai_base_url: str = ""

@@ -28,12 +28,14 @@ class ParsedDocument:
     `pages` has an entry for every physical page, blank ones too; a format without pages has one.
     `rows` is as long as `pages` when the format is tabular (the cells of each page), otherwise None.
     `warnings` are sentences for the user: what could not be read although the rest was.
+    `needs_ocr` is how many pages text recognition could read.
     """
 
     pages: list[str]
     metadata: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     rows: list[Rows | None] | None = None
+    needs_ocr: int = 0
 
 
 class Parser(Protocol):

@@ -7,28 +7,40 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from documents.errors import TooComplex
 from documents.parsers import Report
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
 INSTALL = "pip install -r requirements-ocr.txt"
-DOTS_PER_INCH = 200
+DOTS_PER_INCH = 150
 POINTS_PER_INCH = 72
-MAX_SIDE = 4_000
-"""Pixels; a poster is drawn smaller."""
+MAX_SIDE = 2_000
+"""Pixels of a page; a poster is drawn smaller."""
+
+_ENGINE = {
+    "Global.log_level": "critical",
+    "Det.limit_type": "max",
+    "Det.limit_side_len": 1120,
+    "Rec.rec_batch_num": 1,
+    "Cls.cls_batch_num": 1,
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+}
+"""Half the memory of its own settings, and one core; it finds the same phrases."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Limits:
     """Of one document. What they leave unread is told in a warning."""
 
-    pages: int = 40
-    seconds: float = 90
+    pages: int
+    seconds: float
 
 
-limits = Limits()
-"""Of this process: a child that reads a document is told its limits once, before it begins."""
+limits: Limits | None = None
+"""Of this process: a child that is to recognize text is told before it begins. None: it is not."""
 
 
 @cache
@@ -39,7 +51,7 @@ def is_installed() -> bool:
 def advice(problem: str) -> str:
     """A sentence for a document that only OCR can read."""
     if is_installed():
-        return f"{problem}, and text recognition (OCR) finds none: scan it anew, sharper, and upload that."
+        return f"{problem}, and text recognition (OCR) finds none in them: scan them anew, sharper, and upload that."
     return (
         f"{problem}: run the file through text recognition (OCR) and upload the result,"
         f" or let whoever runs this application install it here ({INSTALL})."
@@ -47,7 +59,9 @@ def advice(problem: str) -> str:
 
 
 def recognize(document: "PdfDocument", numbers: Sequence[int], report: Report) -> Iterator[tuple[int, str]]:
-    """The pages of these numbers, as far as the limits reach."""
+    """The texts of the pages of these numbers, as far as the limits reach."""
+    if limits is None:
+        return
     end = time.monotonic() + limits.seconds
     for done, number in enumerate(numbers[: limits.pages], start=1):
         if time.monotonic() > end:
@@ -59,13 +73,21 @@ def recognize(document: "PdfDocument", numbers: Sequence[int], report: Report) -
 def _text(document: "PdfDocument", index: int) -> str:
     page = document[index]
     scale = min(DOTS_PER_INCH / POINTS_PER_INCH, MAX_SIDE / max(page.get_size()))
-    picture = page.render(scale=scale, grayscale=False).to_numpy()
-    result = _engine()(picture)
-    return "\n".join(result.txts or ())
+    picture = page.render(scale=scale)
+    from rapidocr.inference_engine.onnxruntime.main import ONNXRuntimeError
+
+    try:
+        found = _engine()(picture.to_numpy())
+    except ONNXRuntimeError as error:  # it had no memory left
+        raise TooComplex(
+            "Recognizing the text of a page takes too much memory: scan it in a lower resolution."
+        ) from error
+    picture.close()
+    return "\n".join(found.txts or ())
 
 
 @cache
 def _engine() -> Any:
     from rapidocr import RapidOCR
 
-    return RapidOCR()
+    return RapidOCR(params=_ENGINE)

@@ -85,7 +85,8 @@ class PdfParser:
             _look_again(second, pages)
         _refuse_unreadable(pages)
         warnings = [*_warnings(pages), *_end_warning(path)]
-        return ParsedDocument(repair(pages.texts), _metadata(document), warnings)
+        unread = len({*pages.pictures, *pages.garbled})
+        return ParsedDocument(repair(pages.texts), _metadata(document), warnings, needs_ocr=unread)
 
 
 def _opened(path: Path) -> pdfium.PdfDocument | None:
@@ -212,13 +213,11 @@ def _string(read: Callable[..., int], *arguments: object) -> str:
 
 
 def _recognize(document: pdfium.PdfDocument, pages: _Pages, report: Report) -> None:
-    """Reads pictures of text, where OCR is installed and within its limits."""
+    """Reads pictures of text, where OCR is wanted, and as far as its limits reach."""
     wanted = sorted({*pages.pictures, *pages.garbled})
-    if not wanted or not ocr.is_installed():
-        return
     for number, text in ocr.recognize(document, wanted, report):
         pages.recognized.append(number)
-        if _letters(text) > _letters(pages.texts[number - 1]) or number in pages.garbled:
+        if text and (number in pages.garbled or _letters(text) > _letters(pages.texts[number - 1])):
             pages.texts[number - 1] = text
     done = set(pages.recognized)
     pages.pictures = [number for number in pages.pictures if number not in done]

@@ -62,7 +62,13 @@ def test_it_works_in_a_child(samples: Path, tmp_path: Path) -> None:
         {**arguments, "output": str(tmp_path / "out.json")}, lambda done, total: progress.append((done, total))
     )
     result = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert summary == {"fileType": "pdf", "pages": 3, "words": result["wordCount"], "chunks": len(result["chunks"])}
+    assert summary == {
+        "fileType": "pdf",
+        "pages": 3,
+        "words": result["wordCount"],
+        "chunks": len(result["chunks"]),
+        "needsOcr": 0,
+    }
     assert progress[-1] == (3, 3)
     assert {chunk[1] for chunk in result["chunks"]} == {1, 2, 3}
     assert all(chunk[5] <= 100 for chunk in result["chunks"])

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiworkstation.audit.models import AuditEvent
 from documents import ingest, storage
 from documents.errors import NoText
 from documents.models import Document, DocumentChunk, DocumentPage, DocumentStatus
+from documents.parsers import ocr
 from documents.tools import DocumentIngest, IngestArguments
 from tests.documents_app.driving import (
     SAMPLES,
@@ -257,3 +259,46 @@ def test_what_the_child_raises_ends_the_step(alice: User) -> None:
     with pytest.raises(ChildFailed) as error:
         asyncio.run(DocumentIngest().run(context, IngestArguments.model_validate({"documentId": "blank"})))
     assert (error.value.code, error.value.retryable) == ("no_text", False)
+
+
+def run_ingest(user: User, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, *, is_installed: bool) -> None:
+    """A scan: the first call fails, one with OCR finds text."""
+
+    async def run_child(function: str, arguments: dict[str, Any], on_progress: Any, limits: Any = None) -> Any:
+        calls.append({"ocr": arguments.get("ocr"), "limits": limits})
+        if "ocr" not in arguments:
+            raise ChildFailed("pictures of text", code="needs_ocr")
+        chunks = [[0, 1, 0, 4, "lamp", 1]]
+        parsed: dict[str, Any] = {
+            "fileType": "pdf",
+            "pages": ["lamp"],
+            "rows": None,
+            "metadata": {},
+            "warnings": [],
+            "wordCount": 1,
+        }
+        Path(arguments["output"]).write_text(json.dumps({**parsed, "chunks": chunks, "members": []}))
+        return {}
+
+    monkeypatch.setattr(ocr, "is_installed", lambda: is_installed)
+    upload(user, "%PDF-", "scan.pdf", client_id="scan")
+    context = context_for(user, run_child=run_child)
+    asyncio.run(DocumentIngest().run(context, IngestArguments.model_validate({"documentId": "scan"})))
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_scan_is_read_again_with_limits_of_its_own(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    run_ingest(alice, calls, monkeypatch, is_installed=True)
+    assert Document.objects.get().current_pages().get().text == "lamp"
+    assert calls[0] == {"ocr": None, "limits": None}
+    assert calls[1]["ocr"] == {"pages": 100, "seconds": 540}
+    assert (calls[1]["limits"].memory, calls[1]["limits"].seconds) == (2048 << 20, 600)
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_scan_without_ocr(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    with pytest.raises(ChildFailed) as error:
+        run_ingest(alice, calls, monkeypatch, is_installed=False)
+    assert (error.value.code, len(calls)) == ("needs_ocr", 1)
