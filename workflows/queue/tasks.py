@@ -14,8 +14,11 @@ from uuid import UUID
 
 import psycopg
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connections
+from django.db.models import Q
 from django_q.brokers import get_broker
 from django_q.conf import Conf
+from django_q.models import Task
 from django_q.monitor import save_cached, save_task
 from django_q.signals import post_execute
 from django_q.signing import BadSignature, SignedPackage
@@ -31,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 POLL = 2.0
 RECONNECT = 0.5
+TRIES = 3
 
 # Messages of executions are the runners' business.
 _TAKE = """
@@ -190,16 +194,54 @@ class Results:
 
     def put(self, task: dict[str, Any]) -> None:
         broker = get_broker(task["cluster"])
-        if task.get("cached", False):
-            save_cached(task, broker)
-        else:
-            save_task(task, broker)
-        receipt = self.taken.leave()
-        if receipt and (task["success"] or task.get("ack_failure", False)):
-            broker.acknowledge(receipt)
+        self._save(dict(task), broker)
+        while not self._is_acknowledged(task, broker):
+            time.sleep(RECONNECT)
         post_execute.send(sender="django_q", task=task)
         level = logging.INFO if task["success"] else logging.ERROR
         logger.log(level, "task %s %s", task["name"], "done" if task["success"] else task["result"])
+
+    def _save(self, task: dict[str, Any], broker: Any) -> None:
+        """Offers the result until the database takes it. What it cannot store is lost, as by django-q2.
+
+        django-q2 swallows what goes wrong, a cut connection too: so look whether the result is there.
+        """
+        tries = 0
+        while tries < TRIES:
+            try:
+                if task.get("cached", False):
+                    save_cached(task, broker)
+                else:
+                    save_task(task, broker)
+                task["chain"] = None  # its next task has been sent
+                if self._is_saved(task):
+                    return
+                tries += 1
+            except (OperationalError, InterfaceError) as error:
+                self._reconnect(task, error)
+            time.sleep(RECONNECT)
+
+    def _is_saved(self, task: dict[str, Any]) -> bool:
+        if task.get("cached", False) or (task["success"] and not task.get("save", Conf.SAVE_LIMIT >= 0)):
+            return True
+        found = Task.objects.filter(Q(success=True) | Q(stopped=task["stopped"]), id=task["id"])
+        return bool(found.exists())
+
+    def _is_acknowledged(self, task: dict[str, Any], broker: Any) -> bool:
+        receipt = self.taken.leave()
+        try:
+            if receipt and (task["success"] or task.get("ack_failure", False)):
+                broker.acknowledge(receipt)
+        except (OperationalError, InterfaceError) as error:
+            self._reconnect(task, error)
+            if receipt:
+                self.taken.take(*receipt)
+            return False
+        return True
+
+    def _reconnect(self, task: dict[str, Any], error: Exception) -> None:
+        logger.warning("tasks: the end of %s not taken: %s", task["name"], str(error).strip())
+        connections[Conf.ORM].close()
 
 
 def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drain: bool = False) -> None:
