@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
-from aiworkstation.ops.linux import die_with_parent
+from aiworkstation.ops.linux import die_with_parent, name_process
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Supervisor:
             for other in self.children:
                 if other.pipe >= 0:
                     os.close(other.pipe)
-            _live(child.body, writer, parent)
+            _live(child, writer, parent)
         os.close(writer)
         now = time.monotonic()
         # One that ends at once is not started again at once.
@@ -133,7 +133,7 @@ class Supervisor:
                 _kill_group(child.pid)
 
 
-def _live(body: Body, pipe: int, parent: int) -> None:
+def _live(child: Child, pipe: int, parent: int) -> None:
     """A child's whole life."""
     stop = False
 
@@ -144,13 +144,14 @@ def _live(body: Body, pipe: int, parent: int) -> None:
     code = 1
     try:
         os.setpgid(0, 0)
+        name_process(child.name)
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             return
         os.set_blocking(pipe, False)
         signal.signal(signal.SIGTERM, ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        body(lambda: _tick(pipe), lambda: stop)
+        child.body(lambda: _tick(pipe), lambda: stop)
         code = 0
     except BaseException:
         logger.exception("process %d", os.getpid())
