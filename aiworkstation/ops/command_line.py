@@ -17,8 +17,10 @@ def prepared(arguments: list[str]) -> Iterator[None]:
     command = arguments[0] if arguments else "help"
     try:
         database = _prepare(command, asks_for_help=bool(HELP_FLAGS.intersection(arguments)))
-    except (config.ConfigError, postgres.PostgresError, OSError) as error:
+    except (config.ConfigError, postgres.PostgresError) as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: DATA_DIR: {error}")
     with database:
         yield
 

@@ -6,6 +6,7 @@ A wrong value stops the start with one message that names each bad setting and w
 import base64
 import os
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -108,6 +109,13 @@ class Config(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return value
 
+    @field_validator("extra_apps")
+    @classmethod
+    def _are_packages(cls, value: list[str]) -> list[str]:
+        if missing := [name for name in value if not _is_package(name)]:
+            raise ValueError(f"no Python package is named {', '.join(missing)}")
+        return value
+
     @field_validator("callback_secret")
     @classmethod
     def _is_webhook_secret(cls, value: str) -> str:
@@ -132,6 +140,13 @@ class Config(BaseSettings):
         return ["localhost", "127.0.0.1", "[::1]", urlsplit(self.public_url).hostname or self.host]
 
 
+def _is_package(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 @cache
 def load() -> Config:
     """Raises ConfigError with a line for each setting that is wrong."""
@@ -145,4 +160,4 @@ def load() -> Config:
 def _line(item: ErrorDetails) -> str:
     name = ".".join(str(part) for part in item["loc"])
     got = "" if name.lower() in NEVER_SHOWN else f" (got {item.get('input')!r})"
-    return f"{name.upper()}: {item['msg']}{got}"
+    return f"{name.upper()}: {item['msg'].removeprefix('Value error, ')}{got}"

@@ -1,5 +1,6 @@
 """The parts of `manage.py run` that need Django: checks before anything starts, preparation, readiness."""
 
+import errno
 import http.client
 import os
 import secrets
@@ -55,7 +56,8 @@ def check_address(host: str, port: int) -> None:
             probe.bind(address)
             probe.listen(1)
         except OSError as error:
-            raise CannotRun(f"PORT: cannot listen on {host}:{port} ({error.strerror})") from error
+            name = "HOST" if error.errno == errno.EADDRNOTAVAIL else "PORT"
+            raise CannotRun(f"{name}: cannot listen on {host}:{port} ({error.strerror})") from error
 
 
 def check_data_dir(data_dir: Path) -> None:

@@ -20,6 +20,9 @@ def fresh() -> None:
         ("DEBUG", "perhaps"),
         ("APP_URL", "jobs.example.com"),
         ("MODEL_ALIASES", "gpt-4"),
+        ("EXTRA_APPS", "no_such_app"),
+        ("EXTRA_APPS", "tests.no_such_app"),
+        ("EXTRA_APPS", "nothing.at.all"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -160,8 +160,9 @@ def test_commands_work_without_a_running_application(data_dir: Path) -> None:
         ({"PORT": "http"}, "error: PORT: "),
         ({"HOST": "no.such.host.invalid"}, "HOST: "),
         ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "DATABASE_URL: cannot connect"),
-        ({"DATA_DIR": "/proc/data"}, "/proc/data"),
-        ({"EXTRA_APPS": "no_such_app"}, "no_such_app"),
+        ({"HOST": "192.0.2.1"}, "HOST: cannot listen on 192.0.2.1"),
+        ({"DATA_DIR": "/proc/data"}, "DATA_DIR: "),
+        ({"EXTRA_APPS": "no_such_app"}, "error: EXTRA_APPS: "),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_starts(
