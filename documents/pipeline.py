@@ -16,11 +16,9 @@ from typing import Any
 from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, encoding
 from documents.detect import detect
 from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
-from documents.parsers import MAX_PAGES, ParsedDocument, Report, Rows, ocr, parser_for, readable_formats
+from documents.parsers import MAX_CHARACTERS, MAX_PAGES, ParsedDocument, Report, Rows, ocr, parser_for, readable_formats
 from documents.unpacking import unpack
 
-MAX_CHARACTERS = 20_000_000
-"""Of text in one document; War and Peace has three million."""
 REPORT_SECONDS = 0.2
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

@@ -15,6 +15,10 @@ Report = Callable[[int, int], None]
 
 MAX_PAGES = 20_000
 """Of a document, whatever its format calls them."""
+MAX_CHARACTERS = 20_000_000
+"""Of text in one document; War and Peace has three million."""
+MAX_CELLS = 2_000_000
+"""Of all tables in one document, blank ones within the used area too."""
 
 Rows = list[list[str]]
 CELL_SEPARATOR = " | "

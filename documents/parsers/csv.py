@@ -3,12 +3,12 @@
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from documents.errors import Corrupt
-from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, Rows, register
+from documents.errors import Corrupt, TooLarge
+from documents.parsers import CELL_SEPARATOR, MAX_CELLS, ParsedDocument, Report, Rows, register
 from documents.parsers.decoding import read_text
 
 DELIMITERS = ",;\t|"
@@ -23,11 +23,22 @@ class CsvParser:
         csv.field_size_limit(sys.maxsize)
         text = read_text(path).replace("\0", "")
         try:
-            rows = [row for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text)) if any(row)]
+            rows = list(_rows(text))
         except csv.Error as error:
             raise Corrupt(f"The table cannot be read ({error}): save it again as CSV.") from error
         report(1, 1)
         return ParsedDocument([rows_text(rows)], rows=[rows])
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    """Those that hold anything. Raises TooLarge."""
+    cells = 0
+    for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text)):
+        cells += len(row)
+        if cells > MAX_CELLS:
+            raise TooLarge(f"The table has over {MAX_CELLS} cells: split it into files of fewer rows.")
+        if any(row):
+            yield row
 
 
 def rows_text(rows: Rows) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from charset_normalizer import from_bytes
 
-from documents.errors import WrongType
+from documents.errors import TooLarge, WrongType
+from documents.parsers import MAX_CHARACTERS
 
 DETECTION_BYTES = 300_000
 SNIFFED_BYTES = 4096
@@ -31,10 +32,12 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x19\x1c-\x1f\x7f-\x9f\ufffd]")
 
 
 def read_text(path: Path) -> str:
-    """The file's text with `\\n` line ends. Raises WrongType when the bytes are no text in any encoding."""
+    """The file's text with `\\n` line ends. Raises TooLarge, and WrongType when it is no text in any encoding."""
     text = decode(path.read_bytes())
     if text is None:
         raise WrongType("The file holds no readable text: upload the original document, or save it as UTF-8 text.")
+    if len(text) > MAX_CHARACTERS:
+        raise TooLarge(f"The file has {len(text) // 1_000_000} million characters of text: split it.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -2,23 +2,30 @@
 
 import re
 from collections.abc import Iterator
-from email import policy
 from email.errors import MessageError
-from email.message import EmailMessage
+from email.header import decode_header, make_header
+from email.message import Message
 from email.parser import BytesParser
+from email.policy import compat32
+from functools import lru_cache
 from pathlib import Path
 
-from documents.errors import Corrupt
+from documents.errors import Corrupt, TooComplex
 from documents.parsers import Member, ParsedDocument, Report, register
 from documents.parsers.decoding import decode
 from documents.parsers.html import read_html
 
 MAX_PARTS = 5_000
+MAX_HEADER = 20_000
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _DAMAGE = (MessageError, AttributeError, LookupError, TypeError, ValueError)
 """What the standard library raises over headers and parts that break the rules."""
 _EXTENSIONS = {"message/rfc822": ".eml", "application/pdf": ".pdf", "text/calendar": ".ics"}
+_UNSAFE = re.compile(r"[\\/:*?\"<>|]+")
+
+Part = Message
+"""Of the older interface: the newer one parses every address, in a time that grows with the square of them."""
 
 
 class EmlParser:
@@ -26,112 +33,117 @@ class EmlParser:
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         """One page. Of a body that comes as plain text and as a web page, the plain text counts, if there is any."""
-        message = _message(path)
-        headers = [f"{name}: {value}" for name in _HEADERS if (value := _header(message, name))]
-        texts = [text.strip() for text in _texts(message)]
+        parts = _parts(path)
+        headers = [f"{name}: {value}" for name in _HEADERS if (value := _header(parts[0], name))]
+        texts = [text.strip() for text in _texts(parts)]
         report(1, 1)
-        subject = _header(message, "Subject")
+        named = (("title", "Subject"), ("author", "From"))
         return ParsedDocument(
             ["\n\n".join(filter(None, ["\n".join(headers), *texts]))],
-            {name: value for name, value in (("title", subject), ("author", _header(message, "From"))) if value},
+            {ours: value for ours, theirs in named if (value := _header(parts[0], theirs))},
         )
 
     def members(self, path: Path) -> Iterator[Member]:
-        for number, part in enumerate(filter(_is_attached, _parts(_message(path))), start=1):
-            data = _data(part)
-            if data:
+        for number, part in enumerate(filter(_is_attached, _parts(path)), start=1):
+            if data := _data(part):
                 yield Member(_name(part, number), [data])
 
 
-def _message(path: Path) -> EmailMessage:
-    with path.open("rb") as file:
-        try:
-            return BytesParser(policy=policy.default).parse(file)
-        except _DAMAGE as error:
-            raise Corrupt() from error
-
-
-def _header(message: EmailMessage, name: str) -> str:
+@lru_cache(maxsize=1)
+def _parts(path: Path) -> list[Part]:
+    """The mail and its parts in order, without what is inside attached mails. Raises Corrupt and TooComplex."""
+    data = path.read_bytes()
+    if data.lower().count(b"\ncontent-type:") > MAX_PARTS:
+        raise TooComplex("The mail has too many parts: save its attachments, and upload those.")
     try:
-        value = str(message.get(name, ""))
+        message = BytesParser(policy=compat32).parsebytes(data)
+    except _DAMAGE as error:
+        raise Corrupt() from error
+    found, stack = [message], [message]
+    while stack:
+        part = stack.pop()
+        inside = part.get_payload()
+        if part.get_content_maintype() == "multipart" and isinstance(inside, list):
+            stack.extend(reversed([item for item in inside if isinstance(item, Message)]))
+        elif part is not message:
+            found.append(part)
+    return found
+
+
+def _header(message: Part, name: str) -> str:
+    """Without line breaks, and with its words decoded."""
+    raw = str(message.get(name, ""))[:MAX_HEADER]
+    try:
+        value = str(make_header(decode_header(raw)))
     except _DAMAGE:
-        return ""
+        value = raw
     return " ".join(value.split())
 
 
-def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
-    """The parts in order, without what is inside attached mails. No recursion: depth is the file's choice."""
-    stack: list[EmailMessage] = [message]
-    for _ in range(MAX_PARTS):
-        if not stack:
-            return
-        part = stack.pop()
-        if part.get_content_maintype() == "multipart" and part.is_multipart():
-            stack.extend(reversed([*part.iter_parts()]))  # type: ignore[list-item]
-        else:
-            yield part
-
-
-def _texts(message: EmailMessage) -> Iterator[str]:
+def _texts(parts: list[Part]) -> Iterator[str]:
     """The body: what is text and not attached, of alternatives the plain one."""
-    parts = [part for part in _parts(message) if part.get_content_maintype() == "text" and not _is_attached(part)]
-    plain = [text for part in parts if part.get_content_subtype() != "html" and (text := _text(part)).strip()]
+    texts = [part for part in parts if part.get_content_maintype() == "text" and not _is_attached(part)]
+    plain = [text for part in texts if part.get_content_subtype() != "html" and (text := _text(part)).strip()]
     if plain:
         yield from plain
         return
-    for part in parts:
+    for part in texts:
         yield read_html(_text(part)).text
 
 
-def _text(part: EmailMessage) -> str:
+def _text(part: Part) -> str:
     data = _data(part)
-    charset = part.get_content_charset("")
     try:
-        return data.decode(charset).replace("\r\n", "\n")
+        text = data.decode(part.get_content_charset() or "")
     except (LookupError, ValueError):
-        return (decode(data) or "").replace("\r\n", "\n")
+        text = decode(data) or ""
+    return text.replace("\r\n", "\n")
 
 
-def _is_attached(part: EmailMessage) -> bool:
+def _is_attached(part: Part) -> bool:
     """Files and mails. Pictures that belong to the body's looks are none, nor are signatures."""
     kind = part.get_content_maintype()
-    if kind == "text":
-        return _is_attachment(part) or bool(_filename(part))
+    if kind in {"text", "multipart"}:
+        return kind == "text" and (_is_attachment(part) or bool(_filename(part)))
     if kind == "image":
         return _is_attachment(part) and "Content-ID" not in part
     return kind == "message" or (bool(_filename(part)) and part.get_content_subtype() != "pkcs7-signature")
 
 
-def _is_attachment(part: EmailMessage) -> bool:
+def _is_attachment(part: Part) -> bool:
     try:
         return part.get_content_disposition() == "attachment"
     except _DAMAGE:
         return False
 
 
-def _filename(part: EmailMessage) -> str:
+def _filename(part: Part) -> str:
     try:
-        return part.get_filename() or ""
+        name = part.get_filename() or ""
+        return str(make_header(decode_header(name)))
     except _DAMAGE:
         return ""
 
 
-def _data(part: EmailMessage) -> bytes:
+def _data(part: Part) -> bytes:
     try:
-        if part.is_multipart():
-            return b"\n".join(inner.as_bytes() for inner in part.get_payload())  # type: ignore[union-attr]
+        inside = part.get_payload()
+        if isinstance(inside, list):
+            return b"\n".join(item.as_bytes() for item in inside if isinstance(item, Message))
         data = part.get_payload(decode=True)
     except _DAMAGE:
         return b""
     return data if isinstance(data, bytes) else b""
 
 
-def _name(part: EmailMessage, number: int) -> str:
+def _name(part: Part, number: int) -> str:
+    """Its file's name, an attached mail's subject, or a number."""
     if name := _filename(part):
         return name
-    inner = part.get_payload() if part.get_content_type() == "message/rfc822" else []
-    subject = _header(inner[0], "Subject") if isinstance(inner, list) and inner else ""  # type: ignore[arg-type]
-    stem = re.sub(r"[\\/:*?\"<>|]+", " ", subject)[:100].strip() or f"attachment {number}"
+    inside = part.get_payload()
+    inner = inside[0] if isinstance(inside, list) and inside else None
+    subject = _header(inner, "Subject") if isinstance(inner, Message) else ""
+    stem = _UNSAFE.sub(" ", subject)[:100].strip() or f"attachment {number}"
     return stem + _EXTENSIONS.get(part.get_content_type(), ".txt")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from striprtf.striprtf import rtf_to_text
 
-from documents.errors import Corrupt
-from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
+from documents.errors import Corrupt, TooLarge
+from documents.parsers import CELL_SEPARATOR, MAX_CHARACTERS, ParsedDocument, Report, register
 
 _PICTURES = re.compile(r"[0-9a-fA-F\s]{2000,}")
 """Pictures, as hexadecimal digits: most of a file's size, and no text."""
@@ -19,8 +19,11 @@ class RtfParser:
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         source = path.read_bytes().decode("latin-1").replace("\0", "")
+        marked = _PICTURES.sub(" ", source)
+        if len(marked) > MAX_CHARACTERS:
+            raise TooLarge()
         try:
-            text: str = rtf_to_text(_PICTURES.sub(" ", source), encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
+            text: str = rtf_to_text(marked, encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
         except (LookupError, ValueError) as error:
             raise Corrupt() from error
         title = _TITLE.search(source)

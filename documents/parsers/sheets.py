@@ -7,12 +7,9 @@ from pathlib import Path
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from documents.errors import Corrupt, Encrypted, TooLarge
-from documents.parsers import ParsedDocument, Report, register
+from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
 from documents.parsers.archive import is_zip, open_zip
 from documents.parsers.csv import rows_text
-
-MAX_CELLS = 2_000_000
-"""In one document, blank ones within the used area too."""
 
 Cell = str | int | float | bool | date | time | timedelta
 

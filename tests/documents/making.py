@@ -2,6 +2,7 @@
 
 import struct
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -188,4 +189,31 @@ def write_epub(path: Path, chapters: dict[str, str], extra: dict[str, str | byte
             **{f"OPS/{name}": content for name, content in chapters.items()},
             **(extra or {}),
         },
+    )
+
+
+def pdf(*objects: bytes) -> bytes:
+    """A file of these objects, numbered from 1; the first is its catalog."""
+    parts = [b"%PDF-1.7\n"]
+    parts += [b"%d 0 obj\n%b\nendobj\n" % (number, content) for number, content in enumerate(objects, start=1)]
+    places = list(accumulate(map(len, parts)))
+    table = b"".join(b"%010d 00000 n \n" % place for place in places[:-1])
+    end = b"xref\n0 %d\n0000000000 65535 f \n%btrailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF"
+    return b"".join([*parts, end % (len(objects) + 1, table, len(objects) + 1, places[-1])])
+
+
+def stream(data: bytes, entries: bytes = b"") -> bytes:
+    return b"<< /Length %d %b >>\nstream\n%b\nendstream" % (len(data), entries, data)
+
+
+def one_page(contents: bytes, *others: bytes, resources: bytes = b"") -> bytes:
+    """`others` are objects from number 6 on; the font F1 is number 5."""
+    return pdf(
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents 4 0 R"
+        b" /Resources << /Font << /F1 5 0 R >> %b >> >>" % resources,
+        contents,
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        *others,
     )

@@ -89,7 +89,7 @@ def test_xml_reads_nothing_from_elsewhere(tmp_path: Path, address: str) -> None:
 def test_a_mail(samples: Path) -> None:
     document = _parse(samples / "delivery.eml")
     text = document.pages[0]
-    assert text.startswith("From: Eva Jansen <eva@polder-marine.example>\nTo: orders@northwind-lantern.example\n")
+    assert text.startswith('From: "Eva Jansen" <eva@polder-marine.example>\nTo: orders@northwind-lantern.example\n')
     assert "Subject: Delivery of 6 October: two lanterns broken\n\nGood afternoon," in text
     assert "Mr. García" in text
     assert "this is the same text" not in text
