@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PRODUCT = .venv/requirements.stamp
 TOOLS = .venv/requirements-dev.stamp
+PEERS = .venv-bench/requirements.stamp
 # For checks, which read no setting of this machine.
 PRODUCTION = env -i PATH="$$PATH" HOME="$$HOME" ENV_FILE= DATA_DIR=.test-data \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ \
@@ -17,7 +18,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 endef
 
-.PHONY: run dev test lint
+.PHONY: run dev test lint bench
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -47,3 +48,13 @@ $(TOOLS): requirements.txt requirements-dev.txt
 	@$(MAKE_VENV)
 	$(PIP) -r requirements-dev.txt
 	@touch $@ $(PRODUCT)
+
+# ONLY="steps pickup" names some of the figures; see bench/README.md.
+bench: $(PRODUCT) $(PEERS)
+	@exec $(BIN)/python -m bench --only "$(ONLY)" --repeats $(or $(REPEATS),3) --held $(or $(HELD),60)
+
+# A peer that cannot be installed is left out, and RESULTS.md says so.
+$(PEERS): bench/requirements-peers.txt
+	test -x .venv-bench/bin/pip || $(PYTHON) -m venv --clear .venv-bench
+	-.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

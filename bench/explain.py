@@ -1,0 +1,92 @@
+"""Runs an engine's verb statement by statement, each explained before it counts, on plans as the worker keeps them."""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import Connection
+
+from workflows.transaction import Query, Row, Verb
+
+T = TypeVar("T")
+_NAME = re.compile(r"%\((\w+)\)s")
+
+
+@dataclass(slots=True)
+class Cost:
+    """Of one or more statements: pages touched (found or read), milliseconds, and the indexes that served."""
+
+    pages: int = 0
+    ms: float = 0.0
+    indexes: set[str] = field(default_factory=set)
+    scans: set[str] = field(default_factory=set)
+
+    def add(self, explained: dict[str, Any]) -> None:
+        plan = explained["Plan"]
+        self.pages += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        self.ms += explained["Execution Time"]
+        self._look(plan)
+
+    def _look(self, plan: dict[str, Any]) -> None:
+        if "Index Name" in plan:
+            self.indexes.add(plan["Index Name"])
+        if plan["Node Type"] == "Seq Scan":
+            self.scans.add(plan["Relation Name"])
+        for below in plan.get("Plans", []):
+            self._look(below)
+
+
+def explained(connection: Connection[Row], verb: Verb[T]) -> tuple[T, Cost]:
+    """The verb's result, once its statements have run in a transaction, and what they cost."""
+    cost = Cost()
+    rows: list[list[Row]] = []
+    started = False
+    with connection.transaction():
+        while True:
+            try:
+                queries: Sequence[Query] = verb.send(rows) if started else next(verb)
+            except StopIteration as end:
+                return end.value[0], cost
+            started = True
+            rows = []
+            for query in queries:
+                with connection.transaction(force_rollback=True):
+                    cost.add(_explain(connection, query))
+                cursor = connection.execute(query.sql, query.params)
+                rows.append(cursor.fetchall() if cursor.description else [])
+
+
+def timed(connection: Connection[Row], verb: Verb[T]) -> tuple[T, float]:
+    """The verb's result and the milliseconds that it took, its commit included."""
+    rows: list[list[Row]] = []
+    began = time.perf_counter()
+    started = False
+    with connection.transaction():
+        while True:
+            try:
+                queries = verb.send(rows) if started else next(verb)
+            except StopIteration as end:
+                result: T = end.value[0]
+                break
+            started = True
+            cursors = [connection.execute(query.sql, query.params) for query in queries]
+            rows = [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    return result, (time.perf_counter() - began) * 1000
+
+
+def _explain(connection: Connection[Row], query: Query) -> dict[str, Any]:
+    """With the generic plan, which a prepared statement soon has."""
+    names = list(dict.fromkeys(_NAME.findall(query.sql)))
+    numbered = _NAME.sub(lambda found: f"${names.index(found[1]) + 1}", query.sql)
+    connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    psycopg.ClientCursor(connection).execute(f"PREPARE explained AS {numbered}")
+    places = ", ".join(["%s"] * len(names))
+    execute = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained{f'({places})' if names else ''}"
+    row = psycopg.ClientCursor(connection).execute(execute, [query.params[name] for name in names]).fetchone()
+    connection.execute("DEALLOCATE explained")
+    assert row is not None
+    result: dict[str, Any] = row[0][0]
+    return result

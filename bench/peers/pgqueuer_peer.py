@@ -1,0 +1,52 @@
+"""PgQueuer, which takes and acknowledges in batches. `python -m bench.peers.pgqueuer_peer BATCH` is its worker."""
+
+import asyncio
+import subprocess
+import sys
+
+import asyncpg
+import psycopg
+from pgqueuer import PgQueuer as Queuer
+from pgqueuer.db import AsyncpgDriver, SyncPsycopgDriver
+from pgqueuer.queries import SyncQueries
+
+from bench.contestant import Contestant, fresh_database
+from bench.marks import mark
+from bench.place import SOCKETS, database_url, environment
+
+DATABASE = "bench_pgqueuer"
+ADDRESS = {"PGHOST": str(SOCKETS), "PGUSER": "aiworkstation", "PGDATABASE": DATABASE}
+
+
+class PgQueuer(Contestant):
+    def prepare(self) -> None:
+        fresh_database(DATABASE)
+        install = [sys.executable, "-m", "pgqueuer", "install"]
+        subprocess.run(install, env=environment(**ADDRESS), check=True, capture_output=True)
+
+    def connect(self) -> None:
+        self.queries = SyncQueries(SyncPsycopgDriver(psycopg.connect(database_url(DATABASE), autocommit=True)))
+
+    def send(self, number: int) -> None:
+        self.queries.enqueue("noop", str(number).encode())
+
+    def pending(self) -> int:
+        return self.count("SELECT count(*) FROM pgqueuer", DATABASE)
+
+    def commands(self) -> list[list[str]]:
+        return [[sys.executable, "-m", __name__, self.variant]] * 2
+
+
+async def work(batch: int) -> None:
+    connection = await asyncpg.connect(host=str(SOCKETS), user="aiworkstation", database=DATABASE)
+    queue = Queuer(AsyncpgDriver(connection))
+
+    @queue.entrypoint("noop")
+    async def noop(job):
+        mark(int(job.payload))
+
+    await queue.run(batch_size=batch)
+
+
+if __name__ == "__main__":
+    asyncio.run(work(int(sys.argv[1])))
