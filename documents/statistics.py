@@ -22,7 +22,7 @@ KEPT_SECONDS = 60.0
 
 _STATE = """
 SELECT greatest(c.reltuples, 0)::float8,
-       s.most_common_elems::text::text[], s.most_common_elem_freqs[:array_length(s.most_common_elem_freqs, 1) - 3]
+       s.most_common_elems::text::text[], s.most_common_elem_freqs[:cardinality(s.most_common_elems::text::text[])]
 FROM pg_class c LEFT JOIN pg_stats s
   ON s.schemaname = c.relnamespace::regnamespace::text AND s.tablename = c.relname AND s.attname = 'lexemes'
 WHERE c.oid = 'document_terms'::regclass
