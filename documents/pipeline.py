@@ -16,7 +16,17 @@ from typing import Any
 from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, encoding
 from documents.detect import detect
 from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
-from documents.parsers import MAX_CHARACTERS, MAX_PAGES, ParsedDocument, Report, Rows, ocr, parser_for, readable_formats
+from documents.parsers import (
+    MAX_CHARACTERS,
+    MAX_PAGES,
+    ParsedDocument,
+    Report,
+    Rows,
+    load_all,
+    ocr,
+    parser_for,
+    readable_formats,
+)
 from documents.unpacking import unpack
 
 REPORT_SECONDS = 0.2
@@ -28,6 +38,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 def preload() -> None:
     """Called once in the process that forks the children: they share what takes long to load."""
     encoding()
+    load_all()
 
 
 def ignore_progress(done: int, total: int) -> None:

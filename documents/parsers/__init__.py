@@ -110,5 +110,11 @@ def parser_for(format_name: str) -> Parser | None:
     return _registry.get(format_name)
 
 
+def load_all() -> None:
+    """Imports every built-in parser: for a process that forks others, which then have them for nothing."""
+    for name in _MODULES.values():
+        importlib.import_module(name)
+
+
 def readable_formats() -> frozenset[str]:
     return frozenset(_registry.keys() | _MODULES.keys())
