@@ -24,6 +24,8 @@ Body = Callable[[Callable[[], None], Callable[[], bool]], None]
 """A child's work: `body(on_tick, stopping)`."""
 
 BACK_OFF = 1.0
+FROZEN = 2.0
+"""Seconds between two looks by which the supervisor knows that it was frozen itself."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class Supervisor:
     grace: float
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
+    looked: float = 0.0
+    """When it last began to listen. Silence is counted up to there: since then it may have been frozen itself."""
 
     def add(self, name: str, body: Body, *, silence: float, once: bool = False) -> None:
         """`silence` is how long, in seconds, it may be silent. A child that lives `once` has done its work when it ends
@@ -77,9 +81,10 @@ class Supervisor:
             if not child.done:
                 logger.warning("%s ended (exit %d) and is started again", child.name, code)
             self._forget(child)
-        elif child.pid and now - child.heard > child.silence:
-            logger.error("%s made no progress for %.0f s: killed", child.name, now - child.heard)
+        elif child.pid and self.looked - child.heard > child.silence:
+            logger.error("%s made no progress for %.0f s: killed", child.name, self.looked - child.heard)
             _kill_group(child.pid)
+            child.heard = now
         if not child.pid and not child.done and now >= child.not_before and not self.stopping:
             self._start(child)
 
@@ -106,6 +111,12 @@ class Supervisor:
         child.pid, child.pipe = 0, -1
 
     def _listen(self, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self.looked > FROZEN:
+            # It was frozen itself, and perhaps they with it: nobody is silent yet.
+            for child in self.children:
+                child.heard = now
+        self.looked = now
         pipes = {child.pipe: child for child in self.children if child.pid}
         try:
             ready, _, _ = select.select(list(pipes), [], [], seconds)
