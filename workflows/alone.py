@@ -29,16 +29,10 @@ _LENGTH = struct.Struct(">I")
 
 async def perform_alone(claim: Claim, report: Report) -> Outcome:
     """As Performer.perform. When the process dies without an outcome, that is the step's own crash."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "manage.py"),
-        "perform_alone",
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=partial(die_with_parent, signal.SIGKILL),
-    )
+    try:
+        process = await _start()
+    except OSError as error:  # no memory, or too many processes
+        return _not_started(claim, str(error))
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -57,11 +51,28 @@ async def perform_alone(claim: Claim, report: Report) -> Outcome:
             os.killpg(process.pid, signal.SIGKILL)
 
 
+async def _start() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "manage.py"),
+        "perform_alone",
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=partial(die_with_parent, signal.SIGKILL),
+    )
+
+
+def _not_started(claim: Claim, why: str) -> Outcome:
+    return waits(claim, StepError(f"a process for this step could not start ({why})", code="not_started"), None)
+
+
 def _death(claim: Claim, code: int, started: bool) -> Outcome:
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
     if started:
         return crashed(claim, how)
-    return waits(claim, StepError(f"a process for this step could not start ({how})", code="not_started"), None)
+    return _not_started(claim, how)
 
 
 async def _read_frame(reader: asyncio.StreamReader) -> Any:

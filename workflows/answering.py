@@ -14,7 +14,7 @@ from workflows import secrets, tools, webhooks
 from workflows import statements as sql
 from workflows.errors import StepError
 from workflows.models import StepStatus
-from workflows.settling import Changes, lock, settle
+from workflows.settling import Changes, lock, lock_free, settle
 from workflows.steps import Claim, Outcome, completed, failed
 from workflows.transaction import Note, Part, Query, Verb
 from workflows.turn import outcome_columns, skip_behind
@@ -71,10 +71,10 @@ def answering(execution: UUID, step: UUID, answer: Answer, *, actor: str) -> Ver
 
 def ending_silence(*, actor: str) -> Verb[int]:
     (rows,) = yield [Query(sql.SILENT, {"limit": BATCH})]
-    executions = [row[0] for row in rows]
+    executions = (yield from lock_free([row[0] for row in rows])) if rows else []
     if not executions:
         return 0, []
-    _, overdue = yield [lock(executions), Query(sql.OVERDUE, {"executions": executions})]
+    (overdue,) = yield [Query(sql.OVERDUE, {"executions": executions})]
     notes = yield from _end([failed(Claim(*row), _silence()) for row in overdue], actor=actor)
     return len(overdue), notes
 

@@ -13,7 +13,9 @@ Purpose = Literal["engine", "listen"]
 # which goes by the indexes, in their order, and row by row.
 _OFF = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort", "material")
 _PLANS = " ".join(f"-c enable_{way}=off" for way in _OFF) + " -c plan_cache_mode=force_generic_plan"
-_LIMITS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+# A transaction of these connections waits for nothing but the database: one that idles belongs to a frozen process, for
+# whose locks others wait.
+_LIMITS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=5s"
 
 
 def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
         parameters.pop(django_only, None)
     direct = settings.CONFIG.listen_database_url
     if purpose == "listen" and direct:
-        parameters = psycopg.conninfo.conninfo_to_dict(direct)
+        parameters = {**settings.TCP_PATIENCE, **psycopg.conninfo.conninfo_to_dict(direct)}
     options = f"{_LIMITS} {_PLANS}" if purpose == "engine" else _LIMITS
     return {
         **parameters,

@@ -34,16 +34,23 @@ logger = logging.getLogger(__name__)
 POLL = 2.0
 """Seconds between looks at the queue that no notification asked for."""
 RECONNECT = 0.5
+LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout)
+SAFE = 0.8
+"""The part of a lease for which its holder may rely on it."""
 ALONE_AFTER = DEFAULT.max_crashes - 1
 
 
 @dataclass(slots=True)
 class Running:
-    """A step that this process holds. `ending` says why its task was cut off, if it was."""
+    """A step that this process holds. `ending` says why its task was cut off, if it was.
+
+    `since` is when its lane began, `claimed` when its claim was sent.
+    """
 
     claim: Claim
     kind: Kind
     since: float
+    claimed: float
     report: Report = field(default_factory=Report)
     task: asyncio.Task[None] | None = None
     ending: str = ""
@@ -73,10 +80,12 @@ class Runner:
         self.held: dict[UUID, Running] = {}
         self.ended: list[Ended] = []
         self.stopping = False
-        self.ticked = time.monotonic()
+        self.ticked = self.renewed = time.monotonic()
         self.performer = Performer(threads=sizes.threads)
         self._work = asyncio.Event()
         self._next_due = float("inf")
+        self._asked = 0.0
+        self._offered: Sequence[Outcome] = ()
         self._connection: AsyncConnection[Row] | None = None
 
     # --- what its beat, its attendant and its supervisor ask
@@ -86,8 +95,14 @@ class Runner:
         return self.slots.size
 
     def holds(self) -> dict[UUID, Running]:
-        """By token. A copy: the beat reads it from its own thread."""
+        """By token."""
         return self.held.copy()
+
+    def leases(self) -> dict[UUID, UUID]:
+        """The steps to renew, by token: also those that have ended, until that is recorded. The beat asks for them."""
+        held = {token: each.claim.step_id for token, each in self.held.copy().items()}
+        ended = [*self._offered, *(each.outcome for each in self.ended.copy())]
+        return held | {outcome.claim.token: outcome.claim.step_id for outcome in ended}
 
     def wake(self) -> None:
         """Messages may be due."""
@@ -102,10 +117,12 @@ class Runner:
                 running.task.cancel()
 
     def lose(self) -> None:
-        """The leases could not be renewed: another worker may have the steps by now."""
-        if self.held:
-            logger.error("%s: leases not renewed in time, stopping %d steps", self.name, len(self.held))
-            self.cut(list(self.held), "returned")
+        """Cuts off the steps whose leases could not be renewed: another worker may have them soon."""
+        safe = time.monotonic() - self.holder.lease * SAFE
+        late = [token for token, each in self.held.items() if max(each.claimed, self.renewed) < safe]
+        if late:
+            logger.error("%s: leases not renewed in time, stopping %d steps", self.name, len(late))
+            self.cut(late, "returned")
 
     # --- life
 
@@ -132,6 +149,7 @@ class Runner:
         while True:
             self.ticked = time.monotonic()
             self.on_tick()
+            self.lose()
             await asyncio.sleep(min(1.0, self.holder.lease / 10))
 
     # --- the committer
@@ -139,12 +157,15 @@ class Runner:
     async def _commit_loop(self) -> None:
         while True:
             await self._wait_for_work()
-            ended, self.ended = self.ended, []
+            ended = self.ended
+            self._offered = [each.outcome for each in ended]
+            self.ended = []
             wanted = self.slots.wanted(ended)
             if self.stopping:
                 wanted = {}
             if ended or wanted:
-                worked = await self._turn([each.outcome for each in ended], list(wanted.values()))
+                worked = await self._turn(self._offered, list(wanted.values()))
+                self._offered = ()
                 self._begin(worked.claims, ended)
                 if self.slots.learn(wanted, worked.picked):
                     await self._look_ahead()
@@ -175,8 +196,13 @@ class Runner:
                 if self._connection is None:
                     self._connection = await connect("engine", self.name)
                     await self._release_strays(outcomes)
+                self._asked = time.monotonic()
                 worked = await run_async(self._connection, turn(self.holder, outcomes, wanted, only=self.only))
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if worked.claims and time.monotonic() - self._asked > self.holder.lease * SAFE:
+                    # The process was frozen, or the answer late: others may have these steps by now.
+                    worked.claims.clear()
+                    await self._release_strays(outcomes)
+            except LOST as error:
                 logger.warning("%s: database: %s", self.name, str(error).strip())
                 await self._drop_connection()
                 await asyncio.sleep(RECONNECT)
@@ -186,13 +212,13 @@ class Runner:
                 return worked
 
     async def _release_strays(self, outcomes: Sequence[Outcome]) -> None:
-        """Claims whose COMMIT went through but whose answer got lost: nobody runs them, so they go back."""
+        """Claims whose COMMIT went through but whose answer got lost or is late: nobody runs them, so they go back."""
         assert self._connection is not None
         offered = [outcome.claim.token for outcome in outcomes]
         tokens = [*self.held, *offered, *(each.outcome.claim.token for each in self.ended)]
         strays = await run_async(self._connection, releasing(self.holder, tokens))
         if strays:
-            logger.warning("%s: %d claims returned after a lost connection", self.name, strays)
+            logger.warning("%s: %d claims returned, whose answer got lost or was late", self.name, strays)
 
     async def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -217,7 +243,7 @@ class Runner:
         now = time.monotonic()
         for claim in claims:
             since = lanes.get(claim.execution_id)
-            running = Running(claim, self.slots.of(claim.tool), since.pop() if since else now)
+            running = Running(claim, self.slots.of(claim.tool), since.pop() if since else now, self._asked)
             running.kind.busy += 1
             self.held[claim.token] = running
             running.task = asyncio.create_task(self._execute(running), name=f"step {claim.step_id}")

@@ -52,6 +52,12 @@ def lock(executions: Collection[UUID]) -> Query:
     return Query(sql.LOCK, {"executions": list(executions)})
 
 
+def lock_free(executions: Collection[UUID]) -> Part[list[UUID]]:
+    """Locks those that nobody else has locked, and says which."""
+    (rows,) = yield [Query(sql.LOCK_FREE, {"executions": list(executions)})]
+    return [row[0] for row in rows]
+
+
 def settle(changes: Mapping[UUID, Changes], *, actor: str, consumed: Collection[UUID] = ()) -> Part[list[Note]]:
     """Brings executions in line with their steps; returns whom to wake.
 

@@ -7,6 +7,9 @@ LOCK = """
 SELECT id FROM workflow_executions WHERE id = ANY(%(executions)s::uuid[]) ORDER BY id FOR UPDATE
 """
 
+# Those that nobody has locked: who waits here would wait for a worker that was frozen in its transaction.
+LOCK_FREE = LOCK.rstrip() + " SKIP LOCKED"
+
 _CAN_RUN = "AND e.next_tool = ANY(%(tools)s) AND NOT EXISTS (SELECT FROM workflow_pauses)"
 
 # The executions whose message is due, in the order of the queues and, within one, of the messages: first lanes before

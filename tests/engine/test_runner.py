@@ -10,9 +10,11 @@ import psycopg
 import pytest
 from django.db import connection
 
+from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, error_of, side_by_side
 from tests.engine.processes import environment
 from workflows import engine
+from workflows import statements as sql
 from workflows.database import connect
 from workflows.models import WorkflowExecution
 from workflows.queue.beat import Beat
@@ -35,7 +37,7 @@ def work(
 
     async def main() -> None:
         runner = Runner("worker test", lease, sizes or Sizes(coroutines=16))
-        beat = Beat(runner, kind="runner", lost=runner.lose)
+        beat = Beat(runner, kind="runner")
         beat.start()
         running = asyncio.create_task(runner.run())
         try:
@@ -183,9 +185,9 @@ async def deaf(attendant: object, connection: object, channel: str, payload: str
     """In the place of Attendant._hear."""
 
 
-def in_other_thread(function: Callable[[], object]) -> None:
+def in_other_thread(function: Callable[[], object]) -> object:
     try:
-        function()
+        return function()
     finally:
         connection.close()
 
@@ -252,8 +254,8 @@ def test_a_blocking_tool_does_not_stop_the_others(start: Start, ledger: Path) ->
     assert [name for _, name, *_ in lines(ledger, "end")] == ["s0", "s1", "s2", "b"]
 
 
-def test_a_long_step_outlives_many_leases(start: Start, ledger: Path) -> None:
-    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 4}))
+def test_a_step_of_ten_leases_runs_once(start: Start, ledger: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 10}))
     stop = threading.Event()
 
     def reap() -> None:
@@ -267,6 +269,65 @@ def test_a_long_step_outlives_many_leases(start: Start, ledger: Path) -> None:
     reaper.join()
     assert execution.steps.get().crashes == 0
     assert len(lines(ledger, "start")) == 1
+
+
+def test_a_step_is_stopped_within_its_lease_while_the_beat_hangs(
+    start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the network is silent: no statement fails, none returns."""
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.2}))
+    execute, hung = Beat._execute, threading.Event()
+
+    def hanging(beat: Beat, statement: str, parameters: dict[str, object]) -> bool:
+        if statement == sql.RENEW and not hung.is_set():
+            hung.set()
+            time.sleep(2)
+        return execute(beat, statement, parameters)
+
+    monkeypatch.setattr(Beat, "_execute", hanging)
+    work(execution, lease=1)
+    first, second = AuditEvent.objects.filter(action__in=["step.started", "step.returned"]).order_by("id")[:2]
+    assert (first.action, second.action) == ("step.started", "step.returned")
+    assert (second.at - first.at).total_seconds() < 1.9
+    assert execution.status == "completed"
+    assert execution.steps.get().attempt == 1
+
+
+def test_claims_whose_answer_is_late_are_not_begun(start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = start(*chain(1, "PROBE_SLEEP"))
+    late: list[object] = []
+
+    async def slow(connection, verb):  # type: ignore[no-untyped-def]
+        result = await run_async(connection, verb)
+        if getattr(result, "claims", None) and not late:
+            late.append(result)
+            await asyncio.sleep(1)
+        return result
+
+    monkeypatch.setattr("workflows.runner.run_async", slow)
+    work(execution, lease=1)
+    step = execution.steps.get()
+    assert (step.status, step.attempt, step.crashes) == ("completed", 1, 0)
+    assert AuditEvent.objects.filter(action="step.returned").count() == 1
+    assert len(lines(ledger, "start")) == 1
+
+
+def test_a_process_that_cannot_start_is_a_wait(start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = start(*chain(1, "PROBE_SLEEP"))
+    execution.steps.update(crashes=2)
+
+    async def start_nothing() -> None:
+        monkeypatch.undo()
+        for name, value in environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("PROBE_LEDGER", str(ledger))
+        raise OSError("Cannot allocate memory")
+
+    monkeypatch.setattr("workflows.alone._start", start_nothing)
+    work(execution)
+    step = execution.steps.get()
+    assert (step.status, step.attempt, step.crashes) == ("completed", 1, 2)
+    assert AuditEvent.objects.filter(action="step.waiting", changes__error__code="not_started").count() == 1
 
 
 def test_children_work_side_by_side_and_the_third_crash_ends_the_step(

@@ -10,10 +10,13 @@ import pytest
 from django_q.models import Schedule, Task
 from django_q.tasks import async_task
 
+from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, error_of, side_by_side
 from tests.engine.processes import descendants, kill, manage, wait_for
+from tests.engine.test_concurrency import locked
 from tests.engine.test_runner import lines
-from workflows.models import Worker, WorkflowExecution
+from tests.engine.test_verbs import actions
+from workflows.models import Worker, WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -148,6 +151,50 @@ def test_a_frozen_runner_is_replaced_and_cannot_change_what_its_successor_record
         wait_for(lambda: not psutil.pid_exists(frozen), seconds=20, what="the frozen runner is killed")
     assert [pid for _, _, _, pid, _ in lines(ledger, "end")] != [str(frozen)]
     assert execution.steps.get().attempt == 1
+
+
+def test_a_whole_worker_that_was_frozen_and_goes_on_changes_nothing(start: Start, ledger: Path, tmp_path: Path) -> None:
+    """Its supervisor was frozen with it, so nobody kills the runner: it goes on where it was."""
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.5}))
+    log = tmp_path / "log"
+    with manage("work", log=log, **FAST) as frozen:
+        victim = running_in(ledger, "x")
+        tree = [frozen, *descendants(frozen)]
+        for process in tree:
+            process.suspend()
+        with manage("work", log=tmp_path / "successor", **FAST):
+            assert ended(execution).status == "completed"
+        recorded = WorkflowStep.objects.values().get()
+        for process in reversed(tree):
+            process.resume()
+        refused = AuditEvent.objects.filter(action="step.result_refused", execution_id=execution.pk)
+        wait_for(refused.exists, what="the refusal")
+        assert victim in {process.pid for process in descendants(frozen)}
+    assert refused.get().actor.endswith(f":{victim}")
+    assert WorkflowStep.objects.values().get() == recorded
+    assert [pid for _, _, _, pid, _ in lines(ledger, "end")] == [str(running_in(ledger, "x"))]
+    assert actions(execution.pk).count("step.completed") == 1
+
+
+def test_a_housekeeper_that_was_frozen_with_a_lock_stops_no_other(start: Start, ledger: Path, tmp_path: Path) -> None:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 2}))
+    Schedule.objects.create(func="math.ceil", args="1.2,", schedule_type=Schedule.ONCE, repeats=-1)
+    with locked("SELECT FROM django_q_schedule FOR UPDATE"), manage("work", log=tmp_path / "log", **FAST):
+        kill(running_in(ledger, "x"))
+        assert ended(execution, seconds=15).status == "completed"
+
+
+def test_a_tool_that_holds_the_interpreter_for_half_a_lease_costs_the_others_nothing(
+    start: Start, ledger: Path, tmp_path: Path
+) -> None:
+    others = start(*[NewStep(f"o{i}", tool="PROBE_SLEEP", arguments={"seconds": 5}) for i in range(5)])
+    with manage("work", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="4", STOP_GRACE="1"):
+        running_in(ledger, "o0")
+        hold = start(NewStep("h", tool="PROBE_HOLD", arguments={"seconds": 2}))
+        assert ended(others).status == "completed"
+        assert ended(hold).status == "completed"
+    assert not AuditEvent.objects.filter(action__in=["step.lease_lost", "step.returned"]).exists()
+    assert len(lines(ledger, "start")) == 6
 
 
 def test_sigterm_stops_quickly_and_gives_steps_back(start: Start, ledger: Path, tmp_path: Path) -> None:

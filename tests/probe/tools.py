@@ -1,4 +1,5 @@
 import asyncio
+import ctypes
 import os
 import signal
 import time
@@ -153,3 +154,16 @@ class OwnTimeout(Tool):
 
     async def run(self, context: StepContext, arguments: Any) -> None:
         raise TimeoutError("a socket")
+
+
+@register
+class Hold(Tool):
+    slug = "PROBE_HOLD"
+    description = "Holds the interpreter: no other thread of its process runs."
+    slot = "thread"
+    Arguments = Timing
+
+    def run(self, context: StepContext, arguments: Timing) -> None:
+        note("start", context)
+        ctypes.PyDLL(None).usleep(int(arguments.seconds * 1e6))
+        note("end", context)

@@ -1,7 +1,7 @@
 """The beat: one statement a process renews the leases of all steps that it holds, from a thread of its own.
 
-The event loop must tick for it: a process whose loop hangs lets its leases run out. A process that could not renew for
-almost a lease stops its own steps, for by then another worker may have them.
+The event loop must tick for it: a process whose loop hangs lets its leases run out. When the last renewal was sent is
+told to the runner, for a statement may hang with its connection.
 """
 
 import logging
@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -37,34 +37,29 @@ class Holding(Protocol):
 
     holder: Holder
     ticked: float
-
+    renewed: float
     stopping: bool
 
     @property
     def size(self) -> int: ...
-    def holds(self) -> Mapping[UUID, Any]: ...
+    def leases(self) -> Mapping[UUID, UUID]: ...
 
 
 class Beat(threading.Thread):
-    """`lost` is called, in this thread, when the leases could not be renewed in time."""
+    """Says in `runner.renewed` when the last beat that went through was sent, by the monotonic clock."""
 
-    def __init__(self, runner: Holding, *, kind: str, lost: Callable[[], object]) -> None:
+    def __init__(self, runner: Holding, *, kind: str) -> None:
         super().__init__(name="beat", daemon=True)
         self.runner = runner
         self.kind = kind
-        self.lost = lost
         self.lease = runner.holder.lease
-        self.renewed = time.monotonic()
         self._ended = threading.Event()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def run(self) -> None:
-        while not self._ended.wait(0 if self._connection is None else self.lease / 6):
-            self._beat()
-            if time.monotonic() - self.renewed > self.lease * 0.8 and self.runner.holds():
-                self.lost()
-            if self._connection is None:
-                self._ended.wait(min(1.0, self.lease / 10))
+        pause = 0.0
+        while not self._ended.wait(pause):
+            pause = self.lease / 6 if self._has_beaten() else min(1.0, self.lease / 30)
         self._execute(FORGET, {"id": self.runner.holder.id})
         self._close()
 
@@ -72,17 +67,18 @@ class Beat(threading.Thread):
         self._ended.set()
         self.join(timeout=5)
 
-    def _beat(self) -> None:
+    def _has_beaten(self) -> bool:
         sent = time.monotonic()
         if sent - self.runner.ticked > self.lease / 2:
-            return
-        held = {token: each.claim.step_id for token, each in self.runner.holds().items()}
+            return False
+        held = self.runner.leases()
         done = self._execute(REGISTER, self._row(len(held)))
         if held and done:
             tokens = {"tokens": list(held), "steps": list(held.values()), "lease": self.lease}
             done = self._execute(sql.RENEW, tokens)
         if done:
-            self.renewed = sent
+            self.runner.renewed = sent
+        return done
 
     def _row(self, busy: int) -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.scheduler import scheduler
+from psycopg.errors import LockNotAvailable
 
 from aiworkstation.ids import uuid7
 from workflows import engine
@@ -38,6 +39,9 @@ _LEAVE_DUTY = (
     "UPDATE workflow_duties SET lease_until = clock_timestamp() WHERE name = 'housekeeper' AND holder = %(holder)s"
 )
 
+# Nothing waits for long for a process that was frozen in a transaction, a housekeeper before all.
+_HASTE = " -c lock_timeout=1s -c idle_in_transaction_session_timeout=5s"
+
 # Workers cannot have renewed while PostgreSQL was down: give them a lease from its start.
 _SERVER_AGE = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8"
 
@@ -50,6 +54,7 @@ class Housekeeper:
         self.swept = self.scheduled = 0.0
 
     def run(self, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+        connection.settings_dict["OPTIONS"]["options"] += _HASTE
         while not stopping():
             on_tick()
             try:
@@ -57,8 +62,9 @@ class Housekeeper:
                 self.turn()
             except Error as error:
                 logger.warning("housekeeper: database: %s", str(error).strip())
-                connection.close()
-                self.connected = 0.0
+                if not isinstance(error.__cause__, LockNotAvailable):
+                    connection.close()
+                    self.connected = 0.0
             time.sleep(TURN)
         self._execute(_LEAVE_DUTY)
 

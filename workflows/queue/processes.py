@@ -48,7 +48,7 @@ async def _run(workers: int, drain: bool, on_tick: Callable[[], None], stopping:
     loop.add_signal_handler(signal.SIGTERM, lambda: stops.append(loop.create_task(runner.stop(config.stop_grace))))
     if stopping():
         return
-    beat = Beat(runner, kind="runner", lost=lambda: loop.call_soon_threadsafe(runner.lose))
+    beat = Beat(runner, kind="runner")
     beat.start()
     await runner.run()
     await asyncio.to_thread(beat.end)

@@ -61,8 +61,7 @@ def run_execution(execution: str) -> None:
 async def _run_lane(name: str, execution: UUID) -> None:
     sizes = Sizes(coroutines=1, threads=1, children=1)
     runner = Runner(name, settings.CONFIG.lease_seconds, sizes, only=execution)
-    loop = asyncio.get_running_loop()
-    beat = Beat(runner, kind="qcluster", lost=lambda: loop.call_soon_threadsafe(runner.lose))
+    beat = Beat(runner, kind="qcluster")
     beat.start()
     try:
         await runner.run()
