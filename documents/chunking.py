@@ -1,4 +1,4 @@
-"""Text into chunks of a number of tokens, at exact places in the document.
+"""Text into chunks of a number of tokens, or of characters, at exact places in the document.
 
 A document's text is its pages joined by PAGE_SEPARATOR; offsets count characters in it. A chunk lies on one
 page: what a search finds can then be cited by its page and needs no second look. The price is that a sentence
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from documents.errors import TooComplex
 
@@ -52,7 +52,10 @@ _NOT_BLANK = re.compile(r"\S")
 
 @dataclass(frozen=True)
 class Chunk:
-    """`text` is `document[start:end]`, without blanks at either end. `page` counts from 1."""
+    """`text` is `document[start:end]`, without blanks at either end. `page` counts from 1.
+
+    `tokens` is its size in the unit that was asked for.
+    """
 
     index: int
     page: int
@@ -62,25 +65,75 @@ class Chunk:
     tokens: int
 
 
+class Unit(Protocol):
+    """What sizes and overlaps are numbers of."""
+
+    def count(self, text: str) -> int: ...
+
+    def reach(self, text: str, start: int, size: int) -> int:
+        """How far `size` of them go from `start` on: the place after the last whole character."""
+        ...
+
+    def back(self, text: str, start: int, end: int, size: int) -> int:
+        """Where the last `size` of them before `end` begin."""
+        ...
+
+
+class _Tokens:
+    def count(self, text: str) -> int:
+        return count_tokens(text)
+
+    def reach(self, text: str, start: int, size: int) -> int:
+        most = min(size * MAX_CHARACTERS_PER_TOKEN, MAX_CHUNK_CHARACTERS)
+        window = min(size * 4, most)
+        while True:
+            tokens = encoding().encode_ordinary(text[start : start + window])
+            if len(tokens) > size:
+                return max(start + 1, start + len(_decoded(tokens[:size])))
+            if window == most or start + window >= len(text):
+                return min(start + window, len(text))
+            window = min(window * 2, most)
+
+    def back(self, text: str, start: int, end: int, size: int) -> int:
+        tokens = encoding().encode_ordinary(text[start:end])
+        return end - len(_decoded(tokens[-size:]))
+
+
+class _Characters:
+    def count(self, text: str) -> int:
+        return len(text)
+
+    def reach(self, text: str, start: int, size: int) -> int:
+        return min(start + min(size, MAX_CHUNK_CHARACTERS), len(text))
+
+    def back(self, text: str, start: int, end: int, size: int) -> int:
+        return end - size
+
+
+UNITS: dict[str, Unit] = {"tokens": _Tokens(), "characters": _Characters()}
+
+
 def document_text(pages: Sequence[str]) -> str:
     """The text that the offsets of chunks refer to."""
     return PAGE_SEPARATOR.join(pages)
 
 
-def chunk_pages(pages: Sequence[str], *, size: int = CHUNK_SIZE, overlap: int = OVERLAP) -> list[Chunk]:
-    """All text of the pages in chunks of at most `size` tokens and MAX_CHUNK_CHARACTERS.
+def chunk_pages(
+    pages: Sequence[str], *, size: int = CHUNK_SIZE, overlap: int = OVERLAP, unit: str = "tokens"
+) -> list[Chunk]:
+    """All text of the pages in chunks of at most `size` tokens (or another of UNITS) and MAX_CHUNK_CHARACTERS.
 
-    Neighbours on a page share about `overlap` tokens, less what it takes to begin with a sentence or word.
+    Neighbours on a page share about `overlap` of them, less what it takes to begin with a sentence or word.
     A word is cut only when it exceeds `size` alone. Takes time linear in the text, and in
     `size / (size - overlap)`.
     Raises ValueError unless 0 <= overlap < size, and TooComplex beyond MAX_CHUNKS.
     """
     if not 0 <= overlap < size:
-        raise ValueError(f"an overlap of {overlap} tokens does not fit in chunks of {size}")
+        raise ValueError(f"an overlap of {overlap} {unit} does not fit in chunks of {size}")
     chunks: list[Chunk] = []
     offset = 0
     for number, page in enumerate(pages, start=1):
-        for start, end, tokens in _spans(page, size, overlap):
+        for start, end, tokens in _spans(page, size, overlap, UNITS[unit]):
             if len(chunks) == MAX_CHUNKS:
                 raise TooComplex(f"The text makes over {MAX_CHUNKS} chunks: use larger ones, or less overlap.")
             chunks.append(Chunk(len(chunks), number, offset + start, offset + end, page[start:end], tokens))
@@ -105,40 +158,27 @@ def encoding() -> "Encoding":
     return get_encoding(ENCODING)
 
 
-def _spans(text: str, size: int, overlap: int) -> Iterator[tuple[int, int, int]]:
+def _spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int, int, int]]:
     """Start, end and tokens of each chunk of a page; starts and ends both ascend."""
     text = text.rstrip()
     start, covered = _skip_blanks(text, 0), 0
     while covered < len(text):
-        end, tokens = _end(text, start, covered, size)
+        end, tokens = _end(text, start, covered, size, unit)
         if end <= covered:  # the next word does not fit behind the overlap
             start = _skip_blanks(text, covered)
-            end, tokens = _end(text, start, covered, size)
+            end, tokens = _end(text, start, covered, size, unit)
         yield start, end, tokens
-        start, covered = _next_start(text, start, end, overlap), end
+        start, covered = _next_start(text, start, end, overlap, unit), end
 
 
-def _end(text: str, start: int, covered: int, size: int) -> tuple[int, int]:
+def _end(text: str, start: int, covered: int, size: int, unit: Unit) -> tuple[int, int]:
     """The best end of a chunk at `start`, and its tokens. An end at `covered` says that no word fits."""
-    end = _best_end(text, start, covered, _reach(text, start, size))
-    tokens = count_tokens(text[start:end])
+    end = _best_end(text, start, covered, unit.reach(text, start, size))
+    tokens = unit.count(text[start:end])
     while tokens > size and covered < end > start + 1:  # a word cut off may take more tokens than the whole
         end = _best_end(text, start, covered, end - 1)
-        tokens = count_tokens(text[start:end])
+        tokens = unit.count(text[start:end])
     return end, tokens
-
-
-def _reach(text: str, start: int, size: int) -> int:
-    """How far `size` tokens go: the place after the last whole character."""
-    most = min(size * MAX_CHARACTERS_PER_TOKEN, MAX_CHUNK_CHARACTERS)
-    window = min(size * 4, most)
-    while True:
-        tokens = encoding().encode_ordinary(text[start : start + window])
-        if len(tokens) > size:
-            return max(start + 1, start + len(_decoded(tokens[:size])))
-        if window == most or start + window >= len(text):
-            return min(start + window, len(text))
-        window = min(window * 2, most)
 
 
 def _decoded(tokens: list[int]) -> str:
@@ -165,11 +205,10 @@ def _best_end(text: str, start: int, covered: int, reach: int) -> int:
     return reach
 
 
-def _next_start(text: str, start: int, end: int, overlap: int) -> int:
-    """The first sentence or word within the last `overlap` tokens, otherwise the next word after `end`."""
+def _next_start(text: str, start: int, end: int, overlap: int, unit: Unit) -> int:
+    """The first sentence or word within the overlap, otherwise the next word after `end`."""
     if overlap:
-        tokens = encoding().encode_ordinary(text[start:end])
-        target = max(start + 1, end - len(_decoded(tokens[-overlap:])))
+        target = max(start + 1, unit.back(text, start, end, overlap))
         sentence = _SENTENCE_START.search(text, target, target + int((end - target) * SENTENCE_ZONE) + 1)
         begin = sentence or _WORD_START.search(text, target, end)
         if begin:

@@ -9,5 +9,6 @@ urlpatterns = [
     path("documents/upload", views.upload, name="upload"),
     path("documents/delete", views.delete, name="delete"),
     path("documents/<str:id>", views.document, name="document"),
+    path("documents/<str:id>/preview", views.chunk_preview, name="preview"),
     path("search", views.search_page, name="search"),
 ]

@@ -103,10 +103,12 @@ def _check_size(document: ParsedDocument) -> None:
         raise NoText()
 
 
-def rechunk(pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int = OVERLAP) -> list[list[Any]]:
+def rechunk(
+    pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int = OVERLAP, unit: str = "tokens"
+) -> list[list[Any]]:
     """Chunks of pages read before, each `[index, page, start, end, text, tokens]`. Raises TooComplex."""
     with _memory_as_error():
-        chunks = chunk_pages(pages, size=chunk_size, overlap=overlap)
+        chunks = chunk_pages(pages, size=chunk_size, overlap=overlap, unit=unit)
         return [list(astuple(chunk)) for chunk in chunks]
 
 
@@ -138,9 +140,13 @@ def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -
 
 
 def rechunk_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
-    """`rechunk` the `pages` in the JSON file `input`; write `{"chunks"}` to `output`. Returns counts."""
+    """`rechunk` the `pages` in the JSON file `input`; write `{"chunks"}` to `output`. Returns counts.
+
+    Sizes are in the `unit`: tokens, unless told.
+    """
     pages = json.loads(Path(arguments["input"]).read_text(encoding="utf-8"))["pages"]
-    chunks = rechunk(pages, chunk_size=arguments["chunkSize"], overlap=arguments["overlap"])
+    unit = arguments.get("unit", "tokens")
+    chunks = rechunk(pages, chunk_size=arguments["chunkSize"], overlap=arguments["overlap"], unit=unit)
     _write({"chunks": chunks}, Path(arguments["output"]))
     report(len(pages), len(pages))
     return {"pages": len(pages), "chunks": len(chunks)}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -22,8 +23,11 @@ from documents.lookup import find_documents, get_document
 from documents.marking import marked
 from documents.models import Document
 from documents.multipart import screened
+from documents.preview import preview
 from documents.search import Question, search
+from documents.tools import MAX_CHUNK_SIZE
 from documents.uploads import UploadForm, receive_files
+from workflows.errors import ChildCrashed, ChildFailed
 
 PAGES = 20
 CHUNKS = 50
@@ -136,6 +140,38 @@ def document(request: Request, id: str) -> HttpResponse:
     if is_poll(request):
         return live.answer(request)
     return render(request, "documents/document.html", {**context, "live": live})
+
+
+class ChunksForm(forms.Form):
+    """In tokens, and within the limits of DOCUMENT_INGEST."""
+
+    chunk_size = forms.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE)
+    overlap = forms.IntegerField(min_value=0)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("overlap", 0) >= cleaned.get("chunk_size", MAX_CHUNK_SIZE + 1):
+            self.add_error("overlap", "The overlap must be smaller than the chunk size.")
+        return cleaned
+
+
+@login_required
+@require_GET
+def chunk_preview(request: Request, id: str) -> HttpResponse:
+    """What a size and an overlap would give; nothing is changed."""
+    found = get_document(request.user, id)
+    if not found.generation:
+        messages.warning(request, f"{found.filename} has not been indexed: there is no text to cut.")
+        return redirect("documents:document", id=found.uid)
+    present = {"chunk_size": found.chunk_size, "overlap": found.overlap}
+    form = ChunksForm({name: request.GET.get(name, value) for name, value in present.items()})
+    context: dict[str, Any] = {"document": found, "form": form}
+    if request.GET and form.is_valid():
+        try:
+            context["preview"] = preview(found, **form.cleaned_data)
+        except (ChildFailed, ChildCrashed) as error:
+            context["failure"] = error.message
+    return render(request, "documents/preview.html", context)
 
 
 @login_required

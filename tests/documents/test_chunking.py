@@ -41,6 +41,27 @@ def test_invariants(name: str, size_and_overlap: tuple[int, int]) -> None:
     assert not text[covered:].strip()
 
 
+@pytest.mark.parametrize("size_and_overlap", [(1000, 200), (1000, 0), (100, 99), (7, 3)])
+@pytest.mark.parametrize("name", TEXTS)
+def test_invariants_of_chunks_by_characters(name: str, size_and_overlap: tuple[int, int]) -> None:
+    size, overlap = size_and_overlap
+    text = TEXTS[name] if size > 100 else TEXTS[name][:5_000]
+    covered = 0
+    for chunk in chunk_pages([text], size=size, overlap=overlap, unit="characters"):
+        assert chunk.text == text[chunk.start : chunk.end] == chunk.text.strip()
+        assert 0 < chunk.tokens == len(chunk.text) <= size
+        assert chunk.end > covered
+        assert not text[covered : chunk.start].strip(), "text between two chunks is lost"
+        covered = chunk.end
+    assert not text[covered:].strip()
+
+
+def test_the_overlap_in_characters() -> None:
+    chunks = chunk_pages([PROSE], size=1000, overlap=200, unit="characters")
+    overlaps = [before.end - after.start for before, after in pairwise(chunks)]
+    assert all(150 <= overlap <= 200 for overlap in overlaps)
+
+
 def test_chunks_end_with_paragraphs_or_sentences() -> None:
     assert all(chunk.text.endswith(".") for chunk in chunk_pages([PROSE]))
 

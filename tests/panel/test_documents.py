@@ -135,3 +135,38 @@ def test_a_document_names_what_it_holds_and_what_it_came_in(alice: User, at_alic
     Document.objects.filter(pk=member.pk).update(parent=archive)
     assert f'<a href="/documents/{member.uid}">inside.txt</a>' in text(at_alice.get(f"/documents/{archive.uid}"))
     assert f'<a href="/documents/{archive.uid}">papers.zip</a>' in text(at_alice.get(f"/documents/{member.uid}"))
+
+
+def test_other_chunks_can_be_tried(alice: User, at_alice: Client) -> None:
+    document = index(alice, upload(alice, "One two three four five. " * 60))
+    address = f"/documents/{document.uid}/preview"
+    assert address in text(at_alice.get(f"/documents/{document.uid}"))
+    assert "Index again like this" not in text(at_alice.get(address))
+    page = text(at_alice.get(address, {"chunk_size": "36", "overlap": "6"}))
+    assert "12 chunks of 3" in page
+    assert "The first 10:" in page
+    assert 'name="chunk_size" value="36"' in page
+    document.refresh_from_db()
+    assert (document.chunk_size, document.generation) == (500, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "overlap", "told"),
+    [
+        ("10", "10", "The overlap must be smaller"),
+        ("0", "0", "greater than or equal to 1"),
+        ("9000", "0", "less than or equal to 8000"),
+        ("x", "0", "Enter a whole number"),
+    ],
+)
+def test_chunks_that_cannot_be(alice: User, at_alice: Client, size: str, overlap: str, told: str) -> None:
+    document = index(alice, upload(alice, "One two."))
+    page = text(at_alice.get(f"/documents/{document.uid}/preview", {"chunk_size": size, "overlap": overlap}))
+    assert told in page
+    assert "Index again like this" not in page
+
+
+def test_no_preview_of_what_has_no_text_or_is_anothers(alice: User, bob: User, at_alice: Client) -> None:
+    document = upload(alice)
+    assertRedirects(at_alice.get(f"/documents/{document.uid}/preview"), f"/documents/{document.uid}")
+    assert at_alice.get(f"/documents/{upload(bob).uid}/preview").status_code == 404
