@@ -44,16 +44,16 @@ def _unpacked(members: Iterator[Member], folder: Path) -> Unpacked:
     unpacked = Unpacked()
     left, damaged, empty = MAX_UNPACKED_BYTES, [], []
     for number, member in enumerate(members):
-        if number == MAX_MEMBERS or left <= 0:
-            unpacked.warnings.append(f"Only the first {number} documents inside were unpacked: split the file.")
-            break
         target, name = folder / str(number), safe_name(member.name)
         try:
-            size = _write(member.blocks, target, left)
+            size = _write(member.blocks, target, left) if number < MAX_MEMBERS else 0
         except DocumentError:
             damaged.append(name)
             continue
         left -= size
+        if number == MAX_MEMBERS or left < 0:
+            unpacked.warnings.append(f"Only the first {number} documents inside were unpacked: split the file.")
+            break
         if size:
             unpacked.members.append({"file": target.name, "name": name})
         else:
@@ -63,7 +63,7 @@ def _unpacked(members: Iterator[Member], folder: Path) -> Unpacked:
 
 
 def _write(blocks: Iterable[bytes], target: Path, limit: int) -> int:
-    """How many bytes were written; the limit may be passed by a block."""
+    """How many bytes were written; more than the limit says that there would be more."""
     size = 0
     with target.open("wb") as file:
         for block in blocks:

@@ -4,6 +4,7 @@ A damaged page costs that page.
 """
 
 import ctypes
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ MIN_CHARACTERS = 20
 PAGES_LOOKED_AT_AGAIN = 3
 MAX_OBJECTS = 5_000
 MAX_FORM_NESTING = 4
-SAMPLED_CHARACTERS = 25
+SAMPLED_CHARACTERS = 16
 DOUBTFUL_SHARE = 0.1
 GARBLED_SHARE = 0.5
 END_MARK_WITHIN_BYTES = 2048
@@ -117,7 +118,7 @@ def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index:
         is_better = not has_garbage(text) and 2 * _letters(text) > _letters(page.text)
         if ((page.is_garbled or page.is_doubtful) and is_better) or _letters(text) > _letters(page.text):
             page = _Page(text, is_garbled=is_garbled(text), has_picture=page.has_picture)
-    if page.has_picture and _letters(page.text) < MIN_CHARACTERS:
+    if page.has_picture and _is_short(page.text):
         pages.pictures.append(number)
     elif page.is_garbled:
         pages.garbled.append(number)
@@ -142,7 +143,7 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
         return _Page("", is_damaged=True, is_poor=True)
     text = _page_text(text_page)
     unmapped = _unmapped_share(text_page)
-    kinds = _object_kinds(page) if _letters(text) < MIN_CHARACTERS else set()
+    kinds = _object_kinds(page) if _is_short(text) else set()
     return _Page(
         "\n".join(filter(None, [text, *_typed_in(document, page)])),
         is_poor=pdfium_c.FPDF_PAGEOBJ_TEXT in kinds and not text.strip(),
@@ -155,14 +156,12 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
 def _page_text(text_page: pdfium.PdfTextPage) -> str:
     text: str = text_page.get_text_range(errors="ignore")
     if HYPHEN in text:
-        text = "".join(_marked(text_page, place, char) for place, char in enumerate(text))
+        text = re.sub(HYPHEN, lambda match: _mark(text_page, match.start()), text)
     return plain(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _marked(text_page: pdfium.PdfTextPage, place: int, char: str) -> str:
-    if char == HYPHEN and pdfium_c.FPDFText_GetUnicode(text_page, place) != _HYPHEN_AT_LINE_END:
-        return "\ufffd"
-    return char
+def _mark(text_page: pdfium.PdfTextPage, place: int) -> str:
+    return HYPHEN if pdfium_c.FPDFText_GetUnicode(text_page, place) == _HYPHEN_AT_LINE_END else "\ufffd"
 
 
 def _unmapped_share(text_page: pdfium.PdfTextPage) -> float:
@@ -222,6 +221,11 @@ def _recognize(document: pdfium.PdfDocument, pages: _Pages, report: Report) -> N
     done = set(pages.recognized)
     pages.pictures = [number for number in pages.pictures if number not in done]
     pages.garbled = [number for number in pages.garbled if number not in done]
+
+
+def _is_short(text: str) -> bool:
+    stripped = text.strip()
+    return len(stripped) < 10 * MIN_CHARACTERS and _letters(stripped) < MIN_CHARACTERS
 
 
 def _letters(text: str) -> int:

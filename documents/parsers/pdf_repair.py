@@ -12,8 +12,10 @@ _GARBLED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
 _CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f]")
 _PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufefc]+")
 """Ligatures and shaped letters, which a search for the plain letters would miss."""
-_JOINED = re.compile(rf"([\w'’-]*){HYPHEN}([\w'’-]*)")
-_GAP = re.compile(r"(\w*)[\ufffd\0](\w*)")
+_GAP = re.compile("[\ufffd\0]")
+_WORD_BEFORE = re.compile(r"[\w'’-]*\Z")
+_WORD_AFTER = re.compile(r"[\w'’-]*")
+LONGEST_WORD = 40
 _LIGATURES = ("ffi", "ffl", "fi", "fl", "ff", "tt", "ti", "")
 _WORD = re.compile(r"[\w'’]+(?:-[\w'’]+)*")
 
@@ -24,6 +26,8 @@ def plain(text: str) -> str:
 
 def is_garbled(text: str) -> bool:
     """Whether the text layer has no letters: fonts without a table of them give control characters."""
+    if not _GARBLED.search(text):
+        return False
     return len(_GARBLED.findall(text)) > MAX_GARBLED_SHARE * len("".join(text.split()))
 
 
@@ -40,22 +44,28 @@ def repair(pages: Sequence[str]) -> list[str]:
 
 
 def _repaired(page: str, known: set[str]) -> str:
-    page = _JOINED.sub(lambda match: _joined(match[1], match[2], known), page)
-    page = _GAP.sub(lambda match: _filled(match[1], match[2], known), page)
+    if HYPHEN in page:
+        page = re.sub(HYPHEN, lambda match: _hyphen(*_around(match), known), page)
+    page = _GAP.sub(lambda match: _letters(*_around(match), known), page)
     return _CONTROLS.sub(" ", page)
 
 
-def _joined(before: str, after: str, known: set[str]) -> str:
-    """One word, unless it is written with its hyphen elsewhere, or goes on with a capital or a digit."""
-    whole, hyphenated = before + after, f"{before}-{after}"
+def _around(match: re.Match[str]) -> tuple[str, str]:
+    """The parts of the word on both sides."""
+    before = match.string[max(0, match.start() - LONGEST_WORD) : match.start()]
+    after = match.string[match.end() : match.end() + LONGEST_WORD]
+    words = _WORD_BEFORE.search(before), _WORD_AFTER.match(after)
+    return words[0][0] if words[0] else "", words[1][0] if words[1] else ""
+
+
+def _hyphen(before: str, after: str, known: set[str]) -> str:
+    """None, unless the word has one elsewhere, or goes on with a capital or a digit."""
     if not after[:1].islower() or not before[-1:].isalpha():
-        return hyphenated
-    if hyphenated.casefold() in known and whole.casefold() not in known:
-        return hyphenated
-    return whole
+        return "-"
+    whole, hyphenated = (before + after).casefold(), f"{before}-{after}".casefold()
+    return "-" if hyphenated in known and whole not in known else ""
 
 
-def _filled(before: str, after: str, known: set[str]) -> str:
+def _letters(before: str, after: str, known: set[str]) -> str:
     """A letter that the font does not name is most often a ligature: the one that makes a known word of it."""
-    words = (before + ligature + after for ligature in _LIGATURES)
-    return next((word for word in words if word.casefold() in known), f"{before}\ufffd{after}")
+    return next((each for each in _LIGATURES if (before + each + after).casefold() in known), "\ufffd")

@@ -1,3 +1,4 @@
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject, Num
 from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex
 from documents.parsers import ParsedDocument
 from documents.parsers.pdf import PdfParser
+from documents.parsers.pdf_repair import repair
+from tests.documents import making
 
 
 def _parse(path: Path) -> ParsedDocument:
@@ -163,3 +166,37 @@ def test_ligatures_become_letters(tmp_path: Path) -> None:
 def test_the_sample_is_a_plain_file(samples: Path) -> None:
     data = (samples / "quarterly-sales-report.pdf").read_bytes()
     assert not PdfReader(BytesIO(data)).is_encrypted
+
+
+@pytest.mark.parametrize(
+    ("pages", "repaired"),
+    [
+        (["a res\ufffetaurant"], ["a restaurant"]),
+        (["like-for\ufffelike", "like-for-like"], ["like-for-like", "like-for-like"]),
+        (["COVID\ufffe19 and PK\ufffeLQP"], ["COVID-19 and PK-LQP"]),
+        (["di\ufffdcult", "Difficult"], ["difficult", "Difficult"]),
+        (["a\ufffdb"], ["a\ufffdb"]),
+        (["a\x03b\tc\n"], ["a b\tc\n"]),
+    ],
+)
+def test_repair(pages: list[str], repaired: list[str]) -> None:
+    assert repair(pages) == repaired
+
+
+def test_repair_takes_time_that_is_linear_in_the_text() -> None:
+    start = time.process_time()
+    repair(["x" * 1_000_000 + "\ufffe" + "y" * 1_000_000])
+    assert time.process_time() - start < 2
+
+
+def test_form_fields_and_comments(tmp_path: Path) -> None:
+    widget = (
+        b"<< /Type /Annot /Subtype /Widget /Rect [0 0 9 9] /FT /Tx /T (city) /TU (Your city) /V (Utrecht)"
+        b" /F 4 /P 3 0 R >>"
+    )
+    note = b"<< /Type /Annot /Subtype /Text /Rect [0 0 9 9] /Contents (Ask Eva) >>"
+    page = making.one_page(making.stream(b"BT /F1 12 Tf 10 10 Td (A form) Tj ET"), widget, note)
+    page = page.replace(b"/Type /Catalog", b"/Type /Catalog /AcroForm << /Fields [6 0 R] >>")
+    path = tmp_path / "a.pdf"
+    path.write_bytes(page.replace(b"/Type /Page ", b"/Type /Page /Annots [6 0 R 7 0 R] "))
+    assert _parse(path).pages == ["A form\nYour city: Utrecht\nAsk Eva"]
