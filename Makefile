@@ -18,7 +18,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 endef
 
-.PHONY: run dev test lint bench
+.PHONY: run dev test chaos lint bench
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -30,6 +30,10 @@ dev: $(TOOLS)
 
 test: $(TOOLS)
 	$(BIN)/pytest $(ARGS)
+
+# Three minutes; ARGS="--seconds 60 --seed 1" for others.
+chaos: $(TOOLS)
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(TOOLS)
 	$(BIN)/ruff check

@@ -1,0 +1,73 @@
+"""`python -m tests.chaos`: exit code 0 where all that must hold did hold, and figures in any case."""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import django
+
+from tests.chaos.faults import Server
+from tests.chaos.server import CallServer
+
+LEASE = 3.0
+
+
+def main() -> None:
+    options = _parse()
+    home = Path(tempfile.mkdtemp(prefix="chaos-"))
+    home.chmod(0o755)
+    with ExitStack() as stack:
+        server = Server(home)
+        stack.callback(server.leave)
+        calls = stack.enter_context(CallServer())
+        environment = _environment(home, server.dsn, calls)
+        os.environ.update(environment)
+        django.setup()
+        from tests.chaos.run import Run
+
+        holds = Run(home, server, calls, environment, options.seed).play(options.seconds, options.gap)
+    if holds and not options.keep:
+        shutil.rmtree(home)
+    else:
+        print(f"\nLogs, ledger and database: {home}")
+    sys.exit(0 if holds else 1)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=180, help="how long things go wrong")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="what goes wrong, and what work there is")
+    parser.add_argument("--keep", action="store_true", help="keep logs, ledger and database")
+    parser.add_argument("--gap", type=float, nargs=2, default=(0.3, 2.2), help="seconds between two faults")
+    options = parser.parse_args()
+    print(f"chaos for {options.seconds:g} s, seed {options.seed}", flush=True)
+    return options
+
+
+def _environment(home: Path, dsn: str, calls: CallServer) -> dict[str, str]:
+    """Of the worker trees, and of this process, which asks the database directly."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "DJANGO_SETTINGS_MODULE": "aiworkstation.settings",
+        "ENV_FILE": "",
+        "DATABASE_URL": dsn,
+        "DATA_DIR": str(home),
+        "SECRET_KEY": "of-the-chaos-run-alone-" + 40 * "x",
+        "EXTRA_APPS": "tests.chaos",
+        "WORKERS": "2",
+        "LEASE_SECONDS": f"{LEASE:g}",
+        "STOP_GRACE": "1",
+        "HTTP_ALLOWED_PRIVATE_HOSTS": calls.place,
+        "CHAOS_LEDGER": str(home / "ledger"),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+if __name__ == "__main__":
+    main()

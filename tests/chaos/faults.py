@@ -1,0 +1,382 @@
+"""What goes wrong in the chaos run: at random, by a seed, and kept with its time and its victims."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from aiworkstation.ops import postgres
+from tests.chaos.ledger import read
+from tests.chaos.trees import Tree, children, is_alive, send
+
+DEATH, STALL, CUT, CHILD = "death", "stall", "cut", "child"
+ORPHANS_AFTER = 2.0
+UNNOTICED_AFTER = 12.0
+"""Seconds: of silence until a supervisor kills, twice."""
+
+
+@dataclass
+class Fault:
+    """`pids` are its victims, None: everybody. While `ended` is 0 it lasts. Times are seconds since the epoch."""
+
+    kind: str
+    effect: str
+    what: str
+    began: float
+    pids: Set[int] | None = frozenset()
+    ended: float = 0.0
+    processes: list[psutil.Process] = field(default_factory=list)
+
+    def hits(self, pid: int, since: float, until: float) -> bool:
+        return (self.pids is None or pid in self.pids) and self.began <= until and self.ended >= since
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+
+DECK = {
+    "kill_runner": 5,
+    "kill_sandbox_child": 2,
+    "kill_fork_server": 1,
+    "kill_tasks": 1,
+    "kill_housekeeper": 2,
+    "kill_supervisor": 2,
+    "kill_tree": 1,
+    "stop_tree": 1,
+    "freeze_runner": 4,
+    "freeze_housekeeper": 1,
+    "freeze_supervisor": 1,
+    "freeze_runner_for_good": 1,
+    "freeze_tree": 2,
+    "freeze_tree_for_long": 1,
+    "kill_postgres": 1,
+    "restart_postgres": 1,
+    "kill_postgres_for_longer_than_a_lease": 1,
+    "crash_a_backend": 1,
+    "terminate_backends": 3,
+    "cut_wire": 2,
+    "lose_answers": 3,
+    "silence_wire": 2,
+}
+"""How often each kind comes before the cards are shuffled again, so that a short run meets all kinds too."""
+
+
+class Server:
+    """The embedded PostgreSQL. It is brought back as `make run` does it, should its keeper go."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.usage = postgres.join(data_dir)
+
+    @property
+    def dsn(self) -> str:
+        return postgres.dsn(self.data_dir)
+
+    @property
+    def postmaster(self) -> psutil.Process:
+        text = (postgres.home(self.data_dir) / "data" / "postmaster.pid").read_text()
+        return psutil.Process(int(text.split("\n", 1)[0]))
+
+    def leave(self) -> None:
+        self.usage.leave()
+
+    def answers(self) -> bool:
+        try:
+            with psycopg.connect(self.dsn, connect_timeout=2, autocommit=True) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def execute(self, statement: str, *parameters: Any) -> list[Any]:
+        with psycopg.connect(self.dsn, connect_timeout=2, autocommit=True) as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+
+class Chaos:
+    """Deals one fault after another. What lasts is ended by a thread of its own."""
+
+    def __init__(self, trees: list[Tree], server: Server, ledger: Path, lease: float, seed: int) -> None:
+        self.trees = trees
+        self.server = server
+        self.ledger = ledger
+        self.lease = lease
+        self.chance = random.Random(seed)
+        self.faults: list[Fault] = []
+        self.orphans: list[str] = []
+        self._cards: list[str] = []
+        self._lasting: list[threading.Thread] = []
+        self._began = time.time()
+        self._spent: set[str] = set()
+
+    # --- the game
+
+    def play(self, seconds: float, gap: tuple[float, float]) -> None:
+        """Returns when the last fault is over."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.deal()
+            time.sleep(self.chance.uniform(*gap))
+        for thread in self._lasting:
+            thread.join()
+        self._wait_for_server()
+
+    def deal(self) -> None:
+        if not self._cards:
+            self._cards = [kind for kind, number in DECK.items() for _ in range(number)]
+            self.chance.shuffle(self._cards)
+        kind = self._cards.pop()
+        with suppress(psutil.Error, psycopg.Error, OSError):
+            getattr(self, kind)(self.chance.choice(self.trees))
+
+    def _note(self, kind: str, effect: str, what: str, victims: Iterable[psutil.Process] | Tree | None = None) -> Fault:
+        """`victims` are processes, all that a tree ever has, or everybody."""
+        fault = Fault(kind, effect, what, time.time(), None)
+        if isinstance(victims, Tree):
+            fault.pids = victims.pids
+        elif victims is not None:
+            fault.processes = list(victims)
+            fault.pids = frozenset(each.pid for each in fault.processes)
+        self.faults.append(fault)
+        print(f"{fault.began - self._began:7.2f} s  {kind}: {what}", flush=True)
+        return fault
+
+    def _later(self, seconds: float, then: Callable[[], None]) -> None:
+        def wait() -> None:
+            time.sleep(seconds)
+            then()
+
+        self._lasting.append(threading.Thread(target=wait, daemon=True))
+        self._lasting[-1].start()
+
+    def _duration(self) -> float:
+        """Half a second to more than two leases."""
+        return self.chance.uniform(0.5, 2.7 * self.lease)
+
+    # --- SIGKILL
+
+    def _kill(self, kind: str, tree: Tree, target: psutil.Process | None, what: str) -> None:
+        """Whatever the target had started must go with it."""
+        if target is None:
+            return
+        send(target, signal.SIGSTOP)  # so that nothing is started behind the list
+        victims = [target, *children(target, deep=True)]
+        fault = self._note(kind, DEATH, f"{what} {target.pid} of {tree.name}", victims)
+        send(target, signal.SIGKILL)
+        fault.ended = time.time()
+        self._later(ORPHANS_AFTER, lambda: self._look_for_orphans(fault))
+
+    def _look_for_orphans(self, fault: Fault) -> None:
+        left = [each.pid for each in fault.processes if is_alive(each)]
+        if left:
+            self.orphans.append(f"{left} outlived {fault.kind}: {fault.what}")
+
+    def _any(self, processes: list[psutil.Process]) -> psutil.Process | None:
+        return self.chance.choice(processes) if processes else None
+
+    def kill_runner(self, tree: Tree) -> None:
+        self._kill("kill_runner", tree, self._any(tree.members("runner")), "runner")
+
+    def kill_tasks(self, tree: Tree) -> None:
+        self._kill("kill_tasks", tree, self._any(tree.members("tasks")), "tasks child")
+
+    def kill_housekeeper(self, tree: Tree) -> None:
+        self._kill("kill_housekeeper", tree, self._any(tree.members("housekeeper")), "housekeeper")
+
+    def kill_supervisor(self, tree: Tree) -> None:
+        self._kill("kill_supervisor", tree, tree.supervisor, "supervisor")
+
+    def kill_tree(self, tree: Tree) -> None:
+        everybody = tree.everybody()
+        fault = self._note("kill_tree", DEATH, f"all {len(everybody)} of {tree.name}", everybody)
+        for process in everybody:
+            send(process, signal.SIGKILL)
+        fault.ended = time.time()
+        self._later(ORPHANS_AFTER, lambda: self._look_for_orphans(fault))
+
+    def stop_tree(self, tree: Tree) -> None:
+        """A clean stop: its steps go back at once."""
+        everybody = tree.everybody()
+        if not everybody:
+            return
+        fault = self._note("stop_tree", DEATH, f"SIGTERM to {tree.name}", everybody)
+        send(everybody[0], signal.SIGTERM)
+        fault.ended = time.time() + 10
+
+    def kill_sandbox_child(self, tree: Tree) -> None:
+        found = [(runner, child) for runner, server in tree.fork_servers() for child in children(server)]
+        if found:
+            runner, child = self.chance.choice(found)
+            self._kill_child("kill_sandbox_child", tree, runner, [child], child)
+
+    def kill_fork_server(self, tree: Tree) -> None:
+        found = tree.fork_servers()
+        if found:
+            runner, server = self.chance.choice(found)
+            self._kill_child("kill_fork_server", tree, runner, children(server), server)
+
+    def _kill_child(
+        self, kind: str, tree: Tree, runner: psutil.Process, hit: list[psutil.Process], target: psutil.Process
+    ) -> None:
+        """The third crash of a step's own process is its end, rightly: no step is hit twice."""
+        pids = {child.pid for child in hit}
+        steps = {line.step for line in read(self.ledger) if line.pid in pids and line.kind == "process"}
+        crashed = self.server.execute(
+            "SELECT count(*) FROM workflow_steps WHERE id = ANY(%s::uuid[]) AND crashes > 0", list(steps)
+        )
+        if crashed[0][0] or steps & self._spent:
+            return
+        self._spent |= steps
+        fault = self._note(kind, CHILD, f"{target.pid} of runner {runner.pid} of {tree.name}", [runner])
+        send(target, signal.SIGKILL)
+        fault.ended = time.time() + 1
+
+    # --- SIGSTOP, SIGCONT
+
+    def _freeze(
+        self, kind: str, tree: Tree, targets: list[psutil.Process], what: str, seconds: float | None = None
+    ) -> None:
+        if not targets:
+            return
+        seconds = seconds or self._duration()
+        fault = self._note(kind, STALL, f"{what} of {tree.name} for {seconds:.1f} s", targets)
+        for process in targets:
+            send(process, signal.SIGSTOP)
+
+        def go_on() -> None:
+            fault.ended = time.time()
+            for process in targets:
+                if is_alive(process):
+                    send(process, signal.SIGCONT)
+
+        self._later(seconds, go_on)
+
+    def freeze_runner(self, tree: Tree) -> None:
+        runner = self._any(tree.members("runner"))
+        self._freeze("freeze_runner", tree, [runner] if runner else [], f"runner {runner and runner.pid}")
+
+    def freeze_housekeeper(self, tree: Tree) -> None:
+        self._freeze("freeze_housekeeper", tree, tree.members("housekeeper"), "housekeeper")
+
+    def freeze_supervisor(self, tree: Tree) -> None:
+        supervisor = tree.supervisor
+        self._freeze("freeze_supervisor", tree, [supervisor] if supervisor else [], "supervisor")
+
+    def freeze_tree(self, tree: Tree) -> None:
+        self._freeze("freeze_tree", tree, tree.everybody(), "everybody")
+
+    def freeze_tree_for_long(self, tree: Tree) -> None:
+        """The locks that it has are in the way of others."""
+        seconds = self.lease * self.chance.uniform(4, 6)
+        self._freeze("freeze_tree_for_long", tree, tree.everybody(), "everybody", seconds)
+
+    def freeze_runner_for_good(self, tree: Tree) -> None:
+        """Its supervisor must see it."""
+        runner = self._any(tree.members("runner"))
+        if runner is None:
+            return
+        fault = self._note("freeze_runner_for_good", STALL, f"runner {runner.pid} of {tree.name}", [runner])
+        send(runner, signal.SIGSTOP)
+
+        def look() -> None:
+            fault.ended = time.time()
+            if is_alive(runner):
+                self.orphans.append(f"runner {runner.pid} of {tree.name} is frozen, and nobody cares")
+                send(runner, signal.SIGKILL)
+
+        self._later(UNNOTICED_AFTER, look)
+
+    # --- PostgreSQL
+
+    def _wait_for_server(self) -> None:
+        while not self.server.answers():
+            time.sleep(0.05)
+
+    def _outage(self, kind: str, what: str, begin: Callable[[], None], *, seconds: float = 0.0) -> None:
+        """Lasts until the server answers again."""
+        fault = self._note(kind, STALL, what)
+        begin()
+        time.sleep(max(seconds, 0.1))
+        self._wait_for_server()
+        fault.ended = time.time()
+
+    def kill_postgres(self, _: Tree) -> None:
+        postmaster = self.server.postmaster
+        self._outage("kill_postgres", "SIGKILL", lambda: send(postmaster, signal.SIGKILL))
+
+    def restart_postgres(self, _: Tree) -> None:
+        postmaster = self.server.postmaster
+        self._outage("restart_postgres", "a fast shutdown", lambda: send(postmaster, signal.SIGINT))
+
+    def kill_postgres_for_longer_than_a_lease(self, _: Tree) -> None:
+        postmaster = self.server.postmaster
+        keeper = postmaster.parent()
+        seconds = self.lease * self.chance.uniform(1.1, 2)
+
+        def begin() -> None:
+            if keeper:
+                send(keeper, signal.SIGSTOP)
+            send(postmaster, signal.SIGKILL)
+            time.sleep(seconds)
+            if keeper:
+                send(keeper, signal.SIGCONT)
+
+        self._outage("kill_postgres_for_longer_than_a_lease", f"SIGKILL, {seconds:.1f} s", begin)
+
+    def crash_a_backend(self, _: Tree) -> None:
+        """A backend that dies takes all others with it: the server recovers by itself."""
+        backends = self._backends()
+        if backends:
+            pid = self.chance.choice(backends)
+            self._outage("crash_a_backend", f"SIGKILL to backend {pid}", lambda: os.kill(pid, signal.SIGKILL))
+
+    def _backends(self) -> list[int]:
+        """Those at work first."""
+        rows = self.server.execute(
+            "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
+            " ORDER BY state = 'idle', random()"
+        )
+        return [row[0] for row in rows]
+
+    def terminate_backends(self, _: Tree) -> None:
+        """Ten times within half a second, so that some are met in the middle of a transaction."""
+        fault = self._note("terminate_backends", CUT, "some, ten times")
+        for _again in range(10):
+            for pid in self._backends()[:3]:
+                self.server.execute("SELECT pg_terminate_backend(%s)", pid)
+            time.sleep(0.05)
+        fault.ended = time.time()
+
+    # --- the wire
+
+    def _cut(self, kind: str, tree: Tree, what: str, cut: Callable[[], None]) -> None:
+        fault = self._note(kind, CUT, f"{what} of {tree.name}", tree)
+        cut()
+        fault.ended = time.time() + self.lease
+
+    def cut_wire(self, tree: Tree) -> None:
+        self._cut("cut_wire", tree, "half of the connections", lambda: tree.wire.cut(0.5))
+
+    def lose_answers(self, tree: Tree) -> None:
+        self._cut("lose_answers", tree, "five commits' answers", lambda: tree.wire.lose_answers(5))
+
+    def silence_wire(self, tree: Tree) -> None:
+        seconds = self._duration()
+        fault = self._note("silence_wire", STALL, f"the wire of {tree.name} for {seconds:.1f} s", tree)
+        tree.wire.fall_silent()
+
+        def go_on() -> None:
+            fault.ended = time.time()
+            tree.wire.speak()
+
+        self._later(seconds, go_on)

@@ -1,0 +1,149 @@
+"""The run itself: two worker trees, work, faults, and at the end the checks."""
+
+import select
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import Error, connection
+
+from aiworkstation.ops import postgres
+from tests.chaos import ledger, trail
+from tests.chaos.checks import CHECKS, Result, Seen
+from tests.chaos.faults import Chaos, Server
+from tests.chaos.jobs import Producer, canary
+from tests.chaos.server import CallServer
+from tests.chaos.trees import Tree
+from tests.chaos.wire import PORT, Wire
+from workflows.models import Worker, WorkflowExecution, WorkflowStep
+
+DRAIN_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+
+T = TypeVar("T")
+
+
+def sure(ask: Callable[[], T]) -> T:
+    """Asks until the database answers: this process's own connection is cut with the others'."""
+    while True:
+        try:
+            return ask()
+        except Error:
+            connection.close()
+            time.sleep(0.05)
+
+
+class Run:
+    def __init__(self, home: Path, server: Server, calls: CallServer, environment: dict[str, str], seed: int) -> None:
+        self.home = home
+        self.server = server
+        self.calls = calls
+        self.lease = settings.CONFIG.lease_seconds
+        self.ledger = home / "ledger"
+        self.ledger.touch()
+        call_command("migrate", verbosity=0)
+        self.owners = [User.objects.create_user(name) for name in ("alice", "bob", "charlie")]
+        self.trees = [self._tree(name, environment) for name in ("one", "two")]
+        self.chaos = Chaos(self.trees, server, self.ledger, self.lease, seed)
+        self.producer = Producer(calls, seed)
+        self.results: list[Result] = []
+        self.is_over = threading.Event()
+
+    def play(self, seconds: float, gap: tuple[float, float]) -> bool:
+        threading.Thread(target=self._keep_server, daemon=True).start()
+        boot = self._wait_for_workers()
+        self.producer.start()
+        time.sleep(1)
+        self.chaos.play(seconds, gap)
+        at_work = sure(WorkflowStep.objects.filter(status="running").count)
+        self._canary(boot)
+        self.producer.end()
+        self._drain()
+        self._stop()
+        self.is_over.set()
+        self._check(at_work)
+        return not any(result.problems for result in self.results)
+
+    def _tree(self, name: str, environment: dict[str, str]) -> Tree:
+        wire = Wire(self.home / f"{name}.wire", postgres.home(self.home))
+        address = f"postgresql://{postgres.ROLE}@/{postgres.DATABASE}?host={wire.directory}&port={PORT}"
+        return Tree(name, wire, environment | {"DATABASE_URL": address}, self.home)
+
+    def _keep_server(self) -> None:
+        """As `make run`: a keeper that has gone is started again."""
+        while not self.is_over.wait(0.5):
+            if select.select([self.server.usage], [], [], 0)[0]:
+                print("           the keeper of PostgreSQL has gone; it is started again", flush=True)
+                self.server.usage = postgres.join(self.home)
+
+    def _wait_for_workers(self) -> float:
+        """Seconds until a worker of each tree beats: what a start costs on this machine."""
+        began = time.monotonic()
+        while Worker.objects.count() < 2 * len(self.trees):
+            if time.monotonic() - began > 60:
+                raise RuntimeError(f"no worker starts:\n{self.trees[0].log.read_text()[-3000:]}")
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def _canary(self, boot: float) -> None:
+        """What is started after the last fault ends within a lease, and the time that killed trees need to be back."""
+        began = time.monotonic()
+        started = sure(lambda: canary(self.owners[0].pk, self.calls.url))
+        limit = self.lease + boot
+        while not sure(WorkflowExecution.objects.finished().filter(pk=started).exists):
+            if time.monotonic() - began > limit + DRAIN_SECONDS:
+                break
+            time.sleep(0.02)
+        took = time.monotonic() - began
+        figure = (
+            f"{took:.2f} s, limit {limit:.1f} s ({self.lease:g} s of lease, {boot:.1f} s for a start of both trees)"
+        )
+        self._result("a canary after the last fault completes", figure, took > limit)
+
+    def _drain(self) -> None:
+        began = time.monotonic()
+        while sure(WorkflowExecution.objects.unfinished().exists) and time.monotonic() - began < DRAIN_SECONDS:
+            time.sleep(0.1)
+        took = time.monotonic() - began
+        self._result("everything drains", f"{took:.1f} s, limit {DRAIN_SECONDS:.0f} s", took >= DRAIN_SECONDS)
+
+    def _stop(self) -> None:
+        began = time.monotonic()
+        late = [tree.name for tree in self.trees if not tree.end(STOP_SECONDS)]
+        took = time.monotonic() - began
+        self._result("both trees stop at SIGTERM", f"{took:.1f} s", bool(late))
+        left = [f"{process.pid} {' '.join(process.cmdline())[:100]}" for tree in self.trees for process in tree.left()]
+        problems = [*left, *self.chaos.orphans]
+        figure = f"{sum(len(tree.pids) for tree in self.trees)} processes seen, {len(problems)} outlived their parent"
+        self.results.append(Result("no process outlives its parent", figure, problems))
+
+    def _result(self, name: str, figure: str, fails: bool) -> None:
+        self.results.append(Result(name, figure, [figure] if fails else []))
+
+    def _check(self, at_work: int) -> None:
+        seen = Seen(
+            trail=trail.read(),
+            ledger=ledger.read(self.ledger),
+            server=self.calls,
+            faults=self.chaos.faults,
+            acknowledged=self.producer.acknowledged,
+            tasks=self.producer.tasks,
+            lease=self.lease,
+        )
+        self.results += [check(seen) for check in CHECKS]
+        faults = Counter(fault.kind for fault in self.chaos.faults)
+        print(f"\n{faults.total()} faults: {', '.join(f'{number} {kind}' for kind, number in faults.most_common())}")
+        print(f"steps at work right after the last fault: {at_work}")
+        print("\n".join(map(str, self.results)))
+        if not any(result.problems for result in self.results):
+            return
+        print("\nWhat the workers said at last:")
+        for tree in self.trees:
+            print("\n".join(tree.log.read_text().splitlines()[-15:]))

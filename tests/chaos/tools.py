@@ -1,0 +1,107 @@
+"""The tools of the chaos run. Each tells the ledger of its start, its end and that it lives, and calls a server."""
+
+import asyncio
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.chaos.child import SLICE
+from tests.chaos.ledger import ALIVE, END, START, Writer
+from workflows import outbound
+from workflows.errors import StepError, TryLater
+from workflows.tools import Arguments, StepContext, Tool, register
+
+
+class Work(Arguments):
+    """`url` is called first, with the idempotency key. `failures` is how many attempts fail."""
+
+    url: str
+    seconds: float = 0.0
+    failures: int = 0
+    retryable: bool = True
+
+
+def holder() -> int:
+    """The process that holds the lease: this one, or its parent where the step runs alone."""
+    return os.getppid() if "perform_alone" in sys.argv else os.getpid()
+
+
+@contextmanager
+def telling(context: StepContext, kind: str) -> Iterator[Writer]:
+    """An end is told only of what ended well."""
+    run = Writer(os.environ["CHAOS_LEDGER"], str(context.step_id), context.attempt, kind, holder())
+    run.write(START)
+    try:
+        yield run
+        run.write(END)
+    finally:
+        run.close()
+
+
+def fail_as_asked(context: StepContext, arguments: Work) -> None:
+    if context.attempt <= arguments.failures:
+        raise StepError(f"attempt {context.attempt} fails, as it should", retryable=arguments.retryable)
+
+
+@register
+class Async(Tool):
+    slug = "CHAOS_ASYNC"
+    description = "Calls a server and then waits. A server that is busy is a wait."
+    Arguments = Work
+
+    async def run(self, context: StepContext, arguments: Work) -> str:
+        with telling(context, "async") as run:
+            headers = {"idempotency-key": context.idempotency_key}
+            response = await outbound.send(outbound.Request("POST", arguments.url, headers=headers, body=b"{}"))
+            if response.json()["busy"]:
+                raise TryLater("busy, as it should be", delay=0.5)
+            fail_as_asked(context, arguments)
+            until = time.monotonic() + arguments.seconds
+            while (left := until - time.monotonic()) > 0:
+                await asyncio.sleep(min(left, SLICE))
+                run.write(ALIVE)
+        return "done"
+
+
+@register
+class Thread(Tool):
+    slug = "CHAOS_THREAD"
+    description = "A plain function that blocks."
+    slot = "thread"
+    Arguments = Work
+
+    def run(self, context: StepContext, arguments: Work) -> str:
+        with telling(context, "thread") as run:
+            headers = {"idempotency-key": context.idempotency_key}
+            urllib.request.urlopen(urllib.request.Request(arguments.url, b"{}", headers)).close()
+            fail_as_asked(context, arguments)
+            until = time.monotonic() + arguments.seconds
+            while (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, SLICE))
+                run.write(ALIVE)
+        return "done"
+
+
+@register
+class Child(Tool):
+    slug = "CHAOS_CHILD"
+    description = "Works in a child process. The run that counts is the child's."
+    slot = "process"
+    Arguments = Work
+
+    async def run(self, context: StepContext, arguments: Work) -> Any:
+        assert context.run_child is not None
+        headers = {"idempotency-key": context.idempotency_key}
+        await outbound.send(outbound.Request("POST", arguments.url, headers=headers, body=b"{}"))
+        details = {
+            "ledger": os.environ["CHAOS_LEDGER"],
+            "step": str(context.step_id),
+            "attempt": context.attempt,
+            "seconds": arguments.seconds,
+            "holder": holder(),
+        }
+        return await context.run_child("tests.chaos.child:work", details)

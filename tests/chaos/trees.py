@@ -1,0 +1,140 @@
+"""`manage.py work` trees, brought back whenever their supervisor has gone, as `make run` does it."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from aiworkstation.ops.linux import die_with_parent
+from tests.chaos.wire import Wire
+
+ROOT = Path(__file__).resolve().parents[2]
+BACK_AFTER = 0.5
+
+
+class Tree:
+    """One tree with a wire of its own. Its processes are known by their TMPDIR, which even a sandboxed child has."""
+
+    def __init__(self, name: str, wire: Wire, environment: dict[str, str], home: Path) -> None:
+        self.name = name
+        self.wire = wire
+        self.log = home / f"{name}.log"
+        self.temporary = home / f"{name}.tmp"
+        self.temporary.mkdir()
+        self.starts = 0
+        self.pids: set[int] = set()
+        """Of all its processes so far."""
+        self._environment = environment | {"TMPDIR": str(self.temporary)}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ending = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name=name, daemon=True)
+        self._keeper.start()
+
+    @property
+    def supervisor(self) -> psutil.Process | None:
+        process = self._process
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(process.pid) if process and process.poll() is None else None
+        return None
+
+    def members(self, role: str) -> list[psutil.Process]:
+        """The supervisor's children of this name: `runner`, `tasks`, `housekeeper`."""
+        return [child for child in children(self.supervisor) if _name(child).startswith(role)]
+
+    def everybody(self) -> list[psutil.Process]:
+        """The supervisor first."""
+        supervisor = self.supervisor
+        return [supervisor, *children(supervisor, deep=True)] if supervisor else []
+
+    def fork_servers(self) -> list[tuple[psutil.Process, psutil.Process]]:
+        """Each with its runner."""
+        pairs = [(runner, child) for runner in self.members("runner") for child in children(runner)]
+        return [(runner, child) for runner, child in pairs if "workflows.sandbox_server" in _command(child)]
+
+    def end(self, seconds: float) -> bool:
+        """SIGTERM to the supervisor; False where it did not end in time."""
+        self._ending.set()
+        if self._process is None:
+            return True
+        self._process.terminate()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def left(self) -> list[psutil.Process]:
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("TMPDIR") == str(self.temporary) and is_alive(process)
+        except psutil.Error:
+            return False
+
+    def _keep(self) -> None:
+        """In one thread, since PDEATHSIG goes by the thread that started a process."""
+        ended = 0.0
+        while not self._ending.is_set():
+            self.pids |= {process.pid for process in self.everybody()}
+            if self._process is not None and self._process.poll() is None:
+                ended = time.monotonic()
+            elif time.monotonic() - ended > BACK_AFTER:
+                self._start()
+            self._ending.wait(0.1)
+        # Until the very end: this thread's end would be the tree's.
+        while self._process and self._process.poll() is None:
+            time.sleep(0.1)
+
+    def _start(self) -> None:
+        self.starts += 1
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), "work"],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                preexec_fn=lambda: die_with_parent(signal.SIGKILL),
+            )
+
+
+def children(process: psutil.Process | None, *, deep: bool = False) -> list[psutil.Process]:
+    if process is None:
+        return []
+    try:
+        return [child for child in process.children(recursive=deep) if is_alive(child)]
+    except psutil.Error:
+        return []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def send(process: psutil.Process, number: signal.Signals) -> None:
+    """Never to another process that has its number by now."""
+    with suppress(psutil.Error):
+        process.send_signal(number)
+
+
+def _name(process: psutil.Process) -> str:
+    """As the kernel has it; psutil's own is that of the program."""
+    with suppress(OSError):
+        return Path(f"/proc/{process.pid}/comm").read_text().strip()
+    return ""
+
+
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
