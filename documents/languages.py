@@ -11,6 +11,7 @@ from functools import cache
 ENGLISH = "english"
 LOOKED_AT = 5000
 MIN_HITS = 3
+MIN_DIFFERENT = 2
 MIN_SHARE = 0.08
 """Of a text's words; prose has 20 to 50 % of its language's, lists and tables next to none."""
 
@@ -55,13 +56,16 @@ def latin_language(words: Sequence[str]) -> str:
     """The language of these words, folded, or "" where they do not tell."""
     found = words[:LOOKED_AT]
     hits: Counter[str] = Counter()
+    different: Counter[str] = Counter()
     for word, count in Counter(found).items():
         for language in _languages_of().get(word, ()):
             hits[language] += count
+            different[language] += 1
     if not hits:
         return ""
     language, count = hits.most_common(1)[0]
-    return language if count >= MIN_HITS and count >= MIN_SHARE * len(found) else ""
+    is_sure = count >= MIN_HITS and different[language] >= MIN_DIFFERENT and count >= MIN_SHARE * len(found)
+    return language if is_sure else ""
 
 
 @cache

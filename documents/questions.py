@@ -16,6 +16,7 @@ from documents.stems import stems_of
 from documents.terms import is_paired, pairs, words
 
 MAX_WORDS = 64
+MAX_WHOLE = 8
 MIN_PREFIX = 3
 SURE = 2
 """So many small words say which language a question is in."""
@@ -50,7 +51,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Asked:
-    """`whole` is the question as a phrase, or None where it is a single word."""
+    """`whole` is the question as a phrase, or None where that makes no difference."""
 
     terms: tuple[Term, ...] = ()
     prefixes: tuple[Prefix, ...] = ()
@@ -96,14 +97,14 @@ def ask(text: str, languages: Sequence[str]) -> Asked:
         prefixes=tuple(Prefix(prefix) for prefix in parts.prefixes),
         phrases=tuple(phrase for group in parts.phrases if (phrase := phrase_of(group, languages))),
         excluded=tuple(phrase for group in parts.excluded if (phrase := phrase_of(group, languages))),
-        whole=phrase_of(found, languages) if len(found) > 1 or _is_long_run(found) else None,
+        whole=_whole(found, languages),
     )
 
 
 def ask_plainly(text: str, languages: Sequence[str]) -> Asked:
     """The question's words without regard to signs."""
     found = words(text)[:MAX_WORDS]
-    return Asked(terms=_terms(found, languages), whole=phrase_of(found, languages))
+    return Asked(terms=_terms(found, languages), whole=_whole(found, languages))
 
 
 def _parts_of(text: str) -> _Parts:
@@ -186,5 +187,7 @@ def _any(queries: Iterable[str]) -> str:
     return "(" + " | ".join(f"({query})" for query in dict.fromkeys(queries)) + ")"
 
 
-def _is_long_run(found: Sequence[str]) -> bool:
-    return len(found) == 1 and is_paired(found[0]) and len(pairs(found[0])) > 2
+def _whole(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
+    """None where it is a single word, or so long that its words alone say which passage it is from."""
+    length = sum(len(pairs(word)) - 1 if is_paired(word) else 1 for word in found)
+    return phrase_of(found, languages) if 1 < length <= MAX_WHOLE else None

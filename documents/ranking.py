@@ -31,7 +31,9 @@ PHRASE_BONUS = 1.0
 FIRST_LOOK = 6_000
 SECOND_LOOK = 20_000
 LOOKED_AT_TOGETHER = 8
-EXPANDED_FROM, MOST_EXPANSIONS = 200, 100
+RARE_OWNER = 0.3
+"""An owner of a larger share is told by the documents: his list of chunks is too long to be read each time."""
+EXPANDED_FROM, MOST_EXPANSIONS = 80, 30
 FEWER = 1.1
 
 _SCORED = """
@@ -102,12 +104,13 @@ def best_chunks(asked: Asked, scope: Scope, languages: Sequence[str], limit: int
     terms = _weighted(asked, languages, known)
     if not terms:
         return []
-    look = _Look(asked, scope, terms, max(limit, DEPTH))
+    share = 1.0 if scope.owner is None else known.estimate(f"{OWNER}{scope.owner}") / known.total
+    look = _Look(asked, scope, terms, max(limit, DEPTH), is_rare_owner=known.common is None or share < RARE_OWNER)
     if scope.is_narrow:
         return look.ranked(look.rows_of_few(), limit)
     if asked.phrases:
         return look.ranked(look.rows(""), limit)
-    chosen, bound = _first_lists(terms, known, scope)
+    chosen, bound = _first_lists(terms, known, share)
     hits = look.ranked(look.rows(_any(chosen)), limit)
     if bound == 0 or (len(hits) >= limit and hits[limit - 1].score >= bound):
         return hits
@@ -117,10 +120,11 @@ def best_chunks(asked: Asked, scope: Scope, languages: Sequence[str], limit: int
 
 
 def _weighted(asked: Asked, languages: Sequence[str], known: Statistics) -> list[Weighted]:
-    terms = [*asked.terms, *(_expanded(prefix.text, prefix.query, languages) for prefix in asked.prefixes)]
-    counts = known.counts({lexeme for term in terms for lexeme in term.lexemes})
+    expanded = [_expanded(prefix.text, prefix.query, languages) for prefix in asked.prefixes]
+    counts = known.counts({lexeme for term in asked.terms for lexeme in term.lexemes})
+    counts |= known.rough_counts({lexeme for term in expanded for lexeme in term.lexemes})
     found = []
-    for term in terms:
+    for term in [*asked.terms, *expanded]:
         count = min(sum(counts[lexeme] for lexeme in term.lexemes), known.total)
         weight = term.repeats * known.idf(count)
         found.append(Weighted(term, weight, _lists(term, weight, count, known)))
@@ -148,13 +152,11 @@ def _lists(term: Term, weight: float, count: float, known: Statistics) -> list[P
     return sorted(lists, key=lambda postings: postings.count)
 
 
-def _first_lists(terms: Sequence[Weighted], known: Statistics, scope: Scope) -> tuple[list[str], float]:
+def _first_lists(terms: Sequence[Weighted], known: Statistics, share: float) -> tuple[list[str], float]:
     """The lists to look at, and what a chunk in none of them may reach at the most."""
-    room: float = FIRST_LOOK
+    room: float = FIRST_LOOK / max(share, 0.01)
     if known.common is None:
         room = known.total  # few chunks, or nothing known
-    elif scope.owner is not None:
-        room /= max(known.estimate(f"{OWNER}{scope.owner}") / known.total, 0.01)
     chosen: dict[int, Postings] = {}
     rest = {place: term.weight * HIGHEST for place, term in enumerate(terms)}
     while True:
@@ -236,10 +238,13 @@ def _formula(terms: Sequence[_Open], place: int, needed: float) -> tuple[str, fl
 class _Look:
     """The database, asked for the best chunks among those that a tsquery finds."""
 
-    def __init__(self, asked: Asked, scope: Scope, terms: Sequence[Weighted], depth: int) -> None:
+    def __init__(
+        self, asked: Asked, scope: Scope, terms: Sequence[Weighted], depth: int, *, is_rare_owner: bool
+    ) -> None:
         self.asked = asked
         self.scope = scope
         self.depth = depth
+        self.is_rare_owner = is_rare_owner
         self.bonus = PHRASE_BONUS * sum(term.weight for term in terms)
         weights = {lexeme: term.weight for term in terms for lexeme in term.term.lexemes}
         self.parameters: dict[str, Any] = {
@@ -260,7 +265,7 @@ class _Look:
         required = [candidates] if candidates else []
         required += [prefix.query for prefix in self.asked.prefixes]
         required += [phrase.words for phrase in self.asked.phrases]
-        if self.scope.owner is not None:
+        if self.scope.owner is not None and self.is_rare_owner:
             required.append(f"'{OWNER}{self.scope.owner}'")
         return self._best(_SCORED, query=" & ".join(required))
 

@@ -27,8 +27,12 @@ from documents.snippets import Snippet, snippet
 from documents.terms import words
 from documents.vectors import mixed, nearest, similarities
 
-# Plans with sequential scans or compiled expressions take longer than the search itself.
-_SETTINGS = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0"
+# Plans with sequential scans or compiled expressions take longer than the search itself, and so does reading ahead
+# where most is in memory.
+_SETTINGS = (
+    "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0;"
+    " SET LOCAL effective_io_concurrency = 0"
+)
 _SNAPSHOT = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_SETTINGS}"
 
 _SHOWN = [f"document__{name}" for name in ("owner_id", "client_id", "filename", "language")]

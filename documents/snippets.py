@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from documents.stems import stems_of
+from documents.stems import PREFIXING, stems_of
 from documents.terms import is_paired, places
 
 WIDTH = 300
@@ -47,13 +47,19 @@ def snippet(
 
 
 def _hits(text: str, lexemes: Collection[str], beginnings: tuple[str, ...], language: str) -> list[_Hit]:
-    found = list(places(text))
+    first = {word[:2] for word in [*lexemes, *beginnings]}
+    first |= {letters.replace("i", "y") for letters in first}  # `dying` has the stem `die`
+    found = list(places(text, None if language in PREFIXING else first))
     stems = stems_of({place.word for place in found if place.word and not is_paired(place.word)}, language)
     hits = []
     for place in found:
         lexeme = stems.get(place.word, place.word)
-        if lexeme in lexemes or (beginnings and place.word.startswith(beginnings)):
+        if lexeme in lexemes:
             hits.append(_Hit(place.start, place.end, lexeme))
+        elif beginnings and place.word.startswith(beginnings):
+            # Of a pair of characters only the one that was asked for.
+            end = place.start + 1 if is_paired(place.word) else place.end
+            hits.append(_Hit(place.start, end, lexeme))
     return hits
 
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from django.db import connection
 from psycopg import sql
@@ -48,6 +49,10 @@ class Statistics:
         rare = [lexeme for lexeme in lexemes if lexeme not in found]
         return found | _counted(rare, self._most_counted)
 
+    def rough_counts(self, lexemes: Collection[str]) -> dict[str, float]:
+        """The same, and nothing is counted where there are statistics."""
+        return self.counts(lexemes) if self.common is None else {lexeme: self.estimate(lexeme) for lexeme in lexemes}
+
     def estimate(self, lexeme: str) -> float:
         """The same without counting: for a rare one, what the most frequent of the rare would have."""
         return (self.common or {}).get(lexeme, self._floor) * self.total
@@ -56,7 +61,7 @@ class Statistics:
     def _most_counted(self) -> int:
         return MOST_COUNTED if self.common is None else max(int(2 * self._floor * self.total), 100)
 
-    @property
+    @cached_property
     def _floor(self) -> float:
         return min(self.common.values(), default=1.0) if self.common else 1.0
 

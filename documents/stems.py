@@ -14,6 +14,8 @@ from documents.languages import ENGLISH, is_known
 from documents.terms import fold
 
 MAX_KNOWN = 100_000
+PREFIXING = frozenset({"indonesian", "irish"})
+"""Languages in Latin letters whose stems begin otherwise than their words."""
 _LATIN_END = 0x370
 
 # The first place behind each script that has a stemmer, and the stemmer of what is before it.

@@ -10,7 +10,7 @@ neighbouring characters at successive positions: 自由民主 is 自由, 由民,
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 MAX_WORD = 100
@@ -88,10 +88,16 @@ def pairs(run: str) -> list[str]:
     return [first + second for first, second in zip(characters, [*characters[1:], ""], strict=True)]
 
 
-def places(text: str) -> Iterator[Place]:
-    """The words with their places; in a script that is cut into pairs, each of them."""
+def places(text: str, beginnings: Collection[str] | None = None) -> Iterator[Place]:
+    """The words with their places; in a script that is cut into pairs, each of them.
+
+    Of words of plain Latin letters only those with one of these beginnings of two letters, where they are given.
+    """
     for match in WORD.finditer(text):
-        if not is_paired(word := match.group()):
+        word = match.group()
+        if beginnings is not None and word[:2].lower() not in beginnings and word.isascii():
+            continue
+        if not is_paired(word):
             yield Place(match.start(), match.end(), fold(word)[:MAX_WORD])
             continue
         characters = list(_CHARACTER.finditer(text, match.start(), match.end()))

@@ -1,7 +1,10 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from documents.models import Document
 from documents.ranking import MAX_PER_DOCUMENT
@@ -97,6 +100,22 @@ def test_words_behind_a_minus_must_not(alice: User) -> None:
     assert find(alice, 'apples -"and pears"') == ["one"]
 
 
+@pytest.mark.parametrize("question", ["univers*", "universit*", "univ* -diversity", "UNIVÉR*"])
+def test_what_begins_so(alice: User, question: str) -> None:
+    add(alice, "the universities of Europe", client_id="universities")
+    add(alice, "a diversity of things", client_id="diversity")
+    assert find(alice, question) == ["universities"]
+
+
+def test_a_beginning_is_as_it_is_written(alice: User) -> None:
+    """`universe` and `universities` have one stem."""
+    add(alice, "all of the universe", client_id="universe")
+    add(alice, "old universities", client_id="universities")
+    assert find(alice, "universit*") == ["universities"]
+    assert set(find(alice, "universities")) == {"universities", "universe"}
+    assert find(alice, "old universe*") == ["universe"]
+
+
 def test_marks_that_leave_nothing_are_words(alice: User) -> None:
     add(alice, "a well-known temperature of -pears", client_id="doc1")
     assert find(alice, "temperature of -pears") == ["doc1"]
@@ -136,3 +155,29 @@ def test_only_the_present_generation_is_found(alice: User) -> None:
     document = add(alice, "harvest")
     Document.objects.filter(pk=document.pk).update(generation=2)
     assert find(alice, "harvest") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_search_during_reindexing_is_never_empty_or_mixed(alice: User) -> None:
+    text = "\n\n".join(f"Passage {number} tells of the harvest and of the barns." for number in range(60))
+    document = add(alice, text, client_id="doc")
+    counts = {index(alice, document, size, 0).chunk_count for size in (60, 30)}
+    assert len(counts) == 2
+    done = threading.Event()
+    seen = []
+
+    def look() -> None:
+        try:
+            while not done.is_set():
+                seen.append(len(search(alice, Question("harvest", limit=200, document_id="doc"))))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        for number in range(12):
+            index(alice, document, (60, 30)[number % 2], 0)
+        done.set()
+        for future in looking:
+            future.result()
+    assert set(seen) == counts

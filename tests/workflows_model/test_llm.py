@@ -286,3 +286,50 @@ class TestContext:
         assert llm.context_tokens("gpt-4") == 8192
         assert llm.context_tokens("gpt-4o") == llm.CONTEXT_TOKENS
         assert llm.context_tokens("my-own-model") == llm.CONTEXT_TOKENS
+
+
+class TestEmbed:
+    def test_it_works(self, model_server: ModelServer) -> None:
+        first, second = llm.embed(["red car", "blue car"], "embed-32")
+        assert len(first) == len(second) == 32
+        assert first != second
+        (request,) = model_server.requests
+        assert request["body"] == {"model": "embed-32", "input": ["red car", "blue car"], "encoding_format": "float"}
+
+    @pytest.mark.parametrize(
+        ("reply", "code", "retryable"),
+        [
+            (Reply(status=429), "model_busy", True),
+            (Reply(status=503), "model_busy", True),
+            (Reply(status=500), "model_failed", True),
+            (Reply(status=401), "unauthorized", False),
+            (Reply(status=404), "model_not_found", False),
+            (Reply(status=400), "model_rejected", False),
+            (Reply(status=400, error={"message": "too many tokens"}), "context_length_exceeded", False),
+        ],
+    )
+    def test_refusals(self, model_server: ModelServer, reply: Reply, code: str, retryable: bool) -> None:
+        model_server.script.append(reply)
+        with pytest.raises(StepError) as error:
+            llm.embed(["text"], "test-model")
+        assert (error.value.code, error.value.retryable) == (code, retryable)
+
+    def test_a_busy_provider_says_when(self, model_server: ModelServer) -> None:
+        model_server.script.append(Reply(status=429, headers={"retry-after": "9"}))
+        with pytest.raises(TryLater) as error:
+            llm.embed(["text"], "test-model")
+        assert error.value.delay == 9
+
+    def test_nobody_there(self, configure: Configure) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            address = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        configure(openai_base_url=address)
+        with pytest.raises(TryLater):
+            llm.embed(["text"], "test-model")
+
+    def test_not_one_vector_for_each_text(self, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tests.servers.model_server._embeddings", lambda body: {"object": "list", "data": []})
+        with pytest.raises(StepError) as error:
+            llm.embed(["text"], "test-model")
+        assert error.value.code == "bad_answer"

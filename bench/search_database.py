@@ -1,0 +1,135 @@
+"""A database of its own for the measurements of search, and documents put into it without files and jobs.
+
+`DATABASE_URL` names the server, whose role must be allowed to make databases.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+MAINTENANCE = "postgres"
+
+
+@contextmanager
+def scratch_database(name: str, settings: Mapping[str, str] | None = None, *, keep: bool = False) -> Iterator[None]:
+    """Django is set up on it within the block, with these settings. `keep`: it is used again and left there."""
+    server = os.environ["DATABASE_URL"]
+    with psycopg.connect(_named(server, MAINTENANCE), autocommit=True) as connection:
+        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+        if known and not keep:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        if not known or not keep:
+            connection.execute(f'CREATE DATABASE "{name}"')
+    os.environ.update(
+        ENV_FILE="",
+        DATABASE_URL=_named(server, name),
+        SECRET_KEY="of-the-measurements-alone-" + 40 * "x",
+        DJANGO_SETTINGS_MODULE="aiworkstation.settings",
+        **{key.upper(): value for key, value in (settings or {}).items()},
+    )
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+    try:
+        yield
+    finally:
+        from django.db import connections
+
+        connections.close_all()
+        if not keep:
+            with psycopg.connect(_named(server, MAINTENANCE), autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def owner(name: str) -> Any:
+    from django.contrib.auth.models import User
+
+    return User.objects.get_or_create(username=name)[0]
+
+
+def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **fields: Any) -> list[Any]:
+    """Documents of a name and the texts of their chunks, indexed as a worker indexes them, in one transaction."""
+    from django.db import transaction
+
+    from documents.indexing import write_terms
+    from documents.languages import latin_language
+    from documents.models import Document, DocumentChunk
+    from documents.terms import words
+
+    with transaction.atomic():
+        rows = [
+            Document(
+                owner=user,
+                client_id=name,
+                filename=f"{name}.txt",
+                file_type="txt",
+                file_size=1,
+                sha256="0" * 64,
+                status="indexed",
+                generation=1,
+                latest_generation=1,
+                page_count=1,
+                chunk_count=len(texts),
+                language=latin_language(words(texts[0])),
+                **fields,
+            )
+            for name, texts in documents
+        ]
+        Document.objects.bulk_create(rows)
+        for row, (_, texts) in zip(rows, documents, strict=True):
+            chunks = DocumentChunk.objects.bulk_create(
+                DocumentChunk(
+                    document=row, generation=1, index=index, page=1, start=0, end=len(text), tokens=1, text=text
+                )
+                for index, text in enumerate(texts)
+            )
+            lexed = [(chunk.pk, words(chunk.text)) for chunk in chunks]
+            write_terms(row.pk, user.pk, 1, row.language, lexed)
+    return rows
+
+
+def replace_document(row: Any, texts: list[str]) -> None:
+    """As reading it again does: the new chunks beside the old ones, then the swap. Its vectors stay with it."""
+    from django.db import connection, transaction
+
+    from documents.indexing import write_terms
+    from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk
+    from documents.terms import words
+
+    generation = row.generation + 1
+    with transaction.atomic():
+        chunks = DocumentChunk.objects.bulk_create(
+            DocumentChunk(
+                document=row, generation=generation, index=index, page=1, start=0, end=len(text), tokens=1, text=text
+            )
+            for index, text in enumerate(texts)
+        )
+        lexed = [(chunk.pk, words(chunk.text)) for chunk in chunks]
+        write_terms(row.pk, row.owner_id, generation, row.language, lexed)
+    with transaction.atomic():
+        Document.objects.select_for_update().get(pk=row.pk)
+        with connection.cursor() as cursor:
+            cursor.execute(_KEEP_VECTORS, {"document": row.pk, "generation": generation})
+        for model in (DocumentChunk, ChunkTerms, ChunkVector):
+            model._default_manager.filter(document=row, generation__lt=generation).delete()
+        Document.objects.filter(pk=row.pk).update(generation=generation, chunk_count=len(texts))
+    row.generation = generation
+
+
+_KEEP_VECTORS = """
+INSERT INTO document_vectors (model_id, chunk_id, document_id, generation, owner_id, embedding)
+SELECT v.model_id, new.id, v.document_id, new.generation, v.owner_id, v.embedding
+FROM document_chunks new JOIN document_chunks old USING (document_id, index)
+JOIN document_vectors v ON v.chunk_id = old.id AND v.document_id = old.document_id
+WHERE new.document_id = %(document)s AND new.generation = %(generation)s AND old.generation = v.generation
+"""
+
+
+def _named(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

