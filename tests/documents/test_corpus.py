@@ -1,12 +1,11 @@
 """Real and hostile documents, each in a process with limits. One pass over the corpus serves all tests here."""
 
+import asyncio
 import csv
 import importlib.util
 import json
-import multiprocessing
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -14,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.documents.reading_child import read_limited
+from workflows.errors import ChildCrashed, ChildFailed
+from workflows.sandbox import Sandbox
 
 TIME_LIMIT_SECONDS = 60
+MEMORY_BYTES = 1_500_000_000
 
 Row = dict[str, str]
 Reading = dict[str, Any]
@@ -39,25 +40,29 @@ def rows(corpus: Path) -> list[Row]:
 @pytest.fixture(scope="module")
 def readings(corpus: Path, rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reading]:
     folder = tmp_path_factory.mktemp("readings")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.documents.reading_child"])
+    return dict(zip([row["file"] for row in rows], asyncio.run(_read_all(corpus, rows, folder)), strict=True))
 
-    def outcome(row: Row) -> Reading:
-        output = folder / f"{rows.index(row)}.json"
-        process = context.Process(target=read_limited, args=(corpus / row["file"], output))
-        process.start()
-        process.join(TIME_LIMIT_SECONDS)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            return {"code": "timed_out"}
-        if process.exitcode != 0:
-            return {"code": "crashed"}
-        reading: Reading = json.loads(output.read_text())
-        return reading
 
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip([row["file"] for row in rows], pool.map(outcome, rows), strict=True))
+async def _read_all(corpus: Path, rows: list[Row], folder: Path) -> list[Reading]:
+    sandbox = Sandbox(memory=MEMORY_BYTES, seconds=TIME_LIMIT_SECONDS)
+    at_a_time = asyncio.Semaphore(2)
+
+    async def outcome(number: int, path: Path) -> Reading:
+        output = folder / f"{number}.json"
+        arguments = {"path": str(path), "filename": path.name, "chunkSize": 500, "overlap": 100, "output": str(output)}
+        async with at_a_time:
+            try:
+                await sandbox.run("documents.pipeline:read_in_child", arguments)
+            except ChildFailed as error:
+                return {"code": error.code, "message": str(error)}
+            except ChildCrashed as error:
+                return {"code": "crashed", "message": str(error)}
+        return {"code": "ok", **json.loads(output.read_text())}
+
+    try:
+        return await asyncio.gather(*(outcome(number, corpus / row["file"]) for number, row in enumerate(rows)))
+    finally:
+        sandbox.close()
 
 
 @pytest.fixture(scope="module")
