@@ -4,7 +4,7 @@
 2. `manage.py prepare`: migrations, static files, the first user.
 3. Start the web server and `manage.py work`, each in a process group of its own.
 4. `manage.py await_ready`, and say that all is ready.
-5. Until SIGTERM or Ctrl-C, start again what ends, more and more slowly; give up on what ends at its start.
+5. Until SIGTERM or Ctrl-C, start again what ends or hangs, more and more slowly; give up on what ends at its start.
 6. Stop the services together, then leave PostgreSQL.
 
 It runs for as long as the application does, and so imports neither Django nor the settings.
@@ -17,11 +17,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from aiworkstation.ops import linux, postgres
+from aiworkstation.ops.watchdog import Watch
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 LOOK_SECONDS = 0.5
@@ -37,12 +38,15 @@ class GivesUp(Exception):
 
 
 class Service:
-    """A process that is there for as long as the application runs."""
+    """A process that is there for as long as the application runs. One that gives signs of life must go on with it."""
 
-    def __init__(self, name: str, command: Sequence[str], max_failures: float = MAX_FAILURES) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], max_failures: float = MAX_FAILURES, *, watch: Watch | None = None
+    ) -> None:
         self.name = name
         self._command = command
         self._max_failures = max_failures
+        self._watch = watch or Watch()
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._failures = 0
@@ -53,17 +57,19 @@ class Service:
         now = time.monotonic()
         if self._process and self._has_ended(self._process):
             self._bury(self._process, now)
+        elif self._process and self._watch.finds_it_hung():
+            say(f"{self.name} has hung; it is killed")
+            self.kill()
         if self._process is None and now >= self._next_start:
-            self._process = start(self._command)
+            self._watch.restart()
+            self._process = start(self._command, self._watch.environment)
             self._started_at = now
 
     def terminate(self) -> None:
-        if self._process:
-            self._process.terminate()
+        self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        if self._process:
-            self._process.kill()
+        self._send(signal.SIGKILL)
 
     def wait(self, deadline: float) -> None:
         """Kill what still runs of its process group at `deadline`, by the monotonic clock."""
@@ -73,6 +79,11 @@ class Service:
             time.sleep(0.02)
         self._kill_group(self._process)
         self._process = None
+
+    def _send(self, number: signal.Signals) -> None:
+        """Not by Popen, which reaps a process that has ended."""
+        if self._process:
+            os.kill(self._process.pid, number)
 
     def _has_ended(self, process: subprocess.Popen[bytes]) -> bool:
         """Without reaping it, so that no other process group can have its number yet."""
@@ -182,11 +193,15 @@ def manage(command: str) -> list[str]:
     return [sys.executable, str(BASE_DIR / "manage.py"), command]
 
 
-def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """In a process group of its own, out of reach of the terminal's Ctrl-C; it ends with this process."""
+def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """In a process group of its own, out of reach of the terminal's Ctrl-C; it ends with this process.
+
+    `environment` is added to this process's own.
+    """
     return subprocess.Popen(
         command,
         cwd=BASE_DIR,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         process_group=0,
         preexec_fn=linux.die_with_parent,  # noqa: PLW1509 - one thread

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -59,6 +60,14 @@ class Run:
             except httpx2.TransportError:
                 return False
 
+    def work(self) -> psutil.Process | None:
+        """`manage.py work`, the supervisor itself."""
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):
+                if child.cmdline()[-1:] == ["work"]:
+                    return child
+        return None
+
     def browser(self) -> httpx2.Client:
         return httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
 
@@ -97,6 +106,9 @@ def manage(data_dir: Path, *arguments: str, **settings: str) -> subprocess.Compl
 def test_the_first_start(data_dir: Path) -> None:
     application = Run([*MANAGE, "run"], data_dir)
     application.wait_until_ready()
+    work = application.work()
+    assert work is not None
+    work.suspend()
     (told,) = application.lines("User demo, password ")
     with application.browser() as browser:
         browser.get("/admin/login/")
@@ -116,6 +128,9 @@ def test_the_first_start(data_dir: Path) -> None:
     web.kill()
     wait_for(lambda: "web ended with signal SIGKILL" in application.output.read_text())
     wait_for(application.answers, 30)
+
+    wait_for(lambda: "work has hung; it is killed" in application.output.read_text(), 30)
+    wait_for(lambda: application.work() not in (None, work), 30)
 
     application.process.terminate()
     assert application.process.wait(60) == 0

@@ -2,7 +2,8 @@
 
 It has no state and no database connection. It watches progress, not only processes: each child writes a byte down a
 pipe for every tick of its loop, and one that is silent for too long is killed with its group. A child that ends for any
-reason, also with exit code 0, is started again, unless the supervisor stops. Children die with it (PDEATHSIG).
+reason, also with exit code 0, is started again, unless the supervisor stops. Children die with it (PDEATHSIG). It
+gives signs of life itself, to whoever started it.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from aiworkstation.ops.linux import die_with_parent, name_process
+from aiworkstation.ops.watchdog import tell_alive
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         while not self.stopping:
+            tell_alive()
             for child in self.children:
                 self._keep_alive(child)
             if any(child.once for child in self.children) and all(child.done for child in self.children if child.once):
@@ -136,6 +139,7 @@ class Supervisor:
         deadline = time.monotonic() + self.grace + 5
         while alive and time.monotonic() < deadline:
             alive = [child for child in alive if _exit_code(child.pid) is None]
+            tell_alive()
             time.sleep(0.02)
         for child in alive:
             logger.error("%s did not stop: killed", child.name)
