@@ -56,7 +56,7 @@ def document_list(request: Request) -> HttpResponse:
 
 
 def document_state(document: Document) -> Fragment:
-    progress = document.step.progress if document.step else 0
+    progress = (document.step.progress, document.step.message) if document.step else None
     shown = (document.state, progress, document.changed_at)
     return Fragment(f"document-{document.uid}-state", "documents/_state.html", {"document": document}, shown)
 

@@ -17,6 +17,7 @@ from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, decode, encode, page
 from aiworkstation.web.requests import READING
 from aiworkstation.web.serializers import Nothing, StrictSerializer
+from jobs.failures import failures
 from jobs.lookup import get_execution, list_executions
 from jobs.reading import describe, steps_of
 from jobs.requests import start
@@ -69,6 +70,13 @@ def events(request: Request, job_id: str) -> HttpResponseBase:
     found = page(rows, ("id",), limit=query["limit"], cursor=query["cursor"])
     listed = EventSerializer(found.rows, many=True).data
     return conditional(request, {"events": listed, "nextCursor": found.next_cursor})
+
+
+@api_view(READING)
+def failures_csv(request: Request, job_id: str) -> HttpResponseBase:
+    execution = get_execution(request.user, job_id)
+    _read(Nothing, request)
+    return failures(execution, cast(User, request.user))
 
 
 @api_view(["POST"])

@@ -11,6 +11,7 @@ from django.urls import reverse
 from aiworkstation.web.live import Fragment, Live, page_url
 from aiworkstation.web.requests import Request
 from jobs import panel
+from jobs.ledger import FilesPage
 from jobs.lookup import list_executions
 from jobs.outputs import shown
 from jobs.panel import JobRow, StepRow
@@ -91,6 +92,11 @@ class StepsPage:
     def statuses(self) -> list[tuple[str, str]]:
         return [("", "All"), *StepStatus.choices]
 
+    def fragments(self, job: JobRow) -> list[Fragment]:
+        listed = ([step.index for step in self.rows], self.next_url)
+        shown = Fragment("job-steps", "jobs/_steps.html", {"job": job, "steps": self}, listed)
+        return [shown, *step_fragments(job, self.rows)]
+
 
 def steps_page(request: Request, execution: WorkflowExecution) -> StepsPage:
     status = request.GET.get("state", "")
@@ -119,14 +125,14 @@ class JobPage:
     url: str
     described: Job
     job: JobRow
-    steps: StepsPage
+    steps: StepsPage | FilesPage
 
     @property
     def context(self) -> dict[str, Any]:
         """What costs a query, or work, is called only where it is shown."""
         return {
             "job": self.job,
-            "steps": self.steps,
+            "files" if self.job.lists_files else "steps": self.steps,
             "usage": self.usage,
             "result": lambda: None if self.described.output is None else shown(self.described.output),
             "events": lambda: panel.event_page(self.described.execution),
@@ -140,7 +146,6 @@ class JobPage:
     @property
     def live(self) -> Live:
         job, context = self.job, self.context
-        listed = ([step.index for step in self.steps.rows], self.steps.next_url)
         facts = (job.started_at, job.finished_at, self.usage)
         # What writes an event changes its job, at once or soon after.
         changed = self.described.execution.changed_at
@@ -149,8 +154,7 @@ class JobPage:
             job_actions(job, "job"),
             Fragment("job-facts", "jobs/_job_facts.html", context, facts),
             Fragment("job-result", "jobs/_job_result.html", context, job.finished_at),
-            Fragment("job-steps", "jobs/_steps.html", context, listed),
-            *step_fragments(job, self.steps.rows),
+            *self.steps.fragments(job),
             Fragment("job-events", "jobs/_events.html", context, changed),
         ]
         return Live("job-live", self.url, parts, job.is_unfinished)
@@ -159,4 +163,5 @@ class JobPage:
 def job_page(request: Request, execution: WorkflowExecution) -> JobPage:
     (described,) = describe([execution])
     row = panel.job_row(execution, described)
-    return JobPage(page_url(request), described, row, steps_page(request, execution))
+    steps = FilesPage.of(request, execution) if row.lists_files else steps_page(request, execution)
+    return JobPage(page_url(request), described, row, steps)

@@ -14,6 +14,7 @@ urlpatterns = [
     path("jobs/<uuid:id>", views.job, name="job"),
     path("jobs/<uuid:id>/cancel", views.cancel, name="cancel"),
     path("jobs/<uuid:id>/retry", views.retry, name="retry"),
+    path("jobs/<uuid:id>/failures.csv", views.failures_csv, name="failures"),
     path("jobs/<uuid:id>/events", views.events, name="events"),
     path("jobs/<uuid:id>/steps/<int:index>", views.step, name="step"),
 ]

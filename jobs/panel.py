@@ -13,6 +13,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from aiworkstation.audit.models import AuditEvent
 from documents.lookup import CLIENT_ID
+from jobs import types
 from jobs.outputs import pretty
 from jobs.reading import Job, describe
 from workflows.models import (
@@ -54,6 +55,11 @@ class JobRow:
     finished_at: datetime | None
 
     @property
+    def lists_files(self) -> bool:
+        job_type = types.get(self.job_type)
+        return job_type is not None and job_type.lists_files
+
+    @property
     def is_unfinished(self) -> bool:
         return self.status not in FINISHED_EXECUTION
 
@@ -63,7 +69,7 @@ class JobRow:
 
     @property
     def seconds(self) -> float | None:
-        return _seconds(self.started_at, self.finished_at)
+        return seconds_between(self.started_at, self.finished_at)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class EventRow:
     changes: str
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
     return (end - start).total_seconds() if start and end else None
 
 
@@ -165,32 +171,37 @@ def _step_row(step: Any) -> StepRow:
         tool=step.tool,
         status=step.status,
         attempt=step.attempt,
-        attempts=_attempts(step),
+        attempts=attempts(step),
         progress=step.progress,
         message=step.message if speaks else "",
-        error=(step.error.get("code", ""), step.error.get("message", "")) if step.error else None,
+        error=error_of(step),
         next_attempt_at=step.ready_at if step.status == StepStatus.WAITING else None,
-        seconds=_seconds(step.started_at, step.finished_at),
+        seconds=seconds_between(step.started_at, step.finished_at),
         model=step.model,
         usage=_usage(step.usage or {}),
         arguments=pretty(step.arguments) if step.arguments else "",
-        document=_document(step.arguments or {}),
+        document=document_id(step.arguments or {}),
         has_output=step.has_output,
     )
 
 
-def _document(arguments: Mapping[str, Any]) -> str:
+def document_id(arguments: Mapping[str, Any]) -> str:
     """The id of the document that the step works on; what may not be one, such as a secret to come, is none."""
     id = arguments.get("documentId")
     return id if isinstance(id, str) and CLIENT_ID.fullmatch(id) else ""
 
 
-def _attempts(step: WorkflowStep) -> str:
-    """The attempts of this round; a first one that went well is not worth a word."""
+def attempts(step: WorkflowStep) -> str:
+    """The attempts of this round; an only one is not worth a word."""
     number = step.attempt - step.attempts_before
-    if number > 1 or (number == 1 and step.status in (StepStatus.WAITING, StepStatus.FAILED)):
+    if number > 1 or (number == 1 and step.status == StepStatus.WAITING):
         return f"attempt {number} of {step.max_attempts}"
     return ""
+
+
+def error_of(step: WorkflowStep) -> tuple[str, str] | None:
+    """Code and message."""
+    return (step.error.get("code", ""), step.error.get("message", "")) if step.error else None
 
 
 def _usage(usage: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/jobs/<str:job_id>", api.job, name="api_job"),
     path("api/jobs/<str:job_id>/steps", api.steps, name="api_steps"),
     path("api/jobs/<str:job_id>/events", api.events, name="api_events"),
+    path("api/jobs/<str:job_id>/failures.csv", api.failures_csv, name="api_failures"),
     path("api/jobs/<str:job_id>/cancel", api.cancel, name="api_cancel"),
     path("api/jobs/<str:job_id>/retry", api.retry, name="api_retry"),
     path("api/workflow/update-step", callbacks.update_step, name="api_update_step"),

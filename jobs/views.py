@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import trigger_client_event
@@ -14,6 +14,7 @@ from aiworkstation.web.live import Fragment, Live, is_poll, page_url
 from aiworkstation.web.paging import page
 from aiworkstation.web.requests import Request
 from jobs import fragments, panel, types
+from jobs.failures import failures
 from jobs.filters import JobFilter
 from jobs.lookup import get_execution
 from jobs.outputs import pretty, shown
@@ -67,6 +68,12 @@ def step(request: Request, id: str, index: int) -> HttpResponse:
     execution = get_execution(request.user, id)
     found = get_object_or_404(WorkflowStep, execution=execution, index=index)
     return render(request, "jobs/step.html", {"job": execution, "step": found, "shown": shown(found.output)})
+
+
+@login_required
+@require_GET
+def failures_csv(request: Request, id: str) -> StreamingHttpResponse:
+    return failures(get_execution(request.user, id), request.user)
 
 
 @login_required

@@ -68,6 +68,8 @@ class JobType(ABC):
     description: ClassVar[str]
     queue: ClassVar[Queue] = Queue.NORMAL
     Payload: ClassVar[type[PayloadSerializer]] = PayloadSerializer
+    lists_files: ClassVar[bool] = False
+    """Each step reads a document: the job's page is a table of them."""
 
     @abstractmethod
     def plan(self, payload: dict[str, Any], owner: User) -> Plan:

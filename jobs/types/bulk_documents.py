@@ -50,6 +50,7 @@ class BulkDocuments(JobType):
     description = "Reads uploaded documents and indexes them for search."
     queue: ClassVar[Queue] = Queue.LOW
     Payload = BulkDocumentsPayload
+    lists_files: ClassVar[bool] = True
 
     def plan(self, payload: dict[str, Any], owner: User) -> Plan:
         return Plan(

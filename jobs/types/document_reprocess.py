@@ -37,6 +37,7 @@ class DocumentReprocessing(JobType):
     description = "Reads documents again and replaces their index, with another chunk size and overlap."
     queue: ClassVar[Queue] = Queue.LOW
     Payload = ReprocessPayload
+    lists_files: ClassVar[bool] = True
 
     def plan(self, payload: dict[str, Any], owner: User) -> Plan:
         return Plan(

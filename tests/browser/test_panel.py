@@ -1,15 +1,18 @@
 """The panel in a real browser."""
 
 import time
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, Request, expect
+from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from jobs.requests import start
 from tests.browser.conftest import sign_in
-from tests.jobs.driving import claim, complete_all
+from tests.documents_app.driving import upload
+from tests.jobs.driving import claim, complete, complete_all, fail
 from tests.servers.model_server import ModelServer, Reply
 from workflows.models import WorkflowExecution, WorkflowStep
 
@@ -110,6 +113,34 @@ def test_the_compact_panel(signed_in: Page, live_server: LiveServer, demo: User)
     expect(page.locator("#jobs-panel")).to_be_empty()
     assert requests_of(page, 1.5) == []
     assert is_marked(page)
+
+
+def test_the_files_of_a_job_are_followed(
+    signed_in: Page, live_server: LiveServer, demo: User, settings: Settings, tmp_path: Path
+) -> None:
+    page = signed_in
+    settings.MEDIA_ROOT = tmp_path
+    documents = [{"id": upload(demo, name, f"{name}.txt").client_id} for name in ("one", "two")]
+    job, _ = start(demo, {"jobType": "bulk-documents", "payload": {"documents": documents}})
+    page.goto(f"{live_server.url}/jobs/{job.pk}")
+    mark(page)
+    (step,) = claim(job.pk)
+    WorkflowStep.objects.filter(pk=step.step_id).update(message="page 120 of 400", progress=27)
+    expect(page.locator("#file-0")).to_contain_text("page 120 of 400")
+    complete(step, {"pages": 400, "words": 123456, "chunks": 300})
+    expect(page.locator("#file-0 td").nth(2)).to_have_text("123,456")
+    (step,) = claim(job.pk)
+    fail(step, "remove the password")
+    expect(page.locator("table.files tbody tr")).to_have_count(2)
+    expect(page.locator("#file-1")).to_contain_text("remove the password")
+    assert is_marked(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Failures as CSV").click()
+    assert "remove the password" in download.value.path().read_text()
+    page.get_by_role("link", name="Failed 1").click()
+    expect(page.locator("table.files tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("link", name="Failed")).to_contain_text("0")
 
 
 def test_a_row_more(signed_in: Page) -> None:

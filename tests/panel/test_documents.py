@@ -58,10 +58,11 @@ def test_it_follows_the_job(alice: User, at_alice: Client) -> None:
     step = begin(alice, first, second)
     url = poll_url(at_alice.get("/documents/"), LIVE)
     assert at_alice.get(url).status_code == 204
-    WorkflowStep.objects.filter(pk=step.pk).update(progress=45)
+    WorkflowStep.objects.filter(pk=step.pk).update(progress=45, message="page 54 of 120")
     answer = at_alice.get(url)
     assert swapped(answer) == [f"document-{first.uid}-state", LIVE]
     assert 'value="45"' in text(answer)
+    assert "page 54 of 120" in text(answer)
 
 
 def test_a_poll_is_three_queries(alice: User, at_alice: Client) -> None:

@@ -124,7 +124,7 @@ def test_a_poll_is_few_queries(alice: User, at_alice: Client) -> None:
 
 def test_a_large_job(alice: User, at_alice: Client) -> None:
     steps = [NewStep(f"part {n}") for n in range(250)]
-    job = engine.start(NewExecution(alice.pk, "bulk-documents", "Large", steps), actor="alice")
+    job = engine.start(NewExecution(alice.pk, "workflow", "Large", steps), actor="alice")
     WorkflowStep.objects.filter(execution=job, index__in=[3, 240]).update(status="failed")
     first = at_alice.get(f"/jobs/{job}")
     assert text(first).count('-state" class="step-state"') == 100
