@@ -42,7 +42,11 @@ class Scope:
 
 
 def scope_of(user: User, filters: Filters) -> Scope:
+    """One's own documents; a single one that is named may be any that `user` may see."""
+    owner = user.pk if filters.document_id is None else sees_only(user)
     documents = Document.objects.visible_to(user).filter(generation__gt=0)
+    if owner is not None:
+        documents = documents.filter(owner_id=owner)
     if filters.project_id is not None:
         documents = documents.filter(project_id=filters.project_id)
     if filters.tag is not None:
@@ -57,7 +61,7 @@ def scope_of(user: User, filters: Filters) -> Scope:
         sql, parameters = rows.query.sql_with_params()
     except EmptyResultSet:
         sql, parameters = _NOTHING, ()
-    return Scope(sql, parameters, sees_only(user), _is_narrow(sql, parameters), filters.document_id is not None)
+    return Scope(sql, parameters, owner, _is_narrow(sql, parameters), filters.document_id is not None)
 
 
 def _is_narrow(sql: str, parameters: tuple[Any, ...]) -> bool:

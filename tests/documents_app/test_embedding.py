@@ -138,9 +138,10 @@ def test_only_the_present_generation_is_found(alice: User, server: ModelServer) 
 
 
 def test_nobody_elses(alice: User, bob: User, charlie: User, server: ModelServer) -> None:
-    embedded(alice, "My car is red.", client_id="car")
+    document = embedded(alice, "My car is red.", client_id="car")
     assert find(bob, "vehicle") == []
-    assert len(find(charlie, "vehicle")) == 1
+    assert find(charlie, "vehicle") == []
+    assert len(find(charlie, "vehicle", document_id=str(document.uid))) == 1
 
 
 def test_a_deleted_document_leaves_no_vectors(alice: User, server: ModelServer) -> None:

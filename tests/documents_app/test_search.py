@@ -148,7 +148,10 @@ def test_who_sees_what(alice: User, bob: User, charlie: User) -> None:
     assert find(alice, "harvest") == ["doc1"]
     assert find(bob, "harvest") == []
     assert find(bob, "harvest", document_id=str(document.uid)) == []
-    assert find(charlie, "harvest") == [str(document.uid)]
+    assert find(charlie, "harvest") == [], "staff, too, search what they own"
+    assert find(charlie, "harvest", document_id=str(document.uid)) == [str(document.uid)]
+    add(charlie, "harvest", client_id="mine")
+    assert find(charlie, "harvest") == ["mine"]
 
 
 def test_only_the_present_generation_is_found(alice: User) -> None:

@@ -96,7 +96,7 @@ def test_read_what_is_not_there_or_not_ones_own(alice: User, bob: User) -> None:
             read(bob, documentId=id)
 
 
-def test_search(alice: User, bob: User) -> None:
+def test_search(alice: User, bob: User, charlie: User) -> None:
     add(alice, "The harvest was good.", client_id="doc1", project_id="farm", tags=["autumn"])
     (found,) = search(alice, query="harvest")
     assert found.keys() == {"documentId", "filename", "page", "chunkId", "snippet", "score"}
@@ -105,3 +105,4 @@ def test_search(alice: User, bob: User) -> None:
     assert not search(alice, query="harvest", projectId="city")
     assert not search(alice, query="harvest", tag="spring")
     assert not search(bob, query="harvest")
+    assert not search(charlie, query="harvest"), "charlie is staff, and owns none"
