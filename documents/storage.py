@@ -1,7 +1,7 @@
 """The bytes of documents, stored under their SHA-256, and the rows that name them.
 
 The bytes are in place before their row is committed, and go after the last row that names them is gone: a
-crash leaves a file too many at the worst, never a document without its bytes. Locks are taken in one order:
+crash leaves a file too many at the worst, which `sweep` finds, never a document without its bytes. Locks are taken in one order:
 owner, document, bytes.
 """
 
@@ -211,7 +211,7 @@ def _insert(document: Document, received: _Received) -> None:
         _check_quota(own.aggregate(total=Sum("file_size"))["total"] or 0, received.size)
         document.duplicate_of = _original(document)
         # The lock on the bytes: whoever deletes another document with them must not take them away meanwhile.
-        _lock_bytes(received.sha256)
+        lock_bytes(received.sha256)
         _put_in_place(received)
         document.save(force_insert=True)
         record(
@@ -280,7 +280,7 @@ def _give_duplicates_a_new_original(doomed: list[Document]) -> None:
 def _discard_unused(hashes: set[str]) -> None:
     for sha256 in sorted(hashes):
         with transaction.atomic():
-            _lock_bytes(sha256)
+            lock_bytes(sha256)
             if not Document.objects.filter(sha256=sha256).exists():
                 path_of(sha256).unlink(missing_ok=True)
 
@@ -290,7 +290,8 @@ def _lock_owner(owner_id: int) -> None:
     User.objects.select_for_update(no_key=True).filter(pk=owner_id).first()
 
 
-def _lock_bytes(sha256: str) -> None:
+def lock_bytes(sha256: str) -> None:
+    """Until the end of the transaction, whoever stores or takes away these bytes waits."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [sha256])
 
