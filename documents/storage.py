@@ -1,8 +1,8 @@
 """The bytes of documents, stored under their SHA-256, and the rows that name them.
 
 The bytes are in place before their row is committed, and go after the last row that names them is gone: a
-crash leaves a file too many at the worst, which `sweep` finds, never a document without its bytes. Locks are taken in one order:
-owner, document, bytes.
+crash leaves a file too many at the worst, which `sweep` finds, never a document without its bytes. Locks are
+taken in one order: owner, document, bytes.
 """
 
 import hashlib
