@@ -18,6 +18,7 @@ from workflows import cooldowns, engine, secrets, tools
 from workflows.errors import BadArguments, PermanentError, StepError, TryLater
 from workflows.models import Mode, StepStatus, WorkflowStep
 from workflows.prompt import ModelTask, StepInput
+from workflows.pulse import Pulse
 from workflows.sandbox import Sandbox
 from workflows.steps import Claim, Outcome, completed, ended_by, external
 from workflows.threads import in_thread
@@ -46,6 +47,7 @@ class Performer:
     def __init__(self, *, threads: int) -> None:
         self.tools = ThreadPoolExecutor(threads, thread_name_prefix="tool")
         self.orm = ThreadPoolExecutor(2, thread_name_prefix="orm")
+        self.pulse = Pulse()
         self.sandbox = Sandbox(
             memory=settings.CONFIG.child_memory_mb << 20,
             seconds=settings.CONFIG.child_seconds,
@@ -53,6 +55,7 @@ class Performer:
         )
 
     async def close(self) -> None:
+        self.pulse.end()
         if llm := sys.modules.get("workflows.llm"):
             await llm.close()
         self.sandbox.close()
@@ -61,6 +64,7 @@ class Performer:
 
     async def perform(self, claim: Claim, report: Report) -> Outcome:
         """Never raises but for cancellation: every end of an attempt is an outcome."""
+        self.pulse.start()
         context = self._context(claim, report)
         limit = asyncio.timeout(claim.timeout_seconds)
         try:
@@ -74,6 +78,8 @@ class Performer:
                 cause = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
             else:
                 cause = _as_step_error(error, claim)
+        if self.pulse.stood_still() and (cause.retryable or cause.code == "timed_out"):
+            cause = TryLater(f"its process stood still: {cause}", code=cause.code, delay=0.0)
         outcome = ended_by(claim, cause)
         if outcome.cooldown:
             cooldowns.hear(dict([outcome.cooldown]))

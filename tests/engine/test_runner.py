@@ -13,14 +13,14 @@ from django.db import connection
 from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, error_of, side_by_side
 from tests.engine.processes import environment
-from workflows import engine
+from workflows import alone, engine
 from workflows import statements as sql
 from workflows.database import connect
 from workflows.models import WorkflowExecution
 from workflows.queue.beat import Beat
 from workflows.runner import Runner
 from workflows.slots import Sizes
-from workflows.steps import NewStep
+from workflows.steps import Claim, NewStep, Outcome, completed
 from workflows.transaction import run_async
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,6 +128,23 @@ def test_a_database_that_went_away_costs_no_attempt(start: Start, ledger: Path) 
     work(execution)
     assert (execution.status, execution.steps.get().attempt) == ("completed", 1)
     assert len(lines(ledger, "start")) == 2
+
+
+def test_what_timed_out_while_the_process_stood_still_is_no_attempt(start: Start, ledger: Path) -> None:
+    steps = [
+        NewStep("own", tool="PROBE_LIMITED", arguments={"seconds": 0.8, "patience": 1.2}, max_attempts=1),
+        NewStep("limit", tool="PROBE_SLEEP", arguments={"seconds": 0.8}, timeout_seconds=1, max_attempts=1),
+    ]
+    execution = start(*steps)
+
+    async def stand_still(runner: Runner) -> None:
+        while len(lines(ledger, "start")) < 2:
+            await asyncio.sleep(0.01)
+        time.sleep(2.5)
+
+    work(execution, during=stand_still)
+    assert execution.status == "completed"
+    assert [step.attempt for step in execution.steps.all()] == [1, 1]
 
 
 def test_a_time_out_of_the_tools_own_is_its_error(start: Start, ledger: Path) -> None:
@@ -328,6 +345,26 @@ def test_a_process_that_cannot_start_is_a_wait(start: Start, ledger: Path, monke
     step = execution.steps.get()
     assert (step.status, step.attempt, step.crashes) == ("completed", 1, 2)
     assert AuditEvent.objects.filter(action="step.waiting", changes__error__code="not_started").count() == 1
+
+
+def test_only_some_are_alone_at_once(start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner that was killed twice leaves hundreds of steps: as many processes would stop the machine."""
+    execution = start(*side_by_side(16, "PROBE_SLEEP"), max_parallel=16)
+    execution.steps.update(crashes=2)
+    now, most = 0, 0
+
+    async def perform(claim: Claim, report: object) -> Outcome:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.05)
+        now -= 1
+        return completed(claim, None)
+
+    monkeypatch.setattr("workflows.alone._perform", perform)
+    work(execution)
+    assert execution.status == "completed"
+    assert most == alone.AT_ONCE
 
 
 def test_children_work_side_by_side_and_the_third_crash_ends_the_step(

@@ -1,5 +1,6 @@
 """`manage.py work` as a process, and what happens when parts of it are killed."""
 
+import contextlib
 import os
 import signal
 import time
@@ -125,32 +126,41 @@ def alive(process: psutil.Process) -> bool:
     return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
-@pytest.mark.parametrize("victim", ["tasks", "housekeeper", "runner"])
+@pytest.mark.parametrize("victim", ["tasks", "housekeeper", "runner 1"])
 def test_a_killed_process_is_started_again(start: Start, ledger: Path, tmp_path: Path, victim: str) -> None:
     with manage("work", log=tmp_path / "log", **FAST) as work:
         wait_for(Worker.objects.exists, what="a worker")
-        children = wait_for(lambda: (found := work.children()) and len(found) == 3 and found, what="three children")
-        place = {"runner": 0, "tasks": 1, "housekeeper": 2}[victim]
-        sorted(children, key=lambda child: child.pid)[place].kill()
-        wait_for(lambda: set(work.children()) - set(children), what="a new child")
+        killed = named(work, victim)
+        kill(killed)
+        wait_for(lambda: named(work, victim) != killed, what="a new child")
         execution = start(*chain(1, "PROBE_SLEEP"))
         task = async_task("math.floor", 1.5)
         assert ended(execution).status == "completed"
         wait_for(lambda: Task.objects.filter(id=task).exists(), what="the task")
 
 
-def test_a_frozen_runner_is_replaced_and_cannot_change_what_its_successor_recorded(
-    start: Start, ledger: Path, tmp_path: Path
-) -> None:
+def test_a_frozen_runner_and_a_frozen_housekeeper_are_replaced(start: Start, ledger: Path, tmp_path: Path) -> None:
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.0}))
-    settings = {**FAST, "LEASE_SECONDS": "5"}
-    with manage("work", log=tmp_path / "log", **settings):
-        frozen = running_in(ledger, "x")
-        os.kill(frozen, signal.SIGSTOP)
-        assert ended(execution, seconds=40).status == "completed"
-        wait_for(lambda: not psutil.pid_exists(frozen), seconds=20, what="the frozen runner is killed")
-    assert [pid for _, _, _, pid, _ in lines(ledger, "end")] != [str(frozen)]
+    with manage("work", log=tmp_path / "log", **FAST) as work:
+        runner = running_in(ledger, "x")
+        frozen = [runner, named(work, "housekeeper")]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        assert ended(execution, seconds=60).status == "completed"
+        wait_for(lambda: not any(psutil.pid_exists(pid) for pid in frozen), what="the frozen ones are killed")
+    assert [pid for _, _, _, pid, _ in lines(ledger, "end")] != [str(runner)]
     assert execution.steps.get().attempt == 1
+
+
+def named(work: psutil.Process, name: str) -> int:
+    """The child of the supervisor that has this name."""
+    return int(wait_for(lambda: [child.pid for child in work.children() if comm(child.pid) == name], what=name)[0])
+
+
+def comm(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def test_a_whole_worker_that_was_frozen_and_goes_on_changes_nothing(start: Start, ledger: Path, tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ def swell(arguments: dict[str, Any], report: Report) -> int:
     return len(bytearray(1 << 40))
 
 
+def burn(arguments: dict[str, Any], report: Report) -> int:
+    """Takes seconds of a processor."""
+    rounds = 0
+    while time.process_time() < arguments["seconds"]:
+        rounds += 1
+    return rounds
+
+
 def spin(arguments: dict[str, Any], report: Report) -> None:
     while True:
         pass

@@ -147,6 +147,23 @@ class Database(Tool):
         return "back"
 
 
+class Impatient(Timing):
+    patience: float
+
+
+@register
+class Limited(Tool):
+    slug = "PROBE_LIMITED"
+    description = "Waits for an answer, but not for ever."
+    Arguments = Impatient
+
+    async def run(self, context: StepContext, arguments: Impatient) -> str:
+        note("start", context)
+        async with asyncio.timeout(arguments.patience):
+            await asyncio.sleep(arguments.seconds)
+        return "answered"
+
+
 @register
 class OwnTimeout(Tool):
     slug = "PROBE_OWN_TIMEOUT"

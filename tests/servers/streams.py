@@ -3,15 +3,35 @@
 import multiprocessing
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from tests.servers.model_server import ModelServer, Reply
+from tests.servers.model_server import ModelHandler, ModelServer, Reply
+
+PATIENCE = 60.0
+
+
+class StreamServer(ModelServer):
+    """No stream begins before all are there."""
+
+    def __init__(self, streams: int) -> None:
+        super().__init__()
+        self.RequestHandlerClass = StreamHandler
+        self.all_there = threading.Barrier(streams)
+
+
+class StreamHandler(ModelHandler):
+    server: StreamServer
+
+    def _stream(self, reply: Reply, body: dict[str, Any]) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self.server.all_there.wait(PATIENCE)
+        super()._stream(reply, body)
 
 
 @contextmanager
 def streaming(*, streams: int, per_second: float, seconds: float) -> Iterator[str]:
-    """Its base URL. So many answers are a stream of one-word chunks."""
+    """Its base URL. So many answers are a stream of one-word chunks, all at the same time."""
     context = multiprocessing.get_context("spawn")
     address: Any = context.Queue()
     words = int(per_second * seconds)
@@ -25,7 +45,7 @@ def streaming(*, streams: int, per_second: float, seconds: float) -> Iterator[st
 
 
 def _serve(address: Any, streams: int, per_second: float, words: int) -> None:
-    with ModelServer() as server:
+    with StreamServer(streams) as server:
         server.script += [Reply(" ".join(["word"] * words), per_second=per_second) for _ in range(streams)]
         address.put(server.base_url)
         threading.Event().wait()
