@@ -11,7 +11,7 @@ from pathlib import Path
 
 import django
 
-from tests.chaos.faults import Server
+from tests.chaos.database import Server
 from tests.chaos.server import CallServer
 
 LEASE = 3.0
@@ -30,7 +30,8 @@ def main() -> None:
         django.setup()
         from tests.chaos.run import Run
 
-        holds = Run(home, server, calls, environment, options.seed).play(options.seconds, options.gap)
+        run = Run(home, server, calls, environment, options.seed)
+        holds = run.play(options.seconds, options.gap, at_least=options.at_least)
     if holds and not options.keep:
         shutil.rmtree(home)
     else:
@@ -44,6 +45,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="what goes wrong, and what work there is")
     parser.add_argument("--keep", action="store_true", help="keep logs, ledger and database")
     parser.add_argument("--gap", type=float, nargs=2, default=(0.3, 2.2), help="seconds between two faults")
+    parser.add_argument("--at-least", type=int, default=200, help="how many executions there must be")
     options = parser.parse_args()
     print(f"chaos for {options.seconds:g} s, seed {options.seed}", flush=True)
     return options

@@ -1,9 +1,9 @@
 """What must have held in the chaos run. Each check prints its figure; any that does not hold fails the run."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import median
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -11,57 +11,14 @@ from uuid import UUID
 from django.db import connection
 from django_q.models import OrmQ, Task
 
-from tests.chaos.faults import CHILD, CUT, DEATH, STALL, Fault
+from tests.chaos.faults import DEATH, STALL
 from tests.chaos.ledger import START, Line
-from tests.chaos.server import CallServer
-from tests.chaos.trail import OUTCOMES, Claim, Trail
+from tests.chaos.seen import ZOMBIE, Seen
+from tests.chaos.trail import OUTCOMES, Trail
 from workflows.checking import check as broken_rules
 from workflows.models import WorkflowExecution, WorkflowStep
 
-ZOMBIE = 2.0
-"""Seconds that a process may take to stop its steps after it was frozen, or after their cancel."""
 SHOWN = 5
-
-
-@dataclass
-class Seen:
-    """All that is known at the end."""
-
-    trail: Trail
-    ledger: list[Line]
-    server: CallServer
-    faults: list[Fault]
-    acknowledged: list[UUID]
-    tasks: list[str]
-    lease: float
-
-    def explained(self, claim: Claim) -> bool:
-        """Whether a fault at its worker ended this claim without an outcome."""
-        hits = self.hits(claim)
-        stalls = [fault for fault in hits if fault.effect == STALL]
-        if claim.end == "step.crashed":
-            return any(fault.effect == CHILD for fault in hits)
-        if claim.reason == "answer lost":
-            return bool(stalls) or any(fault.effect == CUT for fault in hits)
-        if claim.end == "step.lease_lost":
-            # Nothing is reaped because the database was away.
-            stalls = [fault for fault in stalls if fault.pids is not None]
-        # The beat comes six times a lease, and at 0.8 of a lease without one the worker lets go.
-        heavy = any(fault.seconds > self.lease / 3 for fault in stalls)
-        return heavy or any(fault.effect == DEATH for fault in hits)
-
-    def hits(self, claim: Claim) -> list[Fault]:
-        return [fault for fault in self.faults if fault.hits(claim.pid, claim.began - 0.2, claim.ended)]
-
-    def frozen(self, pid: int, at: float) -> bool:
-        """Whether this process was frozen then, or had just gone on."""
-        faults = [fault for fault in self.faults if fault.kind.startswith("freeze")]
-        return any(
-            fault.pids is not None and pid in fault.pids and fault.hits(pid, at - ZOMBIE, at) for fault in faults
-        )
-
-    def stalled(self, pid: int, since: float, until: float) -> bool:
-        return any(fault.effect == STALL and fault.hits(pid, since - ZOMBIE, until) for fault in self.faults)
 
 
 @dataclass
@@ -156,6 +113,29 @@ def lost_steps_go_on_soon(seen: Seen) -> Result:
 
 
 @check
+def what_is_recorded_did_happen(seen: Seen) -> Result:
+    """In the ledger of each completed step there is one whole run by the process that recorded it."""
+    completed = [claim for claim in seen.trail.claims if claim.end == "step.completed" and seen.keeps_a_ledger(claim)]
+    problems = [f"{claim}, but there it did not run" for claim in completed if seen.run_of(claim) is None]
+    return Result("what is recorded as completed did run to its end", f"{len(completed)} runs", problems)
+
+
+@check
+def every_call_belongs_to_a_claim(seen: Seen) -> Result:
+    """Each claim calls once at most; so every repeated call is explained as its claim is."""
+    claims = Counter(claim.step for claim in seen.trail.claims)
+    problems = []
+    with seen.server.guard:
+        called = {step: keys.total() for keys in seen.server.keys.values() for step in keys}
+    for step, row in seen.trail.steps.items():
+        calls = called.get(step, 0)
+        if not (row.status == "completed") <= calls <= claims[step]:
+            problems.append(f"step {step} ({row.status}) called {calls} times in {claims[step]} claims")
+    repeated = sum(number - 1 for number in called.values())
+    return Result("every call belongs to a claim", f"{sum(called.values())} calls, {repeated} repeated", problems)
+
+
+@check
 def every_start_has_a_claim(seen: Seen) -> Result:
     """In the ledger as many starts as claims at most, each by the process that claimed."""
     starts = [line for line in seen.ledger if line.word == START]
@@ -171,6 +151,22 @@ def every_start_has_a_claim(seen: Seen) -> Result:
             problems.append(f"step {line.step} starts in {line.pid} at {line.at:.2f} without a claim")
     repeated = len(starts) - len({(line.step, line.attempt) for line in starts})
     return Result("every start belongs to a claim", f"{len(starts)} starts, {repeated} repeat an attempt", problems)
+
+
+@check
+def what_was_begun_is_offered(seen: Seen) -> Result:
+    """Only claims that their worker never heard of may go back as lost; what it ran it offers until it is taken."""
+    starts: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for line in seen.ledger:
+        if line.word == START:
+            starts[line.step, line.holder].append(line.at)
+    lost = [claim for claim in seen.trail.claims if claim.reason == "answer lost"]
+    problems = [
+        f"{claim}, but it had begun"
+        for claim in lost
+        if any(claim.began <= at <= claim.ended for at in starts[claim.step, claim.pid])
+    ]
+    return Result("what was begun is offered until it is taken", f"{len(lost)} claims never heard of", problems)
 
 
 @check
@@ -229,11 +225,13 @@ def a_step_begins_after_those_before_it_are_recorded(seen: Seen) -> Result:
 
 @check
 def nothing_starts_after_its_record(seen: Seen) -> Result:
-    """But in a process that was frozen between its claim and its start."""
+    """But in a process that was frozen between its claim and its start. A cancel may overtake a start: see there."""
     problems, late = [], 0
     for line in seen.ledger:
         row = seen.trail.steps.get(line.step)
-        if line.word == START and row and row.finished_at and row.finished_at.timestamp() < line.at:
+        if line.word != START or row is None or row.status == "cancelled" or row.finished_at is None:
+            continue
+        if row.finished_at.timestamp() < line.at:
             late += 1
             if not seen.frozen(line.holder, line.at):
                 problems.append(f"step {line.step} started in {line.pid} after its end was recorded")
@@ -246,7 +244,7 @@ def max_parallel_holds(seen: Seen) -> Result:
     problems = [f"{pk}: {most} of {limits[pk]}" for pk, most in seen.trail.most.items() if most > limits[pk]]
     narrow = {pk for pk, limit in limits.items() if limit <= 3}
     full = sum(seen.trail.most[pk] == limits[pk] for pk in narrow)
-    problems += list(_overlaps(seen.trail, limits))
+    problems += list(_overlaps(seen, limits))
     return Result("maxParallel is kept", f"{len(narrow)} narrow executions, {full} of them full", problems)
 
 
@@ -322,15 +320,14 @@ def _edges(trail: Trail) -> Iterator[tuple[WorkflowStep, WorkflowStep]]:
             yield from ((steps[number], step) for number in step.depends_on)
 
 
-def _overlaps(trail: Trail, limits: dict[UUID, int]) -> Iterator[str]:
-    """By the rows: the final runs of each execution's steps."""
-    for execution in trail.executions:
-        done = [step for step in trail.steps_of(execution) if step.started_at and step.finished_at]
-        for step in done:
-            others = [
-                other
-                for other in done
-                if other.started_at <= step.started_at < other.finished_at  # type: ignore[operator]
-            ]
-            if len(others) > limits[execution.pk]:
-                yield f"{execution.pk}: {len(others)} final runs at once"
+def _overlaps(seen: Seen, limits: dict[UUID, int]) -> Iterator[str]:
+    """By the ledger: of each execution the runs that were recorded."""
+    ends: dict[UUID, list[tuple[float, int]]] = defaultdict(list)
+    for claim in seen.trail.claims:
+        run = seen.run_of(claim) if claim.end == "step.completed" else None
+        if run:
+            ends[seen.trail.steps[claim.step].execution_id] += [(run[0], 1), (run[1], -1)]
+    for execution, changes in ends.items():
+        most = max(accumulate(change for _, change in sorted(changes)))
+        if most > limits[execution]:
+            yield f"{execution}: {most} of {limits[execution]} by the ledger"

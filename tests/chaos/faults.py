@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 import psycopg
 
-from aiworkstation.ops import postgres
+from tests.chaos.database import Server
 from tests.chaos.ledger import read
 from tests.chaos.trees import Tree, children, is_alive, send
 
 DEATH, STALL, CUT, CHILD = "death", "stall", "cut", "child"
+SLOW = "slow_machine"
 ORPHANS_AFTER = 2.0
+STOPPED_AFTER = 30.0
 UNNOTICED_AFTER = 12.0
-"""Seconds: of silence until a supervisor kills, twice."""
+"""Seconds: more than the silence after which a supervisor kills its child, or `make run` a supervisor."""
 
 
 @dataclass
@@ -57,6 +58,7 @@ DECK = {
     "freeze_housekeeper": 1,
     "freeze_supervisor": 1,
     "freeze_runner_for_good": 1,
+    "freeze_supervisor_for_good": 1,
     "freeze_tree": 2,
     "freeze_tree_for_long": 1,
     "kill_postgres": 1,
@@ -69,38 +71,6 @@ DECK = {
     "silence_wire": 2,
 }
 """How often each kind comes before the cards are shuffled again, so that a short run meets all kinds too."""
-
-
-class Server:
-    """The embedded PostgreSQL. It is brought back as `make run` does it, should its keeper go."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self.usage = postgres.join(data_dir)
-
-    @property
-    def dsn(self) -> str:
-        return postgres.dsn(self.data_dir)
-
-    @property
-    def postmaster(self) -> psutil.Process:
-        text = (postgres.home(self.data_dir) / "data" / "postmaster.pid").read_text()
-        return psutil.Process(int(text.split("\n", 1)[0]))
-
-    def leave(self) -> None:
-        self.usage.leave()
-
-    def answers(self) -> bool:
-        try:
-            with psycopg.connect(self.dsn, connect_timeout=2, autocommit=True) as connection:
-                connection.execute("SELECT 1")
-        except psycopg.Error:
-            return False
-        return True
-
-    def execute(self, statement: str, *parameters: Any) -> list[Any]:
-        with psycopg.connect(self.dsn, connect_timeout=2, autocommit=True) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
 
 
 class Chaos:
@@ -163,6 +133,11 @@ class Chaos:
         """Half a second to more than two leases."""
         return self.chance.uniform(0.5, 2.7 * self.lease)
 
+    def has_outage(self, since: float, until: float) -> bool:
+        """Whether PostgreSQL was taken away in this time, or is away."""
+        outages = [fault for fault in self.faults if fault.pids is None and fault.kind != SLOW]
+        return any(fault.began <= until and (fault.ended or until) >= since for fault in outages)
+
     # --- SIGKILL
 
     def _kill(self, kind: str, tree: Tree, target: psutil.Process | None, what: str) -> None:
@@ -211,7 +186,14 @@ class Chaos:
             return
         fault = self._note("stop_tree", DEATH, f"SIGTERM to {tree.name}", everybody)
         send(everybody[0], signal.SIGTERM)
-        fault.ended = time.time() + 10
+
+        def wait_for_the_end() -> None:
+            """It may be frozen just now."""
+            while is_alive(everybody[0]) and time.time() < fault.began + STOPPED_AFTER:
+                time.sleep(0.1)
+            fault.ended = time.time()
+
+        self._later(0, wait_for_the_end)
 
     def kill_sandbox_child(self, tree: Tree) -> None:
         found = [(runner, child) for runner, server in tree.fork_servers() for child in children(server)]
@@ -276,25 +258,39 @@ class Chaos:
         self._freeze("freeze_tree", tree, tree.everybody(), "everybody")
 
     def freeze_tree_for_long(self, tree: Tree) -> None:
-        """The locks that it has are in the way of others."""
+        """The locks that it has are in the way of others. As with a whole machine: nobody watches it either."""
         seconds = self.lease * self.chance.uniform(4, 6)
+        tree.is_watched = False
         self._freeze("freeze_tree_for_long", tree, tree.everybody(), "everybody", seconds)
+        self._later(seconds, lambda: setattr(tree, "is_watched", True))
 
     def freeze_runner_for_good(self, tree: Tree) -> None:
         """Its supervisor must see it."""
-        runner = self._any(tree.members("runner"))
-        if runner is None:
+        self._freeze_for_good("freeze_runner_for_good", tree, self._any(tree.members("runner")), "runner")
+
+    def freeze_supervisor_for_good(self, tree: Tree) -> None:
+        """Who started it must see it. All that it has works on until then, and goes with it."""
+        self._freeze_for_good("freeze_supervisor_for_good", tree, tree.supervisor, "supervisor")
+
+    def _freeze_for_good(self, kind: str, tree: Tree, target: psutil.Process | None, what: str) -> None:
+        if target is None:
             return
-        fault = self._note("freeze_runner_for_good", STALL, f"runner {runner.pid} of {tree.name}", [runner])
-        send(runner, signal.SIGSTOP)
+        fault = self._note(kind, STALL, f"{what} {target.pid} of {tree.name}", [target])
+        others = children(target, deep=True)
+        send(target, signal.SIGSTOP)
 
         def look() -> None:
+            while is_alive(target) and time.time() < fault.began + UNNOTICED_AFTER:
+                time.sleep(0.1)
             fault.ended = time.time()
-            if is_alive(runner):
-                self.orphans.append(f"runner {runner.pid} of {tree.name} is frozen, and nobody cares")
-                send(runner, signal.SIGKILL)
+            if not is_alive(target):
+                death = self._note("end_of_a_hung_process", DEATH, f"{what} {target.pid} of {tree.name}", others)
+                death.ended = fault.ended
+            elif target.status() == psutil.STATUS_STOPPED:  # else the end of another fault let it go on
+                self.orphans.append(f"{what} {target.pid} of {tree.name} is frozen, and nobody cares")
+                send(target, signal.SIGKILL)
 
-        self._later(UNNOTICED_AFTER, look)
+        self._later(0, look)
 
     # --- PostgreSQL
 

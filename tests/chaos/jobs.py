@@ -52,7 +52,8 @@ class Shapes:
     def any(self) -> Shape:
         self.tag += 1
         common: list[Callable[[], Shape]] = [self.chain, self.chain, self.lanes, self.lanes, self.http, self.children]
-        rare = [self.long, self.waits, self.fails, self.tolerates, self.blocks, self.cancelled, self.delayed]
+        common += [self.long, self.long]
+        rare = [self.waits, self.fails, self.tolerates, self.blocks, self.cancelled, self.delayed]
         return self.chance.choice([*common, *rare])()
 
     def step(
@@ -84,8 +85,8 @@ class Shapes:
         return Shape([self.step("out"), *middle, self.step("in", 0.0, [1, 2, 3])], options={"max_parallel": 2})
 
     def long(self) -> Shape:
-        """Some leases."""
-        return Shape([self.step("long", self.chance.uniform(4, 10)), self.step("after", 0.1, [0])])
+        """Some leases: a worker that was frozen meets its successor at work."""
+        return Shape([self.step("long", self.chance.uniform(4, 12)), self.step("after", 0.1, [0])])
 
     def waits(self) -> Shape:
         steps = [self.step("busy", busy=2), self.step("flaky", 0.1, [0], failures=1), self.step("after", 0.0, [1])]

@@ -28,7 +28,7 @@ class Claim:
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"step {self.step} in {self.pid} at {self.began:.2f}: {self.end or 'open'} {self.reason}"
+        return f"{self.step} in {self.pid}, {self.began:.2f} to {self.ended:.2f}: {self.end or 'open'} {self.reason}"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""`manage.py work` trees, brought back whenever their supervisor has gone, as `make run` does it."""
+"""`manage.py work` trees, brought back whenever their supervisor has gone or hangs, as `make run` does it."""
 
 import signal
 import subprocess
@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from aiworkstation.ops.linux import die_with_parent
+from aiworkstation.ops.watchdog import Watch
 from tests.chaos.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,10 @@ class Tree:
         self.starts = 0
         self.pids: set[int] = set()
         """Of all its processes so far."""
-        self._environment = environment | {"TMPDIR": str(self.temporary)}
+        self.is_watched = True
+        """Not while the whole machine is frozen, and `make run` with it."""
+        self._watch = Watch()
+        self._environment = environment | self._watch.environment | {"TMPDIR": str(self.temporary)}
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name=name, daemon=True)
@@ -84,6 +88,8 @@ class Tree:
             self.pids |= {process.pid for process in self.everybody()}
             if self._process is not None and self._process.poll() is None:
                 ended = time.monotonic()
+                if self.is_watched and self._watch.finds_it_hung():
+                    self._process.kill()
             elif time.monotonic() - ended > BACK_AFTER:
                 self._start()
             self._ending.wait(0.1)
@@ -93,6 +99,7 @@ class Tree:
 
     def _start(self) -> None:
         self.starts += 1
+        self._watch.restart()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, str(ROOT / "manage.py"), "work"],

@@ -1,0 +1,41 @@
+"""PostgreSQL of the chaos run, asked directly: past the wires, which break."""
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from aiworkstation.ops import postgres
+
+
+class Server:
+    """The embedded PostgreSQL. It is brought back as `make run` does it, should its keeper go."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.usage = postgres.join(data_dir)
+
+    @property
+    def dsn(self) -> str:
+        return postgres.dsn(self.data_dir)
+
+    @property
+    def postmaster(self) -> psutil.Process:
+        text = (postgres.home(self.data_dir) / "data" / "postmaster.pid").read_text()
+        return psutil.Process(int(text.split("\n", 1)[0]))
+
+    def leave(self) -> None:
+        self.usage.leave()
+
+    def answers(self) -> bool:
+        try:
+            with psycopg.connect(self.dsn, connect_timeout=2, autocommit=True) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def execute(self, statement: str, *parameters: Any) -> list[Any]:
+        with psycopg.connect(self.dsn, connect_timeout=2, autocommit=True) as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()

@@ -1,0 +1,47 @@
+"""The machine itself may stand still, for want of processor or disk. That is a fault as well, and nobody's."""
+
+import threading
+import time
+
+import psycopg
+
+from tests.chaos.database import Server
+from tests.chaos.faults import SLOW, STALL, Chaos, Fault
+
+EVERY = 0.2
+COMMIT = "SELECT pg_logical_emit_message(true, 'witness', '')"
+"""The smallest transaction that is written to the disk."""
+
+
+class Witness(threading.Thread):
+    """Sleeps a moment and commits, again and again; notes a fault where that takes longer than `limit` seconds."""
+
+    def __init__(self, server: Server, chaos: Chaos, limit: float) -> None:
+        super().__init__(name="witness", daemon=True)
+        self.server = server
+        self.chaos = chaos
+        self.limit = limit
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            try:
+                with psycopg.connect(self.server.dsn, connect_timeout=2, autocommit=True) as connection:
+                    while not self.ended.is_set():
+                        self._look(connection)
+            except psycopg.Error:  # PostgreSQL was taken away
+                self.ended.wait(EVERY)
+
+    def end(self) -> None:
+        self.ended.set()
+        self.join(10)
+
+    def _look(self, connection: psycopg.Connection[object]) -> None:
+        began = time.time()
+        self.ended.wait(EVERY)
+        connection.execute(COMMIT)
+        ended = time.time()
+        if ended - began > self.limit and not self.chaos.has_outage(began, ended):
+            what = f"a commit came {ended - began:.1f} s late"
+            self.chaos.faults.append(Fault(SLOW, STALL, what, began, None, ended))
+            print(f"           slow machine: {what}", flush=True)
