@@ -5,6 +5,9 @@ vector at a place made from the lexeme, so that a score is one inner product, co
 vocabulary is kept. See Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), and
 `docs/search.md`.
 
+Which lexemes are neighbours stands in a filter of a byte a place (Bloom, 1970). By it most passages without a phrase
+are told, and the places of their lexemes, which lie elsewhere, need not be read.
+
 Lexemes, beside the stems (and pairs of characters) with their places:
 - `=word` for a word that is not its own stem, at the same place: prefixes are looked up in them;
 - `^stem` and `^^stem` where the impact is high: the best chunks for a common word are found by them;
@@ -13,6 +16,7 @@ Lexemes, beside the stems (and pairs of characters) with their places:
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from uuid import UUID
 from zlib import crc32
 
@@ -35,7 +39,7 @@ MAX_IMPACTS = 16_000
 
 Chunks = Sequence[tuple[int, list[str]]]
 
-_COPY = "COPY document_terms (chunk_id, document_id, generation, length, impacts, lexemes) FROM STDIN"
+_COPY = "COPY document_terms (chunk_id, document_id, generation, length, impacts, neighbours, lexemes) FROM STDIN"
 
 
 def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: Chunks) -> None:
@@ -46,28 +50,46 @@ def write_terms(document: UUID, owner: int, generation: int, language: str, chun
     average = average_length()
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for id, found in chunks:
-            places, length = lexemes_of(found, stems)
-            impacts = impacts_of(places, length, average)
+            places, sequence = lexemes_of(found, stems)
+            impacts = impacts_of(places, len(sequence), average)
             vector, text = vector_text(by_dimension(impacts)), _tsvector_text(places, impacts, owner)
-            copy.write_row((id, document, generation, length, vector, text))
+            copy.write_row((id, document, generation, len(sequence), vector, neighbours_of(sequence), text))
 
 
-def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str, list[int]], int]:
-    """The places of each lexeme, from 1 on, and the number of places."""
+def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str, list[int]], list[str]]:
+    """The places of each lexeme, from 1 on, and the stem or pair of characters of each place."""
     places: dict[str, list[int]] = defaultdict(list)
-    place = 0
+    sequence: list[str] = []
     for word in found:
         stem = stems.get(word)
         if stem is None:
             for pair in pairs(word):
-                place += 1
-                places[pair].append(place)
+                sequence.append(pair)
+                places[pair].append(len(sequence))
             continue
-        place += 1
-        places[stem].append(place)
+        sequence.append(stem)
+        places[stem].append(len(sequence))
         if stem != word:
-            places[AS_WRITTEN + word].append(place)
-    return places, place
+            places[AS_WRITTEN + word].append(len(sequence))
+    return places, sequence
+
+
+def neighbours_of(sequence: Sequence[str]) -> bytes:
+    """The filter: for each two lexemes at successive places the bit at `neighbours_hash` modulo its bits."""
+    bits = bytearray(max(len(sequence), 1))
+    size = 8 * len(bits)
+    for first, second in pairwise(map(dimension_of, sequence)):
+        place = _hash(first, second) % size
+        bits[place >> 3] |= 1 << (place & 7)
+    return bytes(bits)
+
+
+def neighbours_hash(first: str, second: str) -> int:
+    return _hash(dimension_of(first), dimension_of(second))
+
+
+def _hash(first: int, second: int) -> int:
+    return 31 * first + second
 
 
 def impacts_of(places: Mapping[str, Sequence[int]], length: int, average: float) -> dict[str, float]:

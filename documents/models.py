@@ -213,6 +213,7 @@ class ChunkTerms(models.Model):
     generation = models.PositiveIntegerField()
     length = models.PositiveIntegerField(help_text="In words; in a script without blanks, in characters.")
     impacts = SparseVectorField(dimensions=1_000_000_000)
+    neighbours = models.BinaryField()
     lexemes = SearchVectorField()
 
     class Meta:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from documents.indexing import AS_WRITTEN
+from documents.indexing import AS_WRITTEN, neighbours_hash
 from documents.languages import ENGLISH, stop_words
-from documents.stems import stems_of
+from documents.stems import stems_of_each
 from documents.terms import is_paired, pairs, words
 
 MAX_WORDS = 64
@@ -43,10 +43,14 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Phrase:
-    """As tsqueries: `words` asks for all its lexemes, which an index answers, `exact` for their order too."""
+    """As tsqueries: `words` asks for all its lexemes, which an index answers, `exact` for their order too.
+
+    `neighbours` are the hashes of the pairs that must stand side by side, in each of the languages: at least in one.
+    """
 
     words: str
     exact: str
+    neighbours: frozenset[tuple[int, ...]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ def _parts_of(text: str) -> _Parts:
 def _terms(found: list[str], languages: Sequence[str]) -> tuple[Term, ...]:
     counts: Counter[tuple[str, ...]] = Counter()
     spaced = [word for word in found if not is_paired(word)]
-    stems = [stems_of(spaced, language) for language in languages]
+    stems = stems_of_each([(spaced, language) for language in languages])
     for word in _without_small_words(found, languages):
         if word in spaced:
             counts[tuple(dict.fromkeys(known[word] for known in stems))] += 1
@@ -153,34 +157,52 @@ def phrase_of(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
     if not found:
         return None
     spaced = [word for word in found if not is_paired(word)]
-    exact, loose = list[str](), list[str]()
-    for language in languages if spaced else languages[:1]:
-        places = list(_places(found, stems_of(spaced, language)))
+    exact, loose, neighbours = list[str](), list[str](), set[tuple[int, ...]]()
+    for stems in stems_of_each([(spaced, language) for language in (languages if spaced else languages[:1])]):
+        places = list(_places(found, stems))
         exact.append(_chain(places))
-        loose.append(" & ".join(dict.fromkeys(lexeme for _, lexeme in places)))
-    return Phrase(_any(loose), _any(exact))
+        loose.append(" & ".join(dict.fromkeys(place.query for place in places)))
+        neighbours.add(tuple(_neighbours(places)))
+    return Phrase(_any(loose), _any(exact), frozenset(neighbours))
 
 
-def _places(found: Iterable[str], stems: dict[str, str]) -> Iterable[tuple[int, str]]:
-    """The lexemes of a phrase, quoted, with their places."""
-    place = 0
+@dataclass(frozen=True, slots=True)
+class _Place:
+    number: int
+    lexeme: str
+    is_prefix: bool = False
+
+    @property
+    def query(self) -> str:
+        return f"'{self.lexeme}'" + (":*" if self.is_prefix else "")
+
+
+def _places(found: Iterable[str], stems: dict[str, str]) -> Iterable[_Place]:
+    """The lexemes of a phrase."""
+    number = 0
     for word in found:
         if word in stems:
-            yield place, f"'{stems[word]}'"
-            place += 1
+            yield _Place(number, stems[word])
+            number += 1
             continue
         run = pairs(word)
         if len(run) == 1:
-            yield place, f"'{word}':*"
-        yield from ((place + number, f"'{pair}'") for number, pair in enumerate(run[:-1]))
-        place += len(run)
+            yield _Place(number, word, is_prefix=True)
+        yield from (_Place(number + place, pair) for place, pair in enumerate(run[:-1]))
+        number += len(run)
 
 
-def _chain(places: Sequence[tuple[int, str]]) -> str:
-    text = places[0][1]
-    for (before, _), (place, lexeme) in pairwise(places):
-        text += f" <{place - before}> {lexeme}"
+def _chain(places: Sequence[_Place]) -> str:
+    text = places[0].query
+    for before, place in pairwise(places):
+        text += f" <{place.number - before.number}> {place.query}"
     return text
+
+
+def _neighbours(places: Sequence[_Place]) -> Iterable[int]:
+    for first, second in pairwise(places):
+        if second.number == first.number + 1 and not (first.is_prefix or second.is_prefix):
+            yield neighbours_hash(first.lexeme, second.lexeme)
 
 
 def _any(queries: Iterable[str]) -> str:

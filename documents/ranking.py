@@ -17,10 +17,10 @@ from uuid import UUID
 from django.db import connection
 
 from documents.indexing import AS_WRITTEN, HIGHEST, LEVELS, OWNER, by_dimension, vector_text
-from documents.questions import Asked, Term
+from documents.questions import Asked, Phrase, Term
 from documents.scope import Scope
 from documents.statistics import Statistics, statistics
-from documents.stems import stems_of
+from documents.stems import stems_of_each
 
 DEPTH = 100
 """So many are scored to the end: those with the question as a phrase come first, and vectors are mixed in."""
@@ -35,16 +35,24 @@ RARE_OWNER = 0.3
 """An owner of a larger share is told by the documents: his list of chunks is too long to be read each time."""
 EXPANDED_FROM, MOST_EXPANSIONS = 80, 30
 FEWER = 1.1
+TOLERANCE, MOST_TOLERANCE = 0.1, 0.5
+"""For each word from the third on whose chunks were not all looked at: no chunk is among the best for all of many
+words. See the threshold factor of Broder et al., "Efficient query evaluation using a two-level retrieval process"
+(2003)."""
+MOST_PAIRS = 8
+"""Of a phrase are looked for in the filter of neighbours."""
 
 _SCORED = """
 SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
-FROM document_terms i WHERE i.lexemes @@ %(query)s::tsquery
+FROM document_terms i WHERE i.lexemes @@ %(query)s::tsquery AND {neighbours}
 """
 _SCORED_OF_FEW = """
 SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
 FROM ({scope}) v JOIN document_terms i ON i.document_id = v.uid AND i.generation = v.generation
-WHERE i.impacts <#> %(vector)s::sparsevec < 0
+WHERE i.impacts <#> %(vector)s::sparsevec < 0 AND {neighbours}
 """
+# The place is one of the passage's own filter, which is as long as the passage.
+_NEIGHBOURS = "get_bit(i.neighbours, {hash} %% (8 * octet_length(i.neighbours))) = 1"
 # The lateral join looks documents up one by one, from the best chunk on, until there are enough.
 _BEST = """
 SELECT s.chunk_id, s.document_id, s.score, {whole} FROM ({scored}) s
@@ -107,16 +115,16 @@ def best_chunks(asked: Asked, scope: Scope, languages: Sequence[str], limit: int
     share = 1.0 if scope.owner is None else known.estimate(f"{OWNER}{scope.owner}") / known.total
     look = _Look(asked, scope, terms, max(limit, DEPTH), is_rare_owner=known.common is None or share < RARE_OWNER)
     if scope.is_narrow:
-        return look.ranked(look.rows_of_few(), limit)
+        return look.ranked(look.rows_of_few())
     if asked.phrases:
-        return look.ranked(look.rows(""), limit)
-    chosen, bound = _first_lists(terms, known, share)
-    hits = look.ranked(look.rows(_any(chosen)), limit)
-    if bound == 0 or (len(hits) >= limit and hits[limit - 1].score >= bound):
+        return look.ranked(look.rows(""))
+    chosen, rest = _first_lists(terms, known, share)
+    hits = look.ranked(look.rows(_any(chosen)))
+    needed = hits[limit - 1].score * _tolerated(rest) if len(hits) >= limit else 0.0
+    if needed >= sum(rest):
         return hits
-    needed = hits[limit - 1].score if len(hits) >= limit else 0.0
     second = _reaching(terms, chosen, needed, known.total)
-    return look.ranked(look.rows(second), limit, hits) if second else hits
+    return look.ranked(look.rows(second), hits) if second else hits
 
 
 def _weighted(asked: Asked, languages: Sequence[str], known: Statistics) -> list[Weighted]:
@@ -136,7 +144,8 @@ def _expanded(prefix: str, query: str, languages: Sequence[str]) -> Term:
     with connection.cursor() as cursor:
         cursor.execute(_EXPANSIONS, [query, EXPANDED_FROM, prefix, AS_WRITTEN + prefix, MOST_EXPANSIONS])
         found = [lexeme.removeprefix(AS_WRITTEN) for lexeme, _ in cursor.fetchall()]
-    stems = {stem for language in languages for stem in stems_of(found, language).values()} if found else set()
+    each = stems_of_each([(found, language) for language in languages])
+    stems = {stem for stems in each for stem in stems.values()}
     return Term(tuple(dict.fromkeys([*found, *sorted(stems)])))
 
 
@@ -152,8 +161,8 @@ def _lists(term: Term, weight: float, count: float, known: Statistics) -> list[P
     return sorted(lists, key=lambda postings: postings.count)
 
 
-def _first_lists(terms: Sequence[Weighted], known: Statistics, share: float) -> tuple[list[str], float]:
-    """The lists to look at, and what a chunk in none of them may reach at the most."""
+def _first_lists(terms: Sequence[Weighted], known: Statistics, share: float) -> tuple[list[str], list[float]]:
+    """The lists to look at, and what a chunk in none of them may reach by each term at the most."""
     room: float = FIRST_LOOK / max(share, 0.01)
     if known.common is None:
         room = known.total  # few chunks, or nothing known
@@ -172,7 +181,13 @@ def _first_lists(terms: Sequence[Weighted], known: Statistics, share: float) -> 
         _, place, postings = max(options, key=lambda option: option[0])
         room -= _added((0.0, place, postings), chosen)
         chosen[place], rest[place] = postings, postings.rest
-    return [postings.query for postings in chosen.values()], sum(rest.values())
+    return [postings.query for postings in chosen.values()], list(rest.values())
+
+
+def _tolerated(rest: Sequence[float]) -> float:
+    """How much higher than needed a chunk must be able to score to be worth a look."""
+    left = sum(1 for bound in rest if bound)
+    return 1 + min(TOLERANCE * max(left - 2, 0), MOST_TOLERANCE)
 
 
 def _count(postings: Postings | None) -> float:
@@ -259,6 +274,7 @@ class _Look:
             sign = "" if number < len(asked.phrases) else "NOT "
             conditions.append(f"{sign}s.lexemes @@ %(phrase{number})s::tsquery")
         self.conditions = " AND ".join(conditions) or "true"
+        self.neighbours = " AND ".join(map(_may_hold, asked.phrases)) or "true"
 
     def rows(self, candidates: str) -> list[Hit]:
         """Those among the candidates; "" is all chunks that have what must be there."""
@@ -267,17 +283,17 @@ class _Look:
         required += [phrase.words for phrase in self.asked.phrases]
         if self.scope.owner is not None and self.is_rare_owner:
             required.append(f"'{OWNER}{self.scope.owner}'")
-        return self._best(_SCORED, query=" & ".join(required))
+        return self._best(_SCORED.format(neighbours=self.neighbours), query=" & ".join(required))
 
     def rows_of_few(self) -> list[Hit]:
         """Among all chunks of the scope's documents."""
-        scored = _SCORED_OF_FEW.format(scope=self._scope("few"))
+        scored = _SCORED_OF_FEW.format(scope=self._scope("few"), neighbours=self.neighbours)
         required = [prefix.query for prefix in self.asked.prefixes] + [phrase.words for phrase in self.asked.phrases]
         if required:
             scored += " AND i.lexemes @@ %(query)s::tsquery"
         return self._best(scored, query=" & ".join(required))
 
-    def ranked(self, found: Sequence[Hit], limit: int, earlier: Sequence[Hit] = ()) -> list[Hit]:
+    def ranked(self, found: Sequence[Hit], earlier: Sequence[Hit] = ()) -> list[Hit]:
         hits = {hit.chunk_id: hit for hit in [*earlier, *found]}.values()
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[: self.depth]
 
@@ -304,6 +320,17 @@ class _Look:
         names = [f"{name}{number}" for number in range(len(self.scope.parameters))]
         self.parameters.update(zip(names, self.scope.parameters, strict=True))
         return self.scope.sql % tuple(f"%({each})s" for each in names)
+
+
+def _may_hold(phrase: Phrase) -> str:
+    """What is true of all rows with the phrase, and of few others, without a look at the places of their lexemes."""
+    if not phrase.neighbours or () in phrase.neighbours:
+        return "true"
+    chains = [
+        " AND ".join(_NEIGHBOURS.format(hash=hash) for hash in sorted(set(hashes))[:MOST_PAIRS])
+        for hashes in sorted(phrase.neighbours)
+    ]
+    return "(" + " OR ".join(f"({chain})" for chain in chains) + ")"
 
 
 def few_of_each(hits: Iterable[Hit]) -> list[Hit]:

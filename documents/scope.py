@@ -1,5 +1,6 @@
 """Which documents a search may answer from."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from aiworkstation.access.models import sees_only
 from documents.lookup import find_documents
 from documents.models import Document
 
-MOST_DOCUMENTS = 500
+MOST_DOCUMENTS = 1_000
 MOST_CHUNKS = 5_000
 _NOTHING = "SELECT uid, generation, chunk_count FROM documents WHERE false"
 
@@ -30,15 +31,20 @@ class Filters:
 class Scope:
     """`sql` selects `uid` and `generation` of the documents: what it does not, no search finds.
 
-    `owner` is there to be quick: all of them are this user's. `is_narrow`: they have so few chunks that each can be
-    looked at, which no filter can thin out.
+    `owner` is there to be quick: all of them are this user's. `chunks`: so many they have, infinity where there are
+    more documents than were counted.
     """
 
     sql: str
     parameters: tuple[Any, ...]
     owner: int | None
-    is_narrow: bool
+    chunks: float
     is_one_document: bool
+
+    @property
+    def is_narrow(self) -> bool:
+        """There are so few chunks that each can be scored, which no filter can thin out."""
+        return self.chunks <= MOST_CHUNKS
 
 
 def scope_of(user: User, filters: Filters) -> Scope:
@@ -61,13 +67,13 @@ def scope_of(user: User, filters: Filters) -> Scope:
         sql, parameters = rows.query.sql_with_params()
     except EmptyResultSet:
         sql, parameters = _NOTHING, ()
-    return Scope(sql, parameters, owner, _is_narrow(sql, parameters), filters.document_id is not None)
+    return Scope(sql, parameters, owner, _chunks(sql, parameters), filters.document_id is not None)
 
 
-def _is_narrow(sql: str, parameters: tuple[Any, ...]) -> bool:
+def _chunks(sql: str, parameters: tuple[Any, ...]) -> float:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT count(*), coalesce(sum(chunk_count), 0) FROM ({sql} LIMIT {MOST_DOCUMENTS + 1}) t", parameters
         )
         documents, chunks = cursor.fetchone()
-    return bool(documents <= MOST_DOCUMENTS and chunks <= MOST_CHUNKS)
+    return float(chunks) if documents <= MOST_DOCUMENTS else math.inf

@@ -23,7 +23,7 @@ from documents.models import DocumentChunk
 from documents.questions import Asked, ask, ask_plainly
 from documents.ranking import Hit, best_chunks, few_of_each
 from documents.scope import Filters, Scope, scope_of
-from documents.snippets import Snippet, snippet
+from documents.snippets import Snippet, snippets
 from documents.terms import words
 from documents.vectors import mixed, nearest, similarities
 
@@ -127,16 +127,17 @@ def languages_of_documents() -> list[str]:
 
 def _results(user: User, hits: Sequence[Hit], asked: Asked) -> list[Result]:
     rows = DocumentChunk.objects.select_related("document").only("page", "text", *_SHOWN)
-    chunks = rows.in_bulk([hit.chunk_id for hit in hits])
+    found = rows.in_bulk([hit.chunk_id for hit in hits])
+    shown = [(hit, found[hit.chunk_id]) for hit in hits if hit.chunk_id in found]
+    passages = [(chunk.text, chunk.document.language) for _, chunk in shown]
     return [
         Result(
             document_id=chunk.document.id_for(user),
             filename=chunk.document.filename,
             page=chunk.page,
             chunk_id=str(chunk.pk),
-            snippet=snippet(chunk.text, asked.lexemes, asked.beginnings, chunk.document.language),
+            snippet=snippet,
             score=round(hit.score, 6),
         )
-        for hit in hits
-        if (chunk := chunks.get(hit.chunk_id)) is not None
+        for (hit, chunk), snippet in zip(shown, snippets(passages, asked.lexemes, asked.beginnings), strict=True)
     ]

@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from documents.stems import PREFIXING, stems_of
-from documents.terms import is_paired, places
+from documents.stems import PREFIXING, stems_of_each
+from documents.terms import Place, is_paired, places
 
 WIDTH = 300
 ELLIPSIS = "…"
@@ -29,14 +29,30 @@ class _Hit:
     lexeme: str
 
 
-def snippet(
-    text: str, lexemes: Collection[str], beginnings: tuple[str, ...] = (), language: str = "", width: int = WIDTH
-) -> Snippet:
-    """About `width` characters of `text` with as many of the words as possible, "…" where it was cut.
+def snippets(
+    passages: Sequence[tuple[str, str]], lexemes: Collection[str], beginnings: tuple[str, ...] = (), width: int = WIDTH
+) -> list[Snippet]:
+    """Of each passage, a text and its language, about `width` characters with as many of the words as possible.
 
-    The words: what has one of these lexemes in this language, and what begins with one of the `beginnings`.
+    The words: what has one of these lexemes in the language, and what begins with one of the `beginnings`. "…" stands
+    where it was cut.
     """
-    hits = _hits(text, lexemes, beginnings, language)
+    first = {word[:2] for word in [*lexemes, *beginnings]}
+    first |= {letters.replace("i", "y") for letters in first}  # `dying` has the stem `die`
+    found = [list(places(text, None if language in PREFIXING else first)) for text, language in passages]
+    stems = stems_of_each(
+        [
+            ({place.word for place in group if place.word and not is_paired(place.word)}, language)
+            for group, (_, language) in zip(found, passages, strict=True)
+        ]
+    )
+    return [
+        _snippet(text, list(_hits(group, known, lexemes, beginnings)), width)
+        for (text, _), group, known in zip(passages, found, stems, strict=True)
+    ]
+
+
+def _snippet(text: str, hits: Sequence[_Hit], width: int) -> Snippet:
     start, end = _best_span(hits, width)
     spare = max(width - (end - start), 0)
     start = max(start - spare // 2, 0)
@@ -46,21 +62,17 @@ def snippet(
     return _cut(text, start, end, hits)
 
 
-def _hits(text: str, lexemes: Collection[str], beginnings: tuple[str, ...], language: str) -> list[_Hit]:
-    first = {word[:2] for word in [*lexemes, *beginnings]}
-    first |= {letters.replace("i", "y") for letters in first}  # `dying` has the stem `die`
-    found = list(places(text, None if language in PREFIXING else first))
-    stems = stems_of({place.word for place in found if place.word and not is_paired(place.word)}, language)
-    hits = []
+def _hits(
+    found: Iterable[Place], stems: Mapping[str, str], lexemes: Collection[str], beginnings: tuple[str, ...]
+) -> Iterator[_Hit]:
     for place in found:
         lexeme = stems.get(place.word, place.word)
         if lexeme in lexemes:
-            hits.append(_Hit(place.start, place.end, lexeme))
+            yield _Hit(place.start, place.end, lexeme)
         elif beginnings and place.word.startswith(beginnings):
             # Of a pair of characters only the one that was asked for.
             end = place.start + 1 if is_paired(place.word) else place.end
-            hits.append(_Hit(place.start, end, lexeme))
-    return hits
+            yield _Hit(place.start, end, lexeme)
 
 
 def _cut(text: str, start: int, end: int, hits: Sequence[_Hit]) -> Snippet:

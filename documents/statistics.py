@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from django.db import connection
-from psycopg import sql
 
 SMALL_BYTES = 8 << 20
 """Some five thousand chunks."""
@@ -32,6 +31,14 @@ _SIZE = "SELECT pg_relation_size('document_terms')"
 _COUNT = "SELECT count(*) FROM document_terms"
 _SUM = "SELECT count(*), coalesce(sum(length), 0)::float8 FROM document_terms"
 _SAMPLE = "SELECT count(*), coalesce(sum(length), 0)::float8 FROM document_terms TABLESAMPLE SYSTEM (1)"
+# Planned once for all lexemes: a plan for each takes longer than its counting.
+_COUNTED = """
+SELECT lexeme, (
+  SELECT count(*) FROM (
+    SELECT FROM document_terms WHERE lexemes @@ ($$'$$ || lexeme || $$'$$)::tsquery LIMIT %s
+  ) t
+) FROM unnest(%s::text[]) AS lexeme
+"""
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,6 @@ def average_length() -> float:
 def _counted(lexemes: Collection[str], limit: int) -> dict[str, float]:
     if not lexemes:
         return {}
-    one = sql.SQL("(SELECT count(*) FROM (SELECT FROM document_terms WHERE lexemes @@ {}::tsquery LIMIT {}) t)")
-    parts = [one.format(sql.Literal(f"'{lexeme}'"), sql.Literal(limit)) for lexeme in lexemes]
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(parts)))
-        return dict(zip(lexemes, map(float, cursor.fetchone()), strict=True))
+        cursor.execute(_COUNTED, [limit, list(lexemes)])
+        return {lexeme: float(count) for lexeme, count in cursor.fetchall()}

@@ -6,7 +6,7 @@ them; where a stemmer needs an accent to see an ending, it is put back.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from django.db import connection
 
@@ -38,20 +38,25 @@ _ACCENTED_ENDINGS = {
     "portuguese": ((re.compile("cao$"), "ção"), (re.compile("coes$"), "ções")),
     "spanish": ((re.compile("cion$"), "ción"), (re.compile("logia(s?)$"), r"logía\1")),
 }
-_SQL = "SELECT word, (ts_lexize(%s::regdictionary, given))[1] FROM unnest(%s::text[], %s::text[]) AS t (word, given)"
+_SQL = """
+SELECT stemmer, word, (ts_lexize(('pg_catalog.' || stemmer || '_stem')::regdictionary, given))[1]
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (stemmer, word, given)
+"""
 
 _known: dict[str, dict[str, str]] = {}
 
 
 def stems_of(words: Collection[str], language: str) -> dict[str, str]:
     """The stem of each word of a text in this language; a word without one is its own."""
-    by_stemmer: dict[str, list[str]] = {}
-    for word in set(words):
-        by_stemmer.setdefault(stemmer_of(word, language), []).append(word)
-    found: dict[str, str] = {}
-    for stemmer, group in by_stemmer.items():
-        found.update(_stemmed(group, stemmer) if stemmer else zip(group, group, strict=True))
+    (found,) = stems_of_each([(words, language)])
     return found
+
+
+def stems_of_each(texts: Sequence[tuple[Collection[str], str]]) -> list[dict[str, str]]:
+    """The same for several texts, each its words and its language, of which PostgreSQL is asked at once."""
+    stemmers = [{word: stemmer_of(word, language) for word in set(words)} for words, language in texts]
+    stems = _stems({(stemmer, word) for named in stemmers for word, stemmer in named.items() if stemmer})
+    return [{word: stems.get((stemmer, word), word) for word, stemmer in named.items()} for named in stemmers]
 
 
 def stemmer_of(word: str, language: str) -> str:
@@ -63,18 +68,26 @@ def stemmer_of(word: str, language: str) -> str:
     return next((stemmer for end, stemmer in _SCRIPTS if first < end), "")
 
 
-def _stemmed(words: Iterable[str], stemmer: str) -> dict[str, str]:
+def _stems(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """By the stemmers and words that are wanted. PostgreSQL is asked for those that are not known yet."""
+    found = {(stemmer, word): _known.get(stemmer, {}).get(word) for stemmer, word in wanted}
+    new = [each for each, stem in found.items() if stem is None]
+    if new:
+        given = [_with_accents(word, stemmer) for stemmer, word in new]
+        with connection.cursor() as cursor:
+            cursor.execute(_SQL, [[stemmer for stemmer, _ in new], [word for _, word in new], given])
+            rows = cursor.fetchall()
+        for stemmer, word, stem in rows:
+            found[stemmer, word] = _remember(stemmer, word, fold(stem) if stem else word)
+    return {each: stem or each[1] for each, stem in found.items()}
+
+
+def _remember(stemmer: str, word: str, stem: str) -> str:
     known = _known.setdefault(stemmer, {})
     if len(known) > MAX_KNOWN:
         known = _known[stemmer] = {}
-    found = {word: known.get(word) for word in words}
-    if new := [word for word, stem in found.items() if stem is None]:
-        with connection.cursor() as cursor:
-            cursor.execute(_SQL, [f"pg_catalog.{stemmer}_stem", new, [_with_accents(word, stemmer) for word in new]])
-            learnt = {word: fold(stem) if stem else word for word, stem in cursor.fetchall()}
-        known.update(learnt)
-        found.update(learnt)
-    return {word: stem or word for word, stem in found.items()}
+    known[word] = stem
+    return stem
 
 
 def _with_accents(word: str, stemmer: str) -> str:

@@ -17,6 +17,8 @@ from workflows.errors import PermanentError
 
 MAX_DIMENSIONS = 4_000
 """As many as pgvector's index takes of half-precision numbers."""
+MOST_NUMBERS = 6_000_000
+"""Of so many, all vectors of a scope together, comparing each is quicker than the index that leaves out the others."""
 WEIGHT = 0.4
 """Of the vectors, against the full text's 0.6."""
 
@@ -80,7 +82,8 @@ def nearest(model: EmbeddingModel, vector: Sequence[float], scope: Scope) -> lis
     """The passages of the scope that are nearest, best first."""
     if model.dimensions != len(vector):
         return []
-    template = _NEAREST_OF_FEW if scope.is_narrow else _NEAREST
+    is_small = scope.chunks * model.dimensions <= MOST_NUMBERS
+    template = _NEAREST_OF_FEW if is_small else _NEAREST
     owner = "true" if scope.owner is None else "v.owner_id = %(owner)s"
     names = {f"scope{number}": value for number, value in enumerate(scope.parameters)}
     parameters = {**names, "vector": as_text(vector), "depth": DEPTH, "owner": scope.owner}

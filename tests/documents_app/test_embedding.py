@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -114,8 +115,19 @@ def test_filters_do_not_thin_the_results_out(
     found = find(alice, "automobile", project_id="few", limit=10)
     assert len(found) == 10
     # By the index too, which meets the other 60 first.
-    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+    monkeypatch.setattr("documents.vectors.MOST_NUMBERS", 0)
     assert set(find(alice, "automobile", project_id="few", limit=12)) == {f"few{number}" for number in range(12)}
+
+
+def test_of_few_numbers_each_vector_is_compared(
+    alice: User, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a lexical search looks through, and less than the index is worth."""
+    embedded(alice, "My car is red.", client_id="car")
+    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+    with CaptureQueriesContext(connection) as queries:
+        assert find(alice, "vehicle") == ["car"]
+    assert any("ORDER BY 0 + " in query["sql"] for query in queries)
 
 
 def test_phrases_and_exclusions_hold(alice: User, server: ModelServer) -> None:

@@ -13,10 +13,11 @@ from django.db import connection
 from documents import indexing, ranking, statistics
 from documents.languages import ENGLISH
 from documents.models import ChunkTerms, Document
-from documents.questions import ask
+from documents.questions import ask, phrase_of
 from documents.ranking import Hit, best_chunks
 from documents.scope import Filters, scope_of
 from documents.search import Question, search
+from documents.terms import words
 from tests.documents_app.driving import add, upload
 
 TEXTS = ["red fox red", "red dog", "blue fox jumps over blue dog", "green bird", "red red red red bird and dog", "owl"]
@@ -78,9 +79,9 @@ def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def written(user: User, count: int, **fields: Any) -> list[str]:
     """Made-up chunks, few of them with many of the words. Their texts."""
     dice = random.Random(5)
-    words = [f"word{letter}{other}" for letter in "abcdefghij" for other in "klmnopqrst"]
-    weights = [1 / rank for rank in range(1, len(words) + 1)]
-    texts = [" ".join(dice.choices(words, weights, k=dice.randint(20, 120))) for _ in range(count)]
+    vocabulary = [f"word{letter}{other}" for letter in "abcdefghij" for other in "klmnopqrst"]
+    weights = [1 / rank for rank in range(1, len(vocabulary) + 1)]
+    texts = [" ".join(dice.choices(vocabulary, weights, k=dice.randint(20, 120))) for _ in range(count)]
     documents = Document.objects.bulk_create(
         Document(owner=user, client_id=f"{user.pk}-{number}", file_size=1, generation=1, chunk_count=1, **fields)
         for number in range(count)
@@ -120,6 +121,7 @@ def test_lists_that_are_not_read_change_nothing(
     written(alice, 500)
     analyze()
     monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+    monkeypatch.setattr(ranking, "TOLERANCE", 0.0)
     every = best(alice, question)
     monkeypatch.setattr(ranking, "FIRST_LOOK", room)
     looked = record(monkeypatch)
@@ -201,7 +203,49 @@ def test_without_statistics_and_large_everything_is_read(alice: User, monkeypatc
 
 
 def test_a_chunk_of_very_many_words_is_stored(alice: User) -> None:
-    words = [f"w{number}" for number in range(20_000)]
+    every = [f"w{number}" for number in range(20_000)]
     document = upload(alice)
-    indexing.write_terms(document.pk, alice.pk, 1, "", [(1, words)])
+    indexing.write_terms(document.pk, alice.pk, 1, "", [(1, every)])
     assert ChunkTerms.objects.get().length == 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("the old red fox", ["old", "red"]),
+        ("the old red fox", ["red", "fox"]),
+        ("自由民主 club", ["自由民主"]),
+        ("一人 自由民主", ["自由", "民主"]),
+    ],
+)
+@pytest.mark.django_db
+def test_the_filter_tells_neighbours(text: str, phrase: list[str]) -> None:
+    """A filter says `maybe` of what is there, and hardly of anything else."""
+    _, sequence = indexing.lexemes_of(words(text), {word: word for word in text.split() if word.isascii()})
+    bits = indexing.neighbours_of(sequence)
+
+    def may_hold(hash: int) -> bool:
+        place = hash % (8 * len(bits))
+        return bool(bits[place // 8] & 1 << place % 8)
+
+    found = phrase_of(phrase, [""])
+    assert found is not None
+    assert all(may_hold(hash) for hashes in found.neighbours for hash in hashes)
+    others = [indexing.neighbours_hash(f"a{number}", f"b{number}") for number in range(1000)]
+    assert sum(map(may_hold, others)) < 1000 * len(sequence) / (8 * len(bits)) * 1.3
+
+
+@pytest.mark.parametrize("is_narrow", [True, False])
+def test_phrases_are_told_by_the_filter(alice: User, is_narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 5000 if is_narrow else 0)
+    add(alice, "the old red house")
+    assert search(alice, Question('"red house"'))
+    ChunkTerms.objects.update(neighbours=b"\0\0\0\0")
+    assert search(alice, Question('"house"'))
+    assert not best(alice, '"red house"')
+
+
+def test_a_word_from_the_third_on_is_tolerated() -> None:
+    assert ranking._tolerated([1.0, 0.0, 2.0]) == 1.0
+    assert ranking._tolerated([1.0] * 4) == pytest.approx(1.2)
+    assert ranking._tolerated([1.0] * 40) == 1.5

@@ -1,13 +1,14 @@
 import pytest
 
-from documents.snippets import Snippet, snippet
+from documents.snippets import Snippet, snippets
 
 LONG = "Nothing of note happens here. " * 30
 pytestmark = pytest.mark.django_db
 
 
 def cut(text: str, *lexemes: str, beginnings: tuple[str, ...] = (), language: str = "english") -> Snippet:
-    return snippet(text, set(lexemes), beginnings, language)
+    (found,) = snippets([(text, language)], set(lexemes), beginnings)
+    return found
 
 
 def marked(found: Snippet) -> list[str]:
