@@ -23,6 +23,13 @@ def write(name: str, title: str, lines: list[str]) -> None:
     print("\n".join(lines))
 
 
+def markdown() -> str:
+    """What is known, as a part of a larger report: without its own title, its headings one level lower."""
+    text = REPORT.read_text(encoding="utf-8")
+    _, _, sections = text.partition("\n<!-- ")
+    return re.sub(r"^## ", "### ", "<!-- " + sections, flags=re.MULTILINE)
+
+
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]] + [""]
 

@@ -1,6 +1,6 @@
 """How fast search is: `python -m bench.search_speed [--chunks 100000] [--keep]`.
 
-Made-up chunks of 184 words, most of them of one user. One process indexes them, then one asks; in the second round
+Made-up chunks of 184 words, most of them of one user (`search_load.py`). One process asks; in the second round
 another one replaces documents all the time, as reading them again does. Times are of the whole `search`, snippets
 included, but for the call that embeds the question. Question vectors are near those of some document.
 """
@@ -13,19 +13,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import accumulate
 from typing import Any
 from unittest.mock import patch
 
 from bench.made_up import CHUNKS, Writer
-from bench.search_database import add_documents, owner, replace_document, scratch_database
+from bench.search_database import owner, replace_document, scratch_database
+from bench.search_load import fill
 from bench.search_report import circumstances, table, write
 
 MODEL = "made-up-vectors"
 DIMENSIONS = 384
 QUESTIONS = 100
-OWNERS = (("bench", 0.89), ("tenth", 0.10), ("hundredth", 0.01))
-PROJECTS = (("small", 0.01), ("middle", 0.1), ("", 0.89))
 COMPARED = 40
 
 # Each document has a place of its own, and its passages are around it.
@@ -60,7 +58,7 @@ def main() -> None:
 
 
 def _measure(chunks: int, database: str) -> None:
-    lines = [*_filled(chunks), *_vectors()]
+    lines = [*fill(database, chunks // CHUNKS), *_vectors()]
     lines += _sizes()
     kinds = _kinds()
     rows = {kind: [kind] for kind in kinds}
@@ -74,31 +72,6 @@ def _measure(chunks: int, database: str) -> None:
     head = ["questions", "p50 ms", "p95 ms", "p50 while replacing", "p95 while replacing"]
     lines += ["", *table(head, list(rows.values())), *_exactness(kinds)]
     write(f"speed-{chunks}", f"Speed at {chunks:,} chunks", [circumstances(), "", *lines])
-
-
-def _filled(chunks: int) -> list[str]:
-    from django.db import connection
-
-    from documents.models import Document
-
-    wanted, have = chunks // CHUNKS, Document.objects.count()
-    writer, spent = Writer(), 0.0
-    for number, document in enumerate(writer.documents(wanted - have, have), start=have):
-        user = owner(_share(number, OWNERS))
-        project = _share(number // 7, PROJECTS)
-        start = time.perf_counter()
-        add_documents(user, [document], project_id=project)
-        spent += time.perf_counter() - start
-    start = time.perf_counter()
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE document_terms, document_chunks, documents")
-    analyzed = time.perf_counter() - start
-    if wanted == have:
-        return []
-    return [
-        f"Indexing, full text, one process: {(wanted - have) * CHUNKS / spent:,.0f} chunks a second;"
-        f" ANALYZE took {analyzed:.1f} s.",
-    ]
 
 
 def _vectors() -> list[str]:
@@ -119,7 +92,7 @@ def _vectors() -> list[str]:
         cursor.execute(f"DROP INDEX {table_name}_hnsw")
         cursor.execute(_VECTORS.format(table=table_name, model=model.pk))
         start = time.perf_counter()
-        cursor.execute("SET maintenance_work_mem = '1GB'")
+        cursor.execute("SET maintenance_work_mem = '2GB'")
         cursor.execute(definition)
         seconds = time.perf_counter() - start
         cursor.execute(f"ANALYZE {table_name}")
@@ -283,13 +256,6 @@ def _replace_for_ever() -> None:
         number = dice.randrange(count)
         ((name, texts),) = writer.documents(1, number)
         replace_document(Document.objects.get(client_id=name), texts)
-
-
-def _share(number: int, shares: tuple[tuple[str, float], ...]) -> str:
-    """In turns, so that each has its share of any stretch of numbers."""
-    place = (number * 37 % 100 + 0.5) / 100
-    ends = accumulate(share for _, share in shares)
-    return next(name for (name, _), end in zip(shares, ends, strict=True) if place < end)
 
 
 if __name__ == "__main__":
