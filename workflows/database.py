@@ -26,10 +26,9 @@ def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
     direct = settings.CONFIG.listen_database_url
     if purpose == "listen" and direct:
         parameters = {**settings.TCP_PATIENCE, **psycopg.conninfo.conninfo_to_dict(direct)}
-    options = f"{_LIMITS} {_PLANS}" if purpose == "engine" else _LIMITS
     return {
         **parameters,
-        "options": options,
+        "options": f"{_LIMITS} {_PLANS}",
         "application_name": name,
         "autocommit": True,
         "connect_timeout": 5,
@@ -45,4 +44,6 @@ async def connect(purpose: Purpose, name: str) -> AsyncConnection[tuple[Any, ...
 
 def connect_blocking(name: str, purpose: Purpose = "engine") -> Connection[tuple[Any, ...]]:
     """For threads without an event loop, such as the beat's."""
-    return Connection.connect(**_parameters(purpose, name))
+    opened = Connection.connect(**_parameters(purpose, name))
+    opened.prepare_threshold = 1
+    return opened

@@ -126,7 +126,7 @@ def alive(process: psutil.Process) -> bool:
     return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
-@pytest.mark.parametrize("victim", ["tasks", "housekeeper", "runner 1"])
+@pytest.mark.parametrize("victim", ["tasks 1", "housekeeper", "runner 1"])
 def test_a_killed_process_is_started_again(start: Start, ledger: Path, tmp_path: Path, victim: str) -> None:
     with manage("work", log=tmp_path / "log", **FAST) as work:
         wait_for(Worker.objects.exists, what="a worker")

@@ -1,7 +1,7 @@
 """The housekeeper: one at a time over all machines, by a leased row.
 
 It runs django-q2's scheduler, reaps leases that ran out, ends waits for outside workers that are silent, sweeps for
-executions that break the invariant, and forgets workers that are gone.
+executions that break the invariant, and forgets workers that are gone and old results of plain tasks.
 """
 
 import logging
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 from django_q.brokers import get_broker
+from django_q.conf import Conf
 from django_q.scheduler import scheduler
 from psycopg.errors import LockNotAvailable
 
@@ -38,6 +39,13 @@ RETURNING name
 _LEAVE_DUTY = (
     "UPDATE workflow_duties SET lease_until = clock_timestamp() WHERE name = 'housekeeper' AND holder = %(holder)s"
 )
+
+# What django-q2's monitor does behind every task, with all of these rows read and locked.
+_KEEP_NEWEST = """
+DELETE FROM django_q_task WHERE success AND stopped <= (
+  SELECT stopped FROM django_q_task WHERE success ORDER BY stopped DESC OFFSET %(limit)s LIMIT 1
+)
+"""
 
 # Nothing waits for long for a process that was frozen in a transaction, a housekeeper before all.
 _HASTE = " -c lock_timeout=1s -c idle_in_transaction_session_timeout=5s"
@@ -86,6 +94,7 @@ class Housekeeper:
             for execution in engine.sweep():
                 logger.error("execution %s had nothing to wake it up: the invariant was broken", execution)
             SeenWebhook.prune()
+            keep_newest_tasks()
             Worker.objects.filter(last_beat__lt=timezone.now() - timedelta(seconds=10 * self.lease)).delete()
 
     def _execute(self, statement: str) -> bool:
@@ -98,3 +107,10 @@ class Housekeeper:
             cursor.execute(_SERVER_AGE)
             (age,) = cursor.fetchone()
         return float(age)
+
+
+def keep_newest_tasks() -> None:
+    """Of the tasks that succeeded, django-q2's `save_limit`."""
+    if Conf.SAVE_LIMIT > 0:
+        with connection.cursor() as cursor:
+            cursor.execute(_KEEP_NEWEST, {"limit": Conf.SAVE_LIMIT})

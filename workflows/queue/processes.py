@@ -18,14 +18,16 @@ from workflows.slots import Sizes
 
 
 def supervisor(*, drain: bool = False) -> Supervisor:
-    """Runners, a child for plain tasks, and a housekeeper. With `drain` it ends when nothing is due any more."""
+    """Runners, children for plain tasks, and a housekeeper. With `drain` it ends when nothing is due any more."""
     config = settings.CONFIG
     boss = Supervisor(grace=config.stop_grace)
     silence = max(config.lease_seconds, 5.0)
     workers = config.workers or max((os.cpu_count() or 1) // 4, 1)
     for number in range(1, workers + 1):
         boss.add(f"runner {number}", partial(run_runner, workers, drain), silence=silence, once=drain)
-    boss.add("tasks", partial(run_tasks, drain=drain), silence=silence, once=drain)
+    # One slow task is not to hold up all others, the schedules among them.
+    for number in range(1, max(workers, 2) + 1):
+        boss.add(f"tasks {number}", partial(run_tasks, drain=drain), silence=silence, once=drain)
     boss.add("housekeeper", _keep_house, silence=2 * silence)
     return boss
 

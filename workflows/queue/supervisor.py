@@ -82,7 +82,10 @@ class Supervisor:
         if child.pid and (code := _exit_code(child.pid)) is not None:
             child.done = child.once and code == 0
             if not child.done:
-                logger.warning("%s ended (exit %d) and is started again", child.name, code)
+                level = logging.WARNING if code else logging.INFO
+                logger.log(level, "%s ended (exit %d) and is started again", child.name, code)
+            if code == 0:
+                child.not_before = now
             self._forget(child)
         elif child.pid and self.looked - child.heard > child.silence:
             logger.error("%s made no progress for %.0f s: killed", child.name, self.looked - child.heard)
@@ -103,7 +106,7 @@ class Supervisor:
             _live(child, writer, parent)
         os.close(writer)
         now = time.monotonic()
-        # One that ends at once is not started again at once.
+        # One that fails is not started again at once. django-q2 lets a tasks child end after so many tasks.
         child.not_before = now + BACK_OFF
         child.pid, child.pipe, child.heard = pid, reader, now
 
