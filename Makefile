@@ -5,6 +5,8 @@ BIN = .venv/bin
 PRODUCT = .venv/requirements.stamp
 TOOLS = .venv/requirements-dev.stamp
 PEERS = .venv-bench/requirements.stamp
+READERS = .venv-bench-documents/requirements.stamp
+OCR = .venv-bench-ocr/requirements.stamp
 # For checks, which read no setting of this machine.
 PRODUCTION = env -i PATH="$$PATH" HOME="$$HOME" ENV_FILE= DATA_DIR=.test-data \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ \
@@ -18,7 +20,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 endef
 
-.PHONY: run dev test chaos lint bench
+.PHONY: run dev test chaos lint bench bench-documents
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -57,8 +59,27 @@ $(TOOLS): requirements.txt requirements-dev.txt
 bench: $(PRODUCT) $(PEERS)
 	@exec $(BIN)/python -m bench --only "$(ONLY)" --repeats $(or $(REPEATS),3) --held $(or $(HELD),60)
 
+# CORPUS has the files with their manifest, COLLECTION a test collection for search; see bench/README.md.
+bench-documents: $(PRODUCT) $(READERS) $(OCR)
+	@exec $(BIN)/python -m bench.documents --corpus "$(or $(CORPUS),../shared/corpus)" --only "$(ONLY)" \
+		--collection "$(or $(COLLECTION),../shared/ir/cranfield)" --files $(or $(FILES),500) \
+		--chunks $(or $(CHUNKS),100000) --repeats $(or $(REPEATS),1)
+
 # A peer that cannot be installed is left out, and RESULTS.md says so.
 $(PEERS): bench/requirements-peers.txt
 	test -x .venv-bench/bin/pip || $(PYTHON) -m venv --clear .venv-bench
 	-.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# The inference package of unstructured demands what its fast strategy does not use.
+$(READERS): bench/requirements-documents.txt
+	test -x .venv-bench-documents/bin/pip || $(PYTHON) -m venv --clear .venv-bench-documents
+	-.venv-bench-documents/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	-.venv-bench-documents/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		unstructured-inference==1.6.14 unstructured.pytesseract==0.3.15
+	@touch $@
+
+$(OCR): requirements.txt requirements-ocr.txt
+	test -x .venv-bench-ocr/bin/pip || $(PYTHON) -m venv --clear .venv-bench-ocr
+	.venv-bench-ocr/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-ocr.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""Sections of bench/SEARCH.md, each written by its script and left alone by the others."""
+"""Sections of bench/DOCUMENTS.md, each written by its script and left alone by the others."""
 
 import os
 import platform
@@ -6,10 +6,10 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-REPORT = Path(__file__).parent / "SEARCH.md"
-HEAD = """# Search, measured
+REPORT = Path(__file__).parent / "DOCUMENTS.md"
+HEAD = """# Documents, measured
 
-Written by the scripts; each replaces its own section.
+Written by `make bench-documents`; each figure replaces its own section.
 """
 
 
@@ -21,13 +21,6 @@ def write(name: str, title: str, lines: list[str]) -> None:
     new = pattern.sub(lambda match: text, old) if pattern.search(old) else f"{old.rstrip()}\n\n{text}"
     REPORT.write_text(new, encoding="utf-8")
     print("\n".join(lines))
-
-
-def markdown() -> str:
-    """What is known, as a part of a larger report: without its own title, its headings one level lower."""
-    text = REPORT.read_text(encoding="utf-8")
-    _, _, sections = text.partition("\n<!-- ")
-    return re.sub(r"^## ", "### ", "<!-- " + sections, flags=re.MULTILINE)
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -1,0 +1,211 @@
+"""This application: files are uploaded, and a bulk job reads them through `manage.py work`."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import place
+from bench.contestant import fresh_database
+from bench.documents.memory import Peak
+from bench.load import Meter, tree
+
+if TYPE_CHECKING:
+    from workflows.models import WorkflowExecution, WorkflowStep
+
+DATABASE = "bench_documents"
+HOME = place.BASE / "documents"
+SAMPLE = place.ROOT / "jobs" / "sample_documents" / "service-contract.docx"
+START_SECONDS = 60
+STOP_SECONDS = 30
+# How many children read at once is by the number of processors; all that there are may be used.
+_WORK = """
+import os
+os.cpu_count = lambda: {}
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "work"])
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one file ended: `code` is `ok` or its error's. Seconds are from the start of the job. `document` is its id,
+    where the upload was not refused.
+    """
+
+    name: str
+    code: str
+    message: str
+    started: float = 0.0
+    finished: float = 0.0
+    document: str = ""
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """`seconds` are from the start of the first step to the end of the last. `cost` is that of `bench.load.Cost`."""
+
+    files: list[Ended]
+    seconds: float
+    pages: int
+    chunks: int
+    peak_mb: float
+    process_mb: float
+    cost: dict[str, float]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        ok = sum(file.code == "ok" for file in self.files)
+        return {
+            "files": len(self.files),
+            "indexed": ok,
+            "seconds": self.seconds,
+            "files_a_minute": len(self.files) / self.seconds * 60,
+            "pages": self.pages,
+            "chunks": self.chunks,
+            "pages_a_second": self.pages / self.seconds,
+            "peak_mb": self.peak_mb,
+            "process_mb": self.process_mb,
+            "cost": self.cost,
+        }
+
+
+def environment(**settings: str) -> dict[str, str]:
+    return place.environment(
+        DJANGO_SETTINGS_MODULE="aiworkstation.settings",
+        ENV_FILE="",
+        DATA_DIR=str(HOME),
+        DATABASE_URL=place.database_url(DATABASE),
+        SECRET_KEY="of-the-benchmark-alone-" + 40 * "x",
+        **({"WORKERS": "1"} | settings),
+    )
+
+
+def prepare() -> None:
+    """Django in this process, on a database of its own, which is made anew."""
+    import django
+    from django.core.management import call_command
+    from django.db import connections
+
+    os.environ.update(environment())
+    django.setup()
+    connections.close_all()
+    fresh_database(DATABASE)
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+@contextmanager
+def worker(python: Path = place.PYTHON, *, children: int = 2, **settings: str) -> Iterator[int]:
+    """`manage.py work`, as it runs where there are so many processors: it has as many children that read.
+
+    It has read a first document: what a worker loads once is loaded.
+    """
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (HOME / "worker.log").open("ab") as log:
+        command = [str(python), "-c", _WORK.format(children)]
+        process = subprocess.Popen(command, cwd=place.ROOT, env=environment(**settings), stdout=log, stderr=log)
+    try:
+        for number in range(2 * int(settings.get("WORKERS", "1"))):
+            _finished(_started([str(_uploaded(SAMPLE, f"warm-up {number}"))], 5), START_SECONDS)
+        yield process.pid
+    finally:
+        left = tree([process.pid])
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for each in left:
+            if each.is_running():
+                each.kill()
+
+
+def ingest(pid: int, paths: Sequence[Path], *, max_parallel: int = 5, every: float = 0.25, limit: float = 900) -> Bulk:
+    """Uploads the files, then reads them in one job of the worker `pid`. Memory is sampled `every` so many seconds."""
+    from documents.models import Document
+    from workflows.models import WorkflowStep
+
+    uploads = [_uploaded(path, "measured") for path in paths]
+    with Peak(pid, every=every) as peak:
+        meter = Meter([pid])
+        execution = _started([upload for upload in uploads if not isinstance(upload, Ended)], max_parallel)
+        _finished(execution, limit)
+        cost = asdict(meter.read())
+    steps = list(WorkflowStep.objects.filter(execution=execution).order_by("index"))
+    first = min(step.started_at for step in steps if step.started_at)
+    last = max(step.finished_at for step in steps if step.finished_at)
+    of_files = iter(steps)
+    files = [upload if isinstance(upload, Ended) else _ended(next(of_files), first) for upload in uploads]
+    documents = Document.objects.in_bulk([_document_of(step) for step in steps]).values()
+    return Bulk(
+        files,
+        (last - first).total_seconds(),
+        sum(document.page_count or 0 for document in documents),
+        sum(document.chunk_count for document in documents),
+        peak.tree_mb,
+        peak.process_mb,
+        cost,
+    )
+
+
+def pages_of(document: str) -> list[str]:
+    from documents.models import Document
+
+    return list(Document.objects.get(pk=document).current_pages().order_by("number").values_list("text", flat=True))
+
+
+def _uploaded(path: Path, project: str) -> "str | Ended":
+    """Its id; what is wrong with it where the upload is refused."""
+    from django.contrib.auth.models import User
+
+    from documents import storage
+    from documents.errors import DocumentError
+
+    user, _ = User.objects.get_or_create(username="bench")
+    try:
+        with path.open("rb") as file:
+            return storage.store(user, path.name, file, project_id=project).client_id
+    except DocumentError as error:
+        return Ended(path.name, error.code, error.message)
+
+
+def _started(ids: Sequence[str], max_parallel: int) -> "WorkflowExecution":
+    from django.contrib.auth.models import User
+
+    from jobs.requests import start
+
+    payload = {"documents": [{"id": id} for id in ids]}
+    body = {"jobType": "bulk-documents", "maxParallel": max_parallel, "payload": payload}
+    return start(User.objects.get(username="bench"), body)[0]
+
+
+def _finished(execution: "WorkflowExecution", seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        execution.refresh_from_db(fields=["finished_at"])
+        if execution.finished_at:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the job did not end within {seconds:.0f} s; see {HOME / 'worker.log'}")
+        time.sleep(0.1)
+
+
+def _ended(step: "WorkflowStep", start: datetime) -> Ended:
+    return Ended(
+        step.name,
+        "ok" if step.error is None else str(step.error["code"]),
+        "" if step.error is None else str(step.error["message"]),
+        (step.started_at - start).total_seconds() if step.started_at else 0.0,
+        (step.finished_at - start).total_seconds() if step.finished_at else 0.0,
+        _document_of(step),
+    )
+
+
+def _document_of(step: "WorkflowStep") -> str:
+    return str((step.arguments or {})["documentId"])
