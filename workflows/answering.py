@@ -14,10 +14,10 @@ from workflows import secrets, tools, webhooks
 from workflows import statements as sql
 from workflows.errors import StepError
 from workflows.models import StepStatus
-from workflows.settling import Changes, lock, lock_free, settle
-from workflows.steps import Claim, Outcome, completed, failed
+from workflows.settling import lock, lock_free, settle_ended
+from workflows.steps import Claim, Outcome, as_claim, completed, dump, failed
 from workflows.transaction import Note, Part, Query, Verb
-from workflows.turn import outcome_columns, skip_behind
+from workflows.turn import described
 
 BATCH = 100
 """Executions whose silence ends in one transaction."""
@@ -58,7 +58,7 @@ class Answer:
 
 def answering(execution: UUID, step: UUID, answer: Answer, *, actor: str) -> Verb[bool]:
     _, rows = yield [lock([execution]), Query(sql.ANSWERED, {"step": step})]
-    claims = [Claim(*row) for row in rows]
+    claims = [as_claim(row[0]) for row in rows]
     if not claims or not answer.is_for(claims[0]):
         return False, []
     claim = claims[0]
@@ -75,7 +75,7 @@ def ending_silence(*, actor: str) -> Verb[int]:
     if not executions:
         return 0, []
     (overdue,) = yield [Query(sql.OVERDUE, {"executions": executions})]
-    notes = yield from _end([failed(Claim(*row), _silence()) for row in overdue], actor=actor)
+    notes = yield from _end([failed(as_claim(row[0]), _silence()) for row in overdue], actor=actor)
     return len(overdue), notes
 
 
@@ -85,9 +85,12 @@ def _silence() -> StepError:
 
 def _end(outcomes: Sequence[Outcome], *, actor: str) -> Part[list[Note]]:
     """Under the executions' locks, and of attempts that were just seen to be open: none is refused."""
-    (recorded,) = yield [Query(sql.ANSWER, outcome_columns(outcomes, actor=actor))]
-    changes: dict[UUID, Changes] = {}
-    for _, execution, status in recorded:
-        changes.setdefault(execution, Changes()).add(status)
-    yield from skip_behind(recorded, changes, actor=actor)
-    return (yield from settle(changes, actor=actor))
+    rows = yield [
+        Query(sql.RECORD_ANSWER, {"outcome": dump(described(outcome)), "output": outcome.output, "actor": actor})
+        for outcome in outcomes
+    ]
+    ended: dict[UUID, list[int]] = {}
+    for outcome, ((numbers,),) in zip(outcomes, rows, strict=True):
+        before = ended.get(outcome.claim.execution_id, [0, 0, 0])
+        ended[outcome.claim.execution_id] = [sum(pair) for pair in zip(before, numbers, strict=True)]
+    return (yield from settle_ended(ended, actor=actor))

@@ -47,7 +47,7 @@ class Runner(Protocol):
     name: str
 
     def holds(self) -> dict[UUID, Any]: ...
-    def wake(self) -> None: ...
+    def wake(self, slot: str = "") -> None: ...
     def cut(self, tokens: list[UUID], why: str) -> None: ...
 
 
@@ -81,7 +81,7 @@ class Attendant:
 
     async def _hear(self, connection: AsyncConnection[Row], channel: str, payload: str) -> None:
         if channel == WAKE:
-            self.runner.wake()
+            self.runner.wake(payload)
         elif channel == COOL:
             await self._read_cooldowns(connection)
         else:

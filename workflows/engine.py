@@ -23,7 +23,7 @@ from workflows.answering import Answer, answering, ending_silence
 from workflows.models import ExecutionStatus
 from workflows.queue.messages import message_for
 from workflows.retry import DEFAULT
-from workflows.settling import CANCEL, WAKE, Changes, events, lock, lock_free, settle, unsend
+from workflows.settling import CANCEL, WAKE, events, lock, lock_free, settle, unsend
 from workflows.steps import Claim, Held, NewExecution, NewStep, dump
 from workflows.tools import slot_of
 from workflows.transaction import Note, Query, Verb, run
@@ -140,7 +140,7 @@ def starting(new: NewExecution, *, actor: str) -> Verb[UUID]:
             },
         )
     ]
-    return execution, [] if new.delay > 0 else [Note(WAKE, new.queue)]
+    return execution, [] if new.delay > 0 else [Note(WAKE, slot_of(first))]
 
 
 def _dependents(steps: Sequence[NewStep]) -> list[list[int]]:
@@ -189,7 +189,7 @@ def retrying(execution: UUID, *, actor: str) -> Verb[bool]:
     if not rows:
         return False, []
     yield [events(actor, [("job.retried", execution, {"status": "queued", "jobType": rows[0][0]})])]
-    notes = yield from settle({execution: Changes()}, actor=actor)
+    notes = yield from settle([execution], actor=actor)
     return True, notes
 
 
@@ -215,7 +215,7 @@ def adding(execution: UUID, steps: Mapping[str, NewStep], *, within: Held, actor
         return [], []
     yield [Query(sql.ADDED, {"execution": execution, "count": len(added)})]
     yield [events(actor, [("job.steps_added", execution, {"steps": len(added)})])]
-    notes = yield from settle({execution: Changes()}, actor=actor)
+    notes = yield from settle([execution], actor=actor)
     return added, notes
 
 
@@ -232,7 +232,7 @@ def reaping(*, actor: str) -> Verb[int]:
         return 0, []
     params = {"executions": executions, "actor": actor, "alone": DEFAULT.max_crashes - 1}
     (reaped,) = yield [Query(sql.REAP, params)]
-    notes = yield from settle({row[1]: Changes() for row in reaped}, actor=actor)
+    notes = yield from settle({row[1] for row in reaped}, actor=actor)
     return len(reaped), notes
 
 
@@ -245,7 +245,7 @@ def releasing(holder: Holder, tokens: Collection[UUID]) -> Verb[int]:
         return 0, []
     params |= {"executions": executions, "actor": holder.name}
     _, released = yield [lock(executions), Query(sql.RELEASE, params)]
-    notes = yield from settle({row[1]: Changes() for row in released}, actor=holder.name)
+    notes = yield from settle({row[1] for row in released}, actor=holder.name)
     return len(released), notes
 
 
@@ -258,5 +258,5 @@ def resettling(executions: list[UUID], *, actor: str) -> Verb[list[UUID]]:
     yield [lock(executions)]
     found = [("job.stranded", execution, {"remedy": "its message was put back"}) for execution in executions]
     yield [events(actor, found)]
-    notes = yield from settle({execution: Changes() for execution in executions}, actor=actor)
+    notes = yield from settle(executions, actor=actor)
     return executions, notes

@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from aiworkstation.audit.record import record
-from workflows.models import Pause, Queue
+from workflows.models import Pause
 from workflows.settling import WAKE
 from workflows.transaction import Note, send
 
@@ -23,5 +23,5 @@ def resume(*, actor: str) -> bool:
         ended, _ = Pause.objects.all().delete()
         if ended:
             record(actor, "work.resumed", "work:all")
-            send([Note(WAKE, queue) for queue in Queue.values])
+            send([Note(WAKE, "")])
     return bool(ended)

@@ -6,7 +6,6 @@ time is over; then the execution's message stands at the end of its queue.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,6 @@ import psycopg
 from psycopg import AsyncConnection
 
 from aiworkstation.ids import uuid7
-from workflows import statements as sql
 from workflows.alone import perform_alone
 from workflows.attending import Attendant, Report
 from workflows.database import connect
@@ -104,9 +102,9 @@ class Runner:
         ended = [*self._offered, *(each.outcome for each in self.ended.copy())]
         return held | {outcome.claim.token: outcome.claim.step_id for outcome in ended}
 
-    def wake(self) -> None:
-        """Messages may be due."""
-        self.slots.wake()
+    def wake(self, slot: str = "") -> None:
+        """Messages may be due, for this kind of slot or for any."""
+        self.slots.wake(slot)
         self._work.set()
 
     def cut(self, tokens: Sequence[UUID], why: str) -> None:
@@ -168,7 +166,7 @@ class Runner:
                 self._offered = ()
                 self._begin(worked.claims, ended)
                 if self.slots.learn(wanted, worked.picked):
-                    await self._look_ahead()
+                    self._next_due = time.monotonic() + (float("inf") if worked.next_due is None else worked.next_due)
                 # Quick steps end here, so that the next commit takes them together.
                 await asyncio.sleep(0)
             if self._has_nothing_left():
@@ -197,7 +195,9 @@ class Runner:
                     self._connection = await connect("engine", self.name)
                     await self._release_strays(outcomes)
                 self._asked = time.monotonic()
-                worked = await run_async(self._connection, turn(self.holder, outcomes, wanted, only=self.only))
+                worked = await run_async(
+                    self._connection, turn(self.holder, outcomes, wanted, only=self.only), is_one_statement=True
+                )
                 if worked.claims and time.monotonic() - self._asked > self.holder.lease * SAFE:
                     # The process was frozen, or the answer late: others may have these steps by now.
                     worked.claims.clear()
@@ -224,15 +224,6 @@ class Runner:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
-
-    async def _look_ahead(self) -> None:
-        """When the next message will be due."""
-        if self._connection is None or self.only:
-            return
-        with contextlib.suppress(psycopg.OperationalError):
-            cursor = await self._connection.execute(sql.NEXT_DUE)
-            row = await cursor.fetchone()
-            self._next_due = time.monotonic() + row[0] if row and row[0] is not None else float("inf")
 
     # --- a step
 

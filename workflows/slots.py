@@ -94,9 +94,10 @@ class Slots:
     def of(self, tool: str) -> Kind:
         return self.kinds[tools.slot_of(tool)]
 
-    def wake(self) -> None:
+    def wake(self, slot: str = "") -> None:
+        """Messages may be due, for this kind of slot or for any."""
         for kind in self.kinds.values():
-            kind.hungry = True
+            kind.hungry |= slot == kind.name or slot not in self.kinds
 
     def wanted(self, ended: Sequence[Ended]) -> dict[Slot, Wanted]:
         """What may be claimed now that these ended; their slots are free but for the lanes that go on."""

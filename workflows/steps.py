@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -47,6 +48,9 @@ class NewExecution:
     delay: float = 0.0
 
 
+_NOBODY = UUID(int=0)
+
+
 class Held(NamedTuple):
     """A step, and the token that proves that it is held."""
 
@@ -55,7 +59,7 @@ class Held(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A step that this worker holds, with what its execution says. The columns of statements.CLAIM."""
+    """A step that this worker holds, with what its execution says. The columns of workflow_claim, in sql/."""
 
     step_id: UUID
     token: UUID
@@ -91,6 +95,12 @@ class Claim(NamedTuple):
     def idempotency_key(self) -> str:
         """The same for every attempt, and another after a user's retry."""
         return str(self.step_id) if self.round == 1 else f"{self.step_id}-r{self.round}"
+
+
+def as_claim(row: Sequence[Any]) -> Claim:
+    """From JSON. The token is the nil UUID where nobody holds the step: an outside worker does."""
+    step, token, execution, *rest = row
+    return Claim(UUID(step), UUID(token) if token else _NOBODY, UUID(execution), *rest)
 
 
 @dataclass(slots=True)

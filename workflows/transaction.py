@@ -1,7 +1,7 @@
 """A transaction as a generator, so that one text of each verb serves Django's connections and the runner's own.
 
-A verb yields lists of queries and is sent a list of their rows. What it yields together goes to the database together.
-It returns its result and the notifications to send after the commit.
+A verb yields lists of queries and is sent a list of their rows. It returns its result and the notifications to send
+after the commit.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.db import connection, transaction
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -84,9 +84,9 @@ def _as_params(notes: list[Note]) -> dict[str, list[str]]:
     return {"channels": [note.channel for note in notes], "payloads": [note.payload for note in notes]}
 
 
-async def run_async(connection: AsyncConnection[Row], verb: Verb[T]) -> T:
-    """Runs a verb in a transaction on the runner's connection, a round trip for each list of queries."""
-    async with connection.transaction():
+async def run_async(connection: AsyncConnection[Row], verb: Verb[T], *, is_one_statement: bool = False) -> T:
+    """Runs a verb in a transaction on the runner's connection, which commits by itself outside of one."""
+    async with nullcontext() if is_one_statement else connection.transaction():
         result, notes = await _drive_async(connection, verb)
     if notes:
         await connection.execute(NOTIFY, _as_params(notes))
@@ -103,10 +103,7 @@ async def _drive_async(connection: AsyncConnection[Row], verb: Verb[T]) -> tuple
             result: tuple[T, list[Note]] = end.value
             return result
         started = True
-        cursors: list[AsyncCursor[Row]] = []
-        async with connection.pipeline():
-            for query in queries:
-                cursor = connection.cursor()
-                await cursor.execute(query.sql, query.params)
-                cursors.append(cursor)
-        rows = [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        rows = []
+        for query in queries:
+            cursor = await connection.execute(query.sql, query.params)
+            rows.append(await cursor.fetchall() if cursor.description else [])

@@ -250,9 +250,9 @@ def test_a_finished_result_is_offered_until_the_database_takes_it(
     execution = start(*chain(2, "PROBE_SLEEP"))
     calls = [0]
 
-    async def unlucky(connection, verb):  # type: ignore[no-untyped-def]
+    async def unlucky(connection, verb, **options):  # type: ignore[no-untyped-def]
         calls[0] += 1
-        result = await run_async(connection, verb)
+        result = await run_async(connection, verb, **options)
         if calls[0] in (3, 5):  # committed, but the answer gets lost
             raise psycopg.OperationalError("cut")
         return result
@@ -314,8 +314,8 @@ def test_claims_whose_answer_is_late_are_not_begun(start: Start, ledger: Path, m
     execution = start(*chain(1, "PROBE_SLEEP"))
     late: list[object] = []
 
-    async def slow(connection, verb):  # type: ignore[no-untyped-def]
-        result = await run_async(connection, verb)
+    async def slow(connection, verb, **options):  # type: ignore[no-untyped-def]
+        result = await run_async(connection, verb, **options)
         if getattr(result, "claims", None) and not late:
             late.append(result)
             await asyncio.sleep(1)

@@ -13,7 +13,6 @@ from tests.engine.conftest import Start, chain, error_of, side_by_side, statuses
 from workflows import engine
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution, WorkflowStep
-from workflows.settling import Changes
 from workflows.steps import Claim, NewStep, completed, failed, waits
 from workflows.transaction import run
 from workflows.turn import Holder, Wanted, Worked, turn
@@ -294,13 +293,12 @@ def test_the_database_keeps_one_step_a_lane(start: Start, holder: Holder) -> Non
         execution.steps.update(lane=1)
 
 
-def test_claim_and_finish_are_one_commit_of_few_statements(start: Start, holder: Holder) -> None:
+def test_claim_and_finish_are_one_statement(start: Start, holder: Holder) -> None:
     start(*chain(3))
     (claim,) = take(holder)
     with connection.execute_wrapper(counter := Counting()):
         end(holder, claim, go_on=True)
-    # lock, record, claim, settle; and the savepoint of the test's own transaction
-    assert counter.statements == 4
+    assert counter.statements == 1
 
 
 class Counting:
@@ -310,11 +308,3 @@ class Counting:
     def __call__(self, execute, sql, params, many, context):  # type: ignore[no-untyped-def]
         self.statements += 0 if "SAVEPOINT" in sql else 1
         return execute(sql, params, many, context)
-
-
-def test_changes_count_what_ended() -> None:
-    changes = Changes()
-    changes.add("completed")
-    changes.add("skipped", 3)
-    changes.add("waiting")
-    assert (changes["completed"], changes["finished"], changes["failed"]) == (1, 4, 0)

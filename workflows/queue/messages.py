@@ -1,5 +1,6 @@
 """The messages in django-q2's queue: each names an execution and nothing else."""
 
+from functools import lru_cache
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -8,8 +9,12 @@ from django_q.signing import SignedPackage
 FUNCTION = "workflows.queue.tasks.run_execution"
 
 
+@lru_cache(4096)
 def message_for(execution: UUID) -> str:
-    """A signed package as `async_task` makes it, so that a stock `qcluster` can run it too."""
+    """A signed package as `async_task` makes it, so that a stock `qcluster` can run it too.
+
+    Signing costs more than a turn of the engine; the same text serves every message of an execution.
+    """
     package = {
         "id": uuid4().hex,
         "name": f"execution {execution}",
