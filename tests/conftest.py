@@ -1,8 +1,9 @@
-"""Fixtures for the whole suite: people, and a real browser."""
+"""Fixtures for the whole suite: people, a real browser, and real documents."""
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.people import client_of, make_user
 
+CORPUS = Path(os.environ.get("CORPUS") or Path(__file__).parents[2] / "shared" / "corpus")
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -20,6 +22,14 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Real documents, good and bad, and MANIFEST.csv, which says what is to be found in them."""
+    if not (CORPUS / "MANIFEST.csv").exists():
+        pytest.skip("the corpus of real documents is not on this machine")
+    return CORPUS
 
 
 @pytest.fixture(scope="module")

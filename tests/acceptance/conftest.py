@@ -16,7 +16,6 @@ from tests.engine.processes import manage
 from tests.servers.hubspot_server import TOKEN, HubspotServer
 from workflows.models import Mode
 
-CORPUS = Path(__file__).parents[2] / "../shared/corpus"
 FINISHED = {"completed", "completed_with_errors", "failed", "cancelled"}
 
 
@@ -50,11 +49,8 @@ def worker(modes: None, hubspot: HubspotServer, tmp_path: Path) -> Iterator[None
 
 
 @pytest.fixture(scope="session")
-def corpus_rows() -> list[dict[str, str]]:
-    manifest = CORPUS / "MANIFEST.csv"
-    if not manifest.exists():
-        pytest.skip("the corpus of real documents is not on this machine")
-    with manifest.open(encoding="utf-8", newline="") as file:
+def corpus_rows(corpus: Path) -> list[dict[str, str]]:
+    with (corpus / "MANIFEST.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

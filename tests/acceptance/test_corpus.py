@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from tests.acceptance.conftest import CORPUS, finished
+from tests.acceptance.conftest import finished
 
 Row = dict[str, str]
 
@@ -18,8 +18,8 @@ MEMBERS = {
 }
 
 
-def test_the_whole_corpus(api: httpx2.Client, worker: None, corpus_rows: list[Row]) -> None:
-    stored = {row["file"]: upload(api, row) for row in corpus_rows}
+def test_the_whole_corpus(api: httpx2.Client, worker: None, corpus: Path, corpus_rows: list[Row]) -> None:
+    stored = {row["file"]: upload(api, corpus / row["file"]) for row in corpus_rows}
     empty = {row["file"] for row in corpus_rows if int(row["size"]) == 0}
     assert {file for file, id in stored.items() if id is None} == empty
     rows = {id: row for row in corpus_rows if (id := stored[row["file"]])}
@@ -42,11 +42,10 @@ def test_the_whole_corpus(api: httpx2.Client, worker: None, corpus_rows: list[Ro
     assert lost(api, {id: row for id, row in rows.items() if id in indexed}) == []
 
 
-def upload(api: httpx2.Client, row: Row) -> str | None:
+def upload(api: httpx2.Client, path: Path) -> str | None:
     """The document's id, or None where the upload was refused."""
-    path = CORPUS / row["file"]
     with path.open("rb") as file:
-        answer = api.post("/documents", files={"file": (Path(row["file"]).name, file)})
+        answer = api.post("/documents", files={"file": (path.name, file)})
     if answer.status_code == 400:
         assert answer.json()["rejected"][0]["code"] == "empty", answer.text
         return None

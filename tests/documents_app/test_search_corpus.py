@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from documents.search import Question, search
 from tests.documents_app.driving import add
 
-CORPUS = Path(__file__).parents[2] / "../shared/corpus/good"
 FILES = {
     "chinese": "sample-chinese.txt",
     "chinese-pdf": "issue-336-example.pdf",
@@ -24,17 +23,10 @@ FILES = {
 Find = Callable[[str], str]
 
 
-@pytest.fixture(scope="module")
-def corpus() -> Path:
-    if not CORPUS.exists():
-        pytest.skip("the corpus of real documents is not on this machine")
-    return CORPUS
-
-
 @pytest.fixture
 def find(alice: User, corpus: Path) -> Find:
     for name, filename in FILES.items():
-        add(alice, (corpus / filename).read_bytes(), filename, client_id=name)
+        add(alice, (corpus / "good" / filename).read_bytes(), filename, client_id=name)
     return lambda question: next((result.document_id for result in search(alice, Question(question))), "nothing")
 
 
