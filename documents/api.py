@@ -1,6 +1,7 @@
 """The documents API. The contract of each address is its serializer and the verb that it calls."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, cast
@@ -24,8 +25,17 @@ from documents.errors import DocumentError, TooLarge
 from documents.lookup import get_document, list_documents, readable
 from documents.models import Document
 from documents.multipart import RefusedFile, UploadParser, screened
+from documents.preview import preview
 from documents.search import Question, search
-from documents.serializers import ChunkSerializer, DocumentSerializer, DocumentsQuery, SearchQuery, UploadForm
+from documents.serializers import (
+    ChunkSerializer,
+    DocumentSerializer,
+    DocumentsQuery,
+    PreviewQuery,
+    SearchQuery,
+    UploadForm,
+)
+from workflows.errors import ChildCrashed, ChildFailed
 
 Stored = list[Document]
 Rejected = list[tuple[str, DocumentError]]
@@ -72,6 +82,19 @@ def chunks(request: Request, id: str) -> HttpResponseBase:
     found = page(rows, ("index",), limit=query["limit"], cursor=query["cursor"])
     listed = ChunkSerializer(found.rows, many=True).data
     return conditional(request, {"chunks": listed, "nextCursor": found.next_cursor})
+
+
+@api_view(READING)
+def chunk_preview(request: Request, id: str) -> HttpResponseBase:
+    """What a size and an overlap would give: the number of chunks, their mean size, and the first ones."""
+    found = get_document(request.user, id)
+    query = _read(PreviewQuery, request)
+    if not found.generation:
+        raise Conflict("The document has not been indexed: there is no text to cut.", code="not_indexed")
+    try:
+        return conditional(request, asdict(preview(found, **query)))
+    except (ChildFailed, ChildCrashed) as error:
+        raise Conflict(error.message, code=error.code) from error
 
 
 @api_view(READING)
@@ -151,7 +174,7 @@ def _store(user: User, files: list[Any], **options: Any) -> tuple[Stored, Reject
 
 
 def _nothing_stored(answer: dict[str, Any], rejected: Rejected) -> Response:
-    is_size = all(isinstance(error, TooLarge | storage.OverQuota) for _, error in rejected)
+    is_size = all(isinstance(error, TooLarge | storage.OverQuota | storage.TooManyFiles) for _, error in rejected)
     kind, status = (
         ("client_error", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if is_size

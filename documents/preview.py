@@ -23,7 +23,7 @@ _turn = threading.Lock()
 
 @dataclass(frozen=True)
 class PreviewedChunk:
-    number: int
+    index: int
     page: int
     start: int
     end: int
@@ -50,7 +50,7 @@ def preview(document: Document, *, chunk_size: int, overlap: int, unit: str = "t
         asyncio.run(_in_child({**arguments, "unit": unit}))
         chunks: list[list[Any]] = json.loads(output.read_text(encoding="utf-8"))["chunks"]
     sizes = [chunk[5] for chunk in chunks]
-    shown = [PreviewedChunk(index + 1, *values) for index, *values in chunks[:SHOWN]]
+    shown = [PreviewedChunk(*values) for values in chunks[:SHOWN]]
     return Preview(len(chunks), sum(sizes) // max(len(sizes), 1), shown)
 
 

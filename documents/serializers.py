@@ -1,5 +1,6 @@
 """The wire's documents, chunks and pages, and what requests may say of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -7,10 +8,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
 from aiworkstation.web.paging import MAX_LIMIT, PageQuery
-from aiworkstation.web.serializers import Json, Name, OrNull, StrictSerializer, Text, Time, invalid
+from aiworkstation.web.serializers import Errors, Json, Name, OrNull, StrictSerializer, Text, Time, invalid
 from documents.lookup import ALL, CLIENT_ID
 from documents.models import Document, DocumentStatus
 from documents.storage import BadId
+from documents.tools import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 from workflows.models import Mode
 
 MAX_TAG = 100
@@ -81,6 +83,16 @@ class SearchQuery(StrictSerializer):
     tag = serializers.CharField(required=False)
     type = serializers.CharField(required=False, source="file_type")
     documentId = serializers.CharField(required=False, source="document_id")
+
+
+class PreviewQuery(StrictSerializer):
+    chunkSize = serializers.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
+    overlap = serializers.IntegerField(min_value=0, default=OVERLAP)
+    unit = serializers.ChoiceField(["tokens", "characters"], default="tokens")
+
+    def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
+        if not errors.keys() & {"chunkSize", "overlap"} and value["overlap"] >= value["chunk_size"]:
+            errors["overlap"] = invalid(f"Must be less than chunkSize ({value['chunk_size']}).")
 
 
 class DocumentSerializer(serializers.Serializer[Any]):

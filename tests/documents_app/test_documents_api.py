@@ -192,3 +192,31 @@ def test_bad_searches(as_alice: Client, query: str) -> None:
 def test_with_half_a_character_nothing_breaks(as_alice: Client) -> None:
     assert as_alice.get("/api/search?q=%ed%a0%80").status_code in (200, 400)
     assert as_alice.get("/api/documents?q=%ed%a0%80").status_code in (200, 400)
+
+
+def test_preview_of_other_chunks(alice: User, as_alice: Client, as_bob: Client) -> None:
+    document = add(alice, "One two three four five. " * 60, client_id="doc1")
+    found = get(as_alice, "documents/doc1/preview", chunkSize="36", overlap="6")
+    assert found.keys() == {"count", "tokens", "chunks"}
+    assert (found["count"], len(found["chunks"])) == (12, 10)
+    first, second = found["chunks"][:2]
+    assert first.keys() == {"index", "page", "start", "end", "tokens", "text"}
+    assert (first["index"], first["page"], first["start"]) == (0, 1, 0)
+    assert second["start"] < first["end"], "they overlap"
+    by_characters = get(as_alice, "documents/doc1/preview", chunkSize="36", overlap="6", unit="characters")
+    assert all(chunk["end"] - chunk["start"] <= 36 for chunk in by_characters["chunks"])
+    document.refresh_from_db()
+    assert (document.generation, document.chunk_size) == (1, 500)
+    assert as_bob.get(f"/api/documents/{document.uid}/preview").status_code == 404
+
+
+@pytest.mark.parametrize("query", ["chunkSize=10&overlap=10", "chunkSize=0", "chunkSize=9000", "unit=words", "size=5"])
+def test_previews_that_cannot_be(alice: User, as_alice: Client, query: str) -> None:
+    add(alice, "One two.", client_id="doc1")
+    assert as_alice.get(f"/api/documents/doc1/preview?{query}").status_code == 400
+
+
+def test_no_preview_of_what_has_no_text(alice: User, as_alice: Client) -> None:
+    upload(alice, client_id="doc1")
+    answer = as_alice.get("/api/documents/doc1/preview")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "not_indexed")
