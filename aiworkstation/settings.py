@@ -159,6 +159,9 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 # HSTS for other names of the domain is for its owner to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # of a JSON body; uploaded files have rules of their own
+DATA_UPLOAD_MAX_NUMBER_FILES = (
+    20_000  # of a form that is read at all; documents.multipart refuses more than it may keep
+)
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "aiworkstation.access.authentication.BearerAuthentication",

@@ -35,11 +35,15 @@ class Screening(FileUploadHandler):
     """Goes before the handlers that keep files: what it swallows, they never see."""
 
     refused: RefusedFile | None = None
+    number = 0
 
     def new_file(self, field_name: str, file_name: str, *arguments: Any, **named: Any) -> None:
         super().new_file(field_name, file_name, *arguments, **named)
         self.refused = None
-        self._check(partial(storage.check_name, file_name))
+        self.number += 1
+        self._check(partial(storage.check_number, self.number))
+        if self.refused is None:
+            self._check(partial(storage.check_name, file_name))
         if self.refused:
             raise StopFutureHandlers()
 

@@ -40,6 +40,12 @@ class OverQuota(DocumentError):
     code = "over_quota"
 
 
+class TooManyFiles(DocumentError):
+    """Too many files came at once: upload this one by itself, or with fewer."""
+
+    code = "too_many_files"
+
+
 class UnsafeName(DocumentError):
     """The file's name cannot be used: rename the file and upload it again."""
 
@@ -155,6 +161,13 @@ def check_size(size: int) -> None:
     limit = settings.CONFIG.max_upload_mb
     if size > limit * MEGABYTE:
         raise TooLarge(f"The file is larger than {limit} MB: split it and upload the parts.")
+
+
+def check_number(number: int) -> None:
+    """Raises TooManyFiles for a file that comes behind MAX_UPLOAD_FILES others in one request; the first is 1."""
+    limit = settings.CONFIG.max_upload_files
+    if number > limit:
+        raise TooManyFiles(f"More than {limit} files came at once: upload this one with the next ones.")
 
 
 def delete(document: Document, actor: User) -> None:

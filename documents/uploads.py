@@ -12,6 +12,9 @@ from documents.multipart import RefusedFile
 from documents.storage import store
 from workflows.models import Mode
 
+TOLD = 20
+"""Refused files that are named, each with its reason."""
+
 
 def modes() -> list[tuple[str, str]]:
     return [(name, name) for name in Mode.objects.values_list("name", flat=True)]
@@ -42,22 +45,29 @@ def receive_files(request: Request) -> list[Document]:
         return []
     if not files:
         messages.error(request, "Choose one file or more.")
-    stored = [_store(request, file, form.cleaned_data) for file in files]
-    return [document for document in stored if document is not None]
+    stored: list[Document] = []
+    refused: list[str] = []
+    for file in files:
+        try:
+            stored.append(_store(request, file, form.cleaned_data))
+        except DocumentError as error:
+            refused.append(f"{file.name}: {error.message}")
+    for line in refused[:TOLD]:
+        messages.error(request, line)
+    if len(refused) > TOLD:
+        messages.error(request, f"{len(refused) - TOLD:,} more files were refused.")
+    return stored
 
 
-def _store(request: Request, file: Any, labels: dict[str, Any]) -> Document | None:
-    try:
-        if isinstance(file, RefusedFile):
-            raise file.error
-        return store(
-            request.user,
-            file.name,
-            file,
-            project_id=labels["project_id"],
-            tags=labels["tags"],
-            mode=labels["mode"] or Mode.DEFAULT,
-        )
-    except DocumentError as error:
-        messages.error(request, f"{file.name}: {error.message}")
-        return None
+def _store(request: Request, file: Any, labels: dict[str, Any]) -> Document:
+    """Raises DocumentError."""
+    if isinstance(file, RefusedFile):
+        raise file.error
+    return store(
+        request.user,
+        file.name,
+        file,
+        project_id=labels["project_id"],
+        tags=labels["tags"],
+        mode=labels["mode"] or Mode.DEFAULT,
+    )

@@ -87,6 +87,7 @@ class Config(BaseSettings):
     callback_secret: str = ""
     extra_apps: CommaList = []
     max_upload_mb: int = Field(default=100, ge=1, description="of one document")
+    max_upload_files: int = Field(default=200, ge=1, le=10_000, description="in one request")
     user_quota_mb: int = Field(default=10240, ge=1, description="of all documents of a user")
     api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
 

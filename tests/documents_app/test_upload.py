@@ -130,6 +130,25 @@ def test_over_quota_is_a_413(as_alice: Client) -> None:
     assert codes(response) == [("over_quota", "file")]
 
 
+def test_files_beyond_the_limit_are_refused(as_alice: Client) -> None:
+    with patch.object(settings.CONFIG, "max_upload_files", 2):
+        response = post(as_alice, *((f"{number}.txt", b"x") for number in range(4)))
+    assert response.status_code == 201
+    assert [document["filename"] for document in response.json()["documents"]] == ["0.txt", "1.txt"]
+    refused = response.json()["rejected"]
+    assert [(each["filename"], each["code"]) for each in refused] == [
+        ("2.txt", "too_many_files"),
+        ("3.txt", "too_many_files"),
+    ]
+    assert "More than 2 files" in refused[0]["detail"]
+    assert Document.objects.count() == 2
+
+
+def test_more_files_than_django_takes(as_alice: Client) -> None:
+    response = post(as_alice, *((f"{number}.txt", b"x") for number in range(150)))
+    assert (response.status_code, len(response.json()["documents"])) == (201, 150)
+
+
 def test_an_id_in_use_is_a_409(as_alice: Client, as_bob: Client) -> None:
     assert post(as_alice, ("a.txt", b"a"), id="doc1").status_code == 201
     response = post(as_alice, ("b.txt", b"b"), id="doc1")

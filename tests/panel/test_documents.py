@@ -95,6 +95,13 @@ def test_upload_only(alice: User, at_alice: Client) -> None:
     assert (document.filename, document.tags, document.status) == ("a.txt", ["x", "y"], "uploaded")
 
 
+def test_many_refused_files_are_told_in_few_lines(alice: User, at_alice: Client) -> None:
+    files = [SimpleUploadedFile(f"{number}.txt", b"") for number in range(30)]
+    page = text(at_alice.post("/documents/upload", {"file": files, "mode": "General"}, follow=True))
+    assert page.count("The file is empty") == 20
+    assert "10 more files were refused." in page
+
+
 def test_delete(alice: User, at_alice: Client) -> None:
     gone, busy, kept = upload(alice, "1", "gone.txt"), upload(alice, "2", "busy.txt"), upload(alice, "3", "kept.txt")
     begin(alice, busy)
