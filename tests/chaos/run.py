@@ -70,7 +70,10 @@ class Run:
         self.chaos.play(seconds, gap)
         at_work = sure(WorkflowStep.objects.filter(status="running").count)
         self._result("work is under way up to the last fault", f"{at_work} steps at work", at_work == 0)
-        self._canary(boot)
+        limit = max(self.lease, 2 * boot)
+        over = time.monotonic()
+        self._canary(limit, boot)
+        self._wait_for_children(over + limit)
         self.producer.end()
         number = len(self.producer.acknowledged)
         self._result(f"there are {at_least} executions at least", str(number), number < at_least)
@@ -102,11 +105,10 @@ class Run:
             time.sleep(0.05)
         return time.monotonic() - began
 
-    def _canary(self, boot: float) -> None:
+    def _canary(self, limit: float, boot: float) -> None:
         """What is started after the last fault ends within a lease, or within two starts where the machine is slow."""
         began = time.monotonic()
         started = sure(lambda: canary(self.owners[0].pk, self.calls.url))
-        limit = max(self.lease, 2 * boot)
         while not sure(WorkflowExecution.objects.finished().filter(pk=started).exists):
             if time.monotonic() - began > limit + DRAIN_SECONDS:
                 break
@@ -114,6 +116,13 @@ class Run:
         took = time.monotonic() - began
         figure = f"{took:.2f} s, limit {limit:.1f} s ({self.lease:g} s of lease, both trees start in {boot:.1f} s)"
         self._result("a canary after the last fault completes", figure, took > limit)
+
+    def _wait_for_children(self, deadline: float) -> None:
+        while any(tree.missing for tree in self.trees) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        missing = [f"{sorted(tree.missing)} of {tree.name}" for tree in self.trees if tree.missing]
+        figure = ", ".join(missing) + " missing" if missing else f"{len(self.trees)} whole trees"
+        self._result("what was killed is back", figure, bool(missing))
 
     def _drain(self) -> None:
         began = time.monotonic()

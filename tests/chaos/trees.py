@@ -16,6 +16,8 @@ from tests.chaos.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 BACK_AFTER = 0.5
+WHOLE = {"runner 1", "runner 2", "tasks", "housekeeper"}
+"""Names of a supervisor's children, with WORKERS=2."""
 
 
 class Tree:
@@ -49,6 +51,11 @@ class Tree:
     def members(self, role: str) -> list[psutil.Process]:
         """The supervisor's children of this name: `runner`, `tasks`, `housekeeper`."""
         return [child for child in children(self.supervisor) if _name(child).startswith(role)]
+
+    @property
+    def missing(self) -> set[str]:
+        """Names of the supervisor's children that are not there."""
+        return WHOLE - {_name(child) for child in children(self.supervisor)}
 
     def everybody(self) -> list[psutil.Process]:
         """The supervisor first."""
