@@ -16,4 +16,5 @@ What fails when a guard is taken away, as was tried with each:
     deletion of consumed messages       no message is left
     cancelled steps refuse outcomes     every execution ends as it should; every claim has one end
     children die with their parent      no process outlives its parent
+    what ended is started again         what was killed is back; work is under way up to the last fault
 """

@@ -126,11 +126,14 @@ class Producer(threading.Thread):
         self.tasks: list[str] = []
         self.next_task = 0.0
         self.to_cancel: list[tuple[float, UUID]] = []
+        self.is_unsure = False
+        """Whether a start or a cancel may have gone through although its answer got lost."""
         self.ended = threading.Event()
 
     def run(self) -> None:
-        while not self.ended.is_set() or self.to_cancel:
+        while not self.ended.is_set() or self.to_cancel or self.is_unsure:
             try:
+                self._find_lost_starts()
                 self._cancel_due()
                 self._start_task()
                 if not self.ended.is_set() and WorkflowExecution.objects.unfinished().count() < UNDER_WAY:
@@ -139,6 +142,7 @@ class Producer(threading.Thread):
                     self.ended.wait(0.1)
                     time.sleep(0.05)
             except Error:  # whether it was committed is not known; the database will tell
+                self.is_unsure = True
                 connection.close()
                 time.sleep(0.2)
         connection.close()
@@ -168,6 +172,14 @@ class Producer(threading.Thread):
         if not self.ended.is_set() and time.monotonic() > self.next_task:
             self.next_task = time.monotonic() + 1
             self.tasks.append(async_task("tests.chaos.plain.note", len(self.tasks)))
+
+    def _find_lost_starts(self) -> None:
+        """Of jobs that would go on for ever."""
+        if self.is_unsure:
+            endless = WorkflowExecution.objects.unfinished().filter(payload__status="cancelled")
+            lost = endless.exclude(pk__in=self.acknowledged).values_list("pk", flat=True)
+            self.to_cancel += [(time.monotonic(), execution) for execution in lost]
+            self.is_unsure = False
 
     def _cancel_due(self) -> None:
         for due, execution in list(self.to_cancel):
