@@ -18,6 +18,7 @@ from docx.oxml.parser import parse_xml
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.archive import open_zip
+from documents.parsers.markup import judged
 
 BLOCKS_PER_REPORT = 200
 
@@ -48,8 +49,10 @@ class DocxParser:
                 *_side_blocks(main, _AFTER),
             ]
             return ParsedDocument(["\n\n".join(blocks)], _metadata(package))
-        except (OpcError, BadZipFile, EOFError, KeyError, OSError, SyntaxError, ValueError) as error:
-            raise Corrupt() from error  # a SyntaxError is the XML parser's
+        except SyntaxError as error:  # the XML parser's
+            raise judged(error) from error
+        except (OpcError, BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+            raise Corrupt() from error
 
 
 def _main_part(package: OpcPackage) -> Part:

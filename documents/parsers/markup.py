@@ -5,7 +5,7 @@ from typing import Any
 
 from lxml import etree
 
-from documents.errors import Corrupt, TooComplex
+from documents.errors import Corrupt, DocumentError, TooComplex
 
 Element = Any
 """lxml's elements carry no types."""
@@ -19,11 +19,15 @@ def parse_xml(data: bytes) -> Element:
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        if any(word in str(error) for word in ("depth", "too long", "too big", "huge", "amplification", "loop")):
-            raise TooComplex() from error
-        raise Corrupt() from error
+        raise judged(error) from error
     except ValueError as error:  # nothing at all, or characters that no XML may hold
         raise Corrupt() from error
+
+
+def judged(error: SyntaxError) -> DocumentError:
+    """What an error of libxml2 says of the file: nested or expanded like an attack, or damaged."""
+    words = ("depth", "too long", "too big", "huge", "amplification", "loop")
+    return TooComplex() if any(word in str(error) for word in words) else Corrupt()
 
 
 def local_name(element: Element) -> str:

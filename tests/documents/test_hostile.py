@@ -22,6 +22,7 @@ SECONDS = 20
 ENTITIES = '<!DOCTYPE l [<!ENTITY a "lol">{}]><l>&i;</l>'.format(
     "".join(f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghi", strict=True))
 )
+WORD = f"{making.OFFICE}.wordprocessingml.document.main+xml"
 WORKBOOK = f"{making.OFFICE}.spreadsheetml.sheet.main+xml"
 
 
@@ -105,6 +106,9 @@ def write(folder: Path, name: str) -> Path:
         "entities.xml": lambda: ENTITIES,
         "long-entity.xml": lambda: f'<!DOCTYPE l [<!ENTITY a "{"x" * 100_000}">]><l>{"&a;" * 10_000}</l>',
         "deep.xml": lambda: "<a>" * 1_000_000,
+        "deep.docx": lambda: making.zip_bytes(
+            {**making.package("word/document.xml", WORD), "word/document.xml": "<a>" * 20_000 + "</a>" * 20_000}
+        ),
         "deep.html": lambda: "<div>" * 500_000,
         "deep.json": lambda: "[" * 1_000_000,
         "long.txt": lambda: "word " * 4_100_000,
@@ -147,6 +151,7 @@ def write(folder: Path, name: str) -> Path:
         ("entities.odt", {"too_complex"}),
         ("entities.xlsx", {"corrupt"}),
         ("deep.xml", {"too_complex"}),
+        ("deep.docx", {"too_complex"}),
         ("deep.html", {"too_complex"}),
         ("deep.json", {"too_complex"}),
         ("long.txt", {"too_large"}),
