@@ -16,7 +16,7 @@ from tests.chaos.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 BACK_AFTER = 0.5
-WHOLE = {"runner 1", "runner 2", "tasks", "housekeeper"}
+WHOLE = {"runner 1", "runner 2", "tasks 1", "tasks 2", "housekeeper"}
 """Names of a supervisor's children, with WORKERS=2."""
 
 
