@@ -8,7 +8,7 @@ which runs over a page break is in two chunks, and that small pages are small ch
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from documents.errors import TooComplex
@@ -81,13 +81,13 @@ class Unit(Protocol):
 
 class _Tokens:
     def count(self, text: str) -> int:
-        return count_tokens(text)
+        return len(_encoded(text))
 
     def reach(self, text: str, start: int, size: int) -> int:
         most = min(size * MAX_CHARACTERS_PER_TOKEN, MAX_CHUNK_CHARACTERS)
         window = min(size * 4, most)
         while True:
-            tokens = encoding().encode_ordinary(text[start : start + window])
+            tokens = _encoded(text[start : start + window])
             if len(tokens) > size:
                 return max(start + 1, start + len(_decoded(tokens[:size])))
             if window == most or start + window >= len(text):
@@ -95,7 +95,7 @@ class _Tokens:
             window = min(window * 2, most)
 
     def back(self, text: str, start: int, end: int, size: int) -> int:
-        tokens = encoding().encode_ordinary(text[start:end])
+        tokens = _encoded(text[start:end])
         return end - len(_decoded(tokens[-size:]))
 
 
@@ -150,6 +150,13 @@ def count_tokens(text: str) -> int:
     return len(encoding().encode_ordinary(text))
 
 
+@lru_cache(maxsize=4)
+def _encoded(text: str) -> list[int]:
+    """Kept for a moment: how far a chunk reaches, its size and its overlap are often asked of the same text."""
+    tokens: list[int] = encoding().encode_ordinary(text)
+    return tokens
+
+
 @cache
 def encoding() -> "Encoding":
     """The tokenizer. It takes half a second and 150 MB: a process that forks others calls this first."""
@@ -168,6 +175,8 @@ def _spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int
             start = _skip_blanks(text, covered)
             end, tokens = _end(text, start, covered, size, unit)
         yield start, end, tokens
+        if end == len(text):
+            return
         start, covered = _next_start(text, start, end, overlap, unit), end
 
 

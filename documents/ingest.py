@@ -35,7 +35,6 @@ from documents import members
 from documents.embedding import activate_if_whole, configured_model, embed_document
 from documents.errors import NeedsOcr
 from documents.indexing import write_terms
-from documents.languages import LOOKED_AT, latin_language
 from documents.lookup import find_documents
 from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk, DocumentPage, DocumentStatus
 from documents.parsers import ocr
@@ -216,7 +215,7 @@ def write(reading: Reading, parsed: dict[str, Any]) -> None:
     pages = zip(parsed["pages"], tables, strict=True)
     try:
         _insert(reading, (_page(reading, number, *page) for number, page in enumerate(pages, start=1)))
-        _insert_chunks(reading, [_chunk(reading, chunk) for chunk in parsed["chunks"]], _language(parsed["pages"]))
+        _insert_chunks(reading, [_chunk(reading, chunk) for chunk in parsed["chunks"]], parsed["language"])
     except IntegrityError as error:
         raise DocumentGone() from error
 
@@ -254,15 +253,6 @@ def _chunk(reading: Reading, chunk: list[Any]) -> DocumentChunk:
         tokens=tokens,
         text=text,
     )
-
-
-def _language(pages: Iterable[str]) -> str:
-    found: list[str] = []
-    for page in pages:
-        found += words(page)
-        if len(found) >= LOOKED_AT:
-            break
-    return latin_language(found)
 
 
 def _insert_chunks(reading: Reading, chunks: list[DocumentChunk], language: str) -> None:
@@ -325,7 +315,7 @@ def _describe(document: Document, reading: Reading, parsed: dict[str, Any]) -> N
     document.file_type = parsed["fileType"]
     document.warnings = parsed["warnings"]
     document.metadata = parsed["metadata"]
-    document.language = _language(parsed["pages"])
+    document.language = parsed["language"]
     document.page_count = len(parsed["pages"])
     document.word_count = parsed["wordCount"]
     document.chunk_count = len(parsed["chunks"])

@@ -5,8 +5,10 @@ scripts need no guess: each script has one stemmer or none.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+
+from documents.terms import words
 
 ENGLISH = "english"
 LOOKED_AT = 5000
@@ -50,6 +52,16 @@ _IN_QUESTIONS = {
     "portuguese": "qual quais quando onde porque quem",
     "spanish": "cual cuales cuando donde quien que",
 }
+
+
+def language_of(pages: Iterable[str]) -> str:
+    """The language of the first words of these texts, or ""."""
+    found: list[str] = []
+    for page in pages:
+        found += words(page)
+        if len(found) >= LOOKED_AT:
+            break
+    return latin_language(found)
 
 
 def latin_language(words: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, encoding
 from documents.detect import detect
 from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
+from documents.languages import language_of
 from documents.parsers import (
     MAX_CHARACTERS,
     MAX_PAGES,
@@ -69,8 +70,8 @@ def read(
     members: Path | None = None,
 ) -> dict[str, Any]:
     """The document as JSON: `fileType`, `pages`, `rows` (None, or an entry for each page), `metadata`,
-    `warnings`, `wordCount`, `chunks` (as `rechunk` gives them), and `members`: the documents inside, unpacked into
-    the folder `members`, each `{"file", "name"}`. Raises DocumentError.
+    `warnings`, `language`, `wordCount`, `chunks` (as `rechunk` gives them), and `members`: the documents inside,
+    unpacked into the folder `members`, each `{"file", "name"}`. Raises DocumentError.
     """
     with _memory_as_error():
         detected = detect(path, filename, readable_formats())
@@ -86,6 +87,7 @@ def read(
             "rows": document.rows,
             "metadata": document.metadata,
             "warnings": [*detected.warnings, *document.warnings, *map(storable, unpacked.warnings)],
+            "language": language_of(document.pages),
             "wordCount": sum(count_words(page) for page in document.pages),
             "chunks": rechunk(document.pages, chunk_size=chunk_size, overlap=overlap),
             "members": unpacked.members,

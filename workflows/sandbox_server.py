@@ -11,6 +11,7 @@ When the child has ended the server adds `{"exit": status}` (as of waitpid) and 
 
 import array
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -91,8 +92,12 @@ def _find(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
     known = module_name in sys.modules
     module = importlib.import_module(module_name)
-    if not known and hasattr(module, "preload"):
-        module.preload()
+    if not known:
+        if hasattr(module, "preload"):
+            module.preload()
+        # The collector of a child would copy what is shared by touching it.
+        gc.collect()
+        gc.freeze()
     function: Callable[..., Any] = getattr(module, function_name)
     return function
 

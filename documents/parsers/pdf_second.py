@@ -4,13 +4,13 @@ import logging
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pypdf import PasswordType, PdfReader
+from pypdf.errors import LimitReachedError, PyPdfError
+from pypdf.generic import DecodedStreamObject, NameObject
 
 from documents.errors import Corrupt, Encrypted, TooComplex
 from documents.parsers.pdf_repair import plain
-
-if TYPE_CHECKING:
-    from pypdf import PdfReader
 
 MAX_PAGES = 300
 """So many pages of a file are read a second time: it takes twenty times as long."""
@@ -41,8 +41,6 @@ class SecondReader:
 
     def page_count(self) -> int:
         """Raises Corrupt, Encrypted or TooComplex."""
-        from pypdf.errors import LimitReachedError, PyPdfError
-
         try:
             return len(self._reader.pages)
         except LimitReachedError as error:
@@ -52,8 +50,6 @@ class SecondReader:
 
     def page_text(self, index: int) -> tuple[str, bool]:
         """What can be read of the page, and whether it is damaged. Raises TooComplex."""
-        from pypdf.errors import LimitReachedError, PyPdfError
-
         self.pages_read += 1
         if self.pages_read > MAX_PAGES:
             return "", False
@@ -67,10 +63,8 @@ class SecondReader:
             return self._text_before_damage(index), True
 
     @cached_property
-    def _reader(self) -> "PdfReader":
+    def _reader(self) -> PdfReader:
         """Files with an owner's password only open with an empty user password, as in every viewer."""
-        from pypdf import PasswordType, PdfReader
-
         logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a line for every damaged object of a hostile file
         reader = PdfReader(self.path)
         if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
@@ -79,9 +73,6 @@ class SecondReader:
 
     def _text_before_damage(self, index: int) -> str:
         """The page's text with more and more lines left out at the end of its drawing instructions."""
-        from pypdf.errors import PyPdfError
-        from pypdf.generic import DecodedStreamObject, NameObject
-
         dropped = 1
         with suppress(PyPdfError, *_DAMAGE):
             page = self._reader.pages[index]

@@ -49,6 +49,7 @@ def test_it_works(samples: Path, name: str) -> None:
     result = read(samples / name, name)
     assert result["fileType"] == Path(name).suffix.removeprefix(".")
     assert result["wordCount"] > 90
+    assert result["language"] == ("" if name == "contacts.csv" else "english")
     assert result["chunks"]
     assert (result["rows"] is not None) == (name == "contacts.csv")
     assert json.loads(json.dumps(result)) == result

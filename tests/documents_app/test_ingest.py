@@ -275,6 +275,7 @@ def run_ingest(user: User, calls: list[dict[str, Any]], monkeypatch: pytest.Monk
             "rows": None,
             "metadata": {},
             "warnings": [],
+            "language": "",
             "wordCount": 1,
         }
         Path(arguments["output"]).write_text(json.dumps({**parsed, "chunks": chunks, "members": []}))

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import User
 
-from documents.languages import latin_language
+from documents.languages import LOOKED_AT, language_of, latin_language
 from documents.models import Document
 from documents.search import Question, search
 from documents.stems import stems_of
@@ -27,6 +27,11 @@ TEXTS = {
 @pytest.mark.parametrize("language", TEXTS)
 def test_a_language_is_told_by_its_small_words(language: str) -> None:
     assert latin_language(words(TEXTS[language])) == language
+
+
+def test_the_first_pages_tell_the_language() -> None:
+    first = [TEXTS["german"]] * LOOKED_AT
+    assert language_of([*first, *[TEXTS["english"]] * (2 * LOOKED_AT)]) == "german"
 
 
 @pytest.mark.parametrize("text", ["", "4711 0815", "Report", "Все люди", "人人生而自由", "x y z " * 100])
