@@ -11,7 +11,7 @@ Nobody changes a step's state without its execution's lock, so what a statement 
 commit. Each change writes its audit event in the same transaction. Notifications are sent after it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -103,43 +103,31 @@ def starting(new: NewExecution, *, actor: str) -> Verb[UUID]:
     steps = new.steps
     behind = _dependents(steps)
     first = next((step.tool for step in steps if not step.depends_on), "")
-    yield [
-        Query(
-            sql.START,
-            {
-                "execution": execution,
-                "owner": new.owner_id,
-                "job_type": new.job_type,
-                "name": new.name,
-                "description": new.description,
-                "mode": new.mode,
-                "model_id": new.model_id,
-                "project_id": new.project_id,
-                "tags": new.tags,
-                "payload": Jsonb(new.payload),
-                "queue": new.queue,
-                "max_parallel": new.max_parallel,
-                "tolerates_failures": new.tolerates_failures,
-                "delay": new.delay,
-                "total": len(steps),
-                "next_tool": first,
-                "next_slot": slot_of(first),
-                "message": message_for(execution),
-                "ids": [uuid7() for _ in steps],
-                "names": [step.name for step in steps],
-                "descriptions": [step.description for step in steps],
-                "tools": [step.tool for step in steps],
-                "slots": [slot_of(step.tool) for step in steps],
-                "arguments": [_json(step.arguments) for step in steps],
-                "depends_on": [_int_array(step.depends_on) for step in steps],
-                "dependents": [_int_array(behind[index]) for index in range(len(steps))],
-                "max_attempts": [step.max_attempts for step in steps],
-                "timeouts": [step.timeout_seconds for step in steps],
-                "actor": actor,
-                "changes": Jsonb({"status": "queued", "jobType": new.job_type, "steps": len(steps)}),
-            },
-        )
-    ]
+    described = {
+        "execution": str(execution),
+        "owner": new.owner_id,
+        "job_type": new.job_type,
+        "name": new.name,
+        "description": new.description,
+        "mode": new.mode,
+        "model_id": new.model_id,
+        "project_id": new.project_id,
+        "tags": new.tags,
+        "payload": new.payload,
+        "queue": new.queue,
+        "max_parallel": new.max_parallel,
+        "tolerates_failures": new.tolerates_failures,
+        "delay": new.delay,
+        "next_tool": first,
+        "next_slot": slot_of(first),
+    }
+    params = {
+        "new": dump(described),
+        "steps": dump([_described(step, behind[index]) for index, step in enumerate(steps)]),
+        "message": message_for(execution),
+        "actor": actor,
+    }
+    yield [Query(sql.START, params)]
     return execution, [] if new.delay > 0 else [Note(WAKE, slot_of(first))]
 
 
@@ -151,8 +139,19 @@ def _dependents(steps: Sequence[NewStep]) -> list[list[int]]:
     return behind
 
 
-def _int_array(values: Iterable[int]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
+def _described(step: NewStep, dependents: list[int]) -> dict[str, Any]:
+    return {
+        "id": str(uuid7()),
+        "name": step.name,
+        "description": step.description,
+        "tool": step.tool,
+        "slot": slot_of(step.tool),
+        "arguments": step.arguments,
+        "depends_on": step.depends_on,
+        "dependents": dependents,
+        "max_attempts": step.max_attempts,
+        "timeout_seconds": step.timeout_seconds,
+    }
 
 
 def _json(value: Any) -> Jsonb | None:

@@ -73,7 +73,9 @@ class WorkflowExecution(models.Model):
     """A background job."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="executions")
+    owner = models.ForeignKey(  # `execution_by_owner` serves it
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="executions", db_index=False
+    )
     job_type = models.CharField(max_length=60)
     name = models.CharField(max_length=300)
     description = models.TextField(blank=True)
@@ -161,7 +163,9 @@ class WorkflowStep(models.Model):
     """A step of a job: a tool, or a model where it names none."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    execution = models.ForeignKey(WorkflowExecution, on_delete=models.CASCADE, related_name="steps")
+    execution = models.ForeignKey(  # `step_index` serves it
+        WorkflowExecution, on_delete=models.CASCADE, related_name="steps", db_index=False
+    )
     index = models.PositiveIntegerField()
     name = models.CharField(max_length=300)
     description = models.TextField(blank=True)

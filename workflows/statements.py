@@ -10,7 +10,8 @@ SELECT id FROM workflow_executions WHERE id = ANY(%(executions)s::uuid[]) ORDER 
 # Those that nobody has locked: who waits here would wait for a worker that was frozen in its transaction.
 LOCK_FREE = LOCK.rstrip() + " SKIP LOCKED"
 
-# The worker's turn, and its parts for the verbs: see sql/.
+# A start, a worker's turn, and parts of a turn for other verbs: see sql/engine_1.sql.
+START = "SELECT workflow_start_1(%(new)s::jsonb, %(steps)s::jsonb, %(message)s::text, %(actor)s::text)"
 TURN = """
 SELECT workflow_turn_1(
   %(worker)s::uuid, %(actor)s::text, %(lease)s::float8, %(jobs)s::jsonb, %(outputs)s::text[], %(kinds)s::jsonb,
@@ -89,44 +90,6 @@ WHERE until > statement_timestamp()
 KEEP_ARGUMENTS = """
 UPDATE workflow_steps SET arguments = %(arguments)s::jsonb
 WHERE id = %(step)s AND token = %(token)s AND status = 'running' RETURNING id
-"""
-
-START = """
-WITH execution AS (
-  INSERT INTO workflow_executions (
-    id, owner_id, job_type, name, description, mode, model_id, project_id, tags, payload, queue, max_parallel,
-    tolerates_failures, status, steps_total, steps_running, steps_completed, steps_failed, steps_finished,
-    message_id, wake_at, next_tool, next_slot)
-  VALUES (
-    %(execution)s, %(owner)s, %(job_type)s, %(name)s, %(description)s, %(mode)s, %(model_id)s, %(project_id)s,
-    %(tags)s, %(payload)s, %(queue)s, %(max_parallel)s, %(tolerates_failures)s,
-    CASE WHEN %(delay)s > 0 THEN 'waiting' ELSE 'queued' END, %(total)s, 0, 0, 0, 0,
-    nextval('django_q_ormq_id_seq'), statement_timestamp() + %(delay)s * interval '1 second',
-    %(next_tool)s, %(next_slot)s)
-  RETURNING message_id, queue, wake_at
-), message AS (
-  INSERT INTO django_q_ormq (id, key, payload, lock)
-  SELECT message_id, queue, %(message)s, wake_at FROM execution
-), steps AS (
-  INSERT INTO workflow_steps (
-    id, execution_id, index, name, description, tool, slot, arguments, depends_on, dependents, missing_dependencies,
-    status, ready_at, attempt, attempts_before, round, repeats_attempt, max_attempts, timeout_seconds, crashes,
-    progress, message, model)
-  SELECT given.id, %(execution)s, (place - 1)::int, given.name, given.description, given.tool, given.slot,
-    given.arguments,
-    given.depends_on::int[], given.dependents::int[], cardinality(given.depends_on::int[]),
-    CASE WHEN given.depends_on = '{}' THEN 'ready' ELSE 'pending' END,
-    CASE WHEN given.depends_on = '{}' THEN statement_timestamp() + %(delay)s * interval '1 second' END,
-    0, 0, 1, false, given.max_attempts, given.timeout_seconds, 0, 0, '', ''
-  FROM unnest(
-    %(ids)s::uuid[], %(names)s::text[], %(descriptions)s::text[], %(tools)s::text[], %(slots)s::text[],
-    %(arguments)s::jsonb[], %(depends_on)s::text[], %(dependents)s::text[], %(max_attempts)s::int[], %(timeouts)s::int[]
-  ) WITH ORDINALITY
-    AS given(
-      id, name, description, tool, slot, arguments, depends_on, dependents, max_attempts, timeout_seconds, place)
-)
-INSERT INTO audit_events (actor, action, object, execution_id, changes)
-VALUES (%(actor)s, 'job.queued', 'job:' || %(execution)s::text, %(execution)s, %(changes)s)
 """
 
 # Behind the last step, while the step that asks for them is held by who asks. What is there already stays as it is.

@@ -219,4 +219,6 @@ def describe(error: StepError) -> str:
 def dump(value: Any) -> str:
     """JSON that PostgreSQL takes: no NaN, and no NUL nor half of a surrogate pair in any text."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-    return _NUL.sub(r"\1", text).encode("utf-8", "replace").decode()
+    if "\\u0000" in text:
+        text = _NUL.sub(r"\1", text)
+    return text.encode("utf-8", "replace").decode()
