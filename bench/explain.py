@@ -30,6 +30,12 @@ class Cost:
         self.ms += explained["Execution Time"]
         self._look(plan)
 
+    def count(self, before: dict[str, int], after: dict[str, int]) -> None:
+        """What functions scanned, whose plans EXPLAIN does not show."""
+        used = {name for name, scans in after.items() if scans > before.get(name, 0)}
+        self.scans |= {name.removeprefix("table ") for name in used if name.startswith("table ")}
+        self.indexes |= {name for name in used if not name.startswith("table ")}
+
     def _look(self, plan: dict[str, Any]) -> None:
         if "Index Name" in plan:
             self.indexes.add(plan["Index Name"])
@@ -37,6 +43,17 @@ class Cost:
             self.scans.add(plan["Relation Name"])
         for below in plan.get("Plans", []):
             self._look(below)
+
+
+_SCANS = """
+SELECT CASE relkind WHEN 'i' THEN relname ELSE 'table ' || relname END, pg_stat_get_xact_numscans(oid)::int
+FROM pg_class WHERE relkind IN ('i', 'r') AND relnamespace = 'public'::regnamespace
+"""
+
+
+def _scanned(connection: Connection[Row]) -> dict[str, int]:
+    """How often each index, and each table from end to end, was scanned in this transaction."""
+    return dict(connection.execute(_SCANS).fetchall())
 
 
 def explained(connection: Connection[Row], verb: Verb[T]) -> tuple[T, Cost]:
@@ -54,7 +71,9 @@ def explained(connection: Connection[Row], verb: Verb[T]) -> tuple[T, Cost]:
             rows = []
             for query in queries:
                 with connection.transaction(force_rollback=True):
+                    before = _scanned(connection)
                     cost.add(_explain(connection, query))
+                    cost.count(before, _scanned(connection))
                 cursor = connection.execute(query.sql, query.params)
                 rows.append(cursor.fetchall() if cursor.description else [])
 
