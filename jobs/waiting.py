@@ -10,6 +10,7 @@ from django.db.models import F, Sum
 from django.utils import timezone
 
 from aiworkstation.web.serializers import wire_time
+from workflows import tools
 from workflows.models import CLAIMABLE, Pause, Worker, WorkflowExecution, WorkflowStep
 
 SILENT_AFTER = timedelta(seconds=30)
@@ -43,6 +44,7 @@ def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     return {
         execution.pk: _delayed(next_steps.get(execution.pk), now)
         or paused
+        or _unknown(next_steps.get(execution.pk))
         or _queued(execution, places.get(execution.message_id or 0), slots)
         for execution in waiting
     }
@@ -89,6 +91,13 @@ def _delayed(step: WorkflowStep | None, now: datetime) -> str:
     if step.error is None:
         return f'"{step.name}" starts at {at}.'
     return f'"{step.name}" is tried again at {at}, after: {step.error["message"]}'
+
+
+def _unknown(step: WorkflowStep | None) -> str:
+    """No worker of this release takes a step whose tool none of its applications has."""
+    if step is None or not step.tool or tools.get(step.tool) is not None:
+        return ""
+    return f'"{step.name}" needs the tool {step.tool}, which is not installed: add its application to EXTRA_APPS.'
 
 
 def _queued(execution: WorkflowExecution, place: int | None, slots: Slots | None) -> str:

@@ -55,6 +55,13 @@ def test_a_pause(alice: User, add_worker: AddWorker) -> None:
     assert sentence(later).startswith('"One" starts at 20')
 
 
+def test_a_tool_that_nobody_has(alice: User, add_worker: AddWorker) -> None:
+    add_worker()
+    job = start_job(alice)
+    job.steps.update(tool="GONE")
+    assert sentence(job) == '"One" needs the tool GONE, which is not installed: add its application to EXTRA_APPS.'
+
+
 def test_higher_queues_are_served_first(alice: User, add_worker: AddWorker) -> None:
     add_worker()
     job = start_job(alice)
