@@ -125,7 +125,23 @@ def _pages_table(records: Sequence[Record]) -> list[str]:
         rate = f"{_median(own, 'pages_a_second'):,.0f}"
         rows.append([label, processes, _PDFS[kind], f"{first['pages']:,}", rate, " + ".join(spent)])
     head = ["who", "reading at once", "files", "pages", "pages a second", "CPU ms a page, worker + server"]
-    return table(head, rows) if rows else []
+    return [*table(head, rows), *_limit_of_pages(records)] if rows else []
+
+
+def _limit_of_pages(records: Sequence[Record]) -> list[str]:
+    found = _of(records, "pages")
+    lines = []
+    for kind, files in _PDFS.items():
+        for record in found.get(f"ours, 2, {kind}", [])[:1]:
+            cost, cores = record["cost"], os.cpu_count() or 1
+            spent = cost["workers"] + cost["server"]
+            lines.append(
+                f"- What limits it, {files}: a page costs {1000 * spent / record['pages']:.1f} ms of processor,"
+                f" {cost['server'] / spent:.0%} of it PostgreSQL's, and {1000 * spent / record['files']:.0f} ms a file:"
+                f" {record['pages'] / spent * cores:,.0f} pages a second on {cores} cores that never wait. They were"
+                f" busy for {spent / cost['wall'] / cores:.0%} of the time."
+            )
+    return [*lines, ""]
 
 
 def _bulk_table(records: Sequence[Record]) -> list[str]:
