@@ -35,15 +35,20 @@ def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
     }
 
 
+def _prepares(purpose: Purpose) -> bool:
+    """Behind pgbouncer, which a direct address beside it tells of, transactions change servers, and nothing is kept."""
+    return purpose == "listen" or not settings.CONFIG.listen_database_url
+
+
 async def connect(purpose: Purpose, name: str) -> AsyncConnection[tuple[Any, ...]]:
     parameters = _parameters(purpose, name)
     opened = await AsyncConnection.connect(**parameters)
-    opened.prepare_threshold = 1 if purpose == "engine" else None
+    opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened
 
 
 def connect_blocking(name: str, purpose: Purpose = "engine") -> Connection[tuple[Any, ...]]:
     """For threads without an event loop, such as the beat's."""
     opened = Connection.connect(**_parameters(purpose, name))
-    opened.prepare_threshold = 1
+    opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened
