@@ -118,6 +118,8 @@ class Slots:
         asked = Wanted(kind.tools, slot=kind.name, lanes=lanes)
         if kind.hungry:
             asked.free = max(kind.free - len(lanes), 0)
+            # Whoever calls `wake` from now on tells of messages that this look may not see.
+            kind.hungry = not asked.free
             if not asked.free and kind.rests <= 0:
                 kind.looked = time.monotonic()
                 asked.newcomers = max(kind.reserve - len(lanes), 0)
@@ -128,7 +130,7 @@ class Slots:
         nothing = False
         for (name, asked), number in zip(wanted.items(), found, strict=True):
             if asked.free > 0:
-                self.kinds[name].hungry = number > 0
+                self.kinds[name].hungry |= number > 0
                 nothing = nothing or number == 0
         return nothing
 
