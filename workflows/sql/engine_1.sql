@@ -124,39 +124,36 @@ CREATE FUNCTION workflow_claim_1(
 ) RETURNS SETOF json
 LANGUAGE plpgsql AS $$
 DECLARE
-  _job record;
-  _id uuid;
-  _lane int;
+  _place record;
   _step workflow_steps;
   _now timestamptz := clock_timestamp();
 BEGIN
-  SELECT e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags, e.max_parallel
-  INTO _job FROM workflow_executions e JOIN auth_user u ON u.id = e.owner_id
-  WHERE e.id = _execution AND e.status IN ('queued', 'running', 'waiting') AND NOT EXISTS (SELECT FROM workflow_pauses);
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
   FOR _number IN 1 .. _count LOOP
-    SELECT id INTO _id FROM workflow_steps
-    WHERE execution_id = _execution AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)
-    ORDER BY ready_at, index LIMIT 1;
-    SELECT min(free) INTO _lane FROM generate_series(1, _job.max_parallel) AS free WHERE NOT EXISTS (
-      SELECT FROM workflow_steps WHERE execution_id = _execution AND status = 'running' AND lane = free);
-    EXIT WHEN _id IS NULL OR _lane IS NULL;
+    SELECT e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags, step.id, (
+      SELECT min(free) FROM generate_series(1, e.max_parallel) AS free WHERE NOT EXISTS (
+        SELECT FROM workflow_steps WHERE execution_id = _execution AND status = 'running' AND lane = free)) AS lane
+    INTO _place FROM workflow_executions e JOIN auth_user u ON u.id = e.owner_id CROSS JOIN LATERAL (
+      SELECT id FROM workflow_steps
+      WHERE execution_id = _execution AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)
+      ORDER BY ready_at, index LIMIT 1
+    ) step
+    WHERE e.id = _execution AND e.status IN ('queued', 'running', 'waiting')
+      AND NOT EXISTS (SELECT FROM workflow_pauses);
+    EXIT WHEN _place.lane IS NULL;
     UPDATE workflow_steps SET
-      status = 'running', token = gen_random_uuid(), lane = _lane, worker = _worker,
+      status = 'running', token = gen_random_uuid(), lane = _place.lane, worker = _worker,
       lease_until = clock_timestamp() + _lease * interval '1 second',
       attempt = attempt + CASE WHEN repeats_attempt THEN 0 ELSE 1 END, repeats_attempt = false,
       started_at = clock_timestamp(), finished_at = NULL, ready_at = NULL, progress = 0, message = '', error = NULL
-    WHERE id = _id RETURNING * INTO _step;
+    WHERE id = _place.id RETURNING * INTO _step;
     INSERT INTO audit_events (actor, action, object, execution_id, changes)
     VALUES (_actor, 'step.started', 'step:' || _step.id, _execution,
       jsonb_build_object('status', 'running', 'attempt', _step.attempt));
     RETURN NEXT json_build_array(
       _step.id, _step.token, _execution, _step.index, _step.name, _step.description, _step.tool, _step.arguments,
       _step.depends_on, _step.attempt, _step.attempts_before, _step.max_attempts, _step.timeout_seconds, _step.round,
-      _step.crashes, extract(epoch FROM clock_timestamp() - _step.waiting_since), _job.owner_id, _job.username,
-      _job.name, _job.description, _job.mode, _job.model_id, _job.project_id, _job.tags);
+      _step.crashes, extract(epoch FROM clock_timestamp() - _step.waiting_since), _place.owner_id, _place.username,
+      _place.name, _place.description, _place.mode, _place.model_id, _place.project_id, _place.tags);
   END LOOP;
 END $$;
 
@@ -171,26 +168,27 @@ CREATE FUNCTION workflow_settle_1(
 LANGUAGE plpgsql AS $$
 DECLARE
   _job record;
-  _next record;
-  _running int;
   _due timestamptz;
   _id bigint;
   _wake timestamptz;
   _news text;
   _status text;
 BEGIN
-  SELECT status, job_type, queue, message_id, wake_at, max_parallel, started_at, tolerates_failures, steps_total,
-    steps_completed + _ended[1] AS completed, steps_failed + _ended[2] AS failed, steps_finished + _ended[3] AS finished
-  INTO _job FROM workflow_executions WHERE id = _execution AND status IN ('queued', 'running', 'waiting');
+  SELECT e.status, e.job_type, e.queue, e.message_id, e.wake_at, e.max_parallel, e.started_at, e.tolerates_failures,
+    e.steps_total, e.steps_completed + _ended[1] AS completed, e.steps_failed + _ended[2] AS failed,
+    e.steps_finished + _ended[3] AS finished, next.tool, next.slot, next.ready_at,
+    (SELECT count(*) FROM workflow_steps WHERE execution_id = _execution AND status = 'running') AS running
+  INTO _job FROM workflow_executions e LEFT JOIN LATERAL (
+    SELECT tool, slot, ready_at FROM workflow_steps
+    WHERE execution_id = _execution AND status IN ('ready', 'waiting') AND ready_at IS NOT NULL
+    ORDER BY ready_at, index LIMIT 1
+  ) next ON true
+  WHERE e.id = _execution AND e.status IN ('queued', 'running', 'waiting');
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;
-  SELECT tool, slot, ready_at INTO _next FROM workflow_steps
-  WHERE execution_id = _execution AND status IN ('ready', 'waiting') AND ready_at IS NOT NULL
-  ORDER BY ready_at, index LIMIT 1;
-  SELECT count(*) INTO _running FROM workflow_steps WHERE execution_id = _execution AND status = 'running';
 
-  _due := CASE WHEN _running < _job.max_parallel THEN _next.ready_at END;
+  _due := CASE WHEN _job.running < _job.max_parallel THEN _job.ready_at END;
   _id := _job.message_id;
   _wake := _job.wake_at;
   IF _id IS NOT NULL AND (_due IS NULL OR _is_consumed) THEN
@@ -204,25 +202,25 @@ BEGIN
     -- Due work goes to the end of its queue.
     _wake := greatest(_due, clock_timestamp());
     INSERT INTO django_q_ormq (key, payload, lock) VALUES (_job.queue, _message, _wake) RETURNING id INTO _id;
-    _news := _next.slot;
+    _news := _job.slot;
   ELSIF _id IS NOT NULL AND _due < coalesce(_wake, 'infinity') THEN
     _wake := _due;
     UPDATE django_q_ormq SET lock = _wake WHERE id = _id;
-    _news := _next.slot;
+    _news := _job.slot;
   END IF;
 
   _status := CASE
     WHEN _job.finished < _job.steps_total THEN CASE
-      WHEN _running > 0 THEN 'running'
-      WHEN _next.ready_at <= clock_timestamp() THEN CASE WHEN _job.started_at IS NULL THEN 'queued' ELSE 'running' END
+      WHEN _job.running > 0 THEN 'running'
+      WHEN _job.ready_at <= clock_timestamp() THEN CASE WHEN _job.started_at IS NULL THEN 'queued' ELSE 'running' END
       ELSE 'waiting' END
     WHEN _job.completed = _job.steps_total THEN 'completed'
     WHEN _job.tolerates_failures AND _job.completed > 0 THEN 'completed_with_errors'
     ELSE 'failed' END;
   UPDATE workflow_executions SET
     status = _status, steps_completed = _job.completed, steps_failed = _job.failed, steps_finished = _job.finished,
-    steps_running = _running, next_tool = _next.tool, next_slot = _next.slot, message_id = _id, wake_at = _wake,
-    started_at = CASE WHEN _running > 0 THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
+    steps_running = _job.running, next_tool = _job.tool, next_slot = _job.slot, message_id = _id, wake_at = _wake,
+    started_at = CASE WHEN _job.running > 0 THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
     finished_at = CASE WHEN _job.finished = _job.steps_total THEN clock_timestamp() END,
     changed_at = clock_timestamp()
   WHERE id = _execution;
