@@ -85,12 +85,10 @@ def _silence() -> StepError:
 
 def _end(outcomes: Sequence[Outcome], *, actor: str) -> Part[list[Note]]:
     """Under the executions' locks, and of attempts that were just seen to be open: none is refused."""
-    rows = yield [
-        Query(sql.RECORD_ANSWER, {"outcome": dump(described(outcome)), "output": outcome.output, "actor": actor})
-        for outcome in outcomes
-    ]
-    ended: dict[UUID, list[int]] = {}
-    for outcome, ((numbers,),) in zip(outcomes, rows, strict=True):
-        before = ended.get(outcome.claim.execution_id, [0, 0, 0])
-        ended[outcome.claim.execution_id] = [sum(pair) for pair in zip(before, numbers, strict=True)]
-    return (yield from settle_ended(ended, actor=actor))
+    params = {
+        "outcomes": dump([described(outcome) for outcome in outcomes]),
+        "outputs": [outcome.output for outcome in outcomes],
+        "actor": actor,
+    }
+    (((executions, statuses),),) = yield [Query(sql.RECORD_ANSWERS, params)]
+    return (yield from settle_ended(executions, statuses, actor=actor))

@@ -223,11 +223,11 @@ class WorkflowStep(models.Model):
                 name="step_claimable",
                 condition=Q(status__in=["ready", "waiting"]),
             ),
-            models.Index(fields=["lease_until"], name="step_leases", condition=Q(status="running")),
             models.Index(fields=["answer_by"], name="step_answers", condition=Q(answer_by__isnull=False)),
         )
         constraints = (
             models.UniqueConstraint(fields=["execution", "index"], name="step_index"),
+            # Also the list of what runs: whoever looks for leases that ran out reads all of it.
             models.UniqueConstraint(
                 fields=["execution", "lane"], name="one_step_a_lane", condition=Q(status="running")
             ),

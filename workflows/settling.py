@@ -1,6 +1,7 @@
 """The first and the last part of every verb: the lock, and what follows from the steps' new states."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,21 +31,27 @@ def lock_free(executions: Collection[UUID]) -> Part[list[UUID]]:
 
 def settle(executions: Iterable[UUID], *, actor: str) -> Part[list[Note]]:
     """Brings executions in line with their steps, where none has ended; returns whom to wake."""
-    return (yield from settle_ended(dict.fromkeys(executions, (0, 0, 0)), actor=actor))
+    named = list(executions)
+    return (yield from settle_ended(named, [None] * len(named), actor=actor))
 
 
-def settle_ended(ended: Mapping[UUID, Sequence[int]], *, actor: str) -> Part[list[Note]]:
-    """The same, where so many steps of each execution have completed, failed and finished."""
-    if not ended:
+def settle_ended(executions: Sequence[UUID], statuses: Sequence[str | None], *, actor: str) -> Part[list[Note]]:
+    """The same, where steps have ended: an execution stands there for each of them, with the step's status."""
+    if not executions:
         return []
-    rows = yield [
-        Query(
-            sql.SETTLE,
-            {"execution": execution, "ended": list(numbers), "message": message_for(execution), "actor": actor},
-        )
-        for execution, numbers in ended.items()
-    ]
-    return [Note(WAKE, slot) for ((slot,),) in rows if slot is not None]
+    params = {
+        "executions": list(executions),
+        "statuses": list(statuses),
+        "messages": messages_for(executions),
+        "actor": actor,
+    }
+    (((slots,),),) = yield [Query(sql.SETTLE, params)]
+    return [Note(WAKE, slot) for slot in dict.fromkeys(slots)]
+
+
+def messages_for(executions: Iterable[UUID]) -> str:
+    """JSON: the text of a message for each of them, by id."""
+    return json.dumps({str(execution): message_for(execution) for execution in executions})
 
 
 def unsend(messages: list[tuple[UUID, int]]) -> Query:

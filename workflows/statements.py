@@ -14,11 +14,16 @@ LOCK_FREE = LOCK.rstrip() + " SKIP LOCKED"
 START = "SELECT workflow_start_1(%(new)s::jsonb, %(steps)s::jsonb, %(message)s::text, %(actor)s::text)"
 TURN = """
 SELECT workflow_turn_1(
-  %(worker)s::uuid, %(actor)s::text, %(lease)s::float8, %(jobs)s::jsonb, %(outputs)s::text[], %(kinds)s::jsonb,
-  %(cooldowns)s::jsonb)
+  %(worker)s::uuid, %(actor)s::text, %(lease)s::float8, %(jobs)s::uuid[], %(messages)s::jsonb, %(outcomes)s::jsonb,
+  %(outputs)s::text[], %(kinds)s::jsonb, %(only)s::uuid, %(cooldowns)s::jsonb)
 """
-RECORD_ANSWER = "SELECT workflow_record_1(%(outcome)s::jsonb, %(output)s::text, true, %(actor)s::text)"
-SETTLE = "SELECT workflow_settle_1(%(execution)s::uuid, %(ended)s::int[], false, %(message)s::text, %(actor)s::text)"
+RECORD_ANSWERS = """
+SELECT executions, statuses FROM workflow_record_1(%(outcomes)s::jsonb, %(outputs)s::text[], true, %(actor)s::text)
+"""
+SETTLE = """
+SELECT workflow_settle_1(
+  %(executions)s::uuid[], %(statuses)s::text[], '{}', %(messages)s::jsonb, %(actor)s::text)
+"""
 
 # An attempt that an outside worker may answer: as in workflow_record.
 _OPEN = """(

@@ -9,8 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from workflows import statements as sql
-from workflows.queue.messages import message_for
-from workflows.settling import COOL, WAKE
+from workflows.settling import COOL, WAKE, messages_for
 from workflows.steps import Claim, Outcome, as_claim, dump
 from workflows.tools import Slot
 from workflows.transaction import Note, Query, Verb
@@ -57,14 +56,18 @@ def turn(
     holder: Holder, outcomes: Sequence[Outcome], wanted: Sequence[Wanted], *, only: UUID | None = None
 ) -> Verb[Worked]:
     """`only` limits the claims to one execution: a stock cluster's message names it."""
+    jobs = sorted({outcome.claim.execution_id for outcome in outcomes} | ({only} if only else set()))
     cooldowns = [outcome.cooldown for outcome in outcomes if outcome.cooldown]
     params = {
         "worker": holder.id,
         "actor": holder.name,
         "lease": holder.lease,
-        "jobs": dump(_jobs(outcomes, wanted, only)),
+        "jobs": jobs,
+        "messages": messages_for(jobs),
+        "outcomes": dump([described(outcome) for outcome in outcomes]),
         "outputs": [outcome.output for outcome in outcomes],
-        "kinds": dump([_described_kind(kind, picks=only is None) for kind in wanted]),
+        "kinds": dump([_described(kind, only) for kind in wanted]),
+        "only": only,
         "cooldowns": dump([{"key": key, "seconds": seconds} for key, seconds in cooldowns]),
     }
     ((row,),) = yield [Query(sql.TURN, params)]
@@ -80,33 +83,10 @@ def turn(
     return worked, [*notes, Note(COOL, "")] if cooldowns else notes
 
 
-def _jobs(outcomes: Sequence[Outcome], wanted: Sequence[Wanted], only: UUID | None) -> list[dict[str, Any]]:
-    """The executions that the turn names, in the order of their ids, each with its outcomes and its lanes."""
-    jobs: dict[UUID, dict[str, Any]] = {}
-
-    def job(execution: UUID) -> dict[str, Any]:
-        if execution not in jobs:
-            jobs[execution] = {
-                "execution": str(execution),
-                "message": message_for(execution),
-                "is_consumed": execution == only,
-                "outcomes": [],
-                "lanes": [],
-            }
-        return jobs[execution]
-
-    for place, outcome in enumerate(outcomes, 1):
-        job(outcome.claim.execution_id)["outcomes"].append(described(outcome) | {"place": place})
-    for number, kind in enumerate(wanted):
-        lanes = kind.lanes + ([only] if only is not None and kind.free else [])
-        for execution in dict.fromkeys(lanes):
-            job(execution)["lanes"].append({"kind": number, "count": lanes.count(execution)})
-    return [jobs[execution] for execution in sorted(jobs)]
-
-
 def described(outcome: Outcome) -> dict[str, Any]:
     """What workflow_record takes. The output goes beside it: it is JSON already, and may be long."""
     return {
+        "execution": str(outcome.claim.execution_id),
         "step": str(outcome.claim.step_id),
         "token": str(outcome.claim.token),
         "attempt": outcome.claim.attempt,
@@ -123,10 +103,12 @@ def described(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _described_kind(kind: Wanted, *, picks: bool) -> dict[str, Any]:
+def _described(kind: Wanted, only: UUID | None) -> dict[str, Any]:
+    lanes = [*kind.lanes, only] if only is not None and kind.free else kind.lanes
     return {
         "slot": kind.slot,
         "tools": kind.tools,
-        "free": kind.free if picks else 0,
-        "newcomers": kind.newcomers if picks else 0,
+        "free": kind.free if only is None else 0,
+        "newcomers": kind.newcomers if only is None else 0,
+        "lanes": [str(lane) for lane in lanes],
     }

@@ -1,5 +1,6 @@
 -- What happens to steps and executions, as functions of the database: a worker's whole turn is one statement, so one
--- round trip and one commit; each row is touched by its key, and plans are kept on every connection. `engine` has the
+-- round trip and one commit. Each statement serves all steps of the turn, rows are touched by their keys, and plans are
+-- kept on every connection. `engine` has the
 -- rules and the order of locks: whoever calls these has locked the executions, but `workflow_turn`, which locks them
 -- itself, and `workflow_start`, which makes one.
 --
@@ -43,195 +44,228 @@ BEGIN
     'status', 'queued', 'jobType', _new->'job_type', 'steps', jsonb_array_length(_steps)));
 END $$;
 
--- How a run of a step ended, under the execution's lock. `_given` is an `Outcome`: see `turn.described`.
--- Returns how many steps of the execution are completed, failed and finished by that (those skipped behind a failure
--- are finished, too); NULL where the outcome was refused.
-CREATE FUNCTION workflow_record_1(_given jsonb, _output text, _is_answer bool, _actor text) RETURNS int[]
+-- How runs of steps ended, under the executions' locks. `_outcomes` are `Outcome`s: see `turn.described`; `_outputs` are
+-- theirs, in the same order. Returns the steps whose outcomes were taken; and, of each that has ended, be it by being
+-- skipped behind a failure, the execution and the status.
+CREATE FUNCTION workflow_record_1(
+  _outcomes jsonb, _outputs text[], _is_answer bool, _actor text,
+  OUT steps uuid[], OUT executions uuid[], OUT statuses text[])
 LANGUAGE plpgsql AS $$
 DECLARE
-  _new record;
-  _step record;
-  _skipped int := 0;
   _now timestamptz := clock_timestamp();
+  _failed uuid[];
+  _skipped_in uuid[];
 BEGIN
-  SELECT * INTO _new FROM jsonb_to_record(_given) AS (
-    step uuid, token uuid, status text, action text, delay float8, repeats bool, crashes int, waits bool, error text,
-    model text, usage text, silence float8);
-  UPDATE workflow_steps s SET
-    status = _new.status,
-    ready_at = _now + _new.delay * interval '1 second',
-    repeats_attempt = _new.repeats,
-    crashes = s.crashes + _new.crashes,
-    waiting_since = CASE WHEN _new.waits THEN coalesce(s.waiting_since, _now) END,
-    lane = NULL, lease_until = NULL,
-    silence_seconds = _new.silence,
-    -- A step that waits outside does so no longer than its own limit.
-    answer_by = CASE WHEN _new.silence IS NOT NULL THEN least(
-      _now + _new.silence * interval '1 second', s.started_at + s.timeout_seconds * interval '1 second') END,
-    output = _output::jsonb, error = _new.error::jsonb,
-    model = coalesce(_new.model, s.model), usage = coalesce(_new.usage::jsonb, s.usage),
-    progress = CASE WHEN _new.status = 'completed' THEN 100 ELSE s.progress END,
-    finished_at = CASE WHEN _new.status IN ('completed', 'failed') THEN _now END
-  WHERE s.id = _new.step AND CASE
-    -- An attempt that an outside worker may answer: it is being posted, it was, or it goes on under the same number
-    -- after a crash, a stop or a busy answer.
-    WHEN _is_answer THEN s.status = 'running' OR s.answer_by IS NOT NULL
-      OR (s.status IN ('ready', 'waiting') AND s.repeats_attempt)
-    -- An outcome counts only from the holder of the token.
-    ELSE s.status = 'running' AND s.token = _new.token END
-  RETURNING s.execution_id, s.name, s.attempt, s.dependents INTO _step;
-  IF NOT FOUND THEN
-    RETURN NULL;
-  END IF;
-  INSERT INTO audit_events (actor, action, object, execution_id, changes)
-  VALUES (_actor, _new.action, 'step:' || _new.step, _step.execution_id, jsonb_strip_nulls(jsonb_build_object(
-    'status', _new.status, 'attempt', _step.attempt, 'error', _new.error::jsonb,
-    'delaySeconds', nullif(_new.delay, 0), 'silenceSeconds', _new.silence)));
+  WITH new AS (
+    SELECT * FROM ROWS FROM (jsonb_to_recordset(_outcomes) AS (
+      step uuid, token uuid, status text, action text, delay float8, repeats bool, crashes int, waits bool, error text,
+      model text, usage text, silence float8), unnest(_outputs)) AS new(
+      step, token, status, action, delay, repeats, crashes, waits, error, model, usage, silence, output)
+  ), recorded AS (
+    UPDATE workflow_steps s SET
+      status = new.status,
+      ready_at = _now + new.delay * interval '1 second',
+      repeats_attempt = new.repeats,
+      crashes = s.crashes + new.crashes,
+      waiting_since = CASE WHEN new.waits THEN coalesce(s.waiting_since, _now) END,
+      lane = NULL, lease_until = NULL,
+      silence_seconds = new.silence,
+      -- A step that waits outside does so no longer than its own limit.
+      answer_by = CASE WHEN new.silence IS NOT NULL THEN least(
+        _now + new.silence * interval '1 second', s.started_at + s.timeout_seconds * interval '1 second') END,
+      output = new.output::jsonb, error = new.error::jsonb,
+      model = coalesce(new.model, s.model), usage = coalesce(new.usage::jsonb, s.usage),
+      progress = CASE WHEN new.status = 'completed' THEN 100 ELSE s.progress END,
+      finished_at = CASE WHEN new.status IN ('completed', 'failed') THEN _now END
+    FROM new
+    WHERE s.id = new.step AND CASE
+      -- An attempt that an outside worker may answer: it is being posted, it was, or it goes on under the same number
+      -- after a crash, a stop or a busy answer.
+      WHEN _is_answer THEN s.status = 'running' OR s.answer_by IS NOT NULL
+        OR (s.status IN ('ready', 'waiting') AND s.repeats_attempt)
+      -- An outcome counts only from the holder of the token.
+      ELSE s.status = 'running' AND s.token = new.token END
+    RETURNING s.id, s.execution_id, s.status, s.attempt, s.dependents, new.action, new.error, new.delay, new.silence
+  ), freed AS (
+    SELECT execution_id, child, count(*) AS parents FROM recorded, unnest(dependents) AS child
+    WHERE status = 'completed' GROUP BY execution_id, child
+  ), released AS (
+    UPDATE workflow_steps s SET
+      missing_dependencies = s.missing_dependencies - freed.parents,
+      status = CASE WHEN s.missing_dependencies = freed.parents THEN 'ready' ELSE s.status END,
+      ready_at = CASE WHEN s.missing_dependencies = freed.parents THEN _now END
+    FROM freed
+    WHERE s.execution_id = freed.execution_id AND s.index = freed.child AND s.status = 'pending'
+  ), events AS (
+    INSERT INTO audit_events (actor, action, object, execution_id, changes)
+    SELECT _actor, action, 'step:' || id, execution_id, jsonb_strip_nulls(jsonb_build_object(
+      'status', status, 'attempt', attempt, 'error', error::jsonb, 'delaySeconds', nullif(delay, 0),
+      'silenceSeconds', silence))
+    FROM recorded
+  )
+  SELECT array_agg(id), array_agg(execution_id), array_agg(recorded.status), array_agg(id) FILTER (
+    WHERE recorded.status = 'failed' AND dependents <> '{}')
+  INTO steps, executions, statuses, _failed FROM recorded;
 
-  IF _new.status = 'completed' AND _step.dependents <> '{}' THEN
-    UPDATE workflow_steps SET
-      missing_dependencies = missing_dependencies - 1,
-      status = CASE WHEN missing_dependencies = 1 THEN 'ready' ELSE status END,
-      ready_at = CASE WHEN missing_dependencies = 1 THEN _now END
-    WHERE execution_id = _step.execution_id AND index = ANY(_step.dependents) AND status = 'pending';
-  ELSIF _new.status = 'failed' AND _step.dependents <> '{}' THEN
+  IF _failed IS NOT NULL THEN
     WITH RECURSIVE behind AS (
-      SELECT unnest(_step.dependents) AS child
+      SELECT s.execution_id, s.name AS cause, below AS child FROM workflow_steps s, unnest(s.dependents) AS below
+      WHERE s.id = ANY(_failed)
       UNION
-      SELECT unnest(s.dependents) FROM behind
-      JOIN workflow_steps s ON s.execution_id = _step.execution_id AND s.index = behind.child
+      SELECT s.execution_id, behind.cause, below
+      FROM behind JOIN workflow_steps s ON s.execution_id = behind.execution_id AND s.index = behind.child,
+        unnest(s.dependents) AS below
     ), skipped AS (
       UPDATE workflow_steps s SET status = 'skipped', finished_at = _now, error = jsonb_build_object(
-        'code', 'skipped', 'message', 'not run, because "' || _step.name || '" failed', 'retryable', false)
-      FROM behind WHERE s.execution_id = _step.execution_id AND s.index = behind.child AND s.status = 'pending'
-      RETURNING s.id
+        'code', 'skipped', 'message', 'not run, because "' || behind.cause || '" failed', 'retryable', false)
+      FROM behind
+      WHERE s.execution_id = behind.execution_id AND s.index = behind.child AND s.status = 'pending'
+      RETURNING s.id, s.execution_id
     ), events AS (
       INSERT INTO audit_events (actor, action, object, execution_id, changes)
-      SELECT _actor, 'step.skipped', 'step:' || id, _step.execution_id, '{"status": "skipped"}' FROM skipped
+      SELECT _actor, 'step.skipped', 'step:' || id, execution_id, '{"status": "skipped"}' FROM skipped
     )
-    SELECT count(*) INTO _skipped FROM skipped;
+    SELECT array_agg(execution_id) INTO _skipped_in FROM skipped;
+    executions := executions || _skipped_in;
+    statuses := statuses || array_fill('skipped'::text, ARRAY[coalesce(cardinality(_skipped_in), 0)]);
   END IF;
-  RETURN ARRAY[
-    (_new.status = 'completed')::int,
-    (_new.status = 'failed')::int,
-    (_new.status IN ('completed', 'failed'))::int + _skipped];
 END $$;
 
--- Claims up to `_count` due steps, each on a lane of its own: the unique index on running lanes keeps `max_parallel`
--- whatever else happens. A row is a `Claim`.
+-- Claims up to so many due steps of each execution, each on a lane of its own: the unique index on running lanes keeps
+-- `max_parallel` whatever else happens. Each of the result is a `Claim`.
 CREATE FUNCTION workflow_claim_1(
-  _execution uuid, _tools text[], _count int, _worker uuid, _lease float8, _actor text
-) RETURNS SETOF json
+  _executions uuid[], _counts int[], _tools text[], _worker uuid, _lease float8, _actor text
+) RETURNS json[]
 LANGUAGE plpgsql AS $$
 DECLARE
-  _place record;
-  _step workflow_steps;
   _now timestamptz := clock_timestamp();
+  _claims json[];
 BEGIN
-  FOR _number IN 1 .. _count LOOP
-    SELECT e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags, step.id, (
-      SELECT min(free) FROM generate_series(1, e.max_parallel) AS free WHERE NOT EXISTS (
-        SELECT FROM workflow_steps WHERE execution_id = _execution AND status = 'running' AND lane = free)) AS lane
-    INTO _place FROM workflow_executions e JOIN auth_user u ON u.id = e.owner_id CROSS JOIN LATERAL (
-      SELECT id FROM workflow_steps
-      WHERE execution_id = _execution AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)
-      ORDER BY ready_at, index LIMIT 1
+  WITH chosen AS (
+    SELECT step.id, free.lane
+    FROM unnest(_executions, _counts) AS wanted(execution, count)
+    JOIN workflow_executions e ON e.id = wanted.execution AND e.status IN ('queued', 'running', 'waiting')
+      AND NOT EXISTS (SELECT FROM workflow_pauses)
+    CROSS JOIN LATERAL (
+      SELECT id, row_number() OVER (ORDER BY ready_at, index) AS place FROM workflow_steps
+      WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)
+      ORDER BY ready_at, index LIMIT wanted.count
     ) step
-    WHERE e.id = _execution AND e.status IN ('queued', 'running', 'waiting')
-      AND NOT EXISTS (SELECT FROM workflow_pauses);
-    EXIT WHEN _place.lane IS NULL;
-    UPDATE workflow_steps SET
-      status = 'running', token = gen_random_uuid(), lane = _place.lane, worker = _worker,
+    JOIN LATERAL (
+      SELECT lane, row_number() OVER (ORDER BY lane) AS place FROM generate_series(1, e.max_parallel) AS lane
+      WHERE NOT EXISTS (
+        SELECT FROM workflow_steps r WHERE r.execution_id = e.id AND r.status = 'running' AND r.lane = lane.lane)
+    ) free ON free.place = step.place
+  ), claimed AS (
+    UPDATE workflow_steps s SET
+      status = 'running', token = gen_random_uuid(), lane = chosen.lane, worker = _worker,
       lease_until = clock_timestamp() + _lease * interval '1 second',
-      attempt = attempt + CASE WHEN repeats_attempt THEN 0 ELSE 1 END, repeats_attempt = false,
+      attempt = s.attempt + CASE WHEN s.repeats_attempt THEN 0 ELSE 1 END, repeats_attempt = false,
       started_at = clock_timestamp(), finished_at = NULL, ready_at = NULL, progress = 0, message = '', error = NULL
-    WHERE id = _place.id RETURNING * INTO _step;
+    FROM chosen WHERE s.id = chosen.id
+    RETURNING s.*
+  ), events AS (
     INSERT INTO audit_events (actor, action, object, execution_id, changes)
-    VALUES (_actor, 'step.started', 'step:' || _step.id, _execution,
-      jsonb_build_object('status', 'running', 'attempt', _step.attempt));
-    RETURN NEXT json_build_array(
-      _step.id, _step.token, _execution, _step.index, _step.name, _step.description, _step.tool, _step.arguments,
-      _step.depends_on, _step.attempt, _step.attempts_before, _step.max_attempts, _step.timeout_seconds, _step.round,
-      _step.crashes, extract(epoch FROM clock_timestamp() - _step.waiting_since), _place.owner_id, _place.username,
-      _place.name, _place.description, _place.mode, _place.model_id, _place.project_id, _place.tags);
-  END LOOP;
+    SELECT _actor, 'step.started', 'step:' || id, execution_id,
+      jsonb_build_object('status', 'running', 'attempt', attempt)
+    FROM claimed
+  )
+  SELECT array_agg(json_build_array(
+    s.id, s.token, s.execution_id, s.index, s.name, s.description, s.tool, s.arguments, s.depends_on, s.attempt,
+    s.attempts_before, s.max_attempts, s.timeout_seconds, s.round, s.crashes,
+    extract(epoch FROM clock_timestamp() - s.waiting_since), e.owner_id, u.username, e.name, e.description, e.mode,
+    e.model_id, e.project_id, e.tags))
+  INTO _claims
+  FROM claimed s JOIN workflow_executions e ON e.id = s.execution_id JOIN auth_user u ON u.id = e.owner_id;
+  RETURN coalesce(_claims, '{}');
 END $$;
 
--- Brings an execution's row in line with its steps, and its message with what is to be done next: at most one, due
--- when its next step is, while a lane is free. `_ended` is what `workflow_record` returned, added up.
--- A message that was `_is_consumed` by a claim is never used again: a stock cluster deletes it when its task ends.
--- `_message` is the text of a new one, where there is none whose text could be taken.
--- Returns the kind of slot that somebody should look for work for, or NULL.
+-- Brings executions' rows in line with their steps, and their messages with what is to be done next: at most one each,
+-- due when the next step is, while a lane is free. An execution stands there once for each step that has ended, with
+-- its status, and as often as it likes with none.
+-- A message that was `_consumed` by a claim is never used again: a stock cluster deletes it when its task ends.
+-- `_messages` has the text of a new one by execution, where there is none whose text could be taken.
+-- Returns the kinds of slots that somebody should look for work for.
 CREATE FUNCTION workflow_settle_1(
-  _execution uuid, _ended int[], _is_consumed bool, _message text, _actor text
-) RETURNS text
+  _executions uuid[], _statuses text[], _consumed uuid[], _messages jsonb, _actor text
+) RETURNS text[]
 LANGUAGE plpgsql AS $$
 DECLARE
   _job record;
-  _due timestamptz;
   _id bigint;
-  _wake timestamptz;
-  _news text;
-  _status text;
+  _text text;
+  _wake_at timestamptz;
+  _wake text[] := '{}';
 BEGIN
-  SELECT e.status, e.job_type, e.queue, e.message_id, e.wake_at, e.max_parallel, e.started_at, e.tolerates_failures,
-    e.steps_total, e.steps_completed + _ended[1] AS completed, e.steps_failed + _ended[2] AS failed,
-    e.steps_finished + _ended[3] AS finished, next.tool, next.slot, next.ready_at,
-    (SELECT count(*) FROM workflow_steps WHERE execution_id = _execution AND status = 'running') AS running
-  INTO _job FROM workflow_executions e LEFT JOIN LATERAL (
-    SELECT tool, slot, ready_at FROM workflow_steps
-    WHERE execution_id = _execution AND status IN ('ready', 'waiting') AND ready_at IS NOT NULL
-    ORDER BY ready_at, index LIMIT 1
-  ) next ON true
-  WHERE e.id = _execution AND e.status IN ('queued', 'running', 'waiting');
-  IF NOT FOUND THEN
-    RETURN NULL;
-  END IF;
+  FOR _job IN
+    WITH seen AS (
+      SELECT e.id, e.status AS old_status, e.message_id, e.wake_at,
+        e.steps_completed + given.completed AS completed, e.steps_failed + given.failed AS failed,
+        e.steps_finished + given.finished AS finished, next.tool, next.slot, next.ready_at,
+        (SELECT count(*) FROM workflow_steps r WHERE r.execution_id = e.id AND r.status = 'running') AS running
+      FROM (
+        SELECT execution, count(*) FILTER (WHERE status = 'completed') AS completed,
+          count(*) FILTER (WHERE status = 'failed') AS failed,
+          count(*) FILTER (WHERE status IN ('completed', 'failed', 'skipped')) AS finished
+        FROM unnest(_executions, _statuses) AS given(execution, status) GROUP BY execution
+      ) given
+      JOIN workflow_executions e ON e.id = given.execution AND e.status IN ('queued', 'running', 'waiting')
+      LEFT JOIN LATERAL (
+        SELECT tool, slot, ready_at FROM workflow_steps s
+        WHERE s.execution_id = e.id AND s.status IN ('ready', 'waiting') AND s.ready_at IS NOT NULL
+        ORDER BY s.ready_at, s.index LIMIT 1
+      ) next ON true
+    )
+    UPDATE workflow_executions e SET
+      steps_completed = seen.completed, steps_failed = seen.failed, steps_finished = seen.finished,
+      steps_running = seen.running, next_tool = seen.tool, next_slot = seen.slot,
+      status = CASE
+        WHEN seen.finished < e.steps_total THEN CASE
+          WHEN seen.running > 0 THEN 'running'
+          WHEN seen.ready_at <= clock_timestamp() THEN CASE WHEN e.started_at IS NULL THEN 'queued' ELSE 'running' END
+          ELSE 'waiting' END
+        WHEN seen.completed = e.steps_total THEN 'completed'
+        WHEN e.tolerates_failures AND seen.completed > 0 THEN 'completed_with_errors'
+        ELSE 'failed' END,
+      started_at = CASE WHEN seen.running > 0 THEN coalesce(e.started_at, clock_timestamp()) ELSE e.started_at END,
+      finished_at = CASE WHEN seen.finished = e.steps_total THEN clock_timestamp() END,
+      changed_at = clock_timestamp()
+    FROM seen WHERE e.id = seen.id
+    RETURNING e.id, e.status, e.queue, e.job_type, seen.old_status, seen.message_id, seen.wake_at, seen.slot,
+      CASE WHEN seen.running < e.max_parallel THEN seen.ready_at END AS due
+  LOOP
+    IF _job.status <> _job.old_status
+      AND (_job.status NOT IN ('queued', 'running') OR (_job.status = 'running' AND _job.old_status = 'queued')) THEN
+      INSERT INTO audit_events (actor, action, object, execution_id, changes)
+      VALUES (_actor, 'job.' || CASE _job.status WHEN 'running' THEN 'started' ELSE _job.status END,
+        'job:' || _job.id, _job.id, jsonb_build_object(
+          'status', _job.status, 'from', _job.old_status, 'jobType', _job.job_type));
+    END IF;
 
-  _due := CASE WHEN _job.running < _job.max_parallel THEN _job.ready_at END;
-  _id := _job.message_id;
-  _wake := _job.wake_at;
-  IF _id IS NOT NULL AND (_due IS NULL OR _is_consumed) THEN
-    DELETE FROM django_q_ormq WHERE id = _id RETURNING payload INTO _news;
-    _message := coalesce(_news, _message);
-    _news := NULL;
-    _id := NULL;
-    _wake := NULL;
-  END IF;
-  IF _id IS NULL AND _due IS NOT NULL AND _message IS NOT NULL THEN
-    -- Due work goes to the end of its queue.
-    _wake := greatest(_due, clock_timestamp());
-    INSERT INTO django_q_ormq (key, payload, lock) VALUES (_job.queue, _message, _wake) RETURNING id INTO _id;
-    _news := _job.slot;
-  ELSIF _id IS NOT NULL AND _due < coalesce(_wake, 'infinity') THEN
-    _wake := _due;
-    UPDATE django_q_ormq SET lock = _wake WHERE id = _id;
-    _news := _job.slot;
-  END IF;
-
-  _status := CASE
-    WHEN _job.finished < _job.steps_total THEN CASE
-      WHEN _job.running > 0 THEN 'running'
-      WHEN _job.ready_at <= clock_timestamp() THEN CASE WHEN _job.started_at IS NULL THEN 'queued' ELSE 'running' END
-      ELSE 'waiting' END
-    WHEN _job.completed = _job.steps_total THEN 'completed'
-    WHEN _job.tolerates_failures AND _job.completed > 0 THEN 'completed_with_errors'
-    ELSE 'failed' END;
-  UPDATE workflow_executions SET
-    status = _status, steps_completed = _job.completed, steps_failed = _job.failed, steps_finished = _job.finished,
-    steps_running = _job.running, next_tool = _job.tool, next_slot = _job.slot, message_id = _id, wake_at = _wake,
-    started_at = CASE WHEN _job.running > 0 THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
-    finished_at = CASE WHEN _job.finished = _job.steps_total THEN clock_timestamp() END,
-    changed_at = clock_timestamp()
-  WHERE id = _execution;
-
-  IF _status <> _job.status
-    AND (_status NOT IN ('queued', 'running') OR (_status = 'running' AND _job.status = 'queued')) THEN
-    INSERT INTO audit_events (actor, action, object, execution_id, changes)
-    VALUES (_actor, 'job.' || CASE _status WHEN 'running' THEN 'started' ELSE _status END, 'job:' || _execution,
-      _execution, jsonb_build_object('status', _status, 'from', _job.status, 'jobType', _job.job_type));
-  END IF;
-  RETURN _news;
+    _id := _job.message_id;
+    _wake_at := _job.wake_at;
+    _text := _messages->>(_job.id::text);
+    IF _id IS NOT NULL AND (_job.due IS NULL OR _job.id = ANY(_consumed)) THEN
+      DELETE FROM django_q_ormq WHERE id = _id RETURNING payload INTO _text;
+      _text := coalesce(_text, _messages->>(_job.id::text));
+      _id := NULL;
+      _wake_at := NULL;
+    END IF;
+    IF _id IS NULL AND _job.due IS NOT NULL AND _text IS NOT NULL THEN
+      -- Due work goes to the end of its queue.
+      _wake_at := greatest(_job.due, clock_timestamp());
+      INSERT INTO django_q_ormq (key, payload, lock) VALUES (_job.queue, _text, _wake_at) RETURNING id INTO _id;
+      _wake := _wake || _job.slot::text;
+    ELSIF _id IS NOT NULL AND _job.due < coalesce(_wake_at, 'infinity') THEN
+      _wake_at := _job.due;
+      UPDATE django_q_ormq SET lock = _wake_at WHERE id = _id;
+      _wake := _wake || _job.slot::text;
+    END IF;
+    IF (_id, _wake_at) IS DISTINCT FROM (_job.message_id, _job.wake_at) THEN
+      UPDATE workflow_executions SET message_id = _id, wake_at = _wake_at WHERE id = _job.id;
+    END IF;
+  END LOOP;
+  RETURN _wake;
 END $$;
 
 -- Picks executions whose message is due, and locks them: in the order of the queues and, within one, of the messages,
@@ -285,85 +319,88 @@ BEGIN
   RETURN _picked;
 END $$;
 
--- A worker's turn. `_jobs`, in the order of their ids, are the executions that it names, with how their steps ended and
--- how many lanes it has for them; `_kinds` are its kinds of slots, and how many are free; `_cooldowns` is what providers
--- asked to be left alone, for how many seconds: see `turn.turn`.
+-- A worker's turn. `_jobs` are the executions that it names; `_only` is one whose message it was given, or NULL;
+-- `_kinds` are its kinds of slots: their tools, how many are free, and the lanes that go on; `_cooldowns` is what
+-- providers asked to be left alone, for how many seconds: see `turn.turn`.
 -- Returns the claims, the steps whose outcomes were refused, how many messages each kind found, the kinds of slots to
 -- notify, and, where a kind found nothing, the seconds until the next message is due.
 CREATE FUNCTION workflow_turn_1(
-  _worker uuid, _actor text, _lease float8, _jobs jsonb, _outputs text[], _kinds jsonb, _cooldowns jsonb
+  _worker uuid, _actor text, _lease float8, _jobs uuid[], _messages jsonb, _outcomes jsonb, _outputs text[],
+  _kinds jsonb, _only uuid, _cooldowns jsonb
 ) RETURNS json
 LANGUAGE plpgsql AS $$
 DECLARE
-  _job jsonb;
-  _outcomes jsonb;
-  _given jsonb;
+  _recorded record;
+  _executions uuid[] := '{}';
+  _statuses text[] := '{}';
+  _consumed uuid[] := '{}';
+  _refused uuid[] := '{}';
   _kind jsonb;
   _tools text[];
   _free int;
   _newcomers int;
-  _execution uuid;
-  _step uuid;
   _picked uuid[];
-  _now int[];
-  _ended int[];
+  _places uuid[];
+  _counts int[];
   _claims json[] := '{}';
-  _refused uuid[] := '{}';
-  _wake text[] := '{}';
   _found int[] := '{}';
+  _wake text[];
   _finds_nothing bool := false;
   _seconds float8;
 BEGIN
-  FOR _i IN 0 .. jsonb_array_length(_jobs) - 1 LOOP
-    _job := _jobs->_i;
-    _execution := _job->>'execution';
-    _outcomes := _job->'outcomes';
-    _ended := '{0, 0, 0}';
-    PERFORM FROM workflow_executions WHERE id = _execution FOR UPDATE;
-    FOR _k IN 0 .. jsonb_array_length(_outcomes) - 1 LOOP
-      _given := _outcomes->_k;
-      _now := workflow_record_1(_given, _outputs[(_given->>'place')::int], false, _actor);
-      IF _now IS NOT NULL THEN
-        _ended := ARRAY[_ended[1] + _now[1], _ended[2] + _now[2], _ended[3] + _now[3]];
-        CONTINUE;
-      END IF;
+  IF _jobs <> '{}' THEN
+    PERFORM FROM workflow_executions WHERE id = ANY(_jobs) ORDER BY id FOR UPDATE;
+  END IF;
+
+  IF _outputs <> '{}' THEN
+    _recorded := workflow_record_1(_outcomes, _outputs, false, _actor);
+    _executions := coalesce(_recorded.executions, '{}');
+    _statuses := coalesce(_recorded.statuses, '{}');
+    IF coalesce(cardinality(_recorded.steps), 0) < cardinality(_outputs) THEN
       -- The holder's own token means: it was recorded before, and the answer got lost.
-      _step := _given->>'step';
-      IF NOT EXISTS (SELECT FROM workflow_steps WHERE id = _step AND token = (_given->>'token')::uuid) THEN
-        _refused := _refused || _step;
+      WITH refused AS (
+        SELECT * FROM jsonb_to_recordset(_outcomes) AS given(
+          execution uuid, step uuid, token uuid, status text, attempt int)
+        WHERE step <> ALL(coalesce(_recorded.steps, '{}'))
+          AND NOT EXISTS (SELECT FROM workflow_steps s WHERE s.id = given.step AND s.token = given.token)
+      ), events AS (
         INSERT INTO audit_events (actor, action, object, execution_id, changes)
-        VALUES (_actor, 'step.result_refused', 'step:' || _step, _execution, jsonb_build_object(
-          'offered', _given->'status', 'attempt', _given->'attempt', 'reason', 'lease lost'));
-      END IF;
-    END LOOP;
-    FOR _k IN 0 .. jsonb_array_length(_job->'lanes') - 1 LOOP
-      _given := _job->'lanes'->_k;
-      _tools := ARRAY(SELECT jsonb_array_elements_text(_kinds->(_given->>'kind')::int->'tools'));
-      _claims := _claims || ARRAY(
-        SELECT workflow_claim_1(_execution, _tools, (_given->>'count')::int, _worker, _lease, _actor));
-    END LOOP;
-    _wake := _wake || workflow_settle_1(
-      _execution, _ended, (_job->>'is_consumed')::bool, _job->>'message', _actor);
-  END LOOP;
+        SELECT _actor, 'step.result_refused', 'step:' || step, execution, jsonb_build_object(
+          'offered', status, 'attempt', attempt, 'reason', 'lease lost')
+        FROM refused
+      )
+      SELECT coalesce(array_agg(step), '{}') INTO _refused FROM refused;
+    END IF;
+  END IF;
 
   FOR _i IN 0 .. jsonb_array_length(_kinds) - 1 LOOP
     _kind := _kinds->_i;
     _free := _kind->>'free';
     _newcomers := _kind->>'newcomers';
-    _picked := '{}';
-    IF _free > 0 OR _newcomers > 0 THEN
-      _tools := ARRAY(SELECT jsonb_array_elements_text(_kind->'tools'));
-      _picked := CASE
-        WHEN _free > 0 THEN workflow_pick_1(_kind->>'slot', _tools, _free)
-        ELSE workflow_newcomers_1(_kind->>'slot', _tools, _newcomers) END;
-      _finds_nothing := _finds_nothing OR (_free > 0 AND _picked = '{}');
-    END IF;
+    _tools := ARRAY(SELECT jsonb_array_elements_text(_kind->'tools'));
+    _picked := CASE
+      WHEN _free > 0 THEN workflow_pick_1(_kind->>'slot', _tools, _free)
+      WHEN _newcomers > 0 THEN workflow_newcomers_1(_kind->>'slot', _tools, _newcomers)
+      ELSE '{}' END;
     _found := _found || cardinality(_picked);
-    FOREACH _execution IN ARRAY _picked LOOP
-      _claims := _claims || ARRAY(SELECT workflow_claim_1(_execution, _tools, 1, _worker, _lease, _actor));
-      _wake := _wake || workflow_settle_1(_execution, '{0, 0, 0}', true, NULL, _actor);
-    END LOOP;
+    _finds_nothing := _finds_nothing OR (_free > 0 AND _picked = '{}');
+    SELECT array_agg(execution), array_agg(number) INTO _places, _counts FROM (
+      SELECT execution, count(*) AS number FROM (
+        SELECT value::uuid AS execution FROM jsonb_array_elements_text(_kind->'lanes') UNION ALL SELECT unnest(_picked)
+      ) places GROUP BY execution) counted;
+    IF _places IS NOT NULL THEN
+      _claims := _claims || workflow_claim_1(_places, _counts, _tools, _worker, _lease, _actor);
+      _executions := _executions || _places;
+      _statuses := _statuses || array_fill(NULL::text, ARRAY[cardinality(_places)]);
+      _consumed := _consumed || _picked;
+    END IF;
   END LOOP;
+  IF _only IS NOT NULL THEN
+    _executions := _executions || _only;
+    _statuses := _statuses || NULL::text;
+    _consumed := _consumed || _only;
+  END IF;
+  _wake := workflow_settle_1(_executions, _statuses, _consumed, _messages, _actor);
 
   -- In the order of the keys: two workers may hear of the same providers at once.
   IF jsonb_array_length(_cooldowns) > 0 THEN
