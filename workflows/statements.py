@@ -10,7 +10,7 @@ SELECT id FROM workflow_executions WHERE id = ANY(%(executions)s::uuid[]) ORDER 
 # Those that nobody has locked: who waits here would wait for a worker that was frozen in its transaction.
 LOCK_FREE = LOCK.rstrip() + " SKIP LOCKED"
 
-# A start, a worker's turn, and parts of a turn for other verbs: see sql/engine_1.sql.
+# A start, a worker's turn, and parts of a turn for other verbs: see sql/.
 START = "SELECT workflow_start_1(%(new)s::jsonb, %(steps)s::jsonb, %(message)s::text, %(actor)s::text)"
 TURN = """
 SELECT workflow_turn_1(

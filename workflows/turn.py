@@ -1,6 +1,6 @@
 """A worker's turn: what has ended is recorded, and what comes next is claimed, in one statement and one commit.
 
-What it does stands in sql/engine_1.sql; the order of locks and the rest of the rules are those of `engine`.
+What it does stands in sql/turn_1.sql; the order of locks and the rest of the rules are those of `engine`.
 """
 
 from collections.abc import Sequence
