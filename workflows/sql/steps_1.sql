@@ -1,5 +1,6 @@
 -- The parts of every verb that changes steps: their outcomes, their claims, and what follows for the executions. Whoever
--- calls these has locked the executions.
+-- calls these has locked the executions. An execution that goes on is told by its `finished_at`: asked for its status, a
+-- plan would read the whole index of those that are unfinished instead of the primary key.
 
 -- How runs of steps ended, under the executions' locks. `_outcomes` are `Outcome`s: see `turn.described`; `_outputs` are
 -- theirs, in the same order. Returns the steps whose outcomes were taken; and, of each that has ended, be it by being
@@ -101,7 +102,7 @@ BEGIN
   WITH chosen AS (
     SELECT step.id, free.lane
     FROM unnest(_executions, _counts) AS wanted(execution, count)
-    JOIN workflow_executions e ON e.id = wanted.execution AND e.status IN ('queued', 'running', 'waiting')
+    JOIN workflow_executions e ON e.id = wanted.execution AND e.finished_at IS NULL
       AND NOT EXISTS (SELECT FROM workflow_pauses)
     CROSS JOIN LATERAL (
       SELECT id, row_number() OVER (ORDER BY ready_at, index) AS place FROM workflow_steps
@@ -166,7 +167,7 @@ BEGIN
           count(*) FILTER (WHERE status IN ('completed', 'failed', 'skipped')) AS finished
         FROM unnest(_executions, _statuses) AS given(execution, status) GROUP BY execution
       ) given
-      JOIN workflow_executions e ON e.id = given.execution AND e.status IN ('queued', 'running', 'waiting')
+      JOIN workflow_executions e ON e.id = given.execution AND e.finished_at IS NULL
       LEFT JOIN LATERAL (
         SELECT tool, slot, ready_at FROM workflow_steps s
         WHERE s.execution_id = e.id AND s.status IN ('ready', 'waiting') AND s.ready_at IS NOT NULL
