@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from documents.chunking import Chunk
 from documents.models import Document
 from workflows.sandbox import Sandbox
 
@@ -22,22 +23,12 @@ _turn = threading.Lock()
 
 
 @dataclass(frozen=True)
-class PreviewedChunk:
-    index: int
-    page: int
-    start: int
-    end: int
-    text: str
-    tokens: int
-
-
-@dataclass(frozen=True)
 class Preview:
     """`chunks` are the first of `count`. `tokens` is their mean size, in the unit that was asked for."""
 
     count: int
     tokens: int
-    chunks: list[PreviewedChunk]
+    chunks: list[Chunk]
 
 
 def preview(document: Document, *, chunk_size: int, overlap: int, unit: str = "tokens") -> Preview:
@@ -50,7 +41,7 @@ def preview(document: Document, *, chunk_size: int, overlap: int, unit: str = "t
         asyncio.run(_in_child({**arguments, "unit": unit}))
         chunks: list[list[Any]] = json.loads(output.read_text(encoding="utf-8"))["chunks"]
     sizes = [chunk[5] for chunk in chunks]
-    shown = [PreviewedChunk(*values) for values in chunks[:SHOWN]]
+    shown = [Chunk(*values) for values in chunks[:SHOWN]]
     return Preview(len(chunks), sum(sizes) // max(len(sizes), 1), shown)
 
 

@@ -23,7 +23,7 @@ from workflows.answering import Answer, answering, ending_silence
 from workflows.models import ExecutionStatus
 from workflows.queue.messages import message_for
 from workflows.retry import DEFAULT
-from workflows.settling import CANCEL, WAKE, events, lock, lock_free, settle, unsend
+from workflows.settling import CANCEL, WAKE, events, lock, lock_free, settle
 from workflows.steps import Claim, Held, NewExecution, NewStep, dump
 from workflows.tools import slot_of
 from workflows.transaction import Note, Query, Verb, run
@@ -177,7 +177,7 @@ def _ending(execution: UUID, given: dict[str, Any], *, actor: str) -> Verb[bool]
     status = given["status"]
     queries = [events(actor, [(f"job.{status}", execution, {"status": status, "jobType": job_type})])]
     if message is not None:
-        queries.append(unsend([(execution, message)]))
+        queries.append(Query(sql.UNSEND, {"execution": execution, "message": message}))
     yield queries
     return True, [Note(CANCEL, str(execution))]
 

@@ -54,23 +54,13 @@ def messages_for(executions: Iterable[UUID]) -> str:
     return json.dumps({str(execution): message_for(execution) for execution in executions})
 
 
-def unsend(messages: list[tuple[UUID, int]]) -> Query:
-    return Query(
-        sql.UNSEND,
-        {
-            "executions": [execution for execution, _ in messages],
-            "messages": [message for _, message in messages],
-        },
-    )
-
-
-def events(actor: str, happened: list[Event], *, noun: str = "job") -> Query:
+def events(actor: str, happened: list[Event]) -> Query:
     return Query(
         sql.EVENTS,
         {
             "actor": actor,
             "actions": [action for action, _, _ in happened],
-            "objects": [f"{noun}:{execution}" for _, execution, _ in happened],
+            "objects": [f"job:{execution}" for _, execution, _ in happened],
             "executions": [execution for _, execution, _ in happened],
             "changes": [Jsonb(changes) for _, _, changes in happened],
         },

@@ -25,7 +25,8 @@ SELECT workflow_settle_1(
   %(executions)s::uuid[], %(statuses)s::text[], '{}', %(messages)s::jsonb, %(actor)s::text)
 """
 
-# An attempt that an outside worker may answer: as in workflow_record.
+# An attempt that an outside worker may answer: it is being posted, it was, or it goes on under the same number after
+# a crash, a stop or a busy answer.
 _OPEN = """(
   s.status = 'running' OR s.answer_by IS NOT NULL OR (s.status IN ('ready', 'waiting') AND s.repeats_attempt))"""
 
@@ -54,9 +55,9 @@ SILENT = "SELECT DISTINCT execution_id FROM workflow_steps WHERE answer_by < sta
 OVERDUE = _AS_CLAIMS + "WHERE s.execution_id = ANY(%(executions)s::uuid[]) AND s.answer_by < statement_timestamp()"
 
 UNSEND = """
-WITH gone AS (DELETE FROM django_q_ormq WHERE id = ANY(%(messages)s::bigint[]))
+WITH gone AS (DELETE FROM django_q_ormq WHERE id = %(message)s)
 UPDATE workflow_executions SET message_id = NULL, wake_at = NULL
-WHERE id = ANY(%(executions)s::uuid[]) AND message_id = ANY(%(messages)s::bigint[])
+WHERE id = %(execution)s AND message_id = %(message)s
 """
 
 EVENTS = """

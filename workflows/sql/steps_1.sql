@@ -36,13 +36,9 @@ BEGIN
       progress = CASE WHEN new.status = 'completed' THEN 100 ELSE s.progress END,
       finished_at = CASE WHEN new.status IN ('completed', 'failed') THEN _now END
     FROM new
-    WHERE s.id = new.step AND CASE
-      -- An attempt that an outside worker may answer: it is being posted, it was, or it goes on under the same number
-      -- after a crash, a stop or a busy answer.
-      WHEN _is_answer THEN s.status = 'running' OR s.answer_by IS NOT NULL
-        OR (s.status IN ('ready', 'waiting') AND s.repeats_attempt)
-      -- An outcome counts only from the holder of the token.
-      ELSE s.status = 'running' AND s.token = new.token END
+    -- An outcome counts only from the holder of the token; an answer was seen, under the same lock, to be for an attempt
+    -- that is open.
+    WHERE s.id = new.step AND (_is_answer OR (s.status = 'running' AND s.token = new.token))
     RETURNING s.id, s.execution_id, s.status, s.attempt, s.dependents, new.action, new.error, new.delay, new.silence
   ), freed AS (
     SELECT execution_id, child, count(*) AS parents FROM recorded, unnest(dependents) AS child
@@ -202,13 +198,13 @@ BEGIN
 
     _id := _job.message_id;
     _wake_at := _job.wake_at;
-    _text := _messages->>(_job.id::text);
+    _text := NULL;
     IF _id IS NOT NULL AND (_job.due IS NULL OR _job.id = ANY(_consumed)) THEN
       DELETE FROM django_q_ormq WHERE id = _id RETURNING payload INTO _text;
-      _text := coalesce(_text, _messages->>(_job.id::text));
       _id := NULL;
       _wake_at := NULL;
     END IF;
+    _text := coalesce(_text, _messages->>(_job.id::text));
     IF _id IS NULL AND _job.due IS NOT NULL AND _text IS NOT NULL THEN
       -- Due work goes to the end of its queue.
       _wake_at := greatest(_job.due, clock_timestamp());
