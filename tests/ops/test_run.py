@@ -60,6 +60,15 @@ class Run:
             except httpx2.TransportError:
                 return False
 
+    def services(self) -> set[psutil.Process]:
+        """Web and work, without what they have started themselves."""
+        found = set()
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):
+                if "granian" in child.cmdline() or child.cmdline()[-1:] == ["work"]:
+                    found.add(child)
+        return found
+
     def work(self) -> psutil.Process | None:
         """`manage.py work`, the supervisor itself."""
         for child in psutil.Process(self.process.pid).children():
@@ -153,6 +162,20 @@ def test_ctrl_c_in_the_terminal_stops_everything(data_dir: Path) -> None:
     application.process.wait(60)
     assert processes_of(data_dir) == []
     assert "Traceback" not in application.output.read_text()
+
+
+def test_changed_code_restarts_web_and_work(data_dir: Path) -> None:
+    """`make dev`, whose target needs the developers' packages and sets DEBUG besides."""
+    application = Run([*MANAGE, "run", "--reload"], data_dir)
+    application.wait_until_ready()
+    before = application.services()
+    Path(__file__).touch()
+    wait_for(lambda: len(application.services() - before) == len(before), 30)
+    wait_for(application.answers, 30)
+    assert not before & application.services()
+    application.process.terminate()
+    assert application.process.wait(60) == 0
+    assert processes_of(data_dir) == []
 
 
 def test_nothing_outlives_a_killed_run(data_dir: Path) -> None:
