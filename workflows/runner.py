@@ -79,7 +79,7 @@ class Runner:
         self.ended: list[Ended] = []
         self.stopping = False
         self.ticked = self.renewed = time.monotonic()
-        self.performer = Performer(threads=sizes.threads)
+        self.performer = Performer(threads=self.slots.kinds["thread"].most)
         self._work = asyncio.Event()
         self._next_due = float("inf")
         self._asked = 0.0

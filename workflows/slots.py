@@ -49,9 +49,14 @@ class Kind:
         return max(self.size - self.busy, 0)
 
     @property
+    def most(self) -> int:
+        """How many run at once at the most, newcomers with them."""
+        return self.size + max(self.size // 4, 1)
+
+    @property
     def reserve(self) -> int:
         """Slots left for newcomers once the others are taken."""
-        return self.size + max(self.size // 4, 1) - self.busy
+        return self.most - self.busy
 
     @property
     def may_pick(self) -> bool:

@@ -1,22 +1,17 @@
 """Who gets the slots: queues, first lanes, newcomers, pauses, cool-downs."""
 
-import asyncio
 import time
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 
 from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, side_by_side
-from tests.engine.test_runner import lines, work
 from tests.engine.test_verbs import TOOLS, end, take
 from workflows import cooldowns, engine
 from workflows.errors import TryLater
 from workflows.models import Cooldown, WorkflowExecution
 from workflows.pausing import pause, resume
-from workflows.runner import Runner
-from workflows.slots import Sizes
 from workflows.steps import Claim, NewExecution, NewStep, waits
 from workflows.transaction import run
 from workflows.turn import Holder, Wanted, turn
@@ -87,28 +82,3 @@ def test_a_cool_down_is_told_to_all_workers(start: Start, holder: Holder) -> Non
     assert raised.value.cooldown == ""
     time.sleep(0.06)
     cooldowns.check("model:http://y:m")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_strangers_workflow_begins_while_one_user_fills_every_slot(start: Start, ledger: Path, bob: User) -> None:
-    steps = [NewStep(f"long{i}", tool="PROBE_SLEEP", arguments={"seconds": 3}) for i in range(12)]
-    full = start(*steps, max_parallel=12)
-    strangers: list[WorkflowExecution] = []
-    began: list[float] = []
-
-    async def stranger(runner: Runner) -> None:
-        while len(runner.held) < 4:
-            await asyncio.sleep(0.01)
-        strangers.append(
-            await asyncio.to_thread(start_for, bob, NewStep("s", tool="PROBE_SLEEP", arguments={"seconds": 0}))
-        )
-        asked = time.monotonic()
-        while not [line for line in lines(ledger, "start") if line[1] == "s"]:
-            await asyncio.sleep(0.01)
-        began.append(time.monotonic() - asked)
-        await asyncio.to_thread(engine.cancel, full.pk, actor="test")
-
-    work(full, during=stranger, sizes=Sizes(coroutines=4))
-    assert began[0] < 1
-    # Four of the one user, and one in the reserve.
-    assert len(lines(ledger, "start")) == 5
