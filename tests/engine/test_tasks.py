@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -20,8 +22,9 @@ from tests.engine.processes import kill, manage, wait_for
 from tests.engine.test_runner import lines
 from tests.probe import plain as probe
 from workflows.pausing import pause
-from workflows.queue.housekeeper import keep_newest_tasks
+from workflows.queue.housekeeper import drop_orphans, keep_newest_tasks
 from workflows.queue.lease import Taken
+from workflows.queue.messages import MARK, message_for
 from workflows.queue.plain import PlainTasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,6 +118,45 @@ def test_messages_of_executions_and_pauses_are_left_alone(start: Start, tasks: P
     async_task("math.floor", 1)
     pause(actor="alice")
     assert tasks.get() == "STOP"
+
+
+def test_waiting_jobs_cost_a_plain_task_nothing(start: Start, tasks: PlainTasks) -> None:
+    """By a plan that was made, and kept, while the queue was empty."""
+    for _ in range(3):
+        tasks._take()
+    for _ in range(200):
+        start(*chain(1))
+    for number in range(3):
+        async_task("math.floor", number)
+    line = tasks._open()
+    with line.transaction():
+        task = tasks.get()
+        assert rows_read(line) < 20
+        tasks.put(ended(task))
+        assert rows_read(line) < 40
+    assert tasks.get()["args"] == (1,)
+
+
+def rows_read(line: psycopg.Connection[Any]) -> int:
+    """From the queue and the executions, by this connection in its transaction."""
+    ((number,),) = line.execute(
+        "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
+        " WHERE relname IN ('django_q_ormq', 'workflow_executions')"
+    )
+    return int(number)
+
+
+def test_the_messages_of_jobs_are_known_by_their_text() -> None:
+    assert message_for(uuid4())[16:76] == MARK
+
+
+def test_a_job_that_is_gone_leaves_no_message(start: Start) -> None:
+    gone, left = start(*chain(1)), start(*chain(1))
+    task = async_task("math.floor", 1.5)
+    gone.delete()
+    drop_orphans()
+    assert {message.task_id() for message in OrmQ.objects.exclude(pk=left.message_id)} == {task}
+    assert OrmQ.objects.count() == 2
 
 
 def test_a_message_that_nobody_here_signed_is_left_and_stops_no_other(tasks: PlainTasks) -> None:

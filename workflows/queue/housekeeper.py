@@ -21,6 +21,7 @@ from psycopg.errors import LockNotAvailable
 from aiworkstation.ids import uuid7
 from workflows import engine
 from workflows.models import SeenWebhook, Worker
+from workflows.queue.messages import IS_PLAIN
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,12 @@ _KEEP_NEWEST = """
 DELETE FROM django_q_task WHERE success AND stopped <= (
   SELECT stopped FROM django_q_task WHERE success ORDER BY stopped DESC OFFSET %(limit)s LIMIT 1
 )
+"""
+
+# Where a user was deleted, their jobs are gone. No worker looks for these messages.
+_DROP_ORPHANS = f"""
+DELETE FROM django_q_ormq q WHERE NOT {IS_PLAIN}
+  AND NOT EXISTS (SELECT FROM workflow_executions e WHERE e.message_id = q.id)
 """
 
 # Nothing waits for long for a process that was frozen in a transaction, a housekeeper before all.
@@ -95,6 +102,7 @@ class Housekeeper:
                 logger.error("execution %s had nothing to wake it up: the invariant was broken", execution)
             SeenWebhook.prune()
             keep_newest_tasks()
+            drop_orphans()
             Worker.objects.filter(last_beat__lt=timezone.now() - timedelta(seconds=10 * self.lease)).delete()
 
     def _execute(self, statement: str) -> bool:
@@ -107,6 +115,12 @@ class Housekeeper:
             cursor.execute(_SERVER_AGE)
             (age,) = cursor.fetchone()
         return float(age)
+
+
+def drop_orphans() -> None:
+    """Messages whose executions are no more."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DROP_ORPHANS)
 
 
 def keep_newest_tasks() -> None:

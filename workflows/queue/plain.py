@@ -19,6 +19,7 @@ from workflows.database import connect_blocking
 from workflows.queue.broker import TASK_WAKE
 from workflows.queue.ending import COLUMNS, Ending, ending_of
 from workflows.queue.lease import Receipt, Taken
+from workflows.queue.messages import IS_PLAIN
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +27,14 @@ POLL = 2.0
 RECONNECT = 0.5
 LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
-# Messages of executions are the runners' business. The message that is just consumed may be due, its lease having run
-# out.
-_TAKE = """
+# Messages of executions are the runners' business: thousands may wait, and an index skips them. Those of an earlier
+# release it does not know. The message that is just consumed may be due, its lease having run out.
+_TAKE = f"""
 UPDATE django_q_ormq SET lock = clock_timestamp() + %(lease)s * interval '1 second' WHERE id = (
-  SELECT due.id FROM unnest('{high,normal,low}'::text[]) AS queue(key) CROSS JOIN LATERAL (
+  SELECT due.id FROM unnest('{{high,normal,low}}'::text[]) AS queue(key) CROSS JOIN LATERAL (
     SELECT q.id FROM django_q_ormq q
     WHERE q.key = queue.key AND q.lock <= statement_timestamp() AND q.id IS DISTINCT FROM %(number)s
+      AND {IS_PLAIN}
       AND NOT EXISTS (SELECT FROM workflow_executions e WHERE e.message_id = q.id)
       AND NOT EXISTS (SELECT FROM workflow_pauses)
     ORDER BY q.lock LIMIT 1 FOR UPDATE SKIP LOCKED
