@@ -29,6 +29,10 @@ from aiworkstation.ops import linux, postgres
 FIRST_USER_SECONDS = 5
 STOP_SECONDS = 60
 LOG_BYTES = 10_000_000
+LEAST_BUFFERS_MB, MOST_BUFFERS_MB = 128, 4096
+SHARE_OF_BUFFERS = 8
+"""One part in so many of the memory: a search reads thousands of pages, each by a call to the kernel where it is not
+among the buffers. They are taken up as they fill."""
 
 
 class KeeperError(Exception):
@@ -149,6 +153,7 @@ class Server:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_checkpoints": "off",
+            "shared_buffers": f"{_buffers_mb(linux.memory())}MB",
         }
         if postgres.uses_tcp(self.home):
             options["port"] = self._free_port()
@@ -265,6 +270,10 @@ def main() -> None:
         run(Path(sys.argv[1]), Path(sys.argv[2]))
     except (KeeperError, OSError) as error:
         sys.exit(str(error))
+
+
+def _buffers_mb(memory: int) -> int:
+    return min(max(memory // SHARE_OF_BUFFERS >> 20, LEAST_BUFFERS_MB), MOST_BUFFERS_MB)
 
 
 def _become_owner(home: Path) -> None:

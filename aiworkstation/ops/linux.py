@@ -1,10 +1,12 @@
-"""What the kernel offers beyond `os`, by prctl(2) and capset(2). Elsewhere than on Linux these do less."""
+"""What the kernel offers beyond `os`: prctl(2), capset(2), control groups. Elsewhere than on Linux these do less."""
 
 import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 CAP_DAC_OVERRIDE = 1
 _PR_SET_PDEATHSIG = 1
@@ -14,6 +16,8 @@ _SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
+# As a container sees its own, in control groups of version 2 and 1.
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def die_with_parent(number: int = signal.SIGTERM) -> None:
@@ -29,6 +33,16 @@ def name_process(name: str) -> None:
     """What `ps` and `top` show of this process. The kernel keeps 15 bytes."""
     if sys.platform == "linux":
         _call("prctl", _PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def memory(limits: Iterable[Path] = _MEMORY_LIMITS) -> int:
+    """Bytes that this machine has, or that its container may use."""
+    bytes_of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    found = [bytes_of_machine]
+    for limit in limits:
+        with suppress(OSError, ValueError):  # no such file; "max" is no limit
+            found.append(int(limit.read_text()))
+    return min(found)
 
 
 def become(uid: int, gid: int) -> None:

@@ -1,16 +1,17 @@
-"""What a process keeps of root when it becomes somebody else."""
+"""What a process keeps of root when it becomes somebody else, and how much memory there is."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from aiworkstation.ops import linux
 from aiworkstation.ops.config import BASE_DIR
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 BECOME = "import os, sys; from aiworkstation.ops import linux; linux.become(65534, 65534); "
 
 
@@ -25,6 +26,7 @@ def as_nobody(program: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@as_root
 def test_closed_directories_can_be_passed_by_programs_too(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -34,11 +36,22 @@ def test_closed_directories_can_be_passed_by_programs_too(tmp_path: Path) -> Non
     assert as_nobody("os.execv(sys.argv[1], sys.argv[1:])", str(closed / "program")) == "65534"
 
 
+@as_root
 def test_no_other_capability_is_kept() -> None:
     kept = as_nobody("os.execv('/bin/grep', ['grep', '^Cap[IPEA]', '/proc/self/status'])")
     assert {int(line.split()[1], 16) for line in kept.splitlines()} == {1 << linux.CAP_DAC_OVERRIDE}
 
 
+@as_root
 def test_it_cannot_become_root_again() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         as_nobody("os.setuid(0)")
+
+
+def test_a_container_may_have_less_memory_than_the_machine(tmp_path: Path) -> None:
+    unlimited, limited, absent = tmp_path / "unlimited", tmp_path / "limited", tmp_path / "absent"
+    unlimited.write_text("max\n")
+    limited.write_text("1073741824\n")
+    machine = psutil.virtual_memory().total
+    assert linux.memory([unlimited, absent]) == machine
+    assert linux.memory([absent, unlimited, limited]) == min(machine, 1 << 30)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aiworkstation.ops import linux, postgres
+from aiworkstation.ops import keeper, linux, postgres
 from aiworkstation.ops.config import BASE_DIR
 from tests.ops.conftest import processes_of, wait_for
 
@@ -79,6 +79,14 @@ def test_commits_are_durable_and_times_are_utc(data_dir: Path) -> None:
         assert select(data_dir, "SHOW synchronous_commit") == "on"
         assert select(data_dir, "SHOW timezone") == "UTC"
         assert select(data_dir, "SELECT upper('é')") == "É"
+
+
+def test_its_buffers_are_a_share_of_the_memory(data_dir: Path) -> None:
+    with postgres.join(data_dir):
+        shared = select(data_dir, "SELECT pg_size_bytes(current_setting('shared_buffers')) >> 20")
+    assert shared == keeper._buffers_mb(linux.memory())
+    gib = 1 << 30
+    assert [keeper._buffers_mb(memory) for memory in (gib // 2, 8 * gib, 512 * gib)] == [128, 1024, 4096]
 
 
 def test_its_role_reads_no_files_and_has_pgvector(data_dir: Path) -> None:
