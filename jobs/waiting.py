@@ -1,51 +1,54 @@
 """Why a job is not running, in a sentence."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Sum
+from django.db.models import F
 from django.utils import timezone
 
 from aiworkstation.web.serializers import wire_time
 from workflows import tools
-from workflows.models import CLAIMABLE, Pause, Worker, WorkflowExecution, WorkflowStep
+from workflows.models import CLAIMABLE, Pause, StepStatus, Worker, WorkflowExecution, WorkflowStep
 
 SILENT_AFTER = timedelta(seconds=30)
 
-# The places of the messages that are due, in the order in which the queues are served.
+# The places of the jobs that are due, none of whose steps runs, among those that need the same kind of slot; in the
+# order in which they are served.
 PLACES = """
 SELECT id, place FROM (
-  SELECT id, row_number() OVER (ORDER BY array_position(ARRAY['high', 'normal', 'low'], key::text), lock, id) AS place
-  FROM django_q_ormq WHERE lock <= clock_timestamp() AND key IN ('high', 'normal', 'low')
+  SELECT id, row_number() OVER (
+    PARTITION BY next_slot ORDER BY array_position(ARRAY['high', 'normal', 'low'], queue::text), wake_at, id) AS place
+  FROM workflow_executions WHERE message_id IS NOT NULL AND steps_running = 0 AND wake_at <= clock_timestamp()
 ) due WHERE id = ANY(%s)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Of the workers that are alive and take steps."""
+    """Of one kind, of the workers that are alive and take steps."""
 
     busy: int
     total: int
 
 
 def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
-    """A sentence for each job of which no step runs and that is not finished. Four queries at the most."""
+    """A sentence for each job of which no step runs and that is not finished. Five queries at the most."""
     waiting = [execution for execution in executions if not execution.is_finished and not execution.steps_running]
     if not waiting:
         return {}
     next_steps = _next_steps([execution.pk for execution in waiting])
-    places = _places([execution.message_id for execution in waiting if execution.message_id is not None])
+    places = _places([execution.pk for execution in waiting])
     paused, slots = _paused(), _slots()
     now = timezone.now()
     return {
         execution.pk: _delayed(next_steps.get(execution.pk), now)
         or paused
         or _unknown(next_steps.get(execution.pk))
-        or _queued(execution, places.get(execution.message_id or 0), slots)
+        or _queued(execution, places.get(execution.pk), slots)
         for execution in waiting
     }
 
@@ -57,9 +60,9 @@ def _next_steps(ids: list[UUID]) -> dict[UUID, WorkflowStep]:
     return {step.execution_id: step for step in ordered.distinct("execution_id")}
 
 
-def _places(messages: list[int]) -> dict[int, int]:
+def _places(ids: list[UUID]) -> dict[UUID, int]:
     with connection.cursor() as cursor:
-        cursor.execute(PLACES, [messages])
+        cursor.execute(PLACES, [ids])
         return dict(cursor.fetchall())
 
 
@@ -71,11 +74,18 @@ def _paused() -> str:
     return f"All work is paused since {wire_time(pause.since)} by {pause.by}{reason}. End it with `manage.py resume`."
 
 
-def _slots() -> Slots | None:
-    """None where no worker is alive."""
+def _slots() -> dict[str, Slots] | None:
+    """By kind; None where no worker is alive. What newcomers run beyond these slots is not counted."""
     alive = Worker.objects.filter(last_beat__gt=timezone.now() - SILENT_AFTER, draining=False, slots__gt=0)
-    sums = alive.aggregate(busy=Sum("busy"), total=Sum("slots"))
-    return None if sums["total"] is None else Slots(sums["busy"], sums["total"])
+    sizes = dict(alive.values_list("pk", "sizes"))
+    if not sizes:
+        return None
+    total: Counter[str] = Counter()
+    for each in sizes.values():
+        total.update(each)
+    running = WorkflowStep.objects.filter(status=StepStatus.RUNNING, worker__in=sizes)
+    busy = Counter(running.values_list("slot", flat=True))
+    return {kind: Slots(min(busy[kind], number), number) for kind, number in total.items()}
 
 
 def _delayed(step: WorkflowStep | None, now: datetime) -> str:
@@ -100,10 +110,11 @@ def _unknown(step: WorkflowStep | None) -> str:
     return f'"{step.name}" needs the tool {step.tool}, which is not installed: add its application to EXTRA_APPS.'
 
 
-def _queued(execution: WorkflowExecution, place: int | None, slots: Slots | None) -> str:
+def _queued(execution: WorkflowExecution, place: int | None, slots: dict[str, Slots] | None) -> str:
     if slots is None:
         return "No worker is running: start one with `manage.py work`."
-    busy = f"{slots.busy} of {slots.total} slots are busy"
+    kind = slots.get(execution.next_slot or "")
+    busy = f"; {kind.busy} of {kind.total} slots for such steps are busy" if kind else ""
     if place is None:
-        return f"A worker has seen it and takes it up next; {busy}."
-    return f"Place {place} in the queue {execution.queue}; {busy}."
+        return f"A worker has seen it and takes it up next{busy}."
+    return f"Place {place} in the queue {execution.queue}{busy}."

@@ -9,7 +9,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -258,6 +258,9 @@ class Worker(models.Model):
     pid = models.PositiveIntegerField()
     version = models.CharField(max_length=50, blank=True)
     slots = models.PositiveIntegerField(default=0)
+    sizes = models.JSONField(
+        db_default=Value({}, models.JSONField()), help_text="How many slots there are of each kind."
+    )
     busy = models.PositiveIntegerField(default=0)
     draining = models.BooleanField(default=False)
     started_at = models.DateTimeField(db_default=Now())

@@ -89,8 +89,8 @@ class Runner:
     # --- what its beat, its attendant and its supervisor ask
 
     @property
-    def size(self) -> int:
-        return self.slots.size
+    def sizes(self) -> dict[str, int]:
+        return self.slots.sizes
 
     def holds(self) -> dict[UUID, Running]:
         """By token."""

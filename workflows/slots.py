@@ -84,8 +84,8 @@ class Slots:
         self.kinds = {name: Kind(name, _tools(name), sizes.of(name)) for name in ("async", "thread", "process")}
 
     @property
-    def size(self) -> int:
-        return sum(kind.size for kind in self.kinds.values())
+    def sizes(self) -> dict[str, int]:
+        return {kind.name: kind.size for kind in self.kinds.values()}
 
     @property
     def may_pick(self) -> bool:

@@ -17,7 +17,7 @@ from tests.engine.processes import manage, wait_for
 from tests.engine.test_fairness import start_for
 from tests.engine.test_runner import lines
 from tests.engine.test_work import ended
-from workflows.models import Mode, WorkflowExecution, WorkflowStep
+from workflows.models import Mode, Worker, WorkflowExecution, WorkflowStep
 from workflows.slots import Sizes
 from workflows.steps import NewStep
 
@@ -52,6 +52,7 @@ def fill(start: Start) -> Callable[..., None]:
             steps = [NewStep(f"long {kind}", tool=KINDS[kind], arguments={"seconds": 600}) for _ in range(SLOTS[kind])]
             start(*steps, max_parallel=len(steps))
         wait_for(lambda: long_steps() == sum(SLOTS[kind] for kind in kinds), what="the long steps run")
+        assert Worker.objects.get().sizes == SLOTS
 
     return fill
 

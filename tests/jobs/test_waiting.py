@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from jobs.waiting import waiting_for
-from tests.jobs.driving import claim, complete, complete_all, fail, start_job
+from tests.jobs.driving import HOLDER, claim, complete, complete_all, fail, start_job
 from workflows.models import Worker, WorkflowExecution, WorkflowStep
 from workflows.pausing import pause
 
@@ -23,7 +24,8 @@ def sentence(execution: WorkflowExecution) -> str:
 @pytest.fixture
 def add_worker(db: None) -> AddWorker:
     def add(**values: object) -> Worker:
-        row = {"kind": "runner", "host": "here", "pid": 1, "slots": 4, "busy": 4, "last_beat": timezone.now()}
+        sizes = {"async": 4, "thread": 2, "process": 1}
+        row = {"kind": "runner", "host": "here", "pid": 1, "slots": 7, "sizes": sizes, "last_beat": timezone.now()}
         return Worker.objects.create(**row | values)
 
     return add
@@ -38,12 +40,33 @@ def test_no_worker(alice: User, add_worker: AddWorker) -> None:
 
 def test_its_place(alice: User, add_worker: AddWorker) -> None:
     add_worker()
-    add_worker(busy=1)
+    add_worker()
     start_job(alice, priority="low")
     start_job(alice, delaySeconds=60)
     jobs = [start_job(alice) for _ in range(2)]
-    assert sentence(jobs[0]) == "Place 1 in the queue normal; 5 of 8 slots are busy."
-    assert sentence(jobs[1]) == "Place 2 in the queue normal; 5 of 8 slots are busy."
+    assert sentence(jobs[0]) == "Place 1 in the queue normal; 0 of 8 slots for such steps are busy."
+    assert sentence(jobs[1]) == "Place 2 in the queue normal; 0 of 8 slots for such steps are busy."
+
+
+def test_other_kinds_of_slots_do_not_matter(alice: User, add_worker: AddWorker) -> None:
+    """Nor do steps of workers that are gone."""
+    worker = add_worker(id=HOLDER.id, sizes={"async": 2, "thread": 1, "process": 1})
+    for slot, number in (("async", 1), ("thread", 2)):
+        for _ in range(number):
+            (taken,) = claim(start_job(alice).pk)
+            WorkflowStep.objects.filter(pk=taken.step_id).update(slot=slot)
+    (gone,) = claim(start_job(alice).pk)
+    WorkflowStep.objects.filter(pk=gone.step_id).update(worker=uuid4())
+    model, document, function = (start_job(alice) for _ in range(3))
+    WorkflowExecution.objects.filter(pk=document.pk).update(next_slot="process")
+    WorkflowExecution.objects.filter(pk=function.pk).update(next_slot="thread")
+    assert sentence(document) == "Place 1 in the queue normal; 0 of 1 slots for such steps are busy."
+    assert sentence(model) == "Place 1 in the queue normal; 1 of 2 slots for such steps are busy."
+    # One more than there are: a newcomer's.
+    assert sentence(function) == "Place 1 in the queue normal; 1 of 1 slots for such steps are busy."
+    worker.sizes = {}  # of an earlier release
+    worker.save()
+    assert sentence(model) == "Place 1 in the queue normal."
 
 
 def test_a_pause(alice: User, add_worker: AddWorker) -> None:

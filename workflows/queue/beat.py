@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from aiworkstation import VERSION
 from workflows import statements as sql
@@ -23,11 +24,11 @@ from workflows.turn import Holder
 logger = logging.getLogger(__name__)
 
 REGISTER = """
-INSERT INTO workflow_workers (id, kind, host, pid, version, slots, busy, draining, started_at, last_beat)
-VALUES (%(id)s, %(kind)s, %(host)s, %(pid)s, %(version)s, %(slots)s, %(busy)s, %(draining)s,
+INSERT INTO workflow_workers (id, kind, host, pid, version, slots, sizes, busy, draining, started_at, last_beat)
+VALUES (%(id)s, %(kind)s, %(host)s, %(pid)s, %(version)s, %(slots)s, %(sizes)s, %(busy)s, %(draining)s,
   clock_timestamp(), clock_timestamp())
 ON CONFLICT (id) DO UPDATE
-SET busy = excluded.busy, slots = excluded.slots, draining = excluded.draining, last_beat = clock_timestamp()
+SET busy = excluded.busy, draining = excluded.draining, last_beat = clock_timestamp()
 """
 FORGET = "DELETE FROM workflow_workers WHERE id = %(id)s"
 
@@ -41,7 +42,7 @@ class Holding(Protocol):
     stopping: bool
 
     @property
-    def size(self) -> int: ...
+    def sizes(self) -> dict[str, int]: ...
     def leases(self) -> Mapping[UUID, UUID]: ...
 
 
@@ -87,7 +88,8 @@ class Beat(threading.Thread):
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": VERSION,
-            "slots": self.runner.size,
+            "slots": sum(self.runner.sizes.values()),
+            "sizes": Jsonb(self.runner.sizes),
             "busy": busy,
             "draining": self.runner.stopping,
         }
