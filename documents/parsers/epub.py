@@ -11,8 +11,7 @@ from zipfile import ZipFile
 from documents.errors import Corrupt, DocumentError, Encrypted
 from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.archive import open_zip
-from documents.parsers.decoding import decode
-from documents.parsers.html import read_html
+from documents.parsers.html import read_page
 from documents.parsers.markup import Element, attribute, descendants, local_name
 from documents.parsers.opc import part, xml_part
 
@@ -64,7 +63,7 @@ def _read_chapter(archive: ZipFile, name: str, document: ParsedDocument) -> None
     """Append its text; a chapter that is damaged or missing costs that chapter."""
     text = ""
     try:
-        text = read_html(decode(part(archive, name)) or "").text
+        text = read_page(part(archive, name)).text
     except DocumentError:
         document.warnings.append(f"Chapter {len(document.pages) + 1} ({name}) is missing or damaged.")
     document.pages.append(text)

@@ -9,6 +9,12 @@ GERMAN = "Die Prüfung der Größe ergab: zu groß für den Käufer, höchstens 
 POLISH = "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Są oni obdarzeni. "
 RUSSIAN = "Все люди рождаются свободными и равными в своем достоинстве и правах. Они наделены разумом. "
 JAPANESE = "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。"
+CZECH = "Naše společnost, která již nemá žádné závazky, podepíše smlouvu příští týden; přílohy jsou její součástí. "
+FRENCH = "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont doués de raison. "
+HEBREW = "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם. כולם חוננו בתבונה ובמצפון. "
+ARABIC = "يولد جميع الناس أحرارا متساوين في الكرامة والحقوق. وقد وهبوا عقلا وضميرا. "
+CHINESE = "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。"
+KOREAN = "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다. "
 ENGLISH = "All human beings are born free and equal in dignity and rights. They are endowed with reason. "
 
 
@@ -28,6 +34,16 @@ ENGLISH = "All human beings are born free and equal in dignity and rights. They 
         (POLISH * 20, "cp1250"),
         (RUSSIAN, "cp1251"),
         (RUSSIAN * 20, "koi8_r"),
+        (CZECH, "cp1250"),
+        (CZECH, "iso8859_2"),
+        (HEBREW, "cp1255"),
+        (ARABIC, "cp1256"),
+        (ARABIC, "iso8859_6"),
+        (GERMAN, "mac_roman"),
+        (FRENCH, "mac_roman"),
+        (CHINESE, "gb18030"),
+        (CHINESE, "utf-16-le"),
+        (KOREAN, "euc_kr"),
         (JAPANESE, "shift_jis"),
         (JAPANESE, "iso2022_jp"),
     ],
@@ -56,3 +72,20 @@ def test_a_file_of_junk_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(range(256)) * 20)
     with pytest.raises(WrongType):
         read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "declared"),
+    [
+        ("短", "shift_jis", "Shift_JIS"),
+        ("龍门", "gb18030", "gb2312"),  # a character that only the successor has
+        ("größe", "utf-8", "iso-8859-1"),  # a lie
+        ("Größe", "utf-8-sig", "windows-1251"),
+        ("да", "koi8_r", "KOI8-R"),
+        ("größe", "cp1252", "no-such-charset"),
+        ("plain", "ascii", "utf-16"),
+        ("größe", "cp1252", "utf-8"),
+    ],
+)
+def test_a_declared_encoding_counts_unless_it_is_wrong(text: str, encoding: str, declared: str) -> None:
+    assert decode(text.encode(encoding), declared) == text

@@ -62,6 +62,20 @@ def test_web_page_layout(tmp_path: Path, source: str, text: str) -> None:
     assert _parse_text(tmp_path, source or " ", "html").pages == [text]
 
 
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<meta charset="shift_jis">',
+        "<meta http-equiv=Content-Type content='text/html; charset=Shift_JIS'>",
+        '<?xml version="1.0" encoding="shift_jis"?>',
+        "<!--" + "x" * 5_000 + '--><meta charset="shift_jis">',
+    ],
+)
+def test_a_web_page_names_its_encoding(tmp_path: Path, declaration: str) -> None:
+    (tmp_path / "file").write_bytes(f"{declaration}<p>契約</p>".encode("shift_jis"))
+    assert _parse(tmp_path / "file", "html").pages == ["契約"]
+
+
 def test_a_web_page_that_is_too_deep(tmp_path: Path) -> None:
     with pytest.raises(TooComplex):
         _parse_text(tmp_path, "<div>" * 20_000, "html")
