@@ -75,6 +75,7 @@ _DESCRIPTIONS = {
     "rtf": "a Rich Text document",
     "tiff": "a picture",
     "tsv": "a table of tab-separated values",
+    "tnef": "Outlook's package of a mail's attachments (winmail.dat)",
     "txt": "plain text",
     "webp": "a picture",
     "xls": "an Excel workbook of the old format (.xls)",
@@ -108,6 +109,7 @@ _SIGNATURES = (
     (b"Rar!\x1a\x07", "rar"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
     (b"ID3", "mp3"),
+    (b"\x78\x9f\x3e\x22", "tnef"),
 )
 _OLE2_STREAMS = (
     ("__substg1.0_", "msg"),
@@ -311,6 +313,8 @@ def _refuse(found: str, named: str) -> NoReturn:
 
 
 def _remedy(found: str) -> str:
+    if found == "tnef":
+        return "open the mail in Outlook, save the attachments and upload those"
     if found in _PICTURES:
         return "run it through text recognition (OCR) and upload the result as PDF or text"
     if found in _ARCHIVES:

@@ -6,14 +6,14 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import compat32
+from email.policy import Policy, compat32
 from functools import lru_cache
 from pathlib import Path
 
-from documents.errors import Corrupt, TooComplex
+from documents.errors import Corrupt, Encrypted, TooComplex
 from documents.parsers import Member, ParsedDocument, Report, register
 from documents.parsers.decoding import decode
-from documents.parsers.html import read_html
+from documents.parsers.html import read_page
 
 MAX_PARTS = 5_000
 MAX_HEADER = 20_000
@@ -21,7 +21,10 @@ MAX_HEADER = 20_000
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _DAMAGE = (MessageError, AttributeError, LookupError, TypeError, ValueError)
 """What the standard library raises over headers and parts that break the rules."""
+_SHOWN = {"text/plain", "text/html", "text/markdown", "text/enriched", "text/richtext"}
 _EXTENSIONS = {"message/rfc822": ".eml", "application/pdf": ".pdf", "text/calendar": ".ics"}
+_CMS = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
+_SIGNATURES = {"pgp-signature", "pkcs7-signature", "x-pkcs7-signature"}
 _UNSAFE = re.compile(r"[\\/:*?\"<>|]+")
 
 Part = Message
@@ -34,8 +37,10 @@ class EmlParser:
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         """One page. Of a body that comes as plain text and as a web page, the plain text counts, if there is any."""
         parts = _parts(path)
+        if _is_encrypted(parts[0]):
+            raise Encrypted("The mail is encrypted: save it in your mail program as a readable copy, and upload that.")
         headers = [f"{name}: {value}" for name in _HEADERS if (value := _header(parts[0], name))]
-        texts = [text.strip() for text in _texts(parts)]
+        texts = [text.strip() for text in _texts(parts[0])]
         report(1, 1)
         named = (("title", "Subject"), ("author", "From"))
         return ParsedDocument(
@@ -49,30 +54,58 @@ class EmlParser:
                 yield Member(_name(part, number), [data])
 
 
+def body_of(data: bytes) -> str:
+    """The text of a web page that was saved as a mail (MHTML). Raises Corrupt and TooComplex."""
+    return "\n\n".join(_texts(_parsed(data)))
+
+
 @lru_cache(maxsize=1)
 def _parts(path: Path) -> list[Part]:
     """The mail and its parts in order, without what is inside attached mails. Raises Corrupt and TooComplex."""
-    data = path.read_bytes()
-    if data.lower().count(b"\ncontent-type:") > MAX_PARTS:
-        raise TooComplex("The mail has too many parts: save its attachments, and upload those.")
-    try:
-        message = BytesParser(policy=compat32).parsebytes(data)
-    except _DAMAGE as error:
-        raise Corrupt() from error
+    message = _parsed(path.read_bytes())
     found, stack = [message], [message]
     while stack:
         part = stack.pop()
-        inside = part.get_payload()
-        if part.get_content_maintype() == "multipart" and isinstance(inside, list):
-            stack.extend(reversed([item for item in inside if isinstance(item, Message)]))
-        elif part is not message:
+        if part is not message and part.get_content_maintype() != "multipart":
             found.append(part)
+        stack.extend(reversed(_inside(part)))
     return found
+
+
+def _parsed(data: bytes) -> Part:
+    count = 0
+
+    def new_part(policy: "Policy[Message]" = compat32) -> Part:
+        nonlocal count
+        count += 1
+        if count > MAX_PARTS:
+            raise TooComplex("The mail has too many parts: save its attachments, and upload those.")
+        return Message(policy)
+
+    try:
+        return BytesParser(new_part, policy=compat32).parsebytes(data)
+    except _DAMAGE as error:
+        raise Corrupt() from error
+
+
+def _inside(part: Part) -> list[Part]:
+    """The parts of a part; attached mails keep theirs."""
+    inside = part.get_payload()
+    if part.get_content_maintype() != "multipart" or not isinstance(inside, list):
+        return []
+    return [item for item in inside if isinstance(item, Message)]
+
+
+def _is_encrypted(message: Part) -> bool:
+    kind = message.get_content_type()
+    return kind == "multipart/encrypted" or (kind in _CMS and message.get_param("smime-type") != "signed-data")
 
 
 def _header(message: Part, name: str) -> str:
     """Without line breaks, and with its words decoded."""
-    raw = str(message.get(name, ""))[:MAX_HEADER]
+    raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")[:MAX_HEADER]
+    if not raw.isascii():  # 8-bit characters, which must not stand there
+        raw = decode(raw.encode("utf-8", "surrogateescape")) or ""
     try:
         value = str(make_header(decode_header(raw)))
     except _DAMAGE:
@@ -80,24 +113,23 @@ def _header(message: Part, name: str) -> str:
     return " ".join(value.split())
 
 
-def _texts(parts: list[Part]) -> Iterator[str]:
-    """The body: what is text and not attached, of alternatives the plain one."""
-    texts = [part for part in parts if part.get_content_maintype() == "text" and not _is_attached(part)]
-    plain = [text for part in texts if part.get_content_subtype() != "html" and (text := _text(part)).strip()]
-    if plain:
-        yield from plain
-        return
-    for part in texts:
-        yield read_html(_text(part)).text
+def _texts(part: Part) -> Iterator[str]:
+    """What a reader sees: text that is not attached, and of alternatives the plain one, if there is any in it."""
+    inside = _inside(part)
+    if part.get_content_subtype() == "alternative" and inside:
+        versions = (list(_texts(each)) for each in sorted(inside, key=_is_page))
+        yield from next((texts for texts in versions if any(map(str.strip, texts))), [])
+    for each in inside if part.get_content_subtype() != "alternative" else ():
+        yield from _texts(each)
+    is_shown = part.get_content_type() in _SHOWN and not _is_attached(part)
+    if is_shown or (part.get_content_maintype() == "multipart" and not inside):
+        data = _data(part)
+        charset = part.get_content_charset() or ""
+        yield (read_page(data, charset).text if _is_page(part) else decode(data, charset) or "").replace("\r\n", "\n")
 
 
-def _text(part: Part) -> str:
-    data = _data(part)
-    try:
-        text = data.decode(part.get_content_charset() or "")
-    except (LookupError, ValueError):
-        text = decode(data) or ""
-    return text.replace("\r\n", "\n")
+def _is_page(part: Part) -> bool:
+    return any(each.get_content_type() == "text/html" for each in part.walk())
 
 
 def _is_attached(part: Part) -> bool:
@@ -107,7 +139,7 @@ def _is_attached(part: Part) -> bool:
         return kind == "text" and (_is_attachment(part) or bool(_filename(part)))
     if kind == "image":
         return _is_attachment(part) and "Content-ID" not in part
-    return kind == "message" or (bool(_filename(part)) and part.get_content_subtype() != "pkcs7-signature")
+    return kind == "message" or (bool(_filename(part)) and part.get_content_subtype() not in _SIGNATURES)
 
 
 def _is_attachment(part: Part) -> bool:

@@ -100,6 +100,7 @@ def test_a_wrong_name_is_a_warning(samples: Path, sample: str, name: str, format
         (OLE2 + "PowerPoint Document".encode("utf-16-le"), "slides.ppt", UnsupportedType),
         (OLE2 + "__substg1.0_".encode("utf-16-le"), "mail.msg", UnsupportedType),
         (OLE2 + "WordDocument".encode("utf-16-le"), "old.docx", UnsupportedType),
+        (b"\x78\x9f\x3e\x22" + bytes(50), "winmail.dat", UnsupportedType),
         (OLE2 + "EncryptedPackage".encode("utf-16-le"), "secret.docx", Encrypted),
         (b"PK\x03\x04 and nothing more", "cut.docx", Corrupt),
     ],

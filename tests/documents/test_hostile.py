@@ -116,6 +116,9 @@ def write(folder: Path, name: str) -> Path:
         "parts.eml": lambda: (
             "Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n" + "--b\nContent-Type: text/plain\n\nx\n" * 6_000
         ),
+        "bare-parts.eml": lambda: (
+            "Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * 2_000_000
+        ),
         "addresses.eml": lambda: f"Subject: x\nTo: {'a@b.c, ' * 300_000}\n\nbody",
         "entities.odt": lambda: making.zip_bytes({**opendocument, "content.xml": ENTITIES}),
         "entities.xlsx": lambda: making.zip_bytes({**packaged, "xl/workbook.xml": ENTITIES}),
@@ -157,6 +160,7 @@ def write(folder: Path, name: str) -> Path:
         ("long.txt", {"too_large"}),
         ("wide.csv", {"too_large"}),
         ("parts.eml", {"too_complex"}),
+        ("bare-parts.eml", {"too_complex"}),
         ("addresses.eml", {"ok"}),
         ("bomb.zip", {"too_complex"}),
         ("bomb.docx", {"too_complex"}),
