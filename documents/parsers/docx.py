@@ -1,37 +1,45 @@
 """Word documents: everything a reader sees, tracked insertions, text boxes, notes and comments among it.
 
-python-docx opens the package; the text is taken from the XML elements, because its paragraphs leave out
-tracked insertions, text boxes and footnotes. Names are compared without their namespace, which differs in the
-strict variant.
+The text is taken from the XML, as paragraphs of python-docx leave out tracked insertions, text boxes and
+footnotes, and it opens no file that lacks a part. Names are compared without their namespace, which differs in
+the strict variant.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
-
-from docx.opc.exceptions import OpcError
-from docx.opc.package import OpcPackage
-from docx.opc.part import Part, XmlPart
-from docx.oxml.parser import parse_xml
+from zipfile import ZipFile
 
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.archive import open_zip
-from documents.parsers.markup import judged
+from documents.parsers.decoding import decode
+from documents.parsers.docx_lists import Lists
+from documents.parsers.drawing import labels
+from documents.parsers.eml import body_of
+from documents.parsers.html import read_page
+from documents.parsers.markup import Element, attribute, local, local_name
+from documents.parsers.opc import core_properties, left_out, part, related, relationships, xml_part, xml_parts
 
 BLOCKS_PER_REPORT = 200
+MAX_SPAN = 63
+"""Columns of a table in Word."""
 
 _HIDDEN = {"del", "moveFrom", "instrText", "Fallback", "pPr", "rPr", "rt"}
 """Deleted and moved text, field codes, the second copy of a text box, properties."""
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _SEPARATORS = {"separator", "continuationSeparator", "continuationNotice"}
+_DELETED = {"del", "cellDel"}
+_OFF = {"0", "false", "off"}
 _BEFORE = ("header",)
 _AFTER = ("footnotes", "endnotes", "comments", "footer")
-_METADATA = {"title": "title", "creator": "author", "subject": "subject", "keywords": "keywords"}
-
-Element = Any
-"""lxml's elements carry no types."""
+_PASTED: dict[str, Callable[[bytes], str]] = {
+    **dict.fromkeys(("htm", "html", "xhtml"), lambda data: read_page(data).text),
+    **dict.fromkeys(("mht", "mhtml"), body_of),
+    "txt": lambda data: decode(data) or "",
+}
+_DRAWN = {"chart": "id", "relIds": "dm"}
+"""Charts and diagrams: the attribute that names the relationship to their part."""
 
 
 class DocxParser:
@@ -39,127 +47,136 @@ class DocxParser:
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         """One page: headers, the body's paragraphs and tables in order, then notes, comments and footers."""
-        open_zip(path).close()
-        try:
-            package = OpcPackage.open(str(path))
-            main = _main_part(package)
-            blocks = [
-                *_side_blocks(main, _BEFORE),
-                *_reported(_root(main), report),
-                *_side_blocks(main, _AFTER),
-            ]
-            return ParsedDocument(["\n\n".join(blocks)], _metadata(package))
-        except SyntaxError as error:  # the XML parser's
-            raise judged(error) from error
-        except (OpcError, BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
-            raise Corrupt() from error
+        with open_zip(path) as archive:
+            main = next(iter(related(archive, "", "officeDocument")), "")
+            if main not in archive.NameToInfo:
+                raise Corrupt("The file is a Word document without its main part: save it again in Word.")
+            root = xml_part(archive, main)
+            text = _Text(archive, main)
+            blocks = [*text.of_parts(_BEFORE), *text.of_body(root, report), *text.of_parts(_AFTER)]
+            return ParsedDocument(["\n\n".join(blocks)], core_properties(archive), text.warnings)
 
 
-def _main_part(package: OpcPackage) -> Part:
-    """The target of the officeDocument relationship, whose address differs in the strict variant."""
-    for relationship in package.rels.values():
-        if relationship.reltype.endswith("/officeDocument") and not relationship.is_external:
-            part: Part = relationship.target_part
-            return part
-    raise Corrupt("The file is a Word document without its main part: save it again in Word and upload that.")
+class _Text:
+    """The blocks of a document in order: paragraphs, tables, and what stands in text boxes."""
+
+    def __init__(self, archive: ZipFile, main: str) -> None:
+        self.archive = archive
+        self.warnings: list[str] = []
+        self.parts = {found.id: found for found in relationships(archive, main)}
+        self.lists = Lists(self._root("numbering"), self._root("styles"))
+
+    def of_parts(self, kinds: Iterable[str]) -> list[str]:
+        """The blocks of the parts beside the body, each text once: sections repeat their headers."""
+        names = [found.target for kind in kinds for found in self.parts.values() if found.kind == kind]
+        roots = xml_parts(self.archive, names, self.warnings)
+        return list(dict.fromkeys(block for root in roots for block in self.blocks(root)))
+
+    def of_body(self, root: Element, report: Report) -> Iterator[str]:
+        """With progress by the body's direct children."""
+        body = next((child for child in root if local_name(child) == "body"), root)
+        total = len(body)  # once: lxml counts anew each time
+        for done, child in enumerate(body, start=1):
+            yield from self.block(child)
+            if done % BLOCKS_PER_REPORT == 0 or done == total:
+                report(done, total)
+
+    def blocks(self, parent: Element) -> Iterator[str]:
+        for child in parent:
+            yield from self.block(child)
+
+    def block(self, element: Element) -> Iterator[str]:
+        """The texts of a paragraph and of what is anchored in it, of a table, or inside a container."""
+        name = local_name(element)
+        if name == "p":
+            anchored: list[Element] = []
+            text = "".join(_inline(element, anchored)).strip()
+            label = self.lists.label(element)
+            yield from filter(None, [text and label + text])
+            for item in anchored:
+                yield from self.blocks(item) if local_name(item) == "txbxContent" else self._drawn(item)
+        elif name == "tbl":
+            yield from filter(None, ["\n".join(self._rows(element))])
+        elif name == "altChunk":
+            yield from filter(None, [self._pasted(attribute(element, "id"))])
+        elif name not in _HIDDEN and not _is_note_separator(element):
+            yield from self.blocks(element)
+
+    def _rows(self, table: Element) -> Iterator[str]:
+        """A line for every row that holds text, the blocks of a cell, nested tables too, one after another."""
+        for row in _descend(table, "tr"):
+            cells: list[str] = []
+            for cell in _descend(row, "tc"):
+                cells += [" ".join(" ".join(self.blocks(cell)).split()), *[""] * (_span(cell) - 1)]
+            if any(cells):
+                yield CELL_SEPARATOR.join(cells)
+
+    def _pasted(self, id: str) -> str:
+        """A web page or a text that stands in the file as it is, for Word to take in."""
+        name = self.parts[id].target if id in self.parts else ""
+        read = _PASTED.get(name.rpartition(".")[2].lower())
+        if read is not None:
+            with suppress(Corrupt):
+                return read(part(self.archive, name)).strip()
+        self.warnings.append(left_out(name or id))
+        return ""
+
+    def _drawn(self, item: Element) -> Iterator[str]:
+        """The texts of a chart or diagram."""
+        found = self.parts.get(attribute(item, _DRAWN[local_name(item)]))
+        for root in xml_parts(self.archive, [found.target] if found else [], self.warnings):
+            yield from filter(None, ["\n".join(labels(root))])
+
+    def _root(self, kind: str) -> Element | None:
+        names = [found.target for found in self.parts.values() if found.kind == kind]
+        return next(xml_parts(self.archive, names, self.warnings), None)
 
 
-def _side_blocks(main: Part, kinds: Iterable[str]) -> list[str]:
-    """The blocks of the parts beside the body, each text once: sections repeat their headers."""
-    parts: dict[str, list[Part]] = {kind: [] for kind in kinds}
-    for relationship in main.rels.values():
-        kind = relationship.reltype.rpartition("/")[2]
-        if kind in parts and not relationship.is_external:
-            parts[kind].append(relationship.target_part)
-    found = (block for kind in parts for part in parts[kind] for block in _blocks(_root(part)))
-    return list(dict.fromkeys(found))
-
-
-def _root(part: Part) -> Element:
-    return part.element if isinstance(part, XmlPart) else parse_xml(part.blob)
-
-
-def _reported(root: Element, report: Report) -> Iterator[str]:
-    """The body's blocks, with progress by its direct children."""
-    body = next((child for child in root if _name(child) == "body"), root)
-    total = len(body)  # once: lxml counts anew each time
-    for done, child in enumerate(body, start=1):
-        yield from _block(child)
-        if done % BLOCKS_PER_REPORT == 0 or done == total:
-            report(done, total)
-
-
-def _blocks(parent: Element) -> Iterator[str]:
+def _inline(parent: Element, anchored: list[Element]) -> Iterator[str]:
+    """The pieces of text in a paragraph; text boxes, charts and diagrams on the way are put into `anchored`."""
     for child in parent:
-        yield from _block(child)
-
-
-def _block(element: Element) -> Iterator[str]:
-    """The texts of a paragraph and the text boxes anchored in it, of a table, or inside a container."""
-    name = _name(element)
-    if name == "p":
-        boxes: list[Element] = []
-        text = "".join(_inline(element, boxes)).strip()
-        yield from filter(None, [text])
-        for box in boxes:
-            yield from _blocks(box)
-    elif name == "tbl":
-        yield from filter(None, ["\n".join(_rows(element))])
-    elif name not in _HIDDEN and not _is_note_separator(element):
-        yield from _blocks(element)
-
-
-def _inline(parent: Element, boxes: list[Element]) -> Iterator[str]:
-    """The pieces of text in a paragraph; text boxes on the way are put into `boxes`."""
-    for child in parent:
-        name = _name(child)
+        name = local_name(child)
         if name == "t":
             yield child.text or ""
         elif name in _CHARACTERS:
             yield _CHARACTERS[name]
-        elif name == "txbxContent":
-            boxes.append(child)
-        elif name not in _HIDDEN:
-            yield from _inline(child, boxes)
+        elif name == "txbxContent" or name in _DRAWN:
+            anchored.append(child)
+        elif name not in _HIDDEN and not (name == "r" and _is_invisible(child)):
+            yield from _inline(child, anchored)
 
 
-def _rows(table: Element) -> Iterator[str]:
-    """A line for every row that holds text, the blocks of a cell, nested tables too, one after another."""
-    for row in _descend(table, "tr"):
-        cells = (" ".join(" ".join(_blocks(cell)).split()) for cell in _descend(row, "tc"))
-        line = CELL_SEPARATOR.join(cells)
-        if line.strip(" |"):
-            yield line
+def _is_invisible(run: Element) -> bool:
+    properties = next((child for child in run if local_name(child) == "rPr"), ())
+    return any(local_name(each) == "vanish" and attribute(each, "val") not in _OFF for each in properties)
 
 
 def _descend(parent: Element, wanted: str) -> Iterator[Element]:
-    """The nearest `wanted` elements below, through content controls, tracked insertions and the like."""
+    """The nearest `wanted` elements below that are not deleted, through content controls and the like."""
     for child in parent:
-        name = _name(child)
+        name = local_name(child)
         if name == wanted:
-            yield child
+            if not any(local_name(each) in _DELETED for each in _properties(child)):
+                yield child
         elif name not in _HIDDEN and name not in {"tblPr", "trPr", "tcPr"}:
             yield from _descend(child, wanted)
 
 
+def _properties(item: Element) -> Iterator[Element]:
+    """Of a row or a cell."""
+    for child in item:
+        if local_name(child) in {"trPr", "tcPr"}:
+            yield from child
+
+
+def _span(cell: Element) -> int:
+    """How many columns it is wide."""
+    wide = next((attribute(each, "val") for each in _properties(cell) if local_name(each) == "gridSpan"), "")
+    return min(int(wide), MAX_SPAN) if wide.isdecimal() else 1
+
+
 def _is_note_separator(element: Element) -> bool:
-    return any(_local(key) == "type" and value in _SEPARATORS for key, value in element.items())
-
-
-def _name(element: Element) -> str:
-    return _local(element.tag) if isinstance(element.tag, str) else ""
-
-
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]
-
-
-def _metadata(package: OpcPackage) -> dict[str, str]:
-    for relationship in package.rels.values():
-        if relationship.reltype.endswith("/core-properties") and not relationship.is_external:
-            properties = {_name(child): (child.text or "").strip() for child in _root(relationship.target_part)}
-            return {ours: properties[theirs] for theirs, ours in _METADATA.items() if properties.get(theirs)}
-    return {}
+    return any(local(key) == "type" and value in _SEPARATORS for key, value in element.items())
 
 
 register(DocxParser())

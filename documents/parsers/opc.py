@@ -2,7 +2,7 @@
 
 import posixpath
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from zipfile import BadZipFile, ZipFile
 
@@ -12,7 +12,7 @@ from documents.parsers.markup import Element, attribute, local_name, parse_xml
 
 @dataclass(frozen=True)
 class Relationship:
-    """`kind` is the end of its type's address, `target` the name of a part."""
+    """`kind` is the end of its type's address, `target` the name of a part, which may be missing."""
 
     id: str
     kind: str
@@ -31,8 +31,22 @@ def xml_part(archive: ZipFile, name: str) -> Element:
     return parse_xml(part(archive, name))
 
 
+def xml_parts(archive: ZipFile, names: Iterable[str], warnings: list[str]) -> Iterator[Element]:
+    """Those that can be read; Office opens files that lack some, too. The others are told in `warnings`."""
+    for name in names:
+        try:
+            yield xml_part(archive, name)
+        except Corrupt:
+            warnings.append(left_out(name))
+
+
+def left_out(name: str) -> str:
+    """A warning."""
+    return f"A part of the file ({name}) is missing, damaged or unreadable: its text was left out."
+
+
 def relationships(archive: ZipFile, source: str = "") -> Iterator[Relationship]:
-    """Those of the part, or of the package, to parts that are there. What lies outside the file is left alone."""
+    """Those of the part, or of the package, to other parts. What lies outside the file is left alone."""
     folder, name = posixpath.split(source)
     address = posixpath.join(folder, "_rels", f"{name}.rels")
     if address not in archive.NameToInfo:
@@ -41,8 +55,7 @@ def relationships(archive: ZipFile, source: str = "") -> Iterator[Relationship]:
         if local_name(element) != "Relationship" or attribute(element, "TargetMode") == "External":
             continue
         target = posixpath.normpath(posixpath.join("/", folder, attribute(element, "Target"))).lstrip("/")
-        if target in archive.NameToInfo:
-            yield Relationship(attribute(element, "Id"), attribute(element, "Type").rpartition("/")[2], target)
+        yield Relationship(attribute(element, "Id"), attribute(element, "Type").rpartition("/")[2], target)
 
 
 def related(archive: ZipFile, source: str, *kinds: str) -> list[str]:
@@ -53,8 +66,8 @@ def core_properties(archive: ZipFile) -> dict[str, str]:
     """Title, author and the like, where the file has them."""
     wanted = {"title": "title", "creator": "author", "subject": "subject", "keywords": "keywords"}
     found: dict[str, str] = {}
-    for name in related(archive, "", "core-properties"):
-        for element in xml_part(archive, name):
+    for root in xml_parts(archive, related(archive, "", "core-properties"), []):
+        for element in root:
             value = (element.text or "").strip()
             if value and (ours := wanted.get(local_name(element))):
                 found[ours] = value

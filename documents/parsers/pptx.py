@@ -4,15 +4,17 @@ python-pptx (last release 2024) passes over charts' labels, SmartArt and comment
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZipFile
 
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.archive import open_zip
+from documents.parsers.drawing import labels, pieces
 from documents.parsers.emf import emf_texts
 from documents.parsers.markup import Element, attribute, descendants, local_name
-from documents.parsers.opc import core_properties, part, related, relationships, xml_part
+from documents.parsers.opc import core_properties, part, related, relationships, xml_part, xml_parts
 
 _HIDDEN = {"Fallback", "rPr", "pPr"}
 """The second copy of what newer versions draw, properties."""
@@ -26,11 +28,13 @@ class PptxParser:
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         with open_zip(path) as archive:
             slides = _slides(archive)
-            pages = []
+            document = ParsedDocument([], core_properties(archive))
             for done, slide in enumerate(slides, start=1):
-                pages.append("\n\n".join(_slide_blocks(archive, slide)))
+                document.pages.append(_slide_text(archive, slide, done, document.warnings))
                 report(done, len(slides))
-            return ParsedDocument(pages, core_properties(archive))
+        if document.warnings and not any(document.pages):
+            raise Corrupt()
+        return document
 
 
 def _slides(archive: ZipFile) -> list[str]:
@@ -47,14 +51,22 @@ def _relationship_id(item: Element) -> str:
     return next((str(value) for name, value in item.items() if name.endswith("}id")), "")
 
 
-def _slide_blocks(archive: ZipFile, slide: str) -> Iterator[str]:
+def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str]) -> str:
+    """A slide that is damaged or missing costs that slide."""
+    try:
+        return "\n\n".join(_slide_blocks(archive, slide, warnings))
+    except Corrupt:
+        warnings.append(f"Slide {number} ({slide}) is missing or damaged.")
+        return ""
+
+
+def _slide_blocks(archive: ZipFile, slide: str, warnings: list[str]) -> Iterator[str]:
     yield from _blocks(xml_part(archive, slide))
-    for name in related(archive, slide, "chart", "diagramData", "comments"):
-        yield from filter(None, ["\n".join(_labels(xml_part(archive, name)))])
+    for root in xml_parts(archive, related(archive, slide, "chart", "diagramData", "comments"), warnings):
+        yield from filter(None, ["\n".join(labels(root))])
     yield from filter(None, ["\n".join(_drawn_texts(archive, slide))])
-    for name in related(archive, slide, "notesSlide"):
-        notes = "\n".join(_notes(xml_part(archive, name)))
-        if notes:
+    for root in xml_parts(archive, related(archive, slide, "notesSlide"), warnings):
+        if notes := "\n".join(_notes(root)):
             yield f"Notes: {notes}"
 
 
@@ -72,12 +84,7 @@ def _blocks(parent: Element) -> Iterator[str]:
 
 def _paragraphs(body: Element) -> Iterator[str]:
     for paragraph in descendants(body, "p"):
-        yield from filter(None, ["".join(_pieces(paragraph)).strip()])
-
-
-def _pieces(paragraph: Element) -> Iterator[str]:
-    for element in descendants(paragraph, "t", "br", "tab"):
-        yield {"br": "\n", "tab": "\t"}.get(local_name(element)) or element.text or ""
+        yield from filter(None, ["".join(pieces(paragraph)).strip()])
 
 
 def _rows(table: Element) -> Iterator[str]:
@@ -87,24 +94,14 @@ def _rows(table: Element) -> Iterator[str]:
             yield CELL_SEPARATOR.join(cells)
 
 
-def _labels(root: Element) -> Iterator[str]:
-    """The texts of a chart (titles, names of series and categories), a diagram, or comments, each once."""
-    texts = (
-        "".join(_pieces(element)) if local_name(element) == "p" else element.text or ""
-        for element in descendants(root, "p", "strCache", "text")
-        if local_name(element) != "strCache"
-    )
-    cached = (value.text or "" for cache in descendants(root, "strCache") for value in descendants(cache, "v"))
-    yield from dict.fromkeys(filter(None, map(str.strip, [*texts, *cached])))
-
-
 def _drawn_texts(archive: ZipFile, slide: str) -> Iterator[str]:
     """Of embedded objects, by the pictures of them: on the slide, or in a drawing of the old kind."""
     sources = [slide, *related(archive, slide, "vmlDrawing")]
     pictures = dict.fromkeys(name for source in sources for name in related(archive, source, "image"))
     for name in pictures:
         if name.lower().endswith(".emf"):
-            yield from filter(None, map(str.strip, emf_texts(part(archive, name))))
+            with suppress(Corrupt):
+                yield from filter(None, map(str.strip, emf_texts(part(archive, name))))
 
 
 def _notes(root: Element) -> Iterator[str]:

@@ -217,3 +217,26 @@ def one_page(contents: bytes, *others: bytes, resources: bytes = b"") -> bytes:
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
         *others,
     )
+
+
+WORD = f"{OFFICE}.wordprocessingml.document.main+xml"
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def write_docx(path: Path, body: str, *beside: tuple[str, str, str]) -> Path:
+    """`beside` are kind, name and content of other parts; one without content is named, and missing."""
+    links = [(f"rId{place}", kind, name) for place, (kind, name, _) in enumerate(beside, start=1)]
+    return write_zip(
+        path,
+        {
+            **package("word/document.xml", WORD),
+            "word/document.xml": f"<w:document {W} {_R}><w:body>{body}</w:body></w:document>",
+            "word/_rels/document.xml.rels": rels(*links),
+            **{f"word/{name}": content for _, name, content in beside if content},
+        },
+    )
+
+
+def word(text: str, properties: str = "", run_properties: str = "") -> str:
+    """A paragraph."""
+    return f'<w:p>{properties}<w:r>{run_properties}<w:t xml:space="preserve">{text}</w:t></w:r></w:p>'

@@ -1,6 +1,7 @@
 """Presentations, workbooks, OpenDocument, Rich Text and books."""
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_slides_in_their_order_with_tables_charts_and_notes(tmp_path: Path) -> N
 
 
 def test_a_presentation_whose_relationships_lead_out_of_the_file(tmp_path: Path) -> None:
-    """Neither followed nor an error: what is linked from elsewhere is not this document."""
+    """None is followed: what is linked from elsewhere is not this document."""
     targets = ("../../../../etc/passwd", "file:///etc/passwd", "http://192.0.2.1/slide.xml")
     links = [(f"rId{place}", "slide", target) for place, target in enumerate(targets)]
     ids = "".join(f'<p:sldId r:id="{id}"/>' for id, _, _ in links)
@@ -40,7 +41,18 @@ def test_a_presentation_whose_relationships_lead_out_of_the_file(tmp_path: Path)
             "ppt/_rels/presentation.xml.rels": making.rels(*links),
         },
     )
-    assert _parse(path).pages == []
+    with pytest.raises(Corrupt):
+        _parse(path)
+
+
+def test_a_missing_slide_costs_that_slide(tmp_path: Path) -> None:
+    whole = making.write_pptx(tmp_path / "a.pptx")
+    with ZipFile(whole) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist() if not name.endswith("slide2.xml")}
+    document = _parse(making.write_zip(tmp_path / "b.pptx", dict(parts)))
+    assert document.pages[0] == ""
+    assert document.pages[1].startswith("Figures")
+    assert document.warnings == ["Slide 1 (ppt/slides/slide2.xml) is missing or damaged."]
 
 
 def test_sheets_are_pages_and_keep_their_columns(tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""Word's numbers of list items and headings: "2.1" stands in no paragraph, it is counted ([ECMA-376] 17.9)."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from documents.parsers.markup import Element, attribute, local_name
+from documents.parsers.numerals import letters, roman
+
+LEVELS = 9
+MAX_STYLES = 50
+"""Of which one is based on the next."""
+
+_PLACE = re.compile(r"%([1-9])")
+_NUMERALS: dict[str, Callable[[int], str]] = {
+    "decimalZero": "{:02}".format,
+    "lowerLetter": letters,
+    "upperLetter": lambda number: letters(number).upper(),
+    "lowerRoman": roman,
+    "upperRoman": lambda number: roman(number).upper(),
+}
+
+
+@dataclass(frozen=True)
+class _Level:
+    """`pattern` has `%1` for the number of the first level, and so on; a bullet has none."""
+
+    start: int = 1
+    pattern: str = ""
+    numerals: str = ""
+    style: str = ""
+
+
+@dataclass
+class _List:
+    """`counts`, the number of the last item at each level, are shared by all lists of one kind.
+
+    `restarts` are the numbers with which this one begins anew.
+    """
+
+    levels: dict[int, _Level]
+    counts: dict[int, int]
+    restarts: dict[int, int] = field(default_factory=dict)
+
+
+class Lists:
+    """Tells each paragraph's number. They must be asked in their order."""
+
+    def __init__(self, numbering: Element | None, styles: Element | None) -> None:
+        kinds = {
+            attribute(item, "abstractNumId"): _List(dict(_levels(item)), {})
+            for item in _children(numbering, "abstractNum")
+        }
+        self._lists: dict[str, _List] = {}
+        for item in _children(numbering, "num"):
+            if kind := kinds.get(_value(item, "abstractNumId")):
+                self._lists[attribute(item, "numId")] = _variant(kind, item)
+        self._styles = {attribute(item, "styleId"): item for item in _children(styles, "style")}
+
+    def label(self, paragraph: Element) -> str:
+        """With a blank behind it; "" where there is none."""
+        if not self._lists:
+            return ""
+        name, level, style = self._place(paragraph)
+        found = self._lists.get(name)
+        if found is None:
+            return ""
+        if level is None:
+            level = next((place for place, each in found.levels.items() if style and each.style == style), 0)
+        if level not in found.levels:
+            return ""
+        _count(found, level)
+        return _label(found, level)
+
+    def _place(self, paragraph: Element) -> tuple[str, int | None, str]:
+        """The list, the level, and the style that names the list where the paragraph does not."""
+        properties = _child(paragraph, "pPr")
+        level, style, following = None, "", _value(properties, "pStyle")
+        for _ in range(MAX_STYLES):
+            numbering = _child(properties, "numPr")
+            if level is None and (told := _value(numbering, "ilvl")).isdecimal():
+                level = int(told)
+            if name := _value(numbering, "numId"):
+                return name, level, style
+            style, found = following, self._styles.get(following)
+            properties, following = _child(found, "pPr"), _value(found, "basedOn")
+        return "", None, ""
+
+
+def _variant(kind: _List, item: Element) -> _List:
+    levels, restarts = dict(kind.levels), {}
+    for override in _children(item, "lvlOverride"):
+        levels.update(_levels(override))
+        place, start = attribute(override, "ilvl"), _value(override, "startOverride")
+        if place.isdecimal() and start.isdecimal():
+            restarts[int(place)] = int(start)
+    return _List(levels, kind.counts, restarts)
+
+
+def _levels(parent: Element) -> Iterator[tuple[int, _Level]]:
+    for item in _children(parent, "lvl"):
+        place, start, numerals = attribute(item, "ilvl"), _value(item, "start"), _value(item, "numFmt")
+        pattern = "" if numerals in {"bullet", "none"} else _value(item, "lvlText")
+        if place.isdecimal() and int(place) < LEVELS:
+            first = int(start) if start.isdecimal() else 1
+            yield int(place), _Level(first, pattern, numerals, _value(item, "pStyle"))
+
+
+def _count(found: _List, level: int) -> None:
+    counts = found.counts
+    if level in found.restarts:
+        counts[level] = found.restarts.pop(level)
+    elif level in counts:
+        counts[level] += 1
+    else:
+        counts[level] = found.levels[level].start
+    for deeper in range(level + 1, LEVELS):
+        counts.pop(deeper, None)
+
+
+def _label(found: _List, level: int) -> str:
+    def number(match: re.Match[str]) -> str:
+        place = int(match[1]) - 1
+        shown = found.levels.get(place, _Level())
+        return _NUMERALS.get(shown.numerals, str)(found.counts.get(place, shown.start))
+
+    text = _PLACE.sub(number, found.levels[level].pattern).strip()
+    return f"{text} " if text else ""
+
+
+def _children(parent: Element | None, wanted: str) -> list[Element]:
+    return [child for child in parent if local_name(child) == wanted] if parent is not None else []
+
+
+def _child(parent: Element | None, wanted: str) -> Element | None:
+    return next(iter(_children(parent, wanted)), None)
+
+
+def _value(parent: Element | None, wanted: str) -> str:
+    """Of the child's attribute `val`."""
+    child = _child(parent, wanted)
+    return attribute(child, "val") if child is not None else ""

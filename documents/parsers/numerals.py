@@ -1,0 +1,28 @@
+"""Numbers of list items as letters and in Roman numerals."""
+
+# fmt: off
+_ROMAN = (
+    (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"),
+    (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
+)
+# fmt: on
+MAX_ROMAN = 4_999
+
+
+def letters(number: int) -> str:
+    """a to z, then aa, ab; what is no positive number stays as it is."""
+    text, rest = "", number
+    while rest > 0:
+        rest, place = divmod(rest - 1, 26)
+        text = chr(ord("a") + place) + text
+    return text or str(number)
+
+
+def roman(number: int) -> str:
+    if not 0 < number <= MAX_ROMAN:
+        return str(number)
+    text = ""
+    for value, numeral in _ROMAN:
+        count, number = divmod(number, value)
+        text += numeral * count
+    return text
