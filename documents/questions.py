@@ -51,6 +51,7 @@ class Phrase:
     words: str
     exact: str
     neighbours: frozenset[tuple[int, ...]] = frozenset()
+    lexemes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,14 @@ def phrase_of(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
         return None
     spaced = [word for word in found if not is_paired(word)]
     exact, loose, neighbours = list[str](), list[str](), set[tuple[int, ...]]()
+    lexemes = set[str]()
     for stems in stems_of_each([(spaced, language) for language in (languages if spaced else languages[:1])]):
         places = list(_places(found, stems))
         exact.append(_chain(places))
         loose.append(" & ".join(dict.fromkeys(place.query for place in places)))
         neighbours.add(tuple(_neighbours(places)))
-    return Phrase(_any(loose), _any(exact), frozenset(neighbours))
+        lexemes.update(place.lexeme for place in places)
+    return Phrase(_any(loose), _any(exact), frozenset(neighbours), frozenset(lexemes))
 
 
 @dataclass(frozen=True, slots=True)

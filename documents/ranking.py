@@ -9,6 +9,7 @@ As MaxScore does it (Turtle and Flood, "Query evaluation: strategies and optimiz
 in the place of cursors. The second one may give up chunks that could only just reach the bound.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,7 @@ PHRASE_BONUS = 1.0
 """Of the whole question standing there, in impacts of each of its words."""
 FIRST_LOOK = 6_000
 SECOND_LOOK = 20_000
-LOOKED_AT_TOGETHER = 8
+LOOKED_AT_TOGETHER, SORTED_BY_IMPACT = 8, 4
 RARE_OWNER = 0.3
 """An owner of a larger share is told by the documents: his list of chunks is too long to be read each time."""
 EXPANDED_FROM, MOST_EXPANSIONS = 80, 30
@@ -94,6 +95,10 @@ class Weighted:
     def query(self) -> str:
         return _any(f"'{lexeme}'" for lexeme in self.term.lexemes)
 
+    @property
+    def count(self) -> float:
+        return max(postings.count for postings in self.lists)
+
 
 @dataclass(frozen=True)
 class Postings:
@@ -116,15 +121,24 @@ def best_chunks(asked: Asked, scope: Scope, languages: Sequence[str], limit: int
     look = _Look(asked, scope, terms, max(limit, DEPTH), is_rare_owner=known.common is None or share < RARE_OWNER)
     if scope.is_narrow:
         return look.ranked(look.rows_of_few())
-    if asked.phrases:
+    if asked.phrases and _rarest_in(asked.phrases, terms) <= FIRST_LOOK:
         return look.ranked(look.rows(""))
     chosen, rest = _first_lists(terms, known, share)
     hits = look.ranked(look.rows(_any(chosen)))
     needed = hits[limit - 1].score * _tolerated(rest) if len(hits) >= limit else 0.0
+    if asked.phrases:  # others with them may have the bonus too, and each is an answer
+        is_enough = len(hits) >= limit and needed - look.bonus >= sum(rest)
+        return hits if is_enough else look.ranked(look.rows(""))
     if needed >= sum(rest):
         return hits
     second = _reaching(terms, chosen, needed, known.total)
     return look.ranked(look.rows(second), hits) if second else hits
+
+
+def _rarest_in(phrases: Sequence[Phrase], terms: Sequence[Weighted]) -> float:
+    """No more chunks than these can have the phrases."""
+    lexemes = frozenset().union(*(phrase.lexemes for phrase in phrases))
+    return min((term.count for term in terms if lexemes.issuperset(term.term.lexemes)), default=math.inf)
 
 
 def _weighted(asked: Asked, languages: Sequence[str], known: Statistics) -> list[Weighted]:
@@ -158,7 +172,7 @@ def _lists(term: Term, weight: float, count: float, known: Statistics) -> list[P
         high = sum(known.estimate(lexeme) for lexeme in signed)
         if known.common and high < count / 2:
             lists.append(Postings(_any(f"'{lexeme}'" for lexeme in signed), high, weight * level))
-    return sorted(lists, key=lambda postings: postings.count)
+    return sorted(lists, key=lambda postings: -postings.rest)
 
 
 def _first_lists(terms: Sequence[Weighted], known: Statistics, share: float) -> tuple[list[str], list[float]]:
@@ -199,29 +213,30 @@ def _added(option: tuple[float, int, Postings], chosen: dict[int, Postings]) -> 
     return postings.count - _count(chosen.get(place))
 
 
-@dataclass
-class _Open:
-    """A term whose chunks were not all looked at: what it may add to one of the others."""
+@dataclass(frozen=True, slots=True)
+class _List:
+    """The chunks of a list that are in none of the same term's shorter lists reach no more than `bound` by the term."""
 
     query: str
-    bound: float
     share: float
+    bound: float
+
+
+_Open = list[_List]
+"""Of a term whose chunks were not all looked at, the lists with others: the shortest first, each within the next."""
 
 
 def _reaching(terms: Sequence[Weighted], chosen: Sequence[str], needed: float, total: float) -> str:
     """A tsquery for the chunks that can reach the score by terms whose chunks were not all looked at."""
-    left = []
-    for term in terms:
-        rests = [postings.rest for postings in term.lists if postings.query in chosen]
-        bound = min(rests, default=term.weight * HIGHEST)
-        if bound:
-            left.append(_Open(term.query, bound, max(postings.count for postings in term.lists) / max(total, 1)))
-    left.sort(key=lambda term: -term.bound)
+    left = [lists for term in terms if (lists := _open(term, chosen, max(total, 1)))]
+    left.sort(key=lambda lists: -lists[0].bound)
+    if len(left) > SORTED_BY_IMPACT:
+        left = [[_List(lists[-1].query, lists[-1].share, lists[0].bound)] for lists in left]
     together, others = left[:LOOKED_AT_TOGETHER], left[LOOKED_AT_TOGETHER:]
-    needed -= sum(term.bound for term in others)
+    needed -= sum(lists[0].bound for lists in others)
     if needed <= 0:
-        return _any(term.query for term in left)
-    while found := _formula(together, 0, needed):
+        return _any(lists[-1].query for lists in left)
+    while found := _formula(together, needed):
         query, share = found
         if share * total <= SECOND_LOOK:
             return query
@@ -229,25 +244,39 @@ def _reaching(terms: Sequence[Weighted], chosen: Sequence[str], needed: float, t
     return ""
 
 
-def _formula(terms: Sequence[_Open], place: int, needed: float) -> tuple[str, float] | None:
-    """Which of the terms from `place` on must be there to add up to what is needed, and the share that has them.
+def _open(term: Weighted, chosen: Sequence[str], total: float) -> _Open:
+    looked_at = [place for place, postings in enumerate(term.lists) if postings.query in chosen]
+    bounds = [term.weight * HIGHEST, *(postings.rest for postings in term.lists)]
+    lists = [
+        _List(postings.query, postings.count / total, bound)
+        for postings, bound in zip(term.lists, bounds, strict=False)
+    ]
+    return lists[max(looked_at, default=-1) + 1 :]
+
+
+def _formula(terms: Sequence[_Open], needed: float) -> tuple[str, float] | None:
+    """Which of the terms must be there, with which impact, to add up to what is needed; and the share that has them.
 
     "" is all chunks, None is no chunk.
     """
     if needed <= 0:
         return "", 1.0
-    if sum(term.bound for term in terms[place:]) < needed:
+    if sum(lists[0].bound for lists in terms) < needed:
         return None
-    term = terms[place]
-    having, lacking = (_formula(terms, place + 1, needed - less) for less in (term.bound, 0.0))
-    parts, share = [], 0.0
-    if having:
-        parts.append(f"({term.query} & {having[0]})" if having[0] else term.query)
-        share += term.share * having[1]
-    if lacking:
-        parts.append(lacking[0])
-        share += (1 - term.share) * lacking[1]
-    return _any(parts), share
+    (lists, *others) = terms
+    wider = _formula(others, needed)
+    parts = [wider[0]] if wider else []
+    share = (1 - lists[-1].share) * wider[1] if wider else 0.0
+    shares = [0.0, *(each.share for each in lists)]
+    for shorter, each in zip(reversed(shares[:-1]), reversed(lists), strict=True):
+        rest = _formula(others, needed - each.bound)
+        if not rest:
+            continue
+        share += max(each.share - shorter, 0.0) * rest[1]
+        if rest != wider:  # otherwise the chunks are among those of the longer list
+            parts.append(f"({each.query} & {rest[0]})" if rest[0] else each.query)
+        wider = rest
+    return _any(reversed(parts)), share
 
 
 class _Look:

@@ -109,6 +109,10 @@ QUESTIONS = [
     "wordaq wordbk wordcl worddm worden wordfo wordgp wordhq wordir wordjs",
     "wordak -wordal",
     "wordakk wordal",
+    '"wordak wordal"',
+    '"wordal wordam wordak"',
+    'wordbk "wordak wordal" wordan',
+    '"wordak wordir"',
 ]
 
 
@@ -153,6 +157,32 @@ def test_the_best_for_a_common_word_are_read_off_its_high_impacts(alice: User, m
     best(alice, "wordbq", 3)
     assert looked
     assert all("'^" in candidates for candidates in looked)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_frequent_phrase_is_read_off_high_impacts_and_a_rare_one_off_its_rarest_word(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(alice, 500)
+    analyze()
+    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+    monkeypatch.setattr(ranking, "FIRST_LOOK", 60)
+    looked = record(monkeypatch)
+    best(alice, '"wordak wordbk"', 1)
+    assert looked == ["'^^wordbk'"]
+    looked.clear()
+    best(alice, '"wordak wordir"', 1)
+    assert looked == [""]
+
+
+def test_the_second_look_asks_for_impacts_that_add_up() -> None:
+    first, second = ([ranking._List(f"^{word}", 0.1, 2.5), ranking._List(word, 0.5, 1.6)] for word in "ab")
+    assert ranking._formula([first, second], 4.5) == ("(^a & ^b)", pytest.approx(0.01))
+    assert ranking._formula([first, second], 4.0) == ("((^a & b) | (a & ^b))", pytest.approx(0.09))
+    assert ranking._formula([first, second], 3.0) == ("(a & b)", pytest.approx(0.25))
+    assert ranking._formula([first, second], 2.0) == ("(^a | (a & b) | ^b)", pytest.approx(0.35))
+    assert ranking._formula([first, second], 1.6) == ("(a | b)", pytest.approx(0.75))
+    assert ranking._formula([first, second], 5.1) is None
 
 
 @pytest.mark.usefixtures("large")
