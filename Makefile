@@ -63,7 +63,7 @@ bench: $(PRODUCT) $(PEERS)
 bench-documents: $(PRODUCT) $(READERS) $(OCR)
 	@exec $(BIN)/python -m bench.documents --corpus "$(or $(CORPUS),../shared/corpus)" --only "$(ONLY)" \
 		--collection "$(or $(COLLECTION),../shared/ir/cranfield)" --files $(or $(FILES),500) \
-		--chunks $(or $(CHUNKS),100000) --repeats $(or $(REPEATS),1)
+		--chunks $(or $(CHUNKS),100000) $(if $(KEEP),--keep) --repeats $(or $(REPEATS),1)
 
 # A peer that cannot be installed is left out, and RESULTS.md says so.
 $(PEERS): bench/requirements-peers.txt

@@ -3,6 +3,7 @@
 COLLECTION is a folder with documents.jsonl (id, title, text), queries.jsonl (id, text) and relevance.jsonl (query,
 doc, relevance). In one run: bm25s with its defaults, our full text, and our full text with vectors of a small real
 model behind an OpenAI-compatible server. nDCG@10 with gain 2^relevance - 1; nothing is tuned to the collection.
+The last line that is printed is a record.
 """
 
 import json
@@ -24,10 +25,21 @@ from bench.search_report import circumstances, table, write
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parent / "var" / "bench-search"
 MODEL = "all-MiniLM-L6-v2"
+BM25S, TEXT, BOTH = "bm25s, its defaults", "full text", f"full text and {MODEL}"
 DEPTH = 100
 RRF = 60
 
 Ranking = list[str]
+
+
+@dataclass
+class Scores:
+    ndcg: float
+    recall: float
+    ms: float | None = None
+
+    def shown(self) -> list[str]:
+        return [f"{self.ndcg:.3f}", f"{self.recall:.2f}", "" if self.ms is None else f"{self.ms:.0f}"]
 
 
 @dataclass
@@ -62,17 +74,20 @@ class Collection:
 def main() -> None:
     collection = Collection.read(Path(sys.argv[1]))
     python = _environment()
-    rows = [["bm25s, its defaults", *_shown(*collection.scores(_bm25s(collection, python))), ""]]
+    found = {BM25S: Scores(*collection.scores(_bm25s(collection, python)))}
     with _model_server(python) as address:
         settings = {"openai_base_url": address, "embedding_model": MODEL}
         with scratch_database("bench_search_quality", settings):
-            rows += _ours(collection)
+            found |= _ours(collection)
     head = ["", "nDCG@10", "recall@100", "ms a question"]
+    rows = [[name, *scores.shown()] for name, scores in found.items()]
     title = f"Quality on {collection.name}: {len(collection.texts):,} documents, {len(collection.questions)} questions"
     write("quality", title, [circumstances(), "", *table(head, rows)])
+    named = {"bm25s": BM25S, "text": TEXT, "both": BOTH}
+    print(json.dumps({"collection": collection.name, **{key: found[name].ndcg for key, name in named.items()}}))
 
 
-def _ours(collection: Collection) -> list[list[str]]:
+def _ours(collection: Collection) -> dict[str, Scores]:
     user = owner("bench")
     documents = list(collection.texts.items())
     for start in range(0, len(documents), DEPTH):
@@ -82,17 +97,16 @@ def _ours(collection: Collection) -> list[list[str]]:
     model = settings.CONFIG.embedding_model
     settings.CONFIG.embedding_model = ""
     text, ms = _timed(collection, _searching(user))
-    rows = [["full text", *_shown(*collection.scores(text)), f"{ms:.0f}"]]
+    found = {TEXT: Scores(*collection.scores(text), ms)}
     settings.CONFIG.embedding_model = model
     _embed()
     both, ms = _timed(collection, _searching(user))
     near = _nearest(collection, user)
-    alone = collection.scores(near)
-    rows.append([f"{MODEL} (int8) alone", *_shown(*alone), ""])
-    rows.append([f"full text and {MODEL}", *_shown(*collection.scores(both)), f"{ms:.0f}"])
+    found[f"{MODEL} (int8) alone"] = Scores(*collection.scores(near))
+    found[BOTH] = Scores(*collection.scores(both), ms)
     fused = _by_rank(text, near)
-    rows.append(["the same by reciprocal ranks, for comparison", *_shown(*collection.scores(fused)), ""])
-    return rows
+    found["the same by reciprocal ranks, for comparison"] = Scores(*collection.scores(fused))
+    return found
 
 
 def _searching(user: Any) -> Callable[[str], Ranking]:
@@ -202,10 +216,6 @@ def _ndcg(ranked: Sequence[str], relevance: dict[str, int]) -> float:
 
     gained = discounted([max(relevance.get(document, 0), 0) for document in ranked])
     return gained / discounted(sorted((max(value, 0) for value in relevance.values()), reverse=True))
-
-
-def _shown(gain: float, recall: float) -> list[str]:
-    return [f"{gain:.3f}", f"{recall:.2f}"]
 
 
 if __name__ == "__main__":

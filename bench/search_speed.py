@@ -3,9 +3,11 @@
 Made-up chunks of 184 words, most of them of one user (`search_load.py`). One process asks; in the second round
 another one replaces documents all the time, as reading them again does. Times are of the whole `search`, snippets
 included, but for the call that embeds the question. Question vectors are near those of some document.
+The last line that is printed is a record.
 """
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -61,17 +63,17 @@ def _measure(chunks: int, database: str) -> None:
     lines = [*fill(database, chunks // CHUNKS), *_vectors()]
     lines += _sizes()
     kinds = _kinds()
-    rows = {kind: [kind] for kind in kinds}
-    for kind, questions in kinds.items():
-        rows[kind] += _percentiles(questions)
+    idle = {kind: _percentiles(questions) for kind, questions in kinds.items()}
     with _replacing(database) as replaced:
-        for kind, questions in kinds.items():
-            rows[kind] += _percentiles(questions)
+        busy = {kind: _percentiles(questions) for kind, questions in kinds.items()}
         count, seconds = replaced()
     lines.append(f"Meanwhile {count * CHUNKS / seconds:,.0f} chunks a second were replaced.")
     head = ["questions", "p50 ms", "p95 ms", "p50 while replacing", "p95 while replacing"]
-    lines += ["", *table(head, list(rows.values())), *_exactness(kinds)]
+    rows = [[kind, *(f"{ms:.0f}" for ms in idle[kind] + busy[kind])] for kind in kinds]
+    lines += ["", *table(head, rows), *_exactness(kinds)]
     write(f"speed-{chunks}", f"Speed at {chunks:,} chunks", [circumstances(), "", *lines])
+    p95 = {kind: {"idle": idle[kind][1], "replacing": busy[kind][1]} for kind in kinds}
+    print(json.dumps({"chunks": chunks, "p95": p95}))
 
 
 def _vectors() -> list[str]:
@@ -195,7 +197,8 @@ def _question_vectors() -> Iterator[Any]:
         yield EmbeddedQuestion(model, tuple(vector))
 
 
-def _percentiles(questions: list[Ask]) -> list[str]:
+def _percentiles(questions: list[Ask]) -> tuple[float, float]:
+    """p50 and p95, in milliseconds."""
     for ask in questions[: QUESTIONS // 5]:
         ask()
     times = []
@@ -204,7 +207,7 @@ def _percentiles(questions: list[Ask]) -> list[str]:
         ask()
         times.append((time.perf_counter() - start) * 1000)
     times.sort()
-    return [f"{times[len(times) // 2]:.0f}", f"{times[int(len(times) * 0.95)]:.0f}"]
+    return times[len(times) // 2], times[int(len(times) * 0.95)]
 
 
 def _exactness(kinds: dict[str, list[Ask]]) -> list[str]:

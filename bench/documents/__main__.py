@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help=f"some of {', '.join(FIGURES)}; the others stay as they were")
     parser.add_argument("--files", type=int, default=500, help="how many mixed files")
     parser.add_argument("--chunks", type=int, default=100_000, help="how many chunks search is measured with")
+    parser.add_argument("--keep", action="store_true", help="use search's database of an earlier run, and leave it")
     parser.add_argument("--repeats", type=int, default=1, help="how often pages a second are measured")
     parser.add_argument("--peers", default="", help="some of the peers only")
     options = parser.parse_args()

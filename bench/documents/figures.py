@@ -1,7 +1,7 @@
 """Which figures there are, and how each is taken."""
 
+import json
 import subprocess
-import time
 from argparse import Namespace
 from collections.abc import Iterator
 
@@ -29,7 +29,8 @@ def run(figure: str, corpus: Corpus, options: Namespace) -> Iterator[tuple[str, 
         case "quality":
             yield "", {"skipped": "no collection was named"}
         case "search":
-            yield "", _script("bench.search_speed", "--chunks", str(options.chunks))
+            kept = ["--keep"] if options.keep else []
+            yield f"{options.chunks}", _script("bench.search_speed", "--chunks", str(options.chunks), *kept)
         case "peers":
             files = ingesting.mixed_files(corpus, options.files)
             for name in options.peers.replace(",", " ").split() or peers.NAMES:
@@ -37,9 +38,9 @@ def run(figure: str, corpus: Corpus, options: Namespace) -> Iterator[tuple[str, 
 
 
 def _script(module: str, *arguments: str) -> Record:
-    """Those of search write their own sections."""
-    began = time.monotonic()
+    """Those of search write their own sections, and print a record at the end."""
     command = [str(place.PYTHON), "-m", module, *arguments]
     environment = place.environment(DATABASE_URL=place.database_url("aiworkstation"))
-    subprocess.run(command, cwd=place.ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
-    return {"seconds": time.monotonic() - began}
+    done = subprocess.run(command, cwd=place.ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    record: Record = json.loads(done.stdout.splitlines()[-1])
+    return record

@@ -1,10 +1,11 @@
 """The sections of DOCUMENTS.md that say how files are read: the figures with their targets, then the tables."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from bench.documents import searching
 from bench.documents.peers import NAMES, SECONDS
 from bench.documents.records import Record
 from bench.race import machine
@@ -27,16 +28,24 @@ def written(records: Sequence[Record]) -> None:
     settings = records[-1]["settings"]
     lines = [
         "`make bench-documents` measures and writes; README.md says how. Compare the ratios: absolute figures of this",
-        "machine say little about another. What search has to reach stands with its tables below.",
+        "machine say little about another.",
         "",
-        f"{machine()}. PostgreSQL {settings['server_version']}, embedded, with its defaults.",
+        _where(settings),
         "",
         *table(["figure", "to reach", "here", ""], rows),
     ]
+    if wanted := searching.rows(records):
+        write("search-figures", "Search: the figures", [_where(settings), "", *table(searching.HEAD, wanted)])
     if rows:
         write("figures", "Reading files: the figures", lines)
         write("reading", "Reading files: the tables", [*_pages_table(records), *_bulk_table(records), *_notes(records)])
-    write("peers", "The same files, read by others", _peers_table(records))
+        write("peers", "The same files, read by others", _peers_table(records))
+
+
+def _where(settings: Mapping[str, str]) -> str:
+    return (
+        f"{machine()}. PostgreSQL {settings['server_version']}, embedded, shared_buffers {settings['shared_buffers']}."
+    )
 
 
 def _of(records: Iterable[Record], figure: str) -> dict[str, list[Record]]:
