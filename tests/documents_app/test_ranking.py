@@ -166,23 +166,38 @@ def test_a_frequent_phrase_is_read_off_high_impacts_and_a_rare_one_off_its_rares
     written(alice, 500)
     analyze()
     monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
-    monkeypatch.setattr(ranking, "FIRST_LOOK", 60)
+    monkeypatch.setattr(ranking, "FIRST_LOOK", 100)
     looked = record(monkeypatch)
     best(alice, '"wordak wordbk"', 1)
     assert looked == ["'^^wordbk'"]
     looked.clear()
-    best(alice, '"wordak wordir"', 1)
+    best(alice, '"wordak wordjt"', 1)
     assert looked == [""]
 
 
-def test_the_second_look_asks_for_impacts_that_add_up() -> None:
-    first, second = ([ranking._List(f"^{word}", 0.1, 2.5), ranking._List(word, 0.5, 1.6)] for word in "ab")
-    assert ranking._formula([first, second], 4.5) == ("(^a & ^b)", pytest.approx(0.01))
-    assert ranking._formula([first, second], 4.0) == ("((^a & b) | (a & ^b))", pytest.approx(0.09))
-    assert ranking._formula([first, second], 3.0) == ("(a & b)", pytest.approx(0.25))
-    assert ranking._formula([first, second], 2.0) == ("(^a | (a & b) | ^b)", pytest.approx(0.35))
-    assert ranking._formula([first, second], 1.6) == ("(a | b)", pytest.approx(0.75))
-    assert ranking._formula([first, second], 5.1) is None
+@pytest.mark.parametrize(
+    ("needed", "query", "share"),
+    [
+        (1.6, "(a | b)", 0.75),
+        (2.0, "(^a | (a & b) | ^b)", 0.35),
+        (3.0, "(a & b)", 0.25),
+        (4.0, "((^a & b) | (a & ^b))", 0.09),
+        (4.5, "(^a & ^b)", 0.01),
+    ],
+)
+def test_the_second_look_asks_for_impacts_that_add_up(needed: float, query: str, share: float) -> None:
+    found = ranking._formula(_two_terms(), needed)
+    assert found is not None
+    assert found[0] == query
+    assert found[1] == pytest.approx(share)
+
+
+def test_nothing_adds_up_to_more_than_the_highest_impacts() -> None:
+    assert ranking._formula(_two_terms(), 5.1) is None
+
+
+def _two_terms() -> list[list[ranking._List]]:
+    return [[ranking._List(f"^{word}", 0.1, 2.5), ranking._List(word, 0.5, 1.6)] for word in "ab"]
 
 
 @pytest.mark.usefixtures("large")
