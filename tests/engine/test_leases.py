@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -95,7 +96,12 @@ def test_only_the_holder_tells_of_progress(start: Start, holder: Holder, other: 
     lose(late)
     (claim,) = take(other)
     for each, percent in ((claim, 50), (late, 90)):
-        report = {"steps": [each.step_id], "tokens": [each.token], "progress": [percent], "messages": ["so far"]}
+        report: dict[str, Any] = {
+            "steps": [each.step_id],
+            "tokens": [each.token],
+            "progress": [percent],
+            "messages": ["so far"],
+        }
         with connection.cursor() as cursor:
             cursor.execute(sql.REPORT, report)
     assert execution.steps.get().progress == 50
