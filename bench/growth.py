@@ -77,7 +77,7 @@ class Tables:
 
         settings.ALLOWED_HOSTS.append("testserver")
         self.owner = owner()
-        self.holder = Holder(uuid4(), "bench", 600.0)
+        self.holder = Holder(uuid4(), "bench", 600.0, ("BENCH_NOOP",))
         self.engine: Connection[Any] = connect_blocking("bench")
         self.engine.prepare_threshold = 1
         self.client = Client()
@@ -136,15 +136,17 @@ class Tables:
     def _claim(self) -> Any:
         from workflows.turn import Wanted, turn
 
-        return turn(self.holder, [], [Wanted(["BENCH_NOOP"], free=1)])
+        return turn(self.holder, [], [Wanted("async", free=1)])
 
     def _finish(self, worked: Any) -> Any:
         """The outcome, and the next step of the same lane."""
         from workflows.steps import completed
-        from workflows.turn import Wanted, turn
+        from workflows.turn import turn
 
         (claim,) = worked.claims
-        return turn(self.holder, [completed(claim, 1)], [Wanted(["BENCH_NOOP"], lanes=[claim.execution_id])])
+        outcome = completed(claim, 1)
+        outcome.keeps = "async"
+        return turn(self.holder, [outcome], [])
 
     def _poll(self) -> tuple[Cost, float]:
         from django.db import connection

@@ -36,12 +36,20 @@ _MESSAGES = """
 SELECT e.id, e.name FROM workflow_executions e JOIN django_q_ormq q ON q.id = e.message_id
 WHERE e.status NOT IN ('queued', 'running', 'waiting') OR q.key <> e.queue
 """
+_CLAIMABLE = """
+SELECT e.id, e.name FROM workflow_executions e
+WHERE e.status IN ('queued', 'running', 'waiting') AND e.message_id IS NULL AND e.steps_running < e.max_parallel
+  AND EXISTS (
+    SELECT FROM workflow_steps s
+    WHERE s.execution_id = e.id AND s.status IN ('ready', 'waiting') AND s.ready_at IS NOT NULL)
+"""
 
 RULES = {
     "the job's counters are those of its steps": _COUNTERS,
     "a pending step counts the steps before it that are not completed": _DEPENDENCIES,
     "a lease that ran out is reaped within minutes (does a housekeeper run?)": _LEASES,
     "a wait for an outside answer is ended within minutes of its time (does a housekeeper run?)": _ANSWERS,
+    "an unfinished job with steps to claim and a free lane has a message": _CLAIMABLE,
     "only an unfinished job has a message, and that in its own queue": _MESSAGES,
 }
 

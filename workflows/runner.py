@@ -16,6 +16,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from aiworkstation.ids import uuid7
+from workflows import tools
 from workflows.alone import perform_alone
 from workflows.attending import Attendant, Report
 from workflows.database import connect
@@ -70,7 +71,7 @@ class Runner:
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.holder = Holder(uuid7(), name, lease)
+        self.holder = Holder(uuid7(), name, lease, tools.known())
         self.slots = Slots(sizes)
         self.only = only
         self.drain = drain
@@ -158,13 +159,13 @@ class Runner:
             ended = self.ended
             self._offered = [each.outcome for each in ended]
             self.ended = []
-            wanted = self.slots.wanted(ended)
-            if self.stopping:
-                wanted = {}
+            wanted = {} if self.stopping else self.slots.wanted(ended)
             if ended or wanted:
                 worked = await self._turn(self._offered, list(wanted.values()))
                 self._offered = ()
                 self._begin(worked.claims, ended)
+                for slot in worked.sent:
+                    self.slots.wake(slot)
                 if self.slots.learn(wanted, worked.picked):
                     self._next_due = time.monotonic() + (float("inf") if worked.next_due is None else worked.next_due)
                 # Quick steps end here, so that the next commit takes them together.

@@ -8,11 +8,10 @@ workflow begins although one user's long steps fill every slot.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from workflows import tools
 from workflows.steps import Outcome
-from workflows.tools import MODEL_STEP, Slot
+from workflows.tools import Slot
 from workflows.turn import Wanted
 
 SLICE = 1.0
@@ -38,7 +37,6 @@ class Kind:
     """`hungry`: messages for it may be due."""
 
     name: Slot
-    tools: list[str]
     size: int
     busy: int = 0
     hungry: bool = True
@@ -81,7 +79,7 @@ class Slots:
     """The slots of a process."""
 
     def __init__(self, sizes: Sizes) -> None:
-        self.kinds = {name: Kind(name, _tools(name), sizes.of(name)) for name in ("async", "thread", "process")}
+        self.kinds = {name: Kind(name, sizes.of(name)) for name in ("async", "thread", "process")}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -105,29 +103,27 @@ class Slots:
             kind.hungry |= slot == kind.name or slot not in self.kinds
 
     def wanted(self, ended: Sequence[Ended]) -> dict[Slot, Wanted]:
-        """What may be claimed now that these ended; their slots are free but for the lanes that go on."""
+        """What may be claimed now that these ended. Their slots are free but for the lanes that go on: see `keeps`."""
         now = time.monotonic()
+        kept = dict.fromkeys(self.kinds, 0)
         for each in ended:
             each.kind.busy -= 1
-        wanted: dict[Slot, Wanted] = {}
-        for kind in self.kinds.values():
-            own = [each for each in ended if each.kind is kind]
-            lanes = [each.outcome.claim.execution_id for each in own if now - each.since < SLICE]
-            kind.hungry |= len(lanes) < len(own)
-            asked = self._asked(kind, lanes)
-            if asked.lanes or asked.free or asked.newcomers:
-                wanted[kind.name] = asked
-        return wanted
+            if now - each.since < SLICE:
+                each.outcome.keeps = each.kind.name
+                kept[each.kind.name] += 1
+            else:
+                each.kind.hungry = True
+        hungry = [kind for kind in self.kinds.values() if kind.hungry]
+        asked = {kind.name: self._asked(kind, kept[kind.name]) for kind in hungry}
+        return {name: each for name, each in asked.items() if each.free or each.newcomers}
 
-    def _asked(self, kind: Kind, lanes: list[UUID]) -> Wanted:
-        asked = Wanted(kind.tools, slot=kind.name, lanes=lanes)
-        if kind.hungry:
-            asked.free = max(kind.free - len(lanes), 0)
-            # Whoever calls `wake` from now on tells of messages that this look may not see.
-            kind.hungry = not asked.free
-            if not asked.free and kind.rests <= 0:
-                kind.looked = time.monotonic()
-                asked.newcomers = max(kind.reserve - len(lanes), 0)
+    def _asked(self, kind: Kind, kept: int) -> Wanted:
+        asked = Wanted(kind.name, free=max(kind.free - kept, 0))
+        # Whoever calls `wake` from now on tells of messages that this look may not see.
+        kind.hungry = not asked.free
+        if not asked.free and kind.rests <= 0:
+            kind.looked = time.monotonic()
+            asked.newcomers = max(kind.reserve - kept, 0)
         return asked
 
     def learn(self, wanted: dict[Slot, Wanted], found: Sequence[int]) -> bool:
@@ -138,8 +134,3 @@ class Slots:
                 self.kinds[name].hungry |= number > 0
                 nothing = nothing or number == 0
         return nothing
-
-
-def _tools(name: Slot) -> list[str]:
-    slugs = [tool.slug for tool in tools.all_tools() if tool.slot == name]
-    return [*slugs, MODEL_STEP] if name == "async" else slugs

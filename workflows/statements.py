@@ -13,16 +13,17 @@ LOCK_FREE = LOCK.rstrip() + " SKIP LOCKED"
 # A start, a worker's turn, and parts of a turn for other verbs: see sql/.
 START = "SELECT workflow_start_1(%(new)s::jsonb, %(steps)s::jsonb, %(message)s::text, %(actor)s::text)"
 TURN = """
-SELECT workflow_turn_1(
-  %(worker)s::uuid, %(actor)s::text, %(lease)s::float8, %(jobs)s::uuid[], %(messages)s::jsonb, %(outcomes)s::jsonb,
-  %(outputs)s::text[], %(kinds)s::jsonb, %(only)s::uuid, %(cooldowns)s::jsonb)
+SELECT workflow_turn_2(
+  %(worker)s::uuid, %(actor)s::text, %(lease)s::float8, %(tools)s::text[], %(jobs)s::uuid[], %(messages)s::json,
+  %(outcomes)s::json, %(outputs)s::text[], %(kinds)s::json, %(only)s::uuid, %(cooldowns)s::json)
 """
 RECORD_ANSWERS = """
-SELECT executions, statuses FROM workflow_record_1(%(outcomes)s::jsonb, %(outputs)s::text[], true, %(actor)s::text)
+SELECT executions, statuses FROM workflow_record_2(
+  %(outcomes)s::json, %(outputs)s::text[], true, '{}', NULL, NULL, %(actor)s::text)
 """
 SETTLE = """
-SELECT workflow_settle_1(
-  %(executions)s::uuid[], %(statuses)s::text[], '{}', %(messages)s::jsonb, %(actor)s::text)
+SELECT workflow_settle_2(
+  %(executions)s::uuid[], %(statuses)s::text[], '{}', %(messages)s::json, %(actor)s::text)
 """
 
 # An attempt that an outside worker may answer: it is being posted, it was, or it goes on under the same number after
@@ -44,7 +45,7 @@ _AS_CLAIMS = """
 SELECT json_build_array(
   s.id, s.token, s.execution_id, s.index, s.name, s.description, s.tool, s.arguments, s.depends_on,
   s.attempt, s.attempts_before, s.max_attempts, s.timeout_seconds, s.round, s.crashes,
-  extract(epoch FROM clock_timestamp() - s.waiting_since)::float8,
+  extract(epoch FROM clock_timestamp() - s.waiting_since)::float8, s.lane,
   e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags)
 FROM workflow_steps s JOIN workflow_executions e ON e.id = s.execution_id JOIN auth_user u ON u.id = e.owner_id
 """

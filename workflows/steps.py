@@ -10,6 +10,7 @@ from uuid import UUID
 from workflows.errors import ChildCrashed, StepError, TryLater
 from workflows.models import StepStatus
 from workflows.retry import DEFAULT, RetryPolicy
+from workflows.tools import Slot
 
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """An escaped NUL, but not an escaped backslash before the text u0000."""
@@ -77,6 +78,7 @@ class Claim(NamedTuple):
     round: int
     crashes: int
     waited: float | None
+    lane: int | None
     owner_id: int
     owner: str
     execution_name: str
@@ -122,6 +124,8 @@ class Outcome:
     model: str | None = None
     usage: str | None = None
     silence: float | None = None
+    keeps: Slot | None = None
+    """The kind of slot with which its lane goes on, if it does."""
     cooldown: tuple[str, float] | None = None
     """What all workers are to leave alone, and for how many seconds."""
 

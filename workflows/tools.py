@@ -114,6 +114,11 @@ def all_tools() -> list[Tool]:
     return sorted(_registry.values(), key=lambda tool: tool.slug)
 
 
+def known() -> tuple[str, ...]:
+    """What a step may name for this process to run it."""
+    return *sorted(_registry), MODEL_STEP
+
+
 def slot_of(slug: str) -> Slot:
     tool = _registry.get(slug)
     return tool.slot if tool is not None else "async"

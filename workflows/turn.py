@@ -1,10 +1,11 @@
 """A worker's turn: what has ended is recorded, and what comes next is claimed, in one statement and one commit.
 
-What it does stands in sql/turn_1.sql; the order of locks and the rest of the rules are those of `engine`.
+What it does stands in sql/turn_2.sql; the order of locks and the rest of the rules are those of `engine`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -17,39 +18,39 @@ from workflows.transaction import Note, Query, Verb
 
 @dataclass(slots=True)
 class Wanted:
-    """What fits in one kind of slot: its tools, how many slots are free, and the lanes that go on.
+    """What fits in one kind of slot, beside the lanes that go on: how many slots are free.
 
-    A lane is named by its execution; it keeps the slot of the step that it has just ended. `newcomers` are slots for
-    users who have nothing running, where none is free for all.
+    `newcomers` are slots for users who have nothing running, where none is free for all.
     """
 
-    tools: list[str]
+    slot: Slot
     free: int = 0
-    slot: Slot = "async"
     newcomers: int = 0
-    lanes: list[UUID] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Worked:
     """New claims, the outcomes that were refused because the lease was lost, and how many messages each kind found.
 
-    `next_due` is in how many seconds the next message is due, where a kind found none; None for never.
+    `next_due` is in how many seconds the next message is due, where a kind found none; None for never. `sent` are the
+    kinds of slots for which this turn put messages into the queue.
     """
 
     claims: list[Claim]
     refused: list[Outcome]
     picked: list[int]
     next_due: float | None = None
+    sent: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that claims: its id, its name in the audit trail, and its lease in seconds."""
+    """The process that claims: its id, its name in the audit trail, its lease in seconds, and the tools that it has."""
 
     id: UUID
     name: str
     lease: float
+    tools: tuple[str, ...]
 
 
 def turn(
@@ -62,13 +63,14 @@ def turn(
         "worker": holder.id,
         "actor": holder.name,
         "lease": holder.lease,
+        "tools": _array(holder.tools),
         "jobs": jobs,
         "messages": messages_for(jobs),
         "outcomes": dump([described(outcome) for outcome in outcomes]),
         "outputs": [outcome.output for outcome in outcomes],
-        "kinds": dump([_described(kind, only) for kind in wanted]),
+        "kinds": dump([{"slot": kind.slot, "free": kind.free, "newcomers": kind.newcomers} for kind in wanted]),
         "only": only,
-        "cooldowns": dump([{"key": key, "seconds": seconds} for key, seconds in cooldowns]),
+        "cooldowns": dump([{"key": key, "seconds": seconds} for key, seconds in cooldowns]) if cooldowns else None,
     }
     ((row,),) = yield [Query(sql.TURN, params)]
     done = row[0]
@@ -78,9 +80,16 @@ def turn(
         [outcome for outcome in outcomes if str(outcome.claim.step_id) in refused],
         done["found"],
         done["next_due"],
+        list(dict.fromkeys(done["wake"])),
     )
-    notes = [Note(WAKE, slot) for slot in dict.fromkeys(done["wake"])]
+    notes = [Note(WAKE, slot) for slot in worked.sent]
     return worked, [*notes, Note(COOL, "")] if cooldowns else notes
+
+
+@cache
+def _array(slugs: tuple[str, ...]) -> str:
+    """As PostgreSQL writes it: the same in every turn, so written once."""
+    return "{" + ",".join(f'"{slug}"' for slug in slugs) + "}"
 
 
 def described(outcome: Outcome) -> dict[str, Any]:
@@ -100,15 +109,6 @@ def described(outcome: Outcome) -> dict[str, Any]:
         "model": outcome.model,
         "usage": outcome.usage,
         "silence": outcome.silence,
-    }
-
-
-def _described(kind: Wanted, only: UUID | None) -> dict[str, Any]:
-    lanes = [*kind.lanes, only] if only is not None and kind.free else kind.lanes
-    return {
-        "slot": kind.slot,
-        "tools": kind.tools,
-        "free": kind.free if only is None else 0,
-        "newcomers": kind.newcomers if only is None else 0,
-        "lanes": [str(lane) for lane in lanes],
+        "slot": outcome.keeps,
+        "lane": outcome.claim.lane if outcome.keeps else None,
     }

@@ -32,7 +32,7 @@ def test_nobody_claims_what_waits_even_when_its_time_is_over(waiting: Claim) -> 
     assert engine.stranded() == []
     let_time_pass(waiting)
     assert claim(waiting.execution_id) == []
-    assert run(turn(HOLDER, [], [Wanted(["EXTERNAL_WORKER"], 5)])).claims == []
+    assert run(turn(HOLDER, [], [Wanted("async", 5)])).claims == []
 
 
 def test_it_is_a_failed_attempt(waiting: Claim) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.probe import tools as probe_tools
-from workflows import engine
+from workflows import engine, tools
 from workflows.models import WorkflowExecution
 from workflows.steps import NewExecution, NewStep
 from workflows.turn import Holder
@@ -36,12 +36,12 @@ def start(alice: User) -> Start:
 
 @pytest.fixture
 def holder() -> Holder:
-    return Holder(uuid4(), "worker test", lease=30)
+    return Holder(uuid4(), "worker test", lease=30, tools=tools.known())
 
 
 @pytest.fixture
 def other() -> Holder:
-    return Holder(uuid4(), "worker other", lease=30)
+    return Holder(uuid4(), "worker other", lease=30, tools=tools.known())
 
 
 @pytest.fixture

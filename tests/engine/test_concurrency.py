@@ -17,7 +17,7 @@ from tests.engine.conftest import Start, side_by_side, statuses
 from tests.engine.processes import database_url
 from tests.engine.test_runner import in_other_thread, lines, work
 from tests.engine.test_verbs import actions, end, expire, take
-from workflows import engine
+from workflows import engine, tools
 from workflows.checking import check
 from workflows.models import WorkflowExecution, WorkflowStep
 from workflows.runner import Runner
@@ -75,7 +75,7 @@ def test_eight_claimers_never_pass_max_parallel_and_claim_each_step_once(start: 
     seen: list[str] = []
 
     def work() -> None:
-        holder = Holder(uuid4(), "worker", lease=30)
+        holder = Holder(uuid4(), "worker", lease=30, tools=tools.known())
         claims = take(holder, free=2)
         until = time.monotonic() + 60
         while (claims or WorkflowExecution.objects.unfinished().exists()) and time.monotonic() < until:
@@ -118,7 +118,7 @@ def test_batches_that_share_executions_do_not_deadlock(start: Start) -> None:
     jobs = [start(*side_by_side(40), max_parallel=40) for _ in range(3)]
 
     def work() -> None:
-        holder = Holder(uuid4(), "worker", lease=30)
+        holder = Holder(uuid4(), "worker", lease=30, tools=tools.known())
         while claims := take(holder, free=3):
             for claim in claims:
                 end(holder, claim, go_on=False)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, side_by_side
-from tests.engine.test_verbs import TOOLS, end, take
+from tests.engine.test_verbs import end, take
 from workflows import cooldowns, engine
 from workflows.errors import TryLater
 from workflows.models import Cooldown, WorkflowExecution
@@ -28,7 +28,7 @@ def start_for(user: User, *steps: NewStep) -> WorkflowExecution:
 
 
 def take_newcomers(holder: Holder, slots: int = 2) -> list[Claim]:
-    return run(turn(holder, [], [Wanted(TOOLS, newcomers=slots)])).claims
+    return run(turn(holder, [], [Wanted("async", newcomers=slots)])).claims
 
 
 def test_first_lanes_go_before_further_lanes(start: Start, holder: Holder) -> None:

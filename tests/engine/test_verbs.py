@@ -17,16 +17,15 @@ from workflows.steps import Claim, NewStep, completed, failed, waits
 from workflows.transaction import run
 from workflows.turn import Holder, Wanted, Worked, turn
 
-TOOLS = ["", "PROBE_SLEEP"]
-
 
 def take(holder: Holder, free: int = 1) -> list[Claim]:
-    return run(turn(holder, [], [Wanted(TOOLS, free)])).claims
+    return run(turn(holder, [], [Wanted("async", free)])).claims
 
 
 def end(holder: Holder, claim: Claim, *, go_on: bool = False) -> Worked:
-    lanes = [claim.execution_id] if go_on else []
-    return run(turn(holder, [completed(claim, {"done": claim.name})], [Wanted(TOOLS, lanes=lanes)]))
+    outcome = completed(claim, {"done": claim.name})
+    outcome.keeps = "async" if go_on else None
+    return run(turn(holder, [outcome], []))
 
 
 def give_up(holder: Holder, claim: Claim) -> Worked:

@@ -10,11 +10,12 @@ from workflows import steps, tools
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution
 from workflows.steps import Claim
+from workflows.tools import Slot
 from workflows.transaction import run
 from workflows.turn import Holder, Wanted, turn
 
-HOLDER = Holder(uuid4(), "test worker", 30.0)
-EVERYTHING = ["", *(tool.slug for tool in tools.all_tools())]
+HOLDER = Holder(uuid4(), "test worker", 30.0, tools.known())
+SLOTS: tuple[Slot, ...] = ("async", "thread", "process")
 
 BODY: dict[str, Any] = {
     "jobType": "workflow",
@@ -29,7 +30,11 @@ def start_job(user: User, **changes: Any) -> WorkflowExecution:
 
 def claim(execution: UUID, number: int = 1) -> list[Claim]:
     """Up to `number` of its steps, begun."""
-    return run(turn(HOLDER, [], [Wanted(EVERYTHING, lanes=[execution] * number)])).claims
+    claims: list[Claim] = []
+    for slot in SLOTS * number:
+        if len(claims) < number:
+            claims += run(turn(HOLDER, [], [Wanted(slot, free=1)], only=execution)).claims
+    return claims
 
 
 def complete(claim: Claim, output: Any = None, **outcome: Any) -> None:
