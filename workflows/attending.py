@@ -71,7 +71,9 @@ class Attendant:
         looked = 0.0
         self.runner.wake()
         while True:
-            async for note in connection.notifies(timeout=REPORT_EVERY, stop_after=1):
+            # All of them first: while `notifies` goes on, it holds the connection.
+            notes = [note async for note in connection.notifies(timeout=REPORT_EVERY, stop_after=1)]
+            for note in notes:
                 await self._hear(connection, note.channel, note.payload)
             await self._write_reports(connection)
             if time.monotonic() - looked >= LOOK_EVERY:

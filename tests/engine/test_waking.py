@@ -1,0 +1,115 @@
+"""What makes a runner look for work: a notification, the time of the next message, and a slow poll beneath both."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tests.engine.conftest import Start, chain, side_by_side
+from tests.engine.test_runner import deaf, in_other_thread, lines, work
+from tests.engine.test_verbs import take
+from workflows import cooldowns, engine
+from workflows.attending import Attendant
+from workflows.errors import TryLater
+from workflows.models import Cooldown
+from workflows.runner import Runner
+from workflows.slots import Sizes
+from workflows.steps import NewStep, waits
+from workflows.transaction import run
+from workflows.turn import Holder, turn
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NEVER = 3600.0
+"""Longer than the test waits for anything."""
+
+
+@pytest.fixture
+def without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflows.runner.POLL", NEVER)
+
+
+@pytest.fixture
+def without_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Attendant, "_hear", deaf)
+
+
+async def until_it_rests(runner: Runner) -> None:
+    """It has looked for every kind of slot, found nothing, and listens."""
+    while runner.slots.may_pick:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1)
+
+
+def test_a_notification(start: Start, ledger: Path, without_poll: None) -> None:
+    async def begin(runner: Runner) -> None:
+        await until_it_rests(runner)
+        await asyncio.to_thread(in_other_thread, lambda: start(*chain(1, "PROBE_SLEEP")))
+        while not lines(ledger, "end"):
+            await asyncio.sleep(0.01)
+
+    work(during=begin)
+
+
+def test_the_next_message_is_due(start: Start, ledger: Path, without_poll: None, without_notifications: None) -> None:
+    work(start(*chain(1, "PROBE_SLEEP"), delay=2), limit=30)
+    assert lines(ledger, "end")
+
+
+def test_a_poll_finds_what_no_notification_said(start: Start, ledger: Path, without_notifications: None) -> None:
+    async def begin(runner: Runner) -> None:
+        await until_it_rests(runner)
+        await asyncio.to_thread(in_other_thread, lambda: start(*chain(1, "PROBE_SLEEP")))
+        while not lines(ledger, "end"):
+            await asyncio.sleep(0.01)
+
+    work(during=begin, limit=30)
+
+
+def test_nothing_is_taken_that_no_slot_is_free_for(start: Start, ledger: Path, holder: Holder) -> None:
+    """Another worker has it meanwhile."""
+    long = start(NewStep("long", tool="PROBE_SLEEP", arguments={"seconds": 60}))
+
+    async def begin(runner: Runner) -> None:
+        while not runner.held:
+            await asyncio.sleep(0.01)
+        next_job: Any = await asyncio.to_thread(in_other_thread, lambda: start(*chain(1, "PROBE_SLEEP")))
+        seen = runner._asked
+        while runner._asked == seen:
+            await asyncio.sleep(0.01)
+        claims: Any = await asyncio.to_thread(in_other_thread, lambda: take(holder))
+        assert [claim.execution_id for claim in claims] == [next_job.pk]
+        await asyncio.to_thread(in_other_thread, lambda: engine.cancel(long.pk, actor="alice"))
+
+    work(long, during=begin, sizes=Sizes(coroutines=1))
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_what_another_worker_was_told_cools_this_one_down(
+    start: Start, holder: Holder, monkeypatch: pytest.MonkeyPatch, hears: bool
+) -> None:
+    """Its notification says so, and the look each second where that got lost."""
+    monkeypatch.setattr("workflows.attending.LOOK_EVERY", NEVER if hears else 1.0)
+    if not hears:
+        monkeypatch.setattr(Attendant, "_hear", deaf)
+    monkeypatch.setattr(cooldowns, "_until", {})
+    start(*side_by_side(1))
+    (claim,) = take(holder)
+
+    async def cool(runner: Runner) -> None:
+        await until_it_rests(runner)
+        monkeypatch.setattr(cooldowns, "_until", {})
+        busy = TryLater("busy", delay=600, cooldown="model:x")
+        if hears:
+            outcome = waits(claim, busy, busy.delay)
+            await asyncio.to_thread(in_other_thread, lambda: run(turn(holder, [outcome], [])))
+        else:
+            row = Cooldown(key="model:x", until=timezone.now() + timedelta(minutes=10))
+            await asyncio.to_thread(in_other_thread, row.save)
+        while "model:x" not in cooldowns._until:
+            await asyncio.sleep(0.01)
+
+    work(during=cool, limit=30)
