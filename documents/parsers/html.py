@@ -1,7 +1,7 @@
 """Web pages: the text that a reader sees, without scripts, styles and navigation."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +10,24 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from documents.errors import TooComplex
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.decoding import declared_in, decode, read_text
+from documents.parsers.html_layout import Text, is_menu, numbers, places
 
 MAX_DEPTH = 5_000
 """The parser takes quadratic time in the depth: 0.03 s for this one, minutes for 200,000."""
 
-_SKIPPED = {"head", "iframe", "nav", "noscript", "object", "script", "style", "svg", "template"}
+_SKIPPED = {
+    "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "style", "svg", "template",
+}  # fmt: skip
 _SKIPPED_ROLES = {"dialog", "menu", "menubar", "navigation", "search"}
 _PARAGRAPH, _LINE, _ROW, _CELL, _KEEP = "\n", "\v", "\r", "\t", "\0"
 """Marks until the text is tidied: the borders of blocks, and a line whose indentation counts."""
 
 # fmt: off
-_LINES = {"br", "dd", "div", "dt", "figcaption", "li", "option"}
+_LINES = {"address", "br", "dd", "div", "dt", "figcaption", "legend", "li", "option", "summary", "textarea"}
 _PARAGRAPHS = {
-    "article", "blockquote", "caption", "dl", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "h4",
-    "h5", "h6", "header", "hr", "main", "ol", "p", "pre", "section", "table", "ul",
+    "article", "aside", "blockquote", "caption", "center", "details", "dir", "dl", "fieldset", "figure", "footer",
+    "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "main", "menu", "ol", "p", "pre",
+    "section", "table", "ul",
 }
 _UNNESTED = {
     "area", "base", "br", "col", "colgroup", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
@@ -31,12 +35,13 @@ _UNNESTED = {
 }
 # fmt: on
 _BREAKS = {
-    **dict.fromkeys(_LINES, _LINE),
-    **dict.fromkeys(_PARAGRAPHS, _PARAGRAPH),
-    **dict.fromkeys(("td", "th"), _CELL),
-    "tr": _ROW,
+    **dict.fromkeys(_LINES, (_LINE, _LINE)),
+    **dict.fromkeys(_PARAGRAPHS, (_PARAGRAPH, _PARAGRAPH)),
+    "tr": (_ROW, _ROW),
 }
-"""The mark before and after the text of an element."""
+"""The marks before and after the text of an element."""
+MAX_CELL = 300
+"""Longer ones make no table: they hold the columns of a page."""
 
 _DECLARES = re.compile(
     rb"<(?:meta\s[^>]{0,200}?charset|\?xml\s[^>]{0,100}?encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE
@@ -87,29 +92,39 @@ def _check_depth(source: str) -> None:
 
 def _pieces(root: LexborNode) -> Iterator[str]:
     """The texts below `root` in order, with breaks and marks. No recursion: depth is the file's choice."""
-    stack: list[LexborNode | str] = [root]
+    stack: list[LexborNode | str] = [*reversed([*root.iter(include_text=True)])]
+    before: Text = {}
     while stack:
         item = stack.pop()
         if isinstance(item, str):
             yield item
         elif item.is_text_node:
             yield " ".join(_BLANKS.split(item.text_content or ""))
-        elif item.is_element_node and item.tag not in _SKIPPED and not _is_unseen(item.attributes):
-            edge = _BREAKS.get(item.tag or "", "")
+        elif item.is_element_node and item.tag not in _SKIPPED and not _is_unseen(item):
+            start, end = _BREAKS.get(item.tag or "", ("", ""))
             inside: list[LexborNode | str] = [*item.iter(include_text=True)]
             if item.tag == "pre":
                 inside = [_preformatted(item)]
-            stack += [edge, *reversed(inside), edge]
+            elif item.tag == "ol":
+                before |= numbers(item)
+            elif item.tag == "table":
+                before |= places(item, _CELL)
+            stack += [end, *reversed(inside), start + before.get(item.mem_id, "")]
 
 
-def _is_unseen(attributes: Mapping[str, str | None]) -> bool:
+def _is_unseen(node: LexborNode) -> bool:
     """Hidden, or navigation that is not marked up as `nav`."""
+    attributes = node.attributes
+    if not attributes:
+        return False
     style = (attributes.get("style") or "").replace(" ", "").lower()
     return (
         "hidden" in attributes
         or attributes.get("aria-hidden") == "true"
         or (attributes.get("role") or "").lower() in _SKIPPED_ROLES
         or "display:none" in style
+        or "visibility:hidden" in style
+        or is_menu(node)
     )
 
 
@@ -125,7 +140,13 @@ def _tidied(text: str) -> str:
 
 
 def _row_text(row: str) -> str:
-    return CELL_SEPARATOR.join(filter(None, map(str.strip, row.split(_CELL)))) if _CELL in row else row
+    if _CELL not in row:
+        return row
+    cells = [cell.strip() for cell in row.split(_CELL)]
+    filled = list(filter(None, cells))
+    if len(filled) < 2 or max(map(len, filled)) > MAX_CELL:
+        return _PARAGRAPH.join(filled)
+    return CELL_SEPARATOR.join(" ".join(cell.split()) for cell in cells[0 if cells[0] else 1 :])
 
 
 def _paragraph_text(paragraph: str) -> str:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from documents.errors import TooComplex
+from documents.errors import TooComplex, TooLarge
 from documents.parsers import ParsedDocument, parser_for
+
+LONG = "long " * 60 + "cell"
 
 
 def _parse(path: Path, format_name: str) -> ParsedDocument:
@@ -53,6 +55,20 @@ def test_a_web_page_without_scripts_and_navigation(samples: Path) -> None:
         ("<ul><li>a<li>b</ul>", "a\nb"),
         ("<pre>def f():\n    return 1</pre>", "def f():\n    return 1"),
         ("<table><tr><td>a<td><p>b</p><td></td></tr><tr><td>c</table>", "a | b\nc"),
+        ("<table><tr><td>Wick<td><td>1<tr><td>Lamp<td>brass<td>2</table>", "Wick |  | 1\nLamp | brass | 2"),
+        ("<table><tr><td>Wick<td> <td>1<tr><td colspan=2>Lamp<td>2</table>", "Wick | 1\nLamp | 2"),
+        (
+            "<table><tr><th colspan=2>a<th>b<tr><td rowspan=2>c<td>d<td>e<tr><td>f<td>g</table>",
+            "a |  | b\nc | d | e\n| f | g",
+        ),
+        ("<table><tr><td rowspan=9>a<td>b<tbody><tr><td>c<td>d<tr><td>e<td>f</table>", "a | b\n| c | d\n| e | f"),
+        ("<table><tr><td><p>a</p><p>b</p><td>c</table>", "a b | c"),
+        (f"<table><tr><td><p>{LONG}</p><p>b</p><td>c</table>", f"{LONG}\n\nb\n\nc"),
+        ("<ol><li>a<ol type=a start=3><li>x</ol><li value=7>b</ol>", "1. a\n\nc. x\n\n7. b"),
+        ("<ol reversed type=I><li>a<li>b</ol>", "II. a\nI. b"),
+        ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>字", "漢字"),
+        ("<body hidden style='visibility:hidden'><p style='visibility: hidden'>a</p>b", "b"),
+        ("<address>a</address>b<center>c</center>d", "a\nb\n\nc\n\nd"),
         ("<p>a &lt; b &amp; c</p><!-- not this -->", "a < b & c"),
         ("a<style>x{}</style>b<template>c</template>", "ab"),
         ("", ""),
@@ -60,6 +76,26 @@ def test_a_web_page_without_scripts_and_navigation(samples: Path) -> None:
 )
 def test_web_page_layout(tmp_path: Path, source: str, text: str) -> None:
     assert _parse_text(tmp_path, source or " ", "html").pages == [text]
+
+
+@pytest.mark.parametrize(
+    ("source", "is_kept"),
+    [
+        ("<div id=nav><a href=x>Home</a> <a href=y>About</a></div>", False),
+        ("<ul class='site-menu wide'><li><a href=x>Home</a></ul>", False),
+        ("<div class=nav-wrapper><a href=x>Home</a> and a page that is wrapped by it</div>", True),
+        ("<ul class=chapters><li><a href=x>Home</a></ul>", True),
+        ("<div class=navy>Home</div>", True),
+    ],
+)
+def test_navigation_by_its_name_and_its_links(tmp_path: Path, source: str, is_kept: bool) -> None:
+    assert ("Home" in _parse_text(tmp_path, f"{source}<p>text</p>", "html").pages[0]) == is_kept
+
+
+def test_a_table_of_too_many_columns(tmp_path: Path) -> None:
+    cells = "<td rowspan=9999 colspan=999>" * 500
+    with pytest.raises(TooLarge, match="split it"):
+        _parse_text(tmp_path, f"<table><tr>{cells}{'<tr>' * 9_000}</table>", "html")
 
 
 @pytest.mark.parametrize(

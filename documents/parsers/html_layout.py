@@ -1,0 +1,115 @@
+"""What is told by a page's elements alone: numbers of list items, the columns of cells, which links are a menu."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from selectolax.lexbor import LexborNode
+
+from documents.errors import TooLarge
+from documents.parsers import MAX_CELLS
+from documents.parsers.numerals import letters, roman
+
+MAX_COLUMNS_WIDE, MAX_ROWS_TALL = 1_000, 65_534
+"""Of a cell, as browsers have it."""
+MIN_LINKED_SHARE = 0.6
+"""Of the text of a menu. A list of chapters on a page of its own has no such name, and stays."""
+
+_MENU = re.compile(r"(?:^|[\s_-])(?:nav|navbar|navi|navigation|menu|breadcrumbs?|topnav|sitenav)(?:$|[\s_-])")
+_NUMERALS: dict[str, Callable[[int], str]] = {
+    "a": letters,
+    "A": lambda number: letters(number).upper(),
+    "i": roman,
+    "I": lambda number: roman(number).upper(),
+}
+
+Text = dict[int, str]
+"""What stands before an element's own text, by the element's `mem_id`."""
+
+
+def is_menu(node: LexborNode) -> bool:
+    """Navigation that is no `nav`: called so, and made of links."""
+    attributes = node.attributes
+    names = f"{attributes.get('id') or ''} {attributes.get('class') or ''}".lower()
+    if not _MENU.search(names):
+        return False
+    links = sum(_length(link) for link in node.css("a"))
+    return links > MIN_LINKED_SHARE * _length(node)
+
+
+def _length(node: LexborNode) -> int:
+    return len("".join(node.text().split()))
+
+
+def numbers(items: LexborNode) -> Text:
+    """Of the items of a numbered list."""
+    attributes = items.attributes
+    numerals = _NUMERALS.get(attributes.get("type") or "", str)
+    children = [child for child in items.iter() if child.tag == "li"]
+    is_reversed = "reversed" in attributes
+    number = _integer(attributes.get("start"), len(children) if is_reversed else 1)
+    found: Text = {}
+    for child in children:
+        number = _integer(child.attributes.get("value"), number)
+        found[child.mem_id] = f"{numerals(number)}. "
+        number += -1 if is_reversed else 1
+    return found
+
+
+def places(table: LexborNode, mark: str) -> Text:
+    """Before each cell that holds text, a mark for every column that has begun since the one before.
+
+    Columns in which no cell with text begins, such as those that keep others apart, do not count.
+    """
+    rows = [[(cell, column) for cell, column in row if cell.text().strip()] for row in _columns(table)]
+    ranks = {column: rank for rank, column in enumerate(sorted({column for row in rows for _, column in row}))}
+    found: Text = {}
+    for row in rows:
+        last = -1
+        for cell, column in row:
+            found[cell.mem_id] = mark * (ranks[column] - last)
+            last = ranks[column]
+    return found
+
+
+def _columns(table: LexborNode) -> Iterator[list[tuple[LexborNode, int]]]:
+    """The cells of each row, and the columns at which they begin. Raises TooLarge."""
+    tall: dict[int, int] = {}  # for how many rows more a column belongs to a cell above
+    total = 0
+    for row in _rows(table):
+        cells, column = [], 0
+        for cell in row.iter():
+            if cell.tag not in {"td", "th"}:
+                continue
+            while tall.get(column, 0) > 0:
+                tall[column] -= 1
+                column += 1
+            cells.append((cell, column))
+            wide = _span(cell, "colspan", MAX_COLUMNS_WIDE)
+            rows = _span(cell, "rowspan", MAX_ROWS_TALL)
+            if rows > 1:
+                tall.update(dict.fromkeys(range(column, column + wide), rows - 1))
+            column += wide
+        total += len(tall) + column
+        if total > MAX_CELLS:
+            raise TooLarge(f"The page has a table of over {MAX_CELLS} cells: split it.")
+        tall = {place: left if place < column else left - 1 for place, left in tall.items() if left > 0}
+        yield cells
+
+
+def _rows(table: LexborNode) -> Iterator[LexborNode]:
+    for part in table.iter():
+        if part.tag == "tr":
+            yield part
+        elif part.tag in {"thead", "tbody", "tfoot"}:
+            yield from (row for row in part.iter() if row.tag == "tr")
+
+
+def _span(cell: LexborNode, name: str, most: int) -> int:
+    return min(max(_integer(cell.attributes.get(name), 1), 1), most)
+
+
+def _integer(value: str | None, default: int) -> int:
+    try:
+        return int(value or "")
+    except ValueError:
+        return default
