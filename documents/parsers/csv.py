@@ -1,11 +1,13 @@
 """Tables as text: comma, semicolon, tab or bar between the cells."""
 
 import csv
+import re
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from documents.errors import Corrupt, TooLarge
 from documents.parsers import CELL_SEPARATOR, MAX_CELLS, ParsedDocument, Report, Rows, register
@@ -14,6 +16,8 @@ from documents.parsers.decoding import read_text
 DELIMITERS = ",;\t|"
 SNIFFED_LINES = 50
 
+_TOLD = re.compile(r"sep=([,;\t|])\n", re.IGNORECASE)
+
 
 class CsvParser:
     formats = ("csv", "tsv")
@@ -21,19 +25,40 @@ class CsvParser:
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         """One page, whose text has a line for every row that is not blank."""
         csv.field_size_limit(sys.maxsize)
-        text = read_text(path).replace("\0", "")
+        text, delimiter = _told_delimiter(read_text(path).replace("\0", ""))
+        delimiter = delimiter or delimiter_of(text)
+        warnings = []
+        if _is_open_at_the_end(text, delimiter):
+            warnings.append("A quotation mark is not closed: all of them were read as they stand.")
         try:
-            rows = list(_rows(text))
+            rows = list(_rows(text, delimiter, csv.QUOTE_NONE if warnings else csv.QUOTE_MINIMAL))
         except csv.Error as error:
             raise Corrupt(f"The table cannot be read ({error}): save it again as CSV.") from error
         report(1, 1)
-        return ParsedDocument([rows_text(rows)], rows=[rows])
+        return ParsedDocument([rows_text(rows)], rows=[rows], warnings=warnings)
 
 
-def _rows(text: str) -> Iterator[list[str]]:
+def _told_delimiter(text: str) -> tuple[str, str]:
+    """The text without the first line by which Excel is told the delimiter, and that, or ""."""
+    told = _TOLD.match(text)
+    return (text[told.end() :], told[1]) if told else (text, "")
+
+
+def _is_open_at_the_end(text: str, delimiter: str) -> bool:
+    """Whether a quotation mark takes all that follows into one cell."""
+    if text.count('"') % 2 == 0:
+        return False
+    try:
+        deque(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True), maxlen=0)
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
+
+
+def _rows(text: str, delimiter: str, quoting: Literal[0, 3]) -> Iterator[list[str]]:
     """Those that hold anything. Raises TooLarge."""
     cells = 0
-    for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text)):
+    for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter, quoting=quoting):
         cells += len(row)
         if cells > MAX_CELLS:
             raise TooLarge(f"The table has over {MAX_CELLS} cells: split it into files of fewer rows.")
@@ -42,8 +67,15 @@ def _rows(text: str) -> Iterator[list[str]]:
 
 
 def rows_text(rows: Rows) -> str:
-    """A line for every row; line breaks inside a cell become blanks."""
-    return "\n".join(CELL_SEPARATOR.join(" ".join(cell.split()) for cell in row) for row in rows)
+    """A line for every row; line breaks inside a cell become blanks, and blank cells at the end are left out."""
+    return "\n".join(map(_row_text, rows))
+
+
+def _row_text(row: list[str]) -> str:
+    cells = [" ".join(cell.split()) for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return CELL_SEPARATOR.join(cells)
 
 
 def delimiter_of(text: str) -> str:

@@ -11,6 +11,8 @@ from documents.parsers import CELL_SEPARATOR, MAX_CHARACTERS, ParsedDocument, Re
 _PICTURES = re.compile(r"[0-9a-fA-F\s]{2000,}")
 """Pictures, as hexadecimal digits: most of a file's size, and no text."""
 _CODE_PAGE = re.compile(r"\\ansicpg(\d+)")
+_MACHINE = re.compile(r"\{\\rtf1?\s*\\(ansi|mac|pca?)\b")
+_MACHINES = {"ansi": "cp1252", "mac": "mac_roman", "pc": "cp437", "pca": "cp850"}
 _TITLE = re.compile(r"\{\\title ([^\\{}]*)\}")
 
 
@@ -33,7 +35,8 @@ class RtfParser:
 
 def _encoding(source: str) -> str:
     found = _CODE_PAGE.search(source)
-    return f"cp{found[1]}" if found else "cp1252"
+    machine = _MACHINE.match(source)
+    return f"cp{found[1]}" if found else _MACHINES[machine[1] if machine else "ansi"]
 
 
 def _line(line: str) -> str:

@@ -1,8 +1,12 @@
 """Workbooks of Excel and OpenDocument: a page for every sheet, hidden ones too, with its rows."""
 
+import re
+import zlib
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from xml.parsers.expat import ExpatError, ParserCreate
+from zipfile import BadZipFile, ZipFile
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 
@@ -10,6 +14,15 @@ from documents.errors import Corrupt, Encrypted, TooLarge
 from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
 from documents.parsers.archive import is_zip, open_zip
 from documents.parsers.csv import rows_text
+
+_CONTENT = "content.xml"
+_DURATION = re.compile(r"PT(\d+)H(\d\d)M(\d\d)(?:[.,]\d+)?S")
+"""Of over a day, as OpenDocument has it."""
+
+DIGITS = 15
+"""Of a number: Excel knows no more."""
+MAX_WHOLE = 2**53
+"""Smaller whole numbers are exact."""
 
 Cell = str | int | float | bool | date | time | timedelta
 
@@ -19,7 +32,8 @@ class SheetParser:
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         if is_zip(path):
-            open_zip(path).close()
+            with open_zip(path) as archive:
+                _check_content(archive)
         try:
             with CalamineWorkbook.from_path(str(path)) as workbook:
                 return _read(workbook, report)
@@ -27,6 +41,17 @@ class SheetParser:
             raise Encrypted() from error
         except (CalamineError, OSError, ValueError) as error:
             raise Corrupt() from error
+
+
+def _check_content(archive: ZipFile) -> None:
+    """Of OpenDocument: calamine looks for the end of a table that has none for ever. Raises Corrupt."""
+    if _CONTENT not in archive.NameToInfo:
+        return
+    try:
+        with archive.open(_CONTENT) as file:
+            ParserCreate().ParseFile(file)
+    except (BadZipFile, EOFError, ExpatError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+        raise Corrupt() from error
 
 
 def _read(workbook: CalamineWorkbook, report: Report) -> ParsedDocument:
@@ -57,14 +82,18 @@ def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:
 
 
 def _text(cell: Cell) -> str:
-    """As people write it: no `.0` behind whole numbers, no time at midnight."""
+    """As people write it: no `.0` behind whole numbers, no time at midnight, hours beyond a day."""
     if isinstance(cell, bool):
         return str(cell).upper()
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+        return str(int(cell)) if cell.is_integer() and abs(cell) < MAX_WHOLE else f"{cell:.{DIGITS}g}"
     if isinstance(cell, datetime):
         return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
-    return str(cell)
+    if isinstance(cell, timedelta):
+        minutes, seconds = divmod(round(cell.total_seconds()), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+    told = _DURATION.fullmatch(cell) if isinstance(cell, str) else None
+    return f"{told[1]}:{told[2]}:{told[3]}" if told else str(cell)
 
 
 register(SheetParser())

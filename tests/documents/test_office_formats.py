@@ -1,5 +1,6 @@
 """Presentations, workbooks, OpenDocument, Rich Text and books."""
 
+from datetime import timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -80,10 +81,35 @@ def test_a_workbook_of_opendocument(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("1", "1"), ("0.1", "0.1"), ("12345678901234567890", "1.2345678901234567e+19"), ("2.50", "2.5")],
+    [
+        ("1", "1"),
+        ("0.1", "0.1"),
+        ("0.30000000000000004", "0.3"),
+        ("4929123412341234", "4929123412341234"),
+        ("12345678901234567890", "1.23456789012346e+19"),
+        ("2.50", "2.5"),
+    ],
 )
 def test_numbers_read_as_people_write_them(tmp_path: Path, value: str, text: str) -> None:
     assert _parse(making.write_xlsx(tmp_path / "a.xlsx", {"A": making.sheet([[value]])})).rows == [[[text]]]
+
+
+def test_a_table_without_its_end_is_corrupt(tmp_path: Path) -> None:
+    """The library would look for it for ever."""
+    row = "<table:table-row><table:table-cell><text:p>x</text:p></table:table-cell></table:table-row>"
+    path = making.write_opendocument(tmp_path / "a.ods", "spreadsheet", f'<table:table table:name="S">{row}')
+    with pytest.raises(Corrupt):
+        _parse(path)
+
+
+def test_durations_and_blank_cells_at_the_end(tmp_path: Path) -> None:
+    cell = '<table:table-cell office:value-type="time" office:time-value="PT30H05M07S"><text:p>30:05</text:p>'
+    rows = [f"{cell}</table:table-cell><table:table-cell/>", f"{'<table:table-cell/>' * 2}{cell}</table:table-cell>"]
+    body = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
+    body = f'<table:table table:name="S">{body}</table:table>'
+    path = making.write_opendocument(tmp_path / "a.ods", "spreadsheet", body)
+    assert _parse(path).pages == ["S\n30:05:07\n |  | 30:05:07"]
+    assert sheets._text(timedelta(hours=30, minutes=5, seconds=7)) == "30:05:07"
 
 
 def test_a_workbook_of_too_many_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +150,13 @@ def test_rich_text(samples: Path) -> None:
     assert "the café by the harbour" in document.pages[0]
     assert "12 € an hour" in document.pages[0]
     assert "Glass | after each hire\nWick | every ten hours" in document.pages[0]
+
+
+@pytest.mark.parametrize(("machine", "letter"), [("ansi", "e9"), ("mac", "8e"), ("pc", "82"), ("pca", "82")])
+def test_rich_text_names_its_encoding(tmp_path: Path, machine: str, letter: str) -> None:
+    path = tmp_path / "a.rtf"
+    path.write_text(f"{{\\rtf1\\{machine} caf\\'{letter}}}")
+    assert _parse(path).pages == ["café"]
 
 
 def test_pictures_in_rich_text_take_no_time(tmp_path: Path) -> None:

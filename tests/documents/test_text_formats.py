@@ -145,3 +145,23 @@ def test_cells_with_line_breaks_and_blank_rows(tmp_path: Path) -> None:
 
 def test_one_column(tmp_path: Path) -> None:
     assert _parse_text(tmp_path, "name\nlamp\n", "csv").rows == [[["name"], ["lamp"]]]
+
+
+def test_excel_is_told_the_delimiter(tmp_path: Path) -> None:
+    assert _parse_text(tmp_path, "sep=;\nname;a,b,c\nlamp;1,2,3\n", "csv").rows == [
+        [["name", "a,b,c"], ["lamp", "1,2,3"]]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "is_warned"),
+    [
+        ('a,"b\nc,d\n', [["a", '"b'], ["c", "d"]], True),
+        ('a,5" pipe\nc,d\n', [["a", '5" pipe'], ["c", "d"]], False),
+        ('a,"b ""x""\nc"\n', [["a", 'b "x"\nc']], False),
+    ],
+)
+def test_a_quotation_mark_that_is_not_closed(tmp_path: Path, text: str, rows: list[list[str]], is_warned: bool) -> None:
+    document = _parse_text(tmp_path, text, "csv")
+    assert document.rows == [rows]
+    assert bool(document.warnings) == is_warned
