@@ -13,6 +13,8 @@ DETECTION_BYTES = 300_000
 SNIFFED_BYTES = 4096
 MAX_CONTROL_SHARE = 0.02
 MIN_VALID_PER_DAMAGED = 10
+MAX_NUL_SHARE = 0.1
+"""Of a text that a crash or an old program has padded."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -97,6 +99,8 @@ def encoding_of(data: bytes) -> str | None:
         encoding_found = guess(data)
         if encoding_found is not None:
             return encoding_found
+    if 0 < data.count(0) <= MAX_NUL_SHARE * len(data):
+        return encoding_of(data.replace(b"\0", b""))
     return None
 
 

@@ -30,16 +30,21 @@ class JsonParser:
 def _value(source: str) -> Any:
     """A value, or one on each line (JSON Lines). Raises ValueError, which says where it is wrong."""
     try:
-        return json.loads(source)
+        return _loaded(source)
     except ValueError:
         lines = [line for line in source.splitlines() if line.strip()]
         if len(lines) < 2 or not lines[0].lstrip().startswith(("{", "[")):
             raise
         try:
-            return [json.loads(line) for line in lines]
+            return [_loaded(line) for line in lines]
         except ValueError:
             pass
         raise
+
+
+def _loaded(source: str) -> Any:
+    """Numbers as they stand there, however long."""
+    return json.loads(source, parse_int=str, parse_float=str)
 
 
 def _lines(value: Any, indent: str) -> Iterator[str]:

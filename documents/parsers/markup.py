@@ -1,4 +1,4 @@
-"""XML that nobody trusts: no entities, no DTD, no network; names without their namespaces."""
+"""XML that nobody trusts: no entities from elsewhere, no DTD, no network; names without their namespaces."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,10 +11,19 @@ Element = Any
 """lxml's elements carry no types."""
 
 
-def parse_xml(data: bytes) -> Element:
-    """The root element. Raises Corrupt, and TooComplex for what libxml2 takes for an attack."""
+def parse_xml(data: bytes, *, is_damaged: bool = False) -> Element:
+    """The root element. Raises Corrupt, and TooComplex for what libxml2 takes for an attack.
+
+    `is_damaged`: what can be read; None if that is nothing.
+    """
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+        resolve_entities="internal",
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        recover=is_damaged,
+        remove_comments=True,
+        remove_pis=True,
     )
     try:
         return etree.fromstring(data, parser)

@@ -1,31 +1,52 @@
 """XML of any kind: values with the names of their elements, and running text as paragraphs."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from documents.errors import Corrupt
 from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.decoding import decode
 from documents.parsers.markup import Element, local, local_name, parse_xml
 
 _UNSEEN = {"schemaLocation", "noNamespaceSchemaLocation"}
 _BLANKS = " \t\r\n"
+_DECLARES = re.compile(rb"\s*(\xef\xbb\xbf)?<\?xml[^>]{1,200}encoding")
 
 
 class XmlParser:
     formats = ("xml",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        root = parse_xml(_utf8(path.read_bytes()))
-        text = "\n".join(_lines(root))
+        """One page. Of a damaged file what can be read, with a warning."""
+        data, warnings = _utf8(path.read_bytes()), []
+        try:
+            root = parse_xml(data)
+        except Corrupt:
+            root = parse_xml(data, is_damaged=True)
+            warnings.append("The XML is damaged or cut off: what could be read of it was read.")
+        text = "\n".join(_lines(root)) if root is not None else ""
+        if warnings and not text:
+            raise Corrupt()
         report(1, 1)
-        return ParsedDocument([text])
+        return ParsedDocument([text], warnings=warnings)
 
 
 def _utf8(data: bytes) -> bytes:
-    """Without its mark, for libxml2 believes the declaration; and UTF-16 without a mark, which it does not know."""
-    if data[:4].count(0) and (text := decode(data)):
-        return text.partition("?>")[2].encode() if text.startswith("<?xml") else text.encode()
-    return data
+    """As UTF-8 what libxml2 does not read: UTF-16 without a mark, and other encodings that are not declared."""
+    is_wide = data[:4].count(0) > 0
+    if not is_wide and (_DECLARES.match(data) or _is_utf8(data)):
+        return data
+    text = decode(data) or ""
+    return (text.partition("?>")[2] if text.startswith("<?xml") else text).encode("utf-8", "replace")
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _lines(root: Element) -> Iterator[str]:

@@ -47,6 +47,11 @@ def test_broken_json_is_text_with_a_warning(tmp_path: Path) -> None:
     assert "line 1 column 10" in document.warnings[0]
 
 
+def test_numbers_in_json_stay_as_they_are_written(tmp_path: Path) -> None:
+    path = _written(tmp_path, "a.json", f'{{"a": 1.50, "b": 1e400, "c": {"9" * 5_000}, "d": [1.0, true]}}')
+    assert _parse(path).pages == [f"a: 1.50\nb: 1e400\nc: {'9' * 5_000}\nd: 1.0, true"]
+
+
 def test_deep_json_is_too_complex(tmp_path: Path) -> None:
     with pytest.raises(TooComplex):
         read(_written(tmp_path, "a.json", "[" * 100_000 + "]" * 100_000), "a.json")
@@ -62,6 +67,25 @@ def test_xml_values_with_their_names(samples: Path) -> None:
         "price: 18.50",
     ]
     assert lines[5].startswith("A lantern of solid brass, for harbours and terraces; the glass can be changed")
+
+
+def test_entities_of_the_file_itself(tmp_path: Path) -> None:
+    source = '<!DOCTYPE a [<!ENTITY co "ACME">]><a><b>&co;</b><c>by &co; now</c></a>'
+    assert _parse(_written(tmp_path, "a.xml", source)).pages == ["b: ACME\nc: by ACME now"]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [("<a><b>one</b><c>two &amp three</c></a>", "b: one\nc: two"), ("<a><b>one</b><c>tw", "b: one\nc: tw")],
+)
+def test_what_can_be_read_of_damaged_xml_is_read(tmp_path: Path, source: str, text: str) -> None:
+    document = _parse(_written(tmp_path, "a.xml", source))
+    assert document.pages[0].startswith(text)
+    assert len(document.warnings) == 1
+
+
+def test_xml_that_names_no_encoding(tmp_path: Path) -> None:
+    assert _parse(_written(tmp_path, "a.xml", "<a>café</a>".encode("cp1252"))).pages == ["a: café"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-16-le"])

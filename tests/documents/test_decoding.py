@@ -56,6 +56,10 @@ def test_a_damaged_character_does_not_change_the_encoding() -> None:
     assert encoding_of((GERMAN * 5).encode() + b"\xff") == "utf-8"
 
 
+def test_a_text_that_was_padded() -> None:
+    assert decode(GERMAN.encode() * 5 + bytes(30)) == GERMAN * 5 + "\0" * 30
+
+
 @pytest.mark.parametrize("data", [bytes(range(256)) * 20, b"\x00\x01\x02\x03" * 500])
 def test_junk_is_no_text(data: bytes) -> None:
     assert decode(data) is None
