@@ -24,7 +24,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from aiworkstation.ops.linux import die_with_parent
+from aiworkstation.ops.linux import die_with_parent, use_huge_pages
+
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""Python's own 700 are for processes that live longer than a child."""
 
 
 class _Server:
@@ -98,6 +101,7 @@ def _find(name: str) -> Callable[..., Any]:
         # The collector of a child would copy what is shared by touching it.
         gc.collect()
         gc.freeze()
+        use_huge_pages()
     function: Callable[..., Any] = getattr(module, function_name)
     return function
 
@@ -139,6 +143,7 @@ def _send(answer: socket.socket, message: dict[str, Any]) -> None:
 
 def main() -> None:
     die_with_parent(signal.SIGKILL)
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     for name in sys.argv[2:]:
         importlib.import_module(name)
     _Server(socket.socket(fileno=int(sys.argv[1]))).serve()

@@ -1,4 +1,4 @@
-"""What the kernel offers beyond `os`: prctl(2), capset(2), control groups. Elsewhere than on Linux these do less."""
+"""What the kernel offers beyond `os`: prctl(2), madvise(2), capset(2), control groups. Elsewhere these do less."""
 
 import ctypes
 import os
@@ -16,6 +16,8 @@ _SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
+_MADV_COLLAPSE = 25
+_HUGE_PAGE = 2 << 20
 # As a container sees its own, in control groups of version 2 and 1.
 _MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -43,6 +45,22 @@ def memory(limits: Iterable[Path] = _MEMORY_LIMITS) -> int:
         with suppress(OSError, ValueError):  # no such file; "max" is no limit
             found.append(int(limit.read_text()))
     return min(found)
+
+
+def use_huge_pages() -> None:
+    """Put this process's memory on pages of 2 MB, as far as there are any: a fork copies a table of all pages.
+
+    From Linux 6.1 on; elsewhere it does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, mode, _, _, inode, *_ = line.split()
+        start, end = (int(place, 16) for place in span.split("-"))
+        start, end = -(-start // _HUGE_PAGE) * _HUGE_PAGE, end // _HUGE_PAGE * _HUGE_PAGE
+        if (mode, inode) == ("rw-p", "0") and start < end:
+            with suppress(OSError):
+                _call("madvise", start, end - start, _MADV_COLLAPSE)
 
 
 def become(uid: int, gid: int) -> None:

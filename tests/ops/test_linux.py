@@ -1,6 +1,7 @@
 """What a process keeps of root when it becomes somebody else, and how much memory there is."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from aiworkstation.ops import linux
 from aiworkstation.ops.config import BASE_DIR
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+KERNEL = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+MAY_COLLAPSE = KERNEL >= (6, 1) and Path("/sys/kernel/mm/transparent_hugepage").exists()
 BECOME = "import os, sys; from aiworkstation.ops import linux; linux.become(65534, 65534); "
 
 
@@ -55,3 +58,14 @@ def test_a_container_may_have_less_memory_than_the_machine(tmp_path: Path) -> No
     machine = psutil.virtual_memory().total
     assert linux.memory([unlimited, absent]) == machine
     assert linux.memory([absent, unlimited, limited]) == min(machine, 1 << 30)
+
+
+@pytest.mark.skipif(not MAY_COLLAPSE, reason="it takes Linux 6.1, built with huge pages")
+def test_memory_moves_to_huge_pages() -> None:
+    program = (
+        "import re; from pathlib import Path; from aiworkstation.ops import linux\n"
+        "kept = [bytes(100_000) for _ in range(640)]; linux.use_huge_pages()\n"
+        "print(re.search(r'AnonHugePages: +([0-9]+)', Path('/proc/self/smaps_rollup').read_text())[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=BASE_DIR, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 32_000, "kB of 64 MB"
