@@ -6,6 +6,7 @@ which runs over a page break is in two chunks, and that small pages are small ch
 """
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -89,14 +90,14 @@ class _Tokens:
         while True:
             tokens = _encoded(text[start : start + window])
             if len(tokens) > size:
-                return max(start + 1, start + len(_decoded(tokens[:size])))
+                return start + max(1, _before(text[start : start + window], _octets(tokens[:size])))
             if window == most or start + window >= len(text):
                 return min(start + window, len(text))
             window = min(window * 2, most)
 
     def back(self, text: str, start: int, end: int, size: int) -> int:
         tokens = _encoded(text[start:end])
-        return end - len(_decoded(tokens[-size:]))
+        return end - _behind(text[start:end], _octets(tokens[-size:]))
 
 
 class _Characters:
@@ -143,7 +144,7 @@ def chunk_pages(
 
 def count_words(text: str) -> int:
     """Words between blanks, begun with a letter or digit; in Chinese and Japanese every character is one."""
-    return sum(1 for _ in _COUNTED_WORD.finditer(text))
+    return len(_COUNTED_WORD.findall(text))
 
 
 def count_tokens(text: str) -> int:
@@ -163,6 +164,12 @@ def encoding() -> "Encoding":
     from bpe_openai import get_encoding  # the import alone takes 70 MB, and few processes chunk
 
     return get_encoding(ENCODING)
+
+
+@cache
+def token_sizes() -> "array[int]":
+    """How many bytes each token stands for. Numbers, because children would copy the tokens themselves by looking."""
+    return array("H", map(len, encoding().token_byte_values()))
 
 
 def _spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int, int, int]]:
@@ -190,10 +197,19 @@ def _end(text: str, start: int, covered: int, size: int, unit: Unit) -> tuple[in
     return end, tokens
 
 
-def _decoded(tokens: list[int]) -> str:
-    """The whole characters of the tokens; one that is cut in two at either end is left out."""
-    octets: bytes = encoding().decode_bytes(tokens)
-    return octets.decode("utf-8", "ignore")
+def _octets(tokens: list[int]) -> int:
+    """How many bytes of UTF-8 the tokens are."""
+    return sum(map(token_sizes().__getitem__, tokens))
+
+
+def _before(text: str, octets: int) -> int:
+    """How many whole characters the first bytes of the text are."""
+    return octets if text.isascii() else len(text.encode()[:octets].decode("utf-8", "ignore"))
+
+
+def _behind(text: str, octets: int) -> int:
+    """How many whole characters the last bytes of the text are."""
+    return octets if text.isascii() else len(text.encode()[-octets:].decode("utf-8", "ignore"))
 
 
 def _best_end(text: str, start: int, covered: int, reach: int) -> int:

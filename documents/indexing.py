@@ -16,14 +16,15 @@ Lexemes, beside the stems (and pairs of characters) with their places:
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 from uuid import UUID
 from zlib import crc32
 
 from django.db import connection
 
 from documents.statistics import average_length
-from documents.stems import stems_of
+from documents.stems import MAX_KNOWN, stems_of
 from documents.terms import is_paired, pairs
 
 DIMENSIONS = 1_000_000_000
@@ -63,25 +64,23 @@ def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str
     for word in found:
         stem = stems.get(word)
         if stem is None:
-            for pair in pairs(word):
-                sequence.append(pair)
-                places[pair].append(len(sequence))
+            sequence += pairs(word)
             continue
         sequence.append(stem)
-        places[stem].append(len(sequence))
         if stem != word:
             places[AS_WRITTEN + word].append(len(sequence))
+    for place, lexeme in enumerate(sequence, start=1):
+        places[lexeme].append(place)
     return places, sequence
 
 
 def neighbours_of(sequence: Sequence[str]) -> bytes:
     """The filter: for each two lexemes at successive places the bit at `neighbours_hash` modulo its bits."""
-    bits = bytearray(max(len(sequence), 1))
-    size = 8 * len(bits)
+    size = max(len(sequence), 1)
+    digits = bytearray(b"0") * (8 * size)  # of one binary number: faster than bits by themselves
     for first, second in pairwise(map(dimension_of, sequence)):
-        place = _hash(first, second) % size
-        bits[place >> 3] |= 1 << (place & 7)
-    return bytes(bits)
+        digits[-1 - _hash(first, second) % len(digits)] = ord("1")
+    return int(digits, 2).to_bytes(size, "little")
 
 
 def neighbours_hash(first: str, second: str) -> int:
@@ -96,9 +95,11 @@ def impacts_of(places: Mapping[str, Sequence[int]], length: int, average: float)
     """tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average)) for each lexeme."""
     weight = K1 * (1 - B + B * length / average)
     counts = {lexeme: len(found) for lexeme, found in places.items() if lexeme[0] != AS_WRITTEN}
-    return {lexeme: count * (K1 + 1) / (count + weight) for lexeme, count in counts.items()}
+    impacts = {count: count * (K1 + 1) / (count + weight) for count in set(counts.values())}
+    return {lexeme: impacts[count] for lexeme, count in counts.items()}
 
 
+@lru_cache(MAX_KNOWN)
 def dimension_of(lexeme: str) -> int:
     return crc32(lexeme.encode()) % DIMENSIONS + 1
 
@@ -109,8 +110,9 @@ def by_dimension(values: Mapping[str, float]) -> dict[int, float]:
 
 def vector_text(values: Mapping[int, float]) -> str:
     """As pgvector reads a sparse vector."""
-    kept = list(values.items())[:MAX_IMPACTS]
-    return "{" + ",".join([f"{place}:{value:.4g}" for place, value in kept]) + f"}}/{DIMENSIONS}"
+    shown = {value: f"{value:.4g}" for value in set(values.values())}
+    kept = islice(values.items(), MAX_IMPACTS)
+    return "{" + ",".join([f"{place}:{shown[value]}" for place, value in kept]) + f"}}/{DIMENSIONS}"
 
 
 def _tsvector_text(places: Mapping[str, Sequence[int]], impacts: Mapping[str, float], owner: int) -> str:

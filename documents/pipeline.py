@@ -9,11 +9,10 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, encoding
+from documents.chunking import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, token_sizes
 from documents.detect import detect
 from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
 from documents.languages import language_of
@@ -38,7 +37,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def preload() -> None:
     """Called once in the process that forks the children: they share what takes long to load."""
-    encoding()
+    token_sizes()
     load_all()
 
 
@@ -111,7 +110,7 @@ def rechunk(
     """Chunks of pages read before, each `[index, page, start, end, text, tokens]`. Raises TooComplex."""
     with _memory_as_error():
         chunks = chunk_pages(pages, size=chunk_size, overlap=overlap, unit=unit)
-        return [list(astuple(chunk)) for chunk in chunks]
+        return [list(vars(chunk).values()) for chunk in chunks]
 
 
 def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:

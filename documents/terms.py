@@ -11,6 +11,7 @@ neighbouring characters at successive positions: 自由民主 is 自由, 由民,
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_WORD = 100
@@ -32,11 +33,13 @@ _PAIRED = _HAN_AND_KANA + _HANGUL + _SOUTH_EAST_ASIAN
 _MARKS = _marks()
 _WITHIN = _MARKS + "\u0300-\u036f\xad\u200b-\u200d\u2060"
 WORD = re.compile(
-    rf"[{_HAN_AND_KANA}](?:[{_HAN_AND_KANA}]|[{_WITHIN}])*|[{_HANGUL}]+"
-    rf"|[{_SOUTH_EAST_ASIAN}](?:[{_SOUTH_EAST_ASIAN}]|[{_WITHIN}])*|[^\W_{_PAIRED}](?:[^\W_{_PAIRED}]|[{_WITHIN}])*"
+    rf"[^\W_{_PAIRED}]+(?:[{_WITHIN}]+[^\W_{_PAIRED}]*)*|[{_HAN_AND_KANA}][{_HAN_AND_KANA}{_WITHIN}]*|[{_HANGUL}]+"
+    rf"|[{_SOUTH_EAST_ASIAN}][{_SOUTH_EAST_ASIAN}{_WITHIN}]*"
 )
 """Letters and digits; in a script that is cut into pairs, a run without blanks."""
 _IS_PAIRED = re.compile(rf"[{_PAIRED}]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+SHORT_RUN, MAX_RUNS = 8, 4096
 _CHARACTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
 
 # Soft hyphens, zero-width blanks and joiners, marks of direction, the Arabic tatweel: no part of a word.
@@ -61,9 +64,22 @@ def fold(text: str) -> str:
     """`Straße` → `strasse`, `Résumé` → `resume`, `ﬁne` → `fine`, full-width letters as plain ones."""
     if text.isascii():
         return text.lower()
+    return _NOT_ASCII.sub(_fold_run, text.lower())
+
+
+def _fold_run(match: re.Match[str]) -> str:
+    """A run outside ASCII by itself: the marks that would join a letter before it are dropped anyway."""
+    run = match.group()
+    return _fold_short(run) if len(run) <= SHORT_RUN else _fold(run)
+
+
+def _fold(text: str) -> str:
     decomposed = _CYRILLIC_LETTERS.sub(_compose, unicodedata.normalize("NFKD", text))
     plain = decomposed.translate(_INVISIBLE).translate(_ACCENTS)
     return unicodedata.normalize("NFC", plain.casefold())
+
+
+_fold_short = lru_cache(MAX_RUNS)(_fold)
 
 
 def _compose(match: re.Match[str]) -> str:

@@ -39,7 +39,7 @@ def repair(pages: Sequence[str]) -> list[str]:
     """The pages with their cut words whole again, by the other words of the document, and blanks for controls."""
     if not any(mark in page for page in pages for mark in (HYPHEN, "\ufffd", "\0")):
         return [_CONTROLS.sub(" ", page) for page in pages]
-    known = {word.casefold() for page in pages for word in _WORD.findall(page)}
+    known = {word.casefold() for word in set().union(*map(_WORD.findall, pages))}
     return [_repaired(page, known) for page in pages]
 
 

@@ -145,3 +145,16 @@ def test_a_phrase_of_pairs(alice: User) -> None:
     assert [result.document_id for result in search(alice, Question('"自由民主"'))] == ["together"]
     assert [result.document_id for result in search(alice, Question("自由 -民主党"))] == ["apart"]
     assert search(alice, Question("自由民主"))[0].document_id == "together"
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("Résumé e\u0301 x\u0338", "resume e x"),
+        ("ΟΔΟΣ Straße İzmir", "οδοσ strasse izmir"),
+        ("Й и\u0306 Ꭳꭳ", "й й ᎣᎣ"),
+        ("“ＡＢＣ” ﬁne" + 9 * "é", "“abc” fine" + 9 * "e"),
+    ],
+)
+def test_what_a_text_is_folded_to(text: str, folded: str) -> None:
+    assert fold(text) == folded
