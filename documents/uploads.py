@@ -56,7 +56,17 @@ def receive_files(request: Request) -> list[Document]:
         messages.error(request, line)
     if len(refused) > TOLD:
         messages.error(request, f"{len(refused) - TOLD:,} more files were refused.")
+    if doubled := [document for document in stored if document.duplicate_of]:
+        messages.info(request, _told_of(doubled))
     return stored
+
+
+def _told_of(doubled: list[Document]) -> str:
+    if len(doubled) > 1:
+        return f"{len(doubled):,} files were here already: their bytes are stored once."
+    (document,) = doubled
+    original = document.duplicate_of.filename if document.duplicate_of else ""
+    return f"{document.filename} was here already, as {original}: its bytes are stored once."
 
 
 def _store(request: Request, file: Any, labels: dict[str, Any]) -> Document:

@@ -33,6 +33,8 @@ PAGES = 20
 CHUNKS = 50
 MEMBERS = 30
 RESULTS = 20
+ASKED = ("q", "project", "tag", "type")
+"""What the form of a search has."""
 
 
 @login_required
@@ -177,8 +179,15 @@ def chunk_preview(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def search_page(request: Request) -> HttpResponse:
-    asked, project = (request.GET.get(name, "").replace("\0", "").strip()[:1000] for name in ("q", "project"))
-    found = search(request.user, Question(asked, limit=RESULTS, project_id=project or None)) if asked else []
+    asked = {name: request.GET.get(name, "").replace("\0", "").strip()[:1000] for name in ASKED}
+    question = Question(
+        asked["q"],
+        limit=RESULTS,
+        project_id=asked["project"] or None,
+        tag=asked["tag"] or None,
+        file_type=asked["type"].lower() or None,
+    )
+    found = search(request.user, question) if question.text else []
     named = find_documents(request.user, {result.document_id for result in found})
     results = [
         {
@@ -190,7 +199,7 @@ def search_page(request: Request) -> HttpResponse:
         for result in found
         if result.document_id in named
     ]
-    return render(request, "documents/search.html", {"q": asked, "project": project, "results": results})
+    return render(request, "documents/search.html", {**asked, "results": results})
 
 
 def _page_url(document: Document, number: int) -> str:

@@ -35,6 +35,7 @@ def begin(user: User, *documents: Document) -> WorkflowStep:
 
 def test_it_works(alice: User, at_alice: Client) -> None:
     document = index(alice, upload(alice, "The price of lanterns rose.", "prices.txt", tags=["legal"]))
+    Document.objects.update(metadata={"title": "Prices"})
     page = at_alice.get("/documents/")
     assert "prices.txt" in text(page)
     assert "1 page · 1 chunk" in text(page)
@@ -42,6 +43,8 @@ def test_it_works(alice: User, at_alice: Client) -> None:
     detail = text(at_alice.get(f"/documents/{document.uid}"))
     assert "The price of lanterns rose." in detail
     assert document.sha256 in detail
+    assert "<dt>Title</dt><dd>Prices</dd>" in detail
+    assert f'href="/api/documents/{document.uid}/file"' in detail
     assert "characters 0–27" in text(at_alice.get(f"/documents/{document.uid}?view=chunks"))
 
 
@@ -95,6 +98,16 @@ def test_upload_only(alice: User, at_alice: Client) -> None:
     assert (document.filename, document.tags, document.status) == ("a.txt", ["x", "y"], "uploaded")
 
 
+def test_what_was_here_already_is_told(alice: User, at_alice: Client) -> None:
+    upload(alice, "1", "first.txt")
+    again = [SimpleUploadedFile("again.txt", b"1")]
+    page = text(at_alice.post("/documents/upload", {"file": again, "mode": "General"}, follow=True))
+    assert "again.txt was here already, as first.txt" in page
+    more = [SimpleUploadedFile(f"{number}.txt", b"1") for number in range(3)]
+    page = text(at_alice.post("/documents/upload", {"file": more, "mode": "General"}, follow=True))
+    assert "3 files were here already" in page
+
+
 def test_many_refused_files_are_told_in_few_lines(alice: User, at_alice: Client) -> None:
     files = [SimpleUploadedFile(f"{number}.txt", b"") for number in range(30)]
     page = text(at_alice.post("/documents/upload", {"file": files, "mode": "General"}, follow=True))
@@ -129,6 +142,16 @@ def test_search_leads_to_the_page(alice: User, at_alice: Client) -> None:
     assert f'href="/documents/{document.uid}?from=1#page-1"' in page
     assert "Nothing in your indexed documents" in text(at_alice.get("/search?q=submarines"))
     assert at_alice.get("/search?q=%00&project=%00").status_code == 200
+
+
+def test_search_keeps_to_a_tag_a_type_and_a_project(alice: User, at_alice: Client) -> None:
+    index(alice, upload(alice, "The price of lanterns.", "red.txt", project_id="p1", tags=["legal"]))
+    index(alice, upload(alice, "The price of lanterns, too.", "blue.txt"))
+    shown = [
+        [name for name in ("red.txt", "blue.txt") if name in text(at_alice.get(f"/search?q=lanterns&{query}"))]
+        for query in ("", "tag=legal", "project=p1", "type=TXT", "type=pdf", "tag=other")
+    ]
+    assert shown == [["red.txt", "blue.txt"], ["red.txt"], ["red.txt"], ["red.txt", "blue.txt"], [], []]
 
 
 def test_marks() -> None:
