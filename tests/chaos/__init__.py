@@ -6,6 +6,7 @@ It is an app too, EXTRA_APPS=tests.chaos: its `tools` are what the steps do.
 
 What fails when a guard is taken away, as was tried with each:
 
+    the token of an outcome             every claim has one end; every claim without an outcome is explained
     the lock before a change            every claim has one end; no step runs twice at once
     lanes counted in the claim          maxParallel is kept
     renewal of leases                   every claim without an outcome is explained; everything drains

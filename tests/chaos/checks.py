@@ -84,6 +84,13 @@ def every_claim_has_one_end(seen: Seen) -> Result:
     return Result("every claim has one end, by its holder; refused results changed nothing", figure, problems)
 
 
+@check
+def late_results_are_refused(seen: Seen) -> Result:
+    """At least those of the worker that was frozen at the beginning, past its lease: see `comeback`."""
+    problems = [] if seen.trail.refused else ["none was refused"]
+    return Result("a worker that comes back too late is refused", f"{seen.trail.refused} results", problems)
+
+
 # --- repetitions
 
 

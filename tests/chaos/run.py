@@ -16,10 +16,11 @@ from django.db import Error, connection
 from aiworkstation.ops import postgres
 from tests.chaos import ledger, trail
 from tests.chaos.checks import CHECKS, Result
+from tests.chaos.comeback import come_back
 from tests.chaos.database import Server
 from tests.chaos.faults import Chaos
 from tests.chaos.jobs import Producer, canary
-from tests.chaos.seen import Seen
+from tests.chaos.seen import ZOMBIE, Seen
 from tests.chaos.server import CallServer
 from tests.chaos.trees import Tree
 from tests.chaos.wire import PORT, Wire
@@ -67,6 +68,9 @@ class Run:
         self.witness.start()
         self.producer.start()
         time.sleep(1)
+        taken = come_back(self.chaos, self.trees, self.server)
+        self._result("a frozen worker finds successors when it comes back", f"{taken} steps", taken == 0)
+        time.sleep(ZOMBIE)
         self.chaos.play(seconds, gap)
         at_work = sure(WorkflowStep.objects.filter(status="running").count)
         self._result("work is under way up to the last fault", f"{at_work} steps at work", at_work == 0)

@@ -11,6 +11,7 @@ from django_q.models import OrmQ
 from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, error_of, side_by_side, statuses
 from workflows import engine
+from workflows.checking import check
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution, WorkflowStep
 from workflows.steps import Claim, NewStep, completed, failed, waits
@@ -116,6 +117,7 @@ def test_an_outcome_that_was_recorded_before_a_lost_answer_is_no_refusal(start: 
     assert end(holder, claim).refused == []
     assert statuses(execution.pk) == ["completed", "ready"]
     assert WorkflowStep.objects.get(execution=execution, index=1).missing_dependencies == 0
+    assert check() == []
 
 
 def test_fan_in_waits_for_every_parent(start: Start, holder: Holder) -> None:
@@ -163,6 +165,20 @@ def test_a_retryable_failure_waits_and_is_due_later(start: Start, holder: Holder
     make_due(execution)
     (claim,) = take(holder)
     assert claim.attempt == 2
+
+
+def test_earlier_work_moves_the_message(start: Start, holder: Holder) -> None:
+    execution = start(NewStep("a"), NewStep("b"), NewStep("c", depends_on=[1]))
+    a, b = (*take(holder), *take(holder))
+    run(turn(holder, [failed(a, StepError("again"))], []))
+    later = OrmQ.objects.get()
+    assert later.lock > timezone.now()
+    end(holder, b)
+    earlier = OrmQ.objects.get()
+    assert (earlier.pk, earlier.lock <= timezone.now()) == (later.pk, True)
+    assert [claim.name for claim in take(holder)] == ["c"]
+    execution.refresh_from_db()
+    assert execution.wake_at == OrmQ.objects.get().lock
 
 
 def make_due(execution: WorkflowExecution) -> None:
