@@ -11,10 +11,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 
 from tests.engine.conftest import Start, side_by_side, statuses
 from tests.engine.processes import database_url
+from tests.engine.test_fairness import start_for, take_newcomers
 from tests.engine.test_runner import in_other_thread, lines, work
 from tests.engine.test_verbs import actions, end, expire, take
 from workflows import engine, tools
@@ -147,6 +149,20 @@ def test_the_reaper_does_not_wait_for_a_lock(start: Start, holder: Holder) -> No
         assert engine.reap() == 1
         assert statuses(other.pk) == ["ready"]
     assert engine.reap() == 1
+
+
+def test_a_claim_does_not_wait_for_a_lock(start: Start, holder: Holder) -> None:
+    stuck, other = start(*side_by_side(1)), start(*side_by_side(1))
+    with locked(LOCK_JOB, stuck.pk):
+        assert [claim.execution_id for claim in take(holder, free=2)] == [other.pk]
+    assert [claim.execution_id for claim in take(holder)] == [stuck.pk]
+
+
+def test_a_newcomer_does_not_wait_for_the_lock_of_another(start: Start, holder: Holder) -> None:
+    stuck, bob = start(*side_by_side(1)), User.objects.create_user("bob")
+    other = start_for(bob, NewStep("x"))
+    with locked(LOCK_JOB, stuck.pk):
+        assert [claim.execution_id for claim in take_newcomers(holder)] == [other.pk]
 
 
 def test_a_result_that_waits_for_a_lock_keeps_its_lease(start: Start, ledger: Path) -> None:
