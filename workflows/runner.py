@@ -207,6 +207,8 @@ class Runner:
                 logger.warning("%s: database: %s", self.name, str(error).strip())
                 await self._drop_connection()
                 await asyncio.sleep(RECONNECT)
+                for kind in wanted:
+                    kind.since = None
             else:
                 for outcome in worked.refused:
                     logger.warning("%s: result of step %s refused", self.name, outcome.claim.step_id)

@@ -18,6 +18,12 @@ SLICE = 1.0
 """Seconds for which a lane may go on before others have their turn."""
 NEWCOMERS_EVERY = 0.25
 """Seconds between looks for newcomers while every slot is taken."""
+WHOLE_EVERY = 2.0
+"""Seconds between looks at the whole queue. The others begin where the last one that took all that was due ended: what
+has been taken since a long transaction began is still in the index, and is read over and over.
+"""
+OVERLAP = 1.0
+"""Seconds by which a look reaches back behind that: for who took the time earlier than others but commits later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +40,15 @@ class Sizes:
 
 @dataclass(slots=True)
 class Kind:
-    """`hungry`: messages for it may be due."""
+    """`hungry`: messages for it may be due. When `emptied`, none was left; at `whole` all of the queue was seen."""
 
     name: Slot
     size: int
     busy: int = 0
     hungry: bool = True
     looked: float = 0.0
+    emptied: float = float("-inf")
+    whole: float = float("-inf")
 
     @property
     def free(self) -> int:
@@ -98,8 +106,10 @@ class Slots:
         return self.kinds[tools.slot_of(tool)]
 
     def wake(self, slot: str = "") -> None:
-        """Messages may be due, for this kind of slot or for any."""
+        """Messages may be due, for this kind of slot or for any, and then of any age."""
         for kind in self.kinds.values():
+            if slot not in self.kinds:
+                kind.whole = float("-inf")
             kind.hungry |= slot == kind.name or slot not in self.kinds
 
     def wanted(self, ended: Sequence[Ended]) -> dict[Slot, Wanted]:
@@ -118,11 +128,14 @@ class Slots:
         return {name: each for name, each in asked.items() if each.free or each.newcomers}
 
     def _asked(self, kind: Kind, kept: int) -> Wanted:
-        asked = Wanted(kind.name, free=max(kind.free - kept, 0))
+        now = time.monotonic()
+        asked = Wanted(kind.name, free=max(kind.free - kept, 0), asked=now)
+        if now - kind.whole < WHOLE_EVERY:
+            asked.since = now - kind.emptied + OVERLAP
         # Whoever calls `wake` from now on tells of messages that this look may not see.
         kind.hungry = not asked.free
         if not asked.free and kind.rests <= 0:
-            kind.looked = time.monotonic()
+            kind.looked = now
             asked.newcomers = max(kind.reserve - kept, 0)
         return asked
 
@@ -130,7 +143,11 @@ class Slots:
         """A kind goes on picking while that finds messages. True where one found nothing: look when the next is due."""
         nothing = False
         for (name, asked), number in zip(wanted.items(), found, strict=True):
+            kind = self.kinds[name]
             if asked.free > 0:
-                self.kinds[name].hungry |= number > 0
+                kind.hungry |= number > 0
                 nothing = nothing or number == 0
+            if number < asked.free:
+                kind.emptied = asked.asked
+                kind.whole = asked.asked if asked.since is None else kind.whole
         return nothing

@@ -20,12 +20,15 @@ from workflows.transaction import Note, Query, Verb
 class Wanted:
     """What fits in one kind of slot, beside the lanes that go on: how many slots are free.
 
-    `newcomers` are slots for users who have nothing running, where none is free for all.
+    `newcomers` are slots for users who have nothing running, where none is free for all. It was `asked` at that time
+    (monotonic), for messages that have been due for at most `since` seconds, or for all.
     """
 
     slot: Slot
     free: int = 0
     newcomers: int = 0
+    since: float | None = None
+    asked: float = 0.0
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ def turn(
         "messages": messages_for(jobs),
         "outcomes": dump([described(outcome) for outcome in outcomes]),
         "outputs": [outcome.output for outcome in outcomes],
-        "kinds": dump([{"slot": kind.slot, "free": kind.free, "newcomers": kind.newcomers} for kind in wanted]),
+        "kinds": dump([_described(kind) for kind in wanted]),
         "only": only,
         "cooldowns": dump([{"key": key, "seconds": seconds} for key, seconds in cooldowns]) if cooldowns else None,
     }
@@ -84,6 +87,10 @@ def turn(
     )
     notes = [Note(WAKE, slot) for slot in worked.sent]
     return worked, [*notes, Note(COOL, "")] if cooldowns else notes
+
+
+def _described(kind: Wanted) -> dict[str, Any]:
+    return {"slot": kind.slot, "free": kind.free, "newcomers": kind.newcomers, "since": kind.since}
 
 
 @cache

@@ -153,3 +153,17 @@ def test_the_last_step_ends_the_job(start: Start, holder: Holder) -> None:
     assert row(execution.pk).status == "completed"
     assert actions(execution.pk)[-1] == "job.completed"
     assert check() == []
+
+
+def test_a_message_that_is_left_for_another_kind_of_slot_is_sent_anew(start: Start, holder: Holder) -> None:
+    """Who has that kind does not look for messages from before its last look."""
+    execution = start(*side_by_side(2), NewStep("other", tool="PROBE_BLOCK", arguments={}), max_parallel=2)
+    (first,) = take(holder)
+    sent = row(execution.pk).wake_at
+    assert row(execution.pk).next_slot == "async"
+    worked = record(holder, goes_on(first))
+    told = row(execution.pk)
+    assert (names(worked), worked.sent, told.next_slot) == (["s1"], ["thread"], "thread")
+    assert sent is not None
+    assert told.wake_at is not None
+    assert told.wake_at > sent

@@ -50,7 +50,8 @@ BEGIN
       min(slot) FILTER (WHERE child = dependents[1]) AS slot, min(lane) FILTER (WHERE child = dependents[1]) AS lane
     FROM ended, unnest(dependents) AS child WHERE status = 'completed' GROUP BY execution_id, child
   ), children AS (
-    SELECT s.id, s.execution_id, freed.parents, freed.slot, freed.lane, s.missing_dependencies = freed.parents AS is_ready,
+    SELECT s.id, s.execution_id, freed.parents, freed.slot, freed.lane,
+      s.missing_dependencies = freed.parents AS is_ready,
       (s.missing_dependencies = freed.parents AND s.slot = freed.slot AND s.tool = ANY(_tools)) IS TRUE AS passes
     FROM freed JOIN workflow_steps s
       ON s.execution_id = freed.execution_id AND s.index = freed.child AND s.status = 'pending'
@@ -143,11 +144,13 @@ DECLARE
   _now timestamptz := clock_timestamp();
   _claims json[];
 BEGIN
-  WITH found AS (
-    SELECT step.id, e.id AS execution, e.max_parallel,
-      row_number() OVER (PARTITION BY e.id ORDER BY step.ready_at, step.index) AS place
-    FROM (SELECT execution, slot, count(*) AS number FROM unnest(_executions, _slots) AS wanted(execution, slot)
-      GROUP BY execution, slot) wanted
+  -- Materialized: as part of a larger plan it would be read in the order of all executions, for the sake of the places.
+  WITH found AS MATERIALIZED (
+    SELECT step.*, e.id AS execution, e.max_parallel
+    FROM (
+      SELECT execution, slot, count(*) AS number FROM unnest(_executions, _slots) AS given(execution, slot)
+      GROUP BY execution, slot
+    ) wanted
     JOIN workflow_executions e ON e.id = wanted.execution AND e.finished_at IS NULL
     CROSS JOIN LATERAL (
       SELECT id, ready_at, index FROM workflow_steps
@@ -155,12 +158,15 @@ BEGIN
         AND tool = ANY(_tools)
       ORDER BY ready_at, index LIMIT wanted.number
     ) step
+  ), placed AS (
+    SELECT *, row_number() OVER (PARTITION BY execution ORDER BY ready_at, index) AS place FROM found
   ), chosen AS (
-    SELECT found.id, free.lane FROM found JOIN LATERAL (
-      SELECT lane, row_number() OVER (ORDER BY lane) AS place FROM generate_series(1, found.max_parallel) AS lane
+    SELECT placed.id, free.lane FROM placed JOIN LATERAL (
+      SELECT lane, row_number() OVER (ORDER BY lane) AS place FROM generate_series(1, placed.max_parallel) AS lane
       WHERE NOT EXISTS (
-        SELECT FROM workflow_steps r WHERE r.execution_id = found.execution AND r.status = 'running' AND r.lane = lane.lane)
-    ) free ON free.place = found.place
+        SELECT FROM workflow_steps r
+        WHERE r.execution_id = placed.execution AND r.status = 'running' AND r.lane = lane.lane)
+    ) free ON free.place = placed.place
   ), claimed AS (
     UPDATE workflow_steps s SET
       status = 'running', token = gen_random_uuid(), lane = chosen.lane, worker = _worker,
@@ -253,8 +259,9 @@ BEGIN
         INSERT INTO django_q_ormq (key, payload, lock) VALUES (_job.queue, _text, _wake_at) RETURNING id INTO _id;
         _wake := _wake || _job.slot::text;
       END IF;
-    ELSIF _due < coalesce(_wake_at, 'infinity') THEN
-      _wake_at := _due;
+    ELSIF _due < coalesce(_wake_at, 'infinity') OR (_due IS NOT NULL AND _job.slot <> _job.next_slot) THEN
+      -- Also where other slots are needed now: who has those begins its looks where the last one ended.
+      _wake_at := greatest(_due, clock_timestamp());
       UPDATE django_q_ormq SET lock = _wake_at WHERE id = _id;
       _wake := _wake || _job.slot::text;
     END IF;

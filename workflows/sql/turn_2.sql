@@ -1,10 +1,12 @@
 -- Picks executions whose message is due, and locks them: in the order of the queues and, within one, first lanes before
--- further lanes, then of the messages. What another worker has locked is its turn: skip it.
-CREATE FUNCTION workflow_pick_2(_slot text, _tools text[], _limit int) RETURNS uuid[]
+-- further lanes, then of the messages. What another worker has locked is its turn: skip it. Messages that have been due
+-- for longer than `_since` seconds are left alone: see `slots`.
+CREATE FUNCTION workflow_pick_2(_slot text, _tools text[], _limit int, _since float8) RETURNS uuid[]
 LANGUAGE sql AS $$
   SELECT ARRAY(
     SELECT id FROM workflow_executions
     WHERE next_slot = _slot AND wake_at <= statement_timestamp() AND message_id IS NOT NULL AND next_tool = ANY(_tools)
+      AND wake_at > coalesce(statement_timestamp() - _since * interval '1 second', '-infinity')
     ORDER BY CASE WHEN queue = 'high' THEN 0 WHEN queue = 'normal' THEN 2 ELSE 4 END
       + CASE WHEN steps_running > 0 THEN 1 ELSE 0 END, wake_at LIMIT _limit FOR UPDATE SKIP LOCKED);
 $$;
@@ -88,12 +90,14 @@ BEGIN
     END IF;
   END IF;
 
-  FOR _kind IN SELECT * FROM json_to_recordset(_kinds) AS (slot text, free int, newcomers int) LOOP
+  FOR _kind IN SELECT * FROM json_to_recordset(_kinds) AS (
+    slot text, free int, newcomers int, since float8)
+  LOOP
     IF _only IS NOT NULL THEN
       _picked := array_fill(_only, ARRAY[least(_kind.free, 1)]);
       _found := _found || 0;
     ELSIF _kind.free > 0 THEN
-      _picked := workflow_pick_2(_kind.slot, _tools, _kind.free);
+      _picked := workflow_pick_2(_kind.slot, _tools, _kind.free, _kind.since);
       _found := _found || cardinality(_picked);
       _finds_nothing := _finds_nothing OR _picked = '{}';
     ELSE
