@@ -9,6 +9,7 @@ from email.parser import BytesParser
 from email.policy import Policy, compat32
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from documents.errors import Corrupt, Encrypted, TooComplex
 from documents.parsers import Member, ParsedDocument, Report, register
@@ -29,6 +30,12 @@ _UNSAFE = re.compile(r"[\\/:*?\"<>|]+")
 
 Part = Message
 """Of the older interface: the newer one parses every address, in a time that grows with the square of them."""
+
+
+class _Part(Message):
+    def set_raw(self, name: str, value: Any) -> None:
+        """Cut: parameters are read in a time that grows with the square of the header."""
+        super().set_raw(name, value[:MAX_HEADER])
 
 
 class EmlParser:
@@ -80,7 +87,7 @@ def _parsed(data: bytes) -> Part:
         count += 1
         if count > MAX_PARTS:
             raise TooComplex("The mail has too many parts: save its attachments, and upload those.")
-        return Message(policy)
+        return _Part(policy)
 
     try:
         return BytesParser(new_part, policy=compat32).parsebytes(data)
@@ -103,7 +110,7 @@ def _is_encrypted(message: Part) -> bool:
 
 def _header(message: Part, name: str) -> str:
     """Without line breaks, and with its words decoded."""
-    raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")[:MAX_HEADER]
+    raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
     if not raw.isascii():  # 8-bit characters, which must not stand there
         raw = decode(raw.encode("utf-8", "surrogateescape")) or ""
     try:

@@ -53,10 +53,12 @@ def _package_name(archive: ZipFile) -> str:
 
 
 def _reading_order(package: Element, folder: str) -> list[str]:
+    """The parts of the chapters, each once: a bomb names one again and again."""
     items = {attribute(item, "id"): item for item in descendants(package, "item")}
     wanted = (items.get(attribute(reference, "idref")) for reference in descendants(package, "itemref"))
     pages = [item for item in wanted if item is not None and attribute(item, "media-type") in _PAGES]
-    return [posixpath.normpath(posixpath.join(folder, unquote(attribute(item, "href")))) for item in pages]
+    names = (posixpath.normpath(posixpath.join(folder, unquote(attribute(item, "href")))) for item in pages)
+    return list(dict.fromkeys(names))
 
 
 def _read_chapter(archive: ZipFile, name: str, document: ParsedDocument) -> None:

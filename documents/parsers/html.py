@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from documents.errors import TooComplex
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
@@ -74,9 +74,12 @@ def read_page(data: bytes, charset: str = "") -> WebPage:
 def read_html(source: str) -> WebPage:
     """What a reader sees of the page. Raises TooComplex."""
     _check_depth(source)
-    tree = LexborHTMLParser(source)
-    title = tree.css_first("title")
-    text = _tidied("".join(_pieces(tree.body))) if tree.body is not None else ""
+    try:
+        tree = LexborHTMLParser(source)
+        title = tree.css_first("title")
+        text = _tidied("".join(_pieces(tree.body))) if tree.body is not None else ""
+    except SelectolaxError as error:  # out of memory, for it parses no selector but ours
+        raise TooComplex() from error
     return WebPage(text, " ".join(title.text().split()) if title is not None else "")
 
 

@@ -38,11 +38,11 @@ class PptxParser:
 
 
 def _slides(archive: ZipFile) -> list[str]:
-    """The parts of the slides in the order of the presentation."""
+    """The parts of the slides in the order of the presentation, each once: a bomb names one again and again."""
     for main in related(archive, "", "officeDocument"):
         targets = {found.id: found.target for found in relationships(archive, main)}
         ids = [_relationship_id(item) for item in descendants(xml_part(archive, main), "sldId")]
-        return [targets[id] for id in ids if id in targets]
+        return list(dict.fromkeys(targets[id] for id in ids if id in targets))
     raise Corrupt("The file is a presentation without its main part: save it again in PowerPoint and upload that.")
 
 

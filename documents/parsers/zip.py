@@ -1,5 +1,6 @@
 """ZIP archives: their members are documents of their own; the archive's own text is the list of their names."""
 
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,8 @@ def _blocks(archive: ZipFile, entry: ZipInfo) -> Iterator[bytes]:
 def _entries(archive: ZipFile) -> Iterator[ZipInfo]:
     for entry in archive.infolist():
         base = entry.filename.rpartition("/")[2].lower()
-        if base and base not in _SKIPPED_NAMES and not entry.filename.startswith(_SKIPPED_FOLDERS):
+        is_link = stat.S_ISLNK(entry.external_attr >> 16)
+        if base and not is_link and base not in _SKIPPED_NAMES and not entry.filename.startswith(_SKIPPED_FOLDERS):
             yield entry
 
 

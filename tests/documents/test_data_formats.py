@@ -2,6 +2,7 @@
 
 from email.message import EmailMessage
 from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 
@@ -157,6 +158,15 @@ def test_an_archive_lists_its_members(tmp_path: Path) -> None:
     path = making.write_zip(tmp_path / "a.zip", parts)
     assert _parse(path).pages == ["report/a.txt\n../../b.txt"]
     assert _members(path) == {"report/a.txt": b"one", "../../b.txt": b"two"}
+
+
+def test_links_in_an_archive_are_no_documents(tmp_path: Path) -> None:
+    link = ZipInfo("link.txt")
+    link.external_attr = 0o120777 << 16
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("a.txt", "one")
+    assert _members(tmp_path / "a.zip") == {"a.txt": b"one"}
 
 
 def test_a_damaged_member_is_corrupt(tmp_path: Path) -> None:

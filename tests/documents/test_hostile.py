@@ -18,6 +18,7 @@ from workflows.errors import ChildFailed
 from workflows.sandbox import Limits, Sandbox
 
 MEMORY = 768 << 20
+QUOTED = '; a="'
 SECONDS = 20
 ENTITIES = '<!DOCTYPE l [<!ENTITY a "lol">{}]><l>&i;</l>'.format(
     "".join(f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghi", strict=True))
@@ -84,6 +85,33 @@ def sheet_of(rows: int, columns: int) -> str:
     return making.sheet([]).replace("<sheetData>", "<sheetData>" + "".join(cells) * (rows // 500))
 
 
+def again_and_again() -> bytes:
+    """A presentation of one slide, which is named 200,000 times."""
+    main = "ppt/presentation.xml"
+    ids = '<p:sldId r:id="rId1"/>' * 200_000
+    return making.zip_bytes(
+        {
+            **making.package(main, f"{making.OFFICE}.presentationml.presentation.main+xml"),
+            main: f'<p:presentation xmlns:p="x" xmlns:r="{making.RELATIONSHIPS}">{ids}</p:presentation>',
+            "ppt/_rels/presentation.xml.rels": making.rels(("rId1", "slide", "slide.xml")),
+            "ppt/slide.xml": making.slide(making.shape(*["text"] * 2_000)),
+        }
+    )
+
+
+def again_and_again_in_a_book() -> bytes:
+    order = '<itemref idref="a"/>' * 300_000
+    item = '<item id="a" href="a.xhtml" media-type="application/xhtml+xml"/>'
+    return making.zip_bytes(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": '<container><rootfile full-path="b.opf"/></container>',
+            "b.opf": f"<package><manifest>{item}</manifest><spine>{order}</spine></package>",
+            "a.xhtml": "<p>" + "text " * 2_000,
+        }
+    )
+
+
 FAR_CELL = '<sheetData><row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
 
 REPEATED_CELL = (
@@ -119,6 +147,9 @@ def write(folder: Path, name: str) -> Path:
         "bare-parts.eml": lambda: (
             "Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * 2_000_000
         ),
+        "again.pptx": again_and_again,
+        "again.epub": again_and_again_in_a_book,
+        "parameters.eml": lambda: f"Subject: x\nContent-Type: text/plain{QUOTED * 500_000}\n\nbody",
         "addresses.eml": lambda: f"Subject: x\nTo: {'a@b.c, ' * 300_000}\n\nbody",
         "entities.odt": lambda: making.zip_bytes({**opendocument, "content.xml": ENTITIES}),
         "entities.xlsx": lambda: making.zip_bytes({**packaged, "xl/workbook.xml": ENTITIES}),
@@ -161,6 +192,9 @@ def write(folder: Path, name: str) -> Path:
         ("wide.csv", {"too_large"}),
         ("parts.eml", {"too_complex"}),
         ("bare-parts.eml", {"too_complex"}),
+        ("again.pptx", {"ok"}),
+        ("again.epub", {"ok"}),
+        ("parameters.eml", {"ok"}),
         ("addresses.eml", {"ok"}),
         ("bomb.zip", {"too_complex"}),
         ("bomb.docx", {"too_complex"}),

@@ -1,11 +1,13 @@
 """Text, Markdown, web pages and tables."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from selectolax.lexbor import SelectolaxError
 
 from documents.errors import TooComplex, TooLarge
-from documents.parsers import ParsedDocument, parser_for
+from documents.parsers import ParsedDocument, html, parser_for
 
 LONG = "long " * 60 + "cell"
 
@@ -115,6 +117,14 @@ def test_a_web_page_names_its_encoding(tmp_path: Path, declaration: str) -> None
 def test_a_web_page_that_is_too_deep(tmp_path: Path) -> None:
     with pytest.raises(TooComplex):
         _parse_text(tmp_path, "<div>" * 20_000, "html")
+
+
+def test_a_library_without_memory_is_too_complex(tmp_path: Path) -> None:
+    with (
+        patch.object(html, "LexborHTMLParser", autospec=True, side_effect=SelectolaxError("no selector")),
+        pytest.raises(TooComplex),
+    ):
+        _parse_text(tmp_path, "<p>x", "html")
 
 
 def test_many_unclosed_items_are_not_deep(tmp_path: Path) -> None:
