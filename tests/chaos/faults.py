@@ -133,6 +133,10 @@ class Chaos:
         """Half a second to more than two leases."""
         return self.chance.uniform(0.5, 2.7 * self.lease)
 
+    def stood_still(self) -> float:
+        """Seconds for which the machine itself did: see `witness`."""
+        return sum(fault.seconds for fault in self.faults if fault.kind == SLOW)
+
     def has_outage(self, since: float, until: float) -> bool:
         """Whether PostgreSQL was taken away in this time, or is away."""
         outages = [fault for fault in self.faults if fault.pids is None and fault.kind != SLOW]

@@ -197,11 +197,11 @@ def test_a_housekeeper_that_was_frozen_with_a_lock_stops_no_other(start: Start, 
 def test_a_tool_that_holds_the_interpreter_for_half_a_lease_costs_the_others_nothing(
     start: Start, ledger: Path, tmp_path: Path
 ) -> None:
-    others = start(*[NewStep(f"o{i}", tool="PROBE_SLEEP", arguments={"seconds": 5}) for i in range(5)])
-    with manage("work", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="4", STOP_GRACE="1"):
+    others = start(*[NewStep(f"o{i}", tool="PROBE_SLEEP", arguments={"seconds": 10}) for i in range(5)])
+    with manage("work", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="8", STOP_GRACE="1"):
         running_in(ledger, "o0")
-        hold = start(NewStep("h", tool="PROBE_HOLD", arguments={"seconds": 2}))
-        assert ended(others).status == "completed"
+        hold = start(NewStep("h", tool="PROBE_HOLD", arguments={"seconds": 4}))
+        assert ended(others, seconds=60).status == "completed"
         assert ended(hold).status == "completed"
     assert not AuditEvent.objects.filter(action__in=["step.lease_lost", "step.returned"]).exists()
     assert len(lines(ledger, "start")) == 6
