@@ -57,7 +57,7 @@ class Running:
 
 class Runner:
     """`only` restricts it to one execution: it ends when nothing of that is ready. With `drain` it ends when nothing is
-    due at all.
+    due at all. While it is idle it leaves what it hears of to others for `patience` seconds.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Runner:
         *,
         only: UUID | None = None,
         drain: bool = False,
+        patience: float = 0.0,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
@@ -75,6 +76,7 @@ class Runner:
         self.slots = Slots(sizes)
         self.only = only
         self.drain = drain
+        self.patience = patience
         self.on_tick = on_tick
         self.held: dict[UUID, Running] = {}
         self.ended: list[Ended] = []
@@ -181,6 +183,8 @@ class Runner:
         try:
             async with asyncio.timeout(max(rest, 0.005)):
                 await self._work.wait()
+            if not self.held:
+                await asyncio.sleep(self.patience)
         except TimeoutError:
             self.slots.wake()
 

@@ -36,10 +36,6 @@ Part = Generator[Sequence[Query], list[list[Row]], T]
 """A piece of a verb, for `yield from`."""
 Verb = Part[tuple[T, list[Note]]]
 
-NOTIFY = (
-    "SELECT pg_notify(channel, payload) FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS n(channel, payload)"
-)
-
 
 def run(verb: Verb[T], *, is_one_statement: bool = False) -> T:
     """Runs a verb in a transaction on Django's connection, within the caller's if there is one.
@@ -77,11 +73,16 @@ def send(notes: list[Note]) -> None:
 
 def _notify(notes: list[Note]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(NOTIFY, _as_params(notes))
+        cursor.execute(_as_statements(notes))
 
 
-def _as_params(notes: list[Note]) -> dict[str, list[str]]:
-    return {"channels": [note.channel for note in notes], "payloads": [note.payload for note in notes]}
+def _as_statements(notes: list[Note]) -> str:
+    """One round trip; NOTIFY takes no parameters, and needs no plan."""
+    return ";".join(f"NOTIFY {note.channel}, {_literal(note.payload)}" for note in notes)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 async def run_async(connection: AsyncConnection[Row], verb: Verb[T], *, is_one_statement: bool = False) -> T:
@@ -89,7 +90,7 @@ async def run_async(connection: AsyncConnection[Row], verb: Verb[T], *, is_one_s
     async with nullcontext() if is_one_statement else connection.transaction():
         result, notes = await _drive_async(connection, verb)
     if notes:
-        await connection.execute(NOTIFY, _as_params(notes))
+        await connection.execute(_as_statements(notes))
     return result
 
 

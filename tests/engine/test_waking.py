@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, side_by_side
 from tests.engine.test_runner import deaf, in_other_thread, lines, work
 from tests.engine.test_verbs import take
 from workflows import cooldowns, engine
 from workflows.attending import Attendant
 from workflows.errors import TryLater
-from workflows.models import Cooldown
+from workflows.models import Cooldown, WorkflowExecution
 from workflows.runner import Runner
 from workflows.slots import Sizes
 from workflows.steps import NewStep, waits
@@ -113,3 +114,27 @@ def test_what_another_worker_was_told_cools_this_one_down(
             await asyncio.sleep(0.01)
 
     work(during=cool, limit=30)
+
+
+def test_the_first_of_two_idle_runners_takes_what_both_hear_of(start: Start, ledger: Path) -> None:
+    first = Runner("worker first", 30, Sizes())
+    second = Runner("worker second", 30, Sizes(), patience=NEVER)
+
+    async def main() -> WorkflowExecution:
+        running = [asyncio.create_task(each.run()) for each in (second, first)]
+        try:
+            await asyncio.sleep(0.5)
+            execution = await asyncio.to_thread(in_other_thread, lambda: start(*chain(2, "PROBE_SLEEP")))
+            assert isinstance(execution, WorkflowExecution)
+            while not execution.is_finished:
+                await asyncio.sleep(0.05)
+                await asyncio.to_thread(in_other_thread, execution.refresh_from_db)
+        finally:
+            for each in running:
+                each.cancel()
+            await asyncio.wait(running)
+        return execution
+
+    execution = asyncio.run(asyncio.wait_for(main(), 30))
+    actors = AuditEvent.objects.filter(execution_id=execution.pk, action="step.started").values_list("actor", flat=True)
+    assert set(actors) == {"worker first"}
