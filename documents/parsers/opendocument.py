@@ -9,7 +9,7 @@ from documents.parsers.archive import open_zip
 from documents.parsers.markup import Element, attribute, descendants, local_name
 from documents.parsers.opc import xml_part
 
-MAX_REPEATED = 1_000
+MAX_REPEATED = 100
 """Blanks and cells that one element may stand for."""
 
 _BLANKS = re.compile(r"[ \t\r\n]+")

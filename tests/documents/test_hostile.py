@@ -112,6 +112,7 @@ def again_and_again_in_a_book() -> bytes:
     )
 
 
+BLANKS = '<text:s text:c="999999999"/>'
 FAR_CELL = '<sheetData><row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
 
 REPEATED_CELL = (
@@ -166,6 +167,7 @@ def write(folder: Path, name: str) -> Path:
     writers: dict[str, Any] = {
         "far.xlsx": lambda: making.write_xlsx(path, {"A": making.sheet([]).replace("<sheetData>", FAR_CELL)}),
         "full.xlsx": lambda: making.write_xlsx(path, {"A": sheet_of(50_000, 50)}),
+        "blanks.odt": lambda: making.write_opendocument(path, "text", f"<text:p>x{BLANKS * 250_000}y</text:p>"),
         "repeated.ods": lambda: making.write_opendocument(path, "spreadsheet", REPEATED_CELL),
     }
     written: Path = writers[name]()
@@ -201,6 +203,7 @@ def write(folder: Path, name: str) -> Path:
         ("bombs.zip", {"ok"}),
         ("far.xlsx", {"too_complex"}),
         ("full.xlsx", {"too_large"}),
+        ("blanks.odt", {"too_large"}),
         ("repeated.ods", {"corrupt", "too_complex", "too_large"}),
     ],
 )
