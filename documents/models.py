@@ -218,7 +218,8 @@ class ChunkTerms(models.Model):
 
     class Meta:
         db_table = "document_terms"
-        indexes = (GinIndex(fields=["lexemes"], name="terms_by_lexeme", fastupdate=False),)
+        # Pending entries, which go in together, are few: every search reads through them.
+        indexes = (GinIndex(fields=["lexemes"], name="terms_by_lexeme", fastupdate=True, gin_pending_list_limit=64),)
 
     def __str__(self) -> str:
         return f"terms of chunk {self.chunk_id}"

@@ -96,6 +96,15 @@ def analyze() -> None:
         cursor.execute("ANALYZE document_terms")
 
 
+def test_few_lexemes_wait_for_the_index(alice: User) -> None:
+    """Searches read through those that wait; without any, each chunk would go in by itself."""
+    written(alice, 500)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT gin_clean_pending_list('terms_by_lexeme')")
+        (pages,) = cursor.fetchone()
+    assert 0 < pages <= 64 // 8 + 1
+
+
 def best(user: User, text: str, limit: int = 10, filters: Filters | None = None) -> list[tuple[int, float]]:
     hits = best_chunks(ask(text, [ENGLISH]), scope_of(user, filters or Filters()), [ENGLISH], limit)
     return [(hit.chunk_id, round(hit.score, 4)) for hit in hits[:limit]]
