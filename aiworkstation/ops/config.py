@@ -69,6 +69,9 @@ class Config(BaseSettings):
 
     retention_days: int = Field(default=90, ge=0, description="finished jobs are kept for so long; 0: for ever")
 
+    children: int = Field(
+        default=0, ge=0, le=64, description="documents that a worker reads at once; 0: by the machine"
+    )
     child_memory_mb: int = Field(default=768, ge=256, description="address space of a child that reads a document")
     child_seconds: float = Field(default=120, ge=1, description="time that such a child may take")
     ocr_memory_mb: int = Field(default=2048, ge=1024, description="address space of a child that recognizes text")

@@ -68,7 +68,7 @@ def pages(corpus: Corpus, repeats: int) -> Named:
             for processes in (1, 2):
                 yield f"bare, {processes}, {kind}", {"repeat": repeat, **_bare(processes, paths)}
                 product.prepare()
-                with product.worker(children=processes) as pid:
+                with product.worker(CHILDREN=str(processes)) as pid:
                     bulk = product.ingest(pid, paths, every=1)
                 yield f"ours, {processes}, {kind}", {"repeat": repeat, **bulk.figures}
 
@@ -86,7 +86,7 @@ def mixed(corpus: Corpus, number: int) -> Named:
     rows, paths = [row for row, _ in every], [path for _, path in every]
     for children in (1, 2):
         product.prepare()
-        with product.worker(children=children) as pid:
+        with product.worker(CHILDREN=str(children)) as pid:
             bulk = product.ingest(pid, paths)
         yield f"children {children}", {**bulk.figures, **_shown(_hits(corpus, rows, bulk)), **running(bulk)}
     product.prepare()

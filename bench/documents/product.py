@@ -23,13 +23,6 @@ HOME = place.BASE / "documents"
 SAMPLE = place.ROOT / "jobs" / "sample_documents" / "service-contract.docx"
 START_SECONDS = 60
 STOP_SECONDS = 30
-# How many children read at once is by the number of processors; all that there are may be used.
-_WORK = """
-import os
-os.cpu_count = lambda: {}
-from django.core.management import execute_from_command_line
-execute_from_command_line(["manage.py", "work"])
-"""
 
 
 @dataclass(frozen=True)
@@ -100,14 +93,14 @@ def prepare() -> None:
 
 
 @contextmanager
-def worker(python: Path = place.PYTHON, *, children: int = 2, **settings: str) -> Iterator[int]:
-    """`manage.py work`, as it runs where there are so many processors: it has as many children that read.
+def worker(python: Path = place.PYTHON, **settings: str) -> Iterator[int]:
+    """`manage.py work` with one worker process, unless told.
 
     It has read a first document: what a worker loads once is loaded.
     """
     HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / "worker.log").open("ab") as log:
-        command = [str(python), "-c", _WORK.format(children)]
+        command = [str(python), "manage.py", "work"]
         process = subprocess.Popen(command, cwd=place.ROOT, env=environment(**settings), stdout=log, stderr=log)
     try:
         for number in range(2 * int(settings.get("WORKERS", "1"))):

@@ -83,9 +83,16 @@ def _pages(records: Sequence[Record]) -> Iterable[list[str]]:
         for processes in ("1", "2"):
             ours, bare = found.get(f"ours, {processes}, {kind}"), found.get(f"bare, {processes}, {kind}")
             if ours and bare:
-                share = _median(ours, "pages_a_second") / _median(bare, "pages_a_second")
-                name = f"pages a second, {processes} reading, {_PDFS[kind]}"
-                yield _row(name, "≥ 70 % of the bare extractor's", f"{share:.0%}", share >= 0.7)
+                own = _median(ours, "pages_a_second")
+                yield _share(own, bare, f"a worker with {processes} reading, {_PDFS[kind]}, of {processes} bare")
+        both, single = found.get(f"ours, 2, {kind}"), found.get(f"bare, 1, {kind}")
+        if both and single:
+            yield _share(_median(both, "pages_a_second"), single, f"a worker with 2 reading, {_PDFS[kind]}, of 1 bare")
+
+
+def _share(own: float, bare: Sequence[Record], name: str) -> list[str]:
+    share = own / _median(bare, "pages_a_second")
+    return _row(f"pages a second, {name}", "≥ 70 % of the bare extractor's", f"{share:.0%}", share >= 0.7)
 
 
 _PDFS = {"all": "all PDFs", "without the made-up one": "the real PDFs"}

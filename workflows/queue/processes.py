@@ -50,7 +50,7 @@ async def _run(
     runner = Runner(
         f"worker {socket.gethostname()}:{os.getpid()}",
         config.lease_seconds,
-        Sizes(children=max((os.cpu_count() or 1) // workers, 1)),
+        Sizes(children=config.children or max((os.cpu_count() or 1) // workers, 1)),
         drain=drain,
         patience=PATIENCE * (number - 1),
         on_tick=on_tick,
