@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from aiworkstation.audit.models import AuditEvent
@@ -14,13 +15,14 @@ from tests.engine.test_runner import deaf, in_other_thread, lines, work
 from tests.engine.test_verbs import take
 from workflows import cooldowns, engine
 from workflows.attending import Attendant
+from workflows.database import connect
 from workflows.errors import TryLater
 from workflows.models import Cooldown, WorkflowExecution
 from workflows.runner import Runner
 from workflows.slots import Sizes
 from workflows.steps import NewStep, waits
-from workflows.transaction import run
-from workflows.turn import Holder, turn
+from workflows.transaction import run, run_async
+from workflows.turn import Holder, Wanted, turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -138,3 +140,27 @@ def test_the_first_of_two_idle_runners_takes_what_both_hear_of(start: Start, led
     execution = asyncio.run(asyncio.wait_for(main(), 30))
     actors = AuditEvent.objects.filter(execution_id=execution.pk, action="step.started").values_list("actor", flat=True)
     assert set(actors) == {"worker first"}
+
+
+def test_a_claim_reads_no_more_however_many_jobs_wait(start: Start, holder: Holder) -> None:
+    """Due or delayed, first lanes or further ones."""
+    for _ in range(100):
+        start(*chain(1))
+        start(*chain(1), delay=600)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE workflow_executions SET steps_running = 1 WHERE steps_running = 0 AND random() < 0.3")
+
+    async def main() -> int:
+        line = await connect("engine", "test")
+        async with line.transaction():
+            worked = await run_async(line, turn(holder, [], [Wanted("async", 1)]), is_one_statement=True)
+            cursor = await line.execute(
+                "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
+                " WHERE relname IN ('django_q_ormq', 'workflow_executions', 'workflow_steps')"
+            )
+            ((number,),) = await cursor.fetchall()
+        await line.close()
+        assert len(worked.claims) == 1
+        return int(number)
+
+    assert asyncio.run(main()) < 30

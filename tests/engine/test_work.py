@@ -12,6 +12,7 @@ from django_q.models import Schedule, Task
 from django_q.tasks import async_task
 
 from aiworkstation.audit.models import AuditEvent
+from aiworkstation.ops.watchdog import Watch
 from tests.engine.conftest import Start, chain, error_of, side_by_side
 from tests.engine.processes import descendants, kill, manage, wait_for
 from tests.engine.test_concurrency import locked
@@ -150,6 +151,15 @@ def test_a_frozen_runner_and_a_frozen_housekeeper_are_replaced(start: Start, led
         wait_for(lambda: not any(psutil.pid_exists(pid) for pid in frozen), what="the frozen ones are killed")
     assert [pid for _, _, _, pid, _ in lines(ledger, "end")] != [str(runner)]
     assert execution.steps.get().attempt == 1
+
+
+def test_a_frozen_supervisor_is_noticed_by_who_started_it(alice: object, tmp_path: Path) -> None:
+    """As `manage.py run` does it, which then kills it and starts another: see tests/ops."""
+    watch = Watch(silence=2)
+    with manage("work", log=tmp_path / "log", **FAST, **watch.environment) as work:
+        wait_for(lambda: not watch.finds_it_hung() and watch._heard, what="a sign of life")
+        work.suspend()
+        wait_for(watch.finds_it_hung, what="the end of the signs")
 
 
 def named(work: psutil.Process, name: str) -> int:
