@@ -55,7 +55,8 @@ def by_process(processes: list[psutil.Process]) -> dict[str, float]:
     found = {}
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            found[f"{process.pid} {' '.join(process.cmdline()[1:4])[-60:]}"] = round(pss([process]), 1)
+            command = " ".join(part.rsplit("/", 1)[-1] for part in process.cmdline()[1:4])
+            found[f"{process.pid} {command[-60:]}"] = round(pss([process]), 1)
     return found
 
 
