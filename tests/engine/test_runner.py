@@ -244,16 +244,18 @@ def test_a_cut_connection_costs_no_attempt(start: Start, ledger: Path) -> None:
     assert all(step.attempt == 1 and step.crashes == 0 for step in execution.steps.all())
 
 
+@pytest.mark.parametrize("is_committed", [True, False])
 def test_a_finished_result_is_offered_until_the_database_takes_it(
-    start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch, is_committed: bool
 ) -> None:
     execution = start(*chain(2, "PROBE_SLEEP"))
     calls = [0]
 
     async def unlucky(connection, verb, **options):  # type: ignore[no-untyped-def]
         calls[0] += 1
-        result = await run_async(connection, verb, **options)
-        if calls[0] in (3, 5):  # committed, but the answer gets lost
+        is_cut = calls[0] in (3, 5)
+        result = await run_async(connection, verb, **options) if is_committed or not is_cut else None
+        if is_cut:
             raise psycopg.OperationalError("cut")
         return result
 

@@ -14,7 +14,7 @@ from workflows import engine
 from workflows.checking import check
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution, WorkflowStep
-from workflows.steps import Claim, NewStep, completed, failed, waits
+from workflows.steps import Claim, NewStep, completed, crashed, failed, waits
 from workflows.transaction import run
 from workflows.turn import Holder, Wanted, Worked, turn
 
@@ -269,6 +269,16 @@ def test_a_lost_lease_is_a_crash_and_no_attempt(start: Start, holder: Holder) ->
         engine.reap()
     step = execution.steps.get()
     assert (step.status, step.crashes) == ("ready", 2)
+
+
+def test_the_crash_of_a_steps_own_process_is_no_attempt_and_the_third_its_end(start: Start, holder: Holder) -> None:
+    execution = start(NewStep("x", max_attempts=1))
+    for crashes in range(3):
+        (claim,) = take(holder)
+        assert (claim.attempt, claim.crashes) == (1, crashes)
+        run(turn(holder, [crashed(claim, "killed by SIGKILL")], []))
+    step = execution.steps.get()
+    assert (step.status, step.attempt, step.crashes, error_of(execution)["code"]) == ("failed", 1, 3, "crashed")
 
 
 def test_a_live_lease_is_not_reaped(start: Start, holder: Holder) -> None:

@@ -90,6 +90,22 @@ def test_nothing_is_taken_that_no_slot_is_free_for(start: Start, ledger: Path, h
     work(long, during=begin, sizes=Sizes(coroutines=1))
 
 
+def test_a_cancels_notification(start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the runner looks each second where it got lost is seen in test_runner."""
+    monkeypatch.setattr("workflows.attending.LOOK_EVERY", NEVER)
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 600}))
+
+    async def cancel(runner: Runner) -> None:
+        while not runner.held:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        await asyncio.to_thread(in_other_thread, lambda: engine.cancel(execution.pk, actor="alice"))
+        while runner.held:
+            await asyncio.sleep(0.01)
+
+    work(execution, during=cancel, limit=30)
+
+
 @pytest.mark.parametrize("hears", [True, False])
 def test_what_another_worker_was_told_cools_this_one_down(
     start: Start, holder: Holder, monkeypatch: pytest.MonkeyPatch, hears: bool
