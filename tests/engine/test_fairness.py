@@ -82,3 +82,13 @@ def test_a_cool_down_is_told_to_all_workers(start: Start, holder: Holder) -> Non
     assert raised.value.cooldown == ""
     time.sleep(0.06)
     cooldowns.check("model:http://y:m")
+
+
+def test_a_shorter_cool_down_does_not_end_a_longer_one(start: Start, holder: Holder) -> None:
+    start(*side_by_side(2))
+    left = []
+    for claim, seconds in zip((*take(holder), *take(holder)), (600.0, 5.0), strict=True):
+        busy = TryLater("busy", delay=seconds, cooldown="model:x")
+        run(turn(holder, [waits(claim, busy, busy.delay)], []))
+        left.append(Cooldown.objects.get().until)
+    assert left[0] == left[1]

@@ -141,6 +141,15 @@ def test_what_stands_behind_a_failure_is_skipped_and_other_branches_go_on(start:
     assert (execution.status, execution.steps_failed, execution.steps_finished) == ("failed", 1, 4)
 
 
+def test_a_child_of_two_failures_is_skipped_once(start: Start, holder: Holder) -> None:
+    execution = start(NewStep("a"), NewStep("b"), NewStep("c", depends_on=[0, 1]))
+    for claim in (*take(holder), *take(holder)):
+        give_up(holder, claim)
+    assert statuses(execution.pk) == ["failed", "failed", "skipped"]
+    assert actions(execution.pk).count("step.skipped") == 1
+    assert check() == []
+
+
 @pytest.mark.parametrize(("failing", "expected"), [(1, "completed_with_errors"), (2, "failed"), (0, "completed")])
 def test_a_job_that_tolerates_failures(start: Start, holder: Holder, failing: int, expected: str) -> None:
     execution = start(*side_by_side(2), tolerates_failures=True)

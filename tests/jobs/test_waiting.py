@@ -10,8 +10,12 @@ from django.utils import timezone
 
 from jobs.waiting import waiting_for
 from tests.jobs.driving import HOLDER, claim, complete, complete_all, fail, start_job
+from workflows.errors import TryLater
 from workflows.models import Worker, WorkflowExecution, WorkflowStep
 from workflows.pausing import pause
+from workflows.steps import waits
+from workflows.transaction import run
+from workflows.turn import turn
 
 AddWorker = Callable[..., Worker]
 
@@ -111,6 +115,15 @@ def test_the_next_attempt(alice: User) -> None:
     words = sentence(execution)
     assert words.startswith('"One" is tried again at 20')
     assert words.endswith(", after: it was busy")
+
+
+def test_a_providers_cool_down(alice: User) -> None:
+    execution = start_job(alice)
+    busy = TryLater("model-x is busy and rests for 30 s", code="cooldown", delay=30, cooldown="model:x")
+    run(turn(HOLDER, [waits(claim(execution.pk)[0], busy, busy.delay)], []))
+    words = sentence(execution)
+    assert words.startswith('"One" is tried again at 20')
+    assert words.endswith(", after: model-x is busy and rests for 30 s")
 
 
 def test_an_answer_from_outside(alice: User) -> None:
