@@ -14,12 +14,14 @@ from tests.chaos.faults import STALL, Chaos, Fault
 from tests.chaos.trees import Tree, send
 
 LONG = 4.0
-"""Seconds that a step takes which a successor is still at when the worker comes back."""
+"""Seconds that a step still takes whose worker is frozen, and so its successor at the least."""
 PATIENCE = 30.0
 
 _AT_LONG_STEPS = """
 SELECT w.pid, array_agg(s.id) FROM workflow_workers w JOIN workflow_steps s ON s.worker = w.id
-WHERE s.status = 'running' AND s.tool = 'CHAOS_ASYNC' AND (s.arguments->>'seconds')::float8 >= %s
+JOIN workflow_executions e ON e.id = s.execution_id AND e.payload->>'status' = 'completed'
+WHERE s.status = 'running' AND s.tool = 'CHAOS_ASYNC'
+  AND (s.arguments->>'seconds')::float8 - extract(epoch FROM clock_timestamp() - s.started_at) > %s
 GROUP BY w.pid ORDER BY count(*) DESC LIMIT 1
 """
 _SUCCEEDED = """
