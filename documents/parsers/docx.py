@@ -1,14 +1,18 @@
 """Word documents: everything a reader sees, tracked insertions, text boxes, notes and comments among it.
 
 The text is taken from the XML, as paragraphs of python-docx leave out tracked insertions, text boxes and
-footnotes, and it opens no file that lacks a part. Names are compared without their namespace, which differs in
-the strict variant.
+footnotes; properties and styles are python-docx's. It opens no file that lacks a part, so it is given those parts
+alone. Names are compared without their namespace, which differs in the strict variant.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from zipfile import ZipFile
+
+from docx.oxml.exceptions import InvalidXmlError
+from docx.oxml.styles import CT_Styles
+from docx.styles.styles import Styles
 
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
@@ -19,7 +23,16 @@ from documents.parsers.drawing import labels
 from documents.parsers.eml import body_of
 from documents.parsers.html import read_page
 from documents.parsers.markup import Element, attribute, local, local_name
-from documents.parsers.opc import core_properties, left_out, part, related, relationships, xml_part, xml_parts
+from documents.parsers.opc import (
+    core_properties,
+    docx_part,
+    left_out,
+    part,
+    related,
+    relationships,
+    xml_part,
+    xml_parts,
+)
 
 BLOCKS_PER_REPORT = 200
 MAX_SPAN = 63
@@ -54,7 +67,10 @@ class DocxParser:
             root = xml_part(archive, main)
             text = _Text(archive, main)
             blocks = [*text.of_parts(_BEFORE), *text.of_body(root, report), *text.of_parts(_AFTER)]
-            return ParsedDocument(["\n\n".join(blocks)], core_properties(archive), text.warnings)
+            metadata = core_properties(archive)
+            if "title" not in metadata and (title := text.title(root)):
+                metadata["title"] = title
+            return ParsedDocument(["\n\n".join(blocks)], metadata, text.warnings)
 
 
 class _Text:
@@ -68,7 +84,7 @@ class _Text:
 
     def of_parts(self, kinds: Iterable[str]) -> list[str]:
         """The blocks of the parts beside the body, each text once: sections repeat their headers."""
-        names = [found.target for kind in kinds for found in self.parts.values() if found.kind == kind]
+        names = [name for kind in kinds for name in self._named(kind)]
         roots = xml_parts(self.archive, names, self.warnings)
         return list(dict.fromkeys(block for root in roots for block in self.blocks(root)))
 
@@ -80,6 +96,14 @@ class _Text:
             yield from self.block(child)
             if done % BLOCKS_PER_REPORT == 0 or done == total:
                 report(done, total)
+
+    def title(self, root: Element) -> str:
+        """The first paragraph in the style that Word calls Title; its id differs from language to language."""
+        wanted = self._style_id("Title")
+        for style in root.iter("{*}pStyle") if wanted else ():
+            if attribute(style, "val") == wanted:
+                return "".join(_inline(next(style.iterancestors("{*}p"), ()), [])).strip()
+        return ""
 
     def blocks(self, parent: Element) -> Iterator[str]:
         for child in parent:
@@ -127,9 +151,19 @@ class _Text:
         for root in xml_parts(self.archive, [found.target] if found else [], self.warnings):
             yield from filter(None, ["\n".join(labels(root))])
 
+    def _style_id(self, name: str) -> str:
+        """ "" where there is none, or none that python-docx knows as a style."""
+        for root in xml_parts(self.archive, self._named("styles"), [], docx_part):
+            with suppress(InvalidXmlError, KeyError, ValueError):
+                if isinstance(root, CT_Styles) and name in Styles(root):
+                    return str(Styles(root)[name].style_id)
+        return ""
+
     def _root(self, kind: str) -> Element | None:
-        names = [found.target for found in self.parts.values() if found.kind == kind]
-        return next(xml_parts(self.archive, names, self.warnings), None)
+        return next(xml_parts(self.archive, self._named(kind), self.warnings), None)
+
+    def _named(self, kind: str) -> list[str]:
+        return [found.target for found in self.parts.values() if found.kind == kind]
 
 
 def _inline(parent: Element, anchored: list[Element]) -> Iterator[str]:

@@ -11,10 +11,10 @@ Element = Any
 """lxml's elements carry no types."""
 
 
-def parse_xml(data: bytes, *, is_damaged: bool = False) -> Element:
+def parse_xml(data: bytes, *, is_damaged: bool = False, classes: etree.ElementClassLookup | None = None) -> Element:
     """The root element. Raises Corrupt, and TooComplex for what libxml2 takes for an attack.
 
-    `is_damaged`: what can be read; None if that is nothing.
+    `is_damaged`: what can be read; None if that is nothing. `classes` makes elements of another library's.
     """
     parser = etree.XMLParser(
         resolve_entities="internal",
@@ -25,6 +25,7 @@ def parse_xml(data: bytes, *, is_damaged: bool = False) -> Element:
         remove_comments=True,
         remove_pis=True,
     )
+    parser.set_element_class_lookup(classes)
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:

@@ -2,9 +2,13 @@
 
 import posixpath
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from zipfile import BadZipFile, ZipFile
+
+from docx.opc.coreprops import CoreProperties
+from docx.oxml.coreprops import CT_CoreProperties
+from docx.oxml.parser import element_class_lookup
 
 from documents.errors import Corrupt
 from documents.parsers.markup import Element, attribute, local_name, parse_xml
@@ -31,11 +35,21 @@ def xml_part(archive: ZipFile, name: str) -> Element:
     return parse_xml(part(archive, name))
 
 
-def xml_parts(archive: ZipFile, names: Iterable[str], warnings: list[str]) -> Iterator[Element]:
+def docx_part(archive: ZipFile, name: str) -> Element:
+    """Made of python-docx's elements, but read by our parser, with its limits."""
+    return parse_xml(part(archive, name), classes=element_class_lookup)
+
+
+def xml_parts(
+    archive: ZipFile,
+    names: Iterable[str],
+    warnings: list[str],
+    read: Callable[[ZipFile, str], Element] = xml_part,
+) -> Iterator[Element]:
     """Those that can be read; Office opens files that lack some, too. The others are told in `warnings`."""
     for name in names:
         try:
-            yield xml_part(archive, name)
+            yield read(archive, name)
         except Corrupt:
             warnings.append(left_out(name))
 
@@ -64,11 +78,9 @@ def related(archive: ZipFile, source: str, *kinds: str) -> list[str]:
 
 def core_properties(archive: ZipFile) -> dict[str, str]:
     """Title, author and the like, where the file has them."""
-    wanted = {"title": "title", "creator": "author", "subject": "subject", "keywords": "keywords"}
     found: dict[str, str] = {}
-    for root in xml_parts(archive, related(archive, "", "core-properties"), []):
-        for element in root:
-            value = (element.text or "").strip()
-            if value and (ours := wanted.get(local_name(element))):
-                found[ours] = value
-    return found
+    for root in xml_parts(archive, related(archive, "", "core-properties"), [], docx_part):
+        if isinstance(root, CT_CoreProperties):
+            properties = CoreProperties(root)
+            found |= {name: getattr(properties, name).strip() for name in ("title", "author", "subject", "keywords")}
+    return {name: value for name, value in found.items() if value}

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import docx
 import pytest
@@ -8,6 +9,7 @@ from docx.oxml.parser import parse_xml
 from documents.errors import Corrupt
 from documents.parsers import ParsedDocument
 from documents.parsers.docx import DocxParser
+from tests.documents.making import word, write_docx, write_zip
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 TRACKED = f"""<w:p {W}><w:r><w:t xml:space="preserve">We </w:t></w:r>
@@ -32,6 +34,46 @@ def _with_xml(folder: Path, xml: str) -> Path:
 def _rewritten(source: Path, target: Path, change: Callable[[bytes], bytes]) -> Path:
     target.write_bytes(change(source.read_bytes()))
     return target
+
+
+TITLED = word("Letterhead") + word("Lamps", '<w:pPr><w:pStyle w:val="Titel"/></w:pPr>')
+
+
+def test_properties_also_of_a_file_that_python_docx_does_not_open(tmp_path: Path) -> None:
+    document = docx.Document()
+    document.add_paragraph("text")
+    properties = document.core_properties
+    properties.title, properties.author, properties.subject, properties.keywords = "Lamps", "Ada", "Light", "oil, wick"
+    document.save(str(tmp_path / "whole.docx"))
+    lacking = _without(tmp_path / "whole.docx", "docProps/thumbnail.jpeg")
+    with pytest.raises(KeyError):
+        docx.Document(str(lacking))
+    for path in (tmp_path / "whole.docx", lacking):
+        assert _parse(path).metadata == {"title": "Lamps", "author": "Ada", "subject": "Light", "keywords": "oil, wick"}
+
+
+def _without(path: Path, name: str) -> Path:
+    with ZipFile(path) as archive:
+        parts = {found: archive.read(found) for found in archive.namelist() if found != name}
+    return write_zip(path.with_name("lacking.docx"), dict(parts))
+
+
+@pytest.mark.parametrize(
+    ("style", "metadata"),
+    [
+        ('<w:style w:type="paragraph" w:styleId="Titel"><w:name w:val="Title"/></w:style>', {"title": "Lamps"}),
+        ('<w:style w:type="paragraph" w:styleId="Titel"><w:name w:val="Other"/></w:style>', {}),
+        ('<w:style w:type="unheard of" w:styleId="Titel"><w:name w:val="Title"/></w:style>', {}),
+        ('<w:style w:styleId="Titel"><w:name w:val="Title"/></w:style>', {}),
+        ('<w:style w:styleId="Titel"><w:name/></w:style>', {}),
+        ("", {}),
+    ],
+)
+def test_the_title_is_what_stands_in_the_style_of_that_name(
+    tmp_path: Path, style: str, metadata: dict[str, str]
+) -> None:
+    styles = f"<w:styles {W}>{style}</w:styles>"
+    assert _parse(write_docx(tmp_path / "a.docx", TITLED, ("styles", "styles.xml", styles))).metadata == metadata
 
 
 def test_it_works(samples: Path) -> None:

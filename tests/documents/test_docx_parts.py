@@ -1,13 +1,14 @@
 """Word documents made by hand: what no library writes."""
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
-from documents.errors import Corrupt
+from documents.errors import Corrupt, TooComplex
 from documents.parsers import ParsedDocument
 from documents.parsers.docx import DocxParser
-from tests.documents.making import W, word, write_docx
+from tests.documents.making import W, rels, word, write_docx, write_zip
 
 A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
 CHART = f"<c:chart xmlns:c='c' {A}><a:p><a:r><a:t>Lamps by month</a:t></a:r></a:p></c:chart>"
@@ -61,6 +62,18 @@ def test_a_missing_or_damaged_part_costs_that_part(tmp_path: Path) -> None:
         "A part of the file (word/header1.xml",
         "A part of the file (word/comments.xml",
     ]
+
+
+def test_properties_that_expand_like_an_attack(tmp_path: Path) -> None:
+    names = zip("abcdefgh", "bcdefghi", strict=True)
+    entities = "".join(f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in names)
+    links = rels(("1", "officeDocument", "word/document.xml"), ("2", "core-properties", "core.xml"))
+    with ZipFile(write_docx(tmp_path / "a.docx", word("text"))) as archive:
+        parts: dict[str, str | bytes] = {name: archive.read(name) for name in archive.namelist()}
+    parts |= {"_rels/.rels": links, "core.xml": f'<!DOCTYPE l [<!ENTITY a "lol">{entities}]><l>&i;</l>'}
+    path = write_zip(tmp_path / "b.docx", parts)
+    with pytest.raises(TooComplex):
+        _parse(path)
 
 
 def test_a_damaged_main_part_is_corrupt(tmp_path: Path) -> None:
