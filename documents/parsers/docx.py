@@ -22,7 +22,7 @@ from documents.parsers.docx_lists import Lists
 from documents.parsers.drawing import labels
 from documents.parsers.eml import body_of
 from documents.parsers.html import read_page
-from documents.parsers.markup import Element, attribute, local, local_name
+from documents.parsers.markup import Element, attribute, local_name
 from documents.parsers.opc import (
     core_properties,
     docx_part,
@@ -210,7 +210,7 @@ def _span(cell: Element) -> int:
 
 
 def _is_note_separator(element: Element) -> bool:
-    return any(local(key) == "type" and value in _SEPARATORS for key, value in element.items())
+    return attribute(element, "type") in _SEPARATORS
 
 
 register(DocxParser())

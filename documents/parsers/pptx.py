@@ -48,7 +48,7 @@ def _slides(archive: ZipFile) -> list[str]:
 
 def _relationship_id(item: Element) -> str:
     """`r:id`, not the slide's own `id` beside it."""
-    return next((str(value) for name, value in item.items() if name.endswith("}id")), "")
+    return next((str(item.get(name)) for name in item.attrib if name.endswith("}id")), "")
 
 
 def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str]) -> str:

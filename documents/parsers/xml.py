@@ -7,7 +7,7 @@ from pathlib import Path
 from documents.errors import Corrupt
 from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.decoding import decode
-from documents.parsers.markup import Element, local, local_name, parse_xml
+from documents.parsers.markup import Element, attributes, local, local_name, parse_xml
 
 _UNSEEN = {"schemaLocation", "noNamespaceSchemaLocation"}
 _BLANKS = " \t\r\n"
@@ -57,7 +57,7 @@ def _lines(root: Element) -> Iterator[str]:
         name = local_name(element)
         if not name:  # a reference to an entity: nothing is read from elsewhere
             continue
-        for key, value in element.items():
+        for key, value in attributes(element):
             if value.strip() and local(key) not in _UNSEEN:
                 yield f"{name} {local(key)}: {' '.join(value.split())}"
         if _is_prose(element):

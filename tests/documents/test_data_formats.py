@@ -8,6 +8,7 @@ import pytest
 
 from documents.errors import Corrupt, TooComplex
 from documents.parsers import Container, ParsedDocument, parser_for
+from documents.parsers.markup import FEW_ATTRIBUTES
 from documents.pipeline import read
 from tests.documents import making
 
@@ -83,6 +84,15 @@ def test_what_can_be_read_of_damaged_xml_is_read(tmp_path: Path, source: str, te
     document = _parse(_written(tmp_path, "a.xml", source))
     assert document.pages[0].startswith(text)
     assert len(document.warnings) == 1
+
+
+def test_many_attributes_read_as_few_do(tmp_path: Path) -> None:
+    """lxml takes quadratic time for many, so those are asked for in another way."""
+    many = "".join(f' x:a{number}="{number}"' for number in range(FEW_ATTRIBUTES))
+    source = f'<r xmlns:x="y"><a x:a0="0" x:schemaLocation="no"/><a{many} x:schemaLocation="no"/></r>'
+    assert _parse(_written(tmp_path, "a.xml", source)).pages == [
+        "\n".join(["a a0: 0", *(f"a a{number}: {number}" for number in range(FEW_ATTRIBUTES))])
+    ]
 
 
 def test_xml_that_names_no_encoding(tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def again_and_again_in_a_book() -> bytes:
     )
 
 
+ATTRIBUTES = " ".join(f'a{number}="{number}"' for number in range(400_000))
 BLANKS = '<text:s text:c="999999999"/>'
 FAR_CELL = '<sheetData><row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
 
@@ -134,6 +135,10 @@ def write(folder: Path, name: str) -> Path:
         "count.pdf": lambda: making.one_page(b"<< >>").replace(b"/Count 1", b"/Count 2000000000"),
         "entities.xml": lambda: ENTITIES,
         "long-entity.xml": lambda: f'<!DOCTYPE l [<!ENTITY a "{"x" * 100_000}">]><l>{"&a;" * 10_000}</l>',
+        "attributes.xml": lambda: f"<a {ATTRIBUTES}/>",
+        "attributes.odt": lambda: making.zip_bytes(
+            {**opendocument, "content.xml": f"<body><p>x<s {ATTRIBUTES}/></p></body>"}
+        ),
         "deep.xml": lambda: "<a>" * 1_000_000,
         "deep.docx": lambda: making.zip_bytes(
             {**making.package("word/document.xml", WORD), "word/document.xml": "<a>" * 20_000 + "</a>" * 20_000}
@@ -186,6 +191,8 @@ def write(folder: Path, name: str) -> Path:
         ("long-entity.xml", {"too_complex"}),
         ("entities.odt", {"too_complex"}),
         ("entities.xlsx", {"corrupt"}),
+        ("attributes.xml", {"ok"}),
+        ("attributes.odt", {"ok"}),
         ("deep.xml", {"too_complex"}),
         ("deep.docx", {"too_complex"}),
         ("deep.html", {"too_complex"}),
