@@ -107,8 +107,10 @@ def every_repetition_is_explained(seen: Seen) -> Result:
 
 @check
 def lost_steps_go_on_soon(seen: Seen) -> Result:
-    """From the last fault at their worker on. The housekeeper may have been hit too, and PostgreSQL."""
-    limit = 6 * seen.lease
+    """From the last fault at their worker on. One housekeeper may be frozen meanwhile, for six leases, and the other be
+    killed; then come the step's own lease, and a lease's grace after PostgreSQL's start and the new housekeeper's.
+    """
+    limit = 9 * seen.lease
     waits = {}
     for claim in seen.trail.claims:
         began = [fault.began for fault in seen.hits(claim) if fault.effect in (DEATH, STALL)]
