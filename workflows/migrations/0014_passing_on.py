@@ -3,23 +3,16 @@
 The check constraints that go only repeated a field's choices and range: an UPDATE pays for each anew.
 """
 
-from pathlib import Path
-
 from django.db import migrations, models
 from django.db.models import Case, F, Q, When
 
-SQL = Path(__file__).parent.parent / "sql"
-FILES = ("steps_2.sql", "turn_2.sql")
-FUNCTIONS = ("turn", "newcomers", "pick", "settle", "claim", "record")
+from workflows.sql import functions
 
 
 class Migration(migrations.Migration):
     dependencies = [("workflows", "0013_slots_by_kind")]
     operations = [
-        migrations.RunSQL(
-            "\n".join((SQL / name).read_text(encoding="utf-8") for name in FILES),
-            "".join(f"DROP FUNCTION workflow_{name}_2;" for name in FUNCTIONS),
-        ),
+        functions("steps_2.sql", "turn_2.sql"),
         migrations.RemoveIndex(model_name="workflowexecution", name="execution_due_first"),
         migrations.RemoveIndex(model_name="workflowexecution", name="execution_due_further"),
         migrations.AddIndex(
