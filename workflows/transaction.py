@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from psycopg import AsyncConnection
+from psycopg.sql import quote
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -78,11 +79,7 @@ def _notify(notes: list[Note]) -> None:
 
 def _as_statements(notes: list[Note]) -> str:
     """One round trip; NOTIFY takes no parameters, and needs no plan."""
-    return ";".join(f"NOTIFY {note.channel}, {_literal(note.payload)}" for note in notes)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return ";".join(f"NOTIFY {note.channel}, {quote(note.payload)}" for note in notes)
 
 
 async def run_async(connection: AsyncConnection[Row], verb: Verb[T], *, is_one_statement: bool = False) -> T:
