@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from aiworkstation.web.serializers import wire_time
 from workflows import tools
 from workflows.models import CLAIMABLE, Pause, StepStatus, Worker, WorkflowExecution, WorkflowStep
+from workflows.retry import ALONE_AFTER
 
 SILENT_AFTER = timedelta(seconds=30)
 
@@ -84,7 +85,8 @@ def _slots() -> dict[str, Slots] | None:
     for each in sizes.values():
         total.update(each)
     running = WorkflowStep.objects.filter(status=StepStatus.RUNNING, worker__in=sizes)
-    busy = Counter(running.values_list("slot", flat=True))
+    kind = Case(When(crashes__lt=ALONE_AFTER, then="slot"), default=Value("alone"))
+    busy = Counter(running.annotate(kind=kind).values_list("kind", flat=True))
     return {kind: Slots(min(busy[kind], number), number) for kind, number in total.items()}
 
 

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
-from weakref import WeakKeyDictionary
 
 from aiworkstation.ops.linux import die_with_parent
 from workflows.errors import StepError
@@ -25,19 +24,11 @@ from workflows.steps import Claim, Outcome, crashed, waits
 Report = Callable[[int | None, str], None]
 ROOT = Path(__file__).resolve().parent.parent
 READY = (None, "")
-AT_ONCE = max(4, os.cpu_count() or 1)
-"""Each loads Django anew. A runner that was killed twice leaves as many steps for it as it had slots."""
 _LENGTH = struct.Struct(">I")
-_rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 async def perform_alone(claim: Claim, report: Report) -> Outcome:
     """As Performer.perform. When the process dies without an outcome, that is the step's own crash."""
-    async with _rooms.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
-        return await _perform(claim, report)
-
-
-async def _perform(claim: Claim, report: Report) -> Outcome:
     try:
         process = await _start()
     except OSError as error:  # no memory, or too many processes

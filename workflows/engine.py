@@ -22,7 +22,7 @@ from workflows import statements as sql
 from workflows.answering import Answer, answering, ending_silence
 from workflows.models import ExecutionStatus
 from workflows.queue.messages import message_for
-from workflows.retry import DEFAULT
+from workflows.retry import ALONE_AFTER
 from workflows.settling import CANCEL, WAKE, events, lock, lock_free, settle
 from workflows.steps import Claim, Held, NewExecution, NewStep, dump
 from workflows.tools import slot_of
@@ -229,7 +229,7 @@ def reaping(*, actor: str) -> Verb[int]:
     executions = (yield from lock_free([row[0] for row in rows])) if rows else []
     if not executions:
         return 0, []
-    params = {"executions": executions, "actor": actor, "alone": DEFAULT.max_crashes - 1}
+    params = {"executions": executions, "actor": actor, "alone": ALONE_AFTER}
     (reaped,) = yield [Query(sql.REAP, params)]
     notes = yield from settle({row[1] for row in reaped}, actor=actor)
     return len(reaped), notes

@@ -27,3 +27,5 @@ class RetryPolicy:
 
 
 DEFAULT = RetryPolicy()
+ALONE_AFTER = DEFAULT.max_crashes - 1
+"""Crashes that a step has seen when it runs alone, in a process of its own (sql/ has the same number)."""

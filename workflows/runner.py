@@ -22,7 +22,6 @@ from workflows.attending import Attendant, Report
 from workflows.database import connect
 from workflows.engine import releasing
 from workflows.performing import Performer
-from workflows.retry import DEFAULT
 from workflows.slots import Ended, Kind, Sizes, Slots
 from workflows.steps import Claim, Outcome, returned
 from workflows.transaction import Row, run_async
@@ -41,7 +40,6 @@ GATHER = 0.002
 LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout)
 SAFE = 0.8
 """The part of a lease for which its holder may rely on it."""
-ALONE_AFTER = DEFAULT.max_crashes - 1
 
 
 @dataclass(slots=True)
@@ -246,7 +244,7 @@ class Runner:
         now = time.monotonic()
         for claim in claims:
             since = lanes.get(claim.execution_id)
-            running = Running(claim, self.slots.of(claim.tool), since.pop() if since else now, self._asked)
+            running = Running(claim, self.slots.of(claim), since.pop() if since else now, self._asked)
             running.kind.busy += 1
             self.held[claim.token] = running
             running.task = asyncio.create_task(self._execute(running), name=f"step {claim.step_id}")
@@ -259,7 +257,7 @@ class Runner:
 
         outcome: Outcome | None = None
         try:
-            perform = self.performer.perform if claim.crashes < ALONE_AFTER else perform_alone
+            perform = perform_alone if running.kind.name == "alone" else self.performer.perform
             outcome = await perform(claim, report)
         except asyncio.CancelledError:
             if running.ending == "returned":

@@ -1,16 +1,19 @@
 """Slots: how many steps of each kind run at once in a process, and who may take them.
 
-Three kinds: coroutines for model and HTTP steps, threads for plain functions, child processes. Behind the slots of each
-kind stands a reserve, a quarter of them and at least one, for users who have nothing running anywhere: a stranger's
-workflow begins although one user's long steps fill every slot.
+Four kinds: coroutines for model and HTTP steps, threads for plain functions, child processes, and a process of its own
+for each step that has seen crashes. Behind the slots of each kind stands a reserve, a quarter of them and at least one,
+for users who have nothing running anywhere: a stranger's workflow begins although one user's long steps fill every
+slot.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workflows import tools
-from workflows.steps import Outcome
+from workflows.retry import ALONE_AFTER
+from workflows.steps import Claim, Outcome
 from workflows.tools import Slot
 from workflows.turn import Wanted
 
@@ -33,9 +36,11 @@ class Sizes:
     coroutines: int = 250
     threads: int = 4
     children: int = 1
+    alone: int = max(4, os.cpu_count() or 1)
+    """Each loads Django anew. A runner that was killed twice leaves as many steps for them as it had slots."""
 
-    def of(self, kind: Slot) -> int:
-        return {"async": self.coroutines, "thread": self.threads, "process": self.children}[kind]
+    def by_kind(self) -> dict[Slot, int]:
+        return {"async": self.coroutines, "thread": self.threads, "process": self.children, "alone": self.alone}
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ class Slots:
     """The slots of a process."""
 
     def __init__(self, sizes: Sizes) -> None:
-        self.kinds = {name: Kind(name, sizes.of(name)) for name in ("async", "thread", "process")}
+        self.kinds = {name: Kind(name, size) for name, size in sizes.by_kind().items()}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -102,8 +107,8 @@ class Slots:
         """Seconds until somebody may pick, if more is due than the slots can take."""
         return min((kind.rests for kind in self.kinds.values() if kind.hungry), default=float("inf"))
 
-    def of(self, tool: str) -> Kind:
-        return self.kinds[tools.slot_of(tool)]
+    def of(self, claim: Claim) -> Kind:
+        return self.kinds["alone" if claim.crashes >= ALONE_AFTER else tools.slot_of(claim.tool)]
 
     def wake(self, slot: str = "") -> None:
         """Messages may be due, for this kind of slot or for any, and then of any age."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from workflows.errors import StepError
 
-Slot = Literal["async", "thread", "process"]
+Slot = Literal["async", "thread", "process", "alone"]
+"""The last is no tool's: steps that have seen crashes run in it, whatever their tool."""
 MODEL_STEP = ""
 """In the place of a slug: the step names no tool, a model does it."""
 Json = Any

@@ -7,11 +7,13 @@ from django.contrib.auth.models import User
 
 from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, side_by_side
-from tests.engine.test_verbs import end, take
+from tests.engine.test_verbs import end, expire, take
 from workflows import cooldowns, engine
 from workflows.errors import TryLater
 from workflows.models import Cooldown, WorkflowExecution
 from workflows.pausing import pause, resume
+from workflows.retry import ALONE_AFTER
+from workflows.slots import Sizes, Slots
 from workflows.steps import Claim, NewExecution, NewStep, waits
 from workflows.transaction import run
 from workflows.turn import Holder, Wanted, turn
@@ -49,6 +51,36 @@ def test_newcomers_are_users_who_have_nothing_running(start: Start, holder: Hold
     assert take_newcomers(holder) == []
     end(holder, claim)
     assert [claim.execution_id for claim in take_newcomers(holder)] == [second.pk]
+
+
+def test_newcomers_are_served_in_the_order_of_their_waiting(start: Start, holder: Holder, bob: User) -> None:
+    """Not by their ids: whoever has a low one could have the only slot time and again."""
+    carol = User.objects.create_user("carol")
+    start(*side_by_side(1))
+    take(holder)
+    first, second = start_for(carol, *chain(1)), start_for(bob, *chain(1))
+    (claim,) = take_newcomers(holder, slots=1)
+    assert claim.execution_id == first.pk
+    (claim,) = take_newcomers(holder, slots=1)
+    assert claim.execution_id == second.pk
+
+
+def test_steps_that_have_seen_crashes_are_claimed_for_slots_of_their_own(
+    start: Start, holder: Holder, other: Holder
+) -> None:
+    """One worker takes no more of them than it can run; another may have the rest."""
+    execution = start(*side_by_side(3))
+    for _ in range(ALONE_AFTER):
+        for claim in [*take(holder), *take(holder), *take(holder)]:
+            expire(claim.step_id)
+        engine.reap()
+    execution.refresh_from_db()
+    assert execution.next_slot == "alone"
+    assert take(holder) == []
+    assert len(take(holder, slot="alone") + take(holder, slot="alone")) == 2
+    (claim,) = take(other, slot="alone")
+    assert claim.crashes == ALONE_AFTER
+    assert Slots(Sizes()).of(claim).name == "alone"
 
 
 def test_a_pause_begins_nothing_and_lets_running_steps_end(start: Start, holder: Holder) -> None:

@@ -52,7 +52,7 @@ def fill(start: Start) -> Callable[..., None]:
             steps = [NewStep(f"long {kind}", tool=KINDS[kind], arguments={"seconds": 600}) for _ in range(SLOTS[kind])]
             start(*steps, max_parallel=len(steps))
         wait_for(lambda: long_steps() == sum(SLOTS[kind] for kind in kinds), what="the long steps run")
-        assert Worker.objects.get().sizes == SLOTS
+        assert Worker.objects.get().sizes == SLOTS | {"alone": Sizes().alone}
 
     return fill
 

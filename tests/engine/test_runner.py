@@ -13,7 +13,7 @@ from django.db import connection
 from aiworkstation.audit.models import AuditEvent
 from tests.engine.conftest import Start, chain, error_of, side_by_side
 from tests.engine.processes import environment
-from workflows import alone, engine
+from workflows import engine
 from workflows import statements as sql
 from workflows.database import connect
 from workflows.models import WorkflowExecution
@@ -367,10 +367,10 @@ def test_only_some_are_alone_at_once(start: Start, ledger: Path, monkeypatch: py
         now -= 1
         return completed(claim, None)
 
-    monkeypatch.setattr("workflows.alone._perform", perform)
-    work(execution)
+    monkeypatch.setattr("workflows.runner.perform_alone", perform)
+    work(execution, sizes=Sizes(alone=3))
     assert execution.status == "completed"
-    assert most == alone.AT_ONCE
+    assert most == 3
 
 
 def test_children_work_side_by_side_and_the_third_crash_ends_the_step(

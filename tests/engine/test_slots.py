@@ -35,7 +35,7 @@ def test_a_payload_of_another_release_wakes_all() -> None:
     wanted = slots.wanted([])
     slots.learn(wanted, [0] * len(wanted))
     slots.wake("normal")
-    assert list(slots.wanted([])) == ["async", "thread", "process"]
+    assert list(slots.wanted([])) == ["async", "thread", "process", "alone"]
 
 
 def test_looks_begin_where_the_last_one_that_took_everything_ended(monkeypatch: pytest.MonkeyPatch) -> None:

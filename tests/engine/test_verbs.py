@@ -15,12 +15,13 @@ from workflows.checking import check
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution, WorkflowStep
 from workflows.steps import Claim, NewStep, completed, crashed, failed, waits
+from workflows.tools import Slot
 from workflows.transaction import run
 from workflows.turn import Holder, Wanted, Worked, turn
 
 
-def take(holder: Holder, free: int = 1) -> list[Claim]:
-    return run(turn(holder, [], [Wanted("async", free)])).claims
+def take(holder: Holder, free: int = 1, slot: Slot = "async") -> list[Claim]:
+    return run(turn(holder, [], [Wanted(slot, free)])).claims
 
 
 def end(holder: Holder, claim: Claim, *, go_on: bool = False) -> Worked:
@@ -269,10 +270,14 @@ def test_retry_runs_only_what_did_not_complete(start: Start, holder: Holder) -> 
     assert not engine.retry(execution.pk, actor="alice")
 
 
+ASYNC_THEN_ALONE: list[Slot] = ["async", "async", "alone", "alone"]
+"""The kinds of slots for the runs of a step that crashes."""
+
+
 def test_a_lost_lease_is_a_crash_and_no_attempt(start: Start, holder: Holder) -> None:
     execution = start(*chain(1))
-    for _ in range(4):
-        (claim,) = take(holder)
+    for slot in ASYNC_THEN_ALONE:
+        (claim,) = take(holder, slot=slot)
         assert claim.attempt == 1
         expire(claim.step_id)
         engine.reap()
@@ -283,7 +288,7 @@ def test_a_lost_lease_is_a_crash_and_no_attempt(start: Start, holder: Holder) ->
 def test_the_crash_of_a_steps_own_process_is_no_attempt_and_the_third_its_end(start: Start, holder: Holder) -> None:
     execution = start(NewStep("x", max_attempts=1))
     for crashes in range(3):
-        (claim,) = take(holder)
+        (claim,) = take(holder, slot=ASYNC_THEN_ALONE[crashes])
         assert (claim.attempt, claim.crashes) == (1, crashes)
         run(turn(holder, [crashed(claim, "killed by SIGKILL")], []))
     step = execution.steps.get()

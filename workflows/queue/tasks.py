@@ -25,7 +25,7 @@ def run_execution(execution: str) -> None:
 
 
 async def _run_lane(name: str, execution: UUID) -> None:
-    sizes = Sizes(coroutines=1, threads=1, children=1)
+    sizes = Sizes(coroutines=1, threads=1, children=1, alone=1)
     runner = Runner(name, settings.CONFIG.lease_seconds, sizes, only=execution)
     beat = Beat(runner, kind="qcluster")
     beat.start()

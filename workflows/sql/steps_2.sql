@@ -154,8 +154,8 @@ BEGIN
     JOIN workflow_executions e ON e.id = wanted.execution AND e.finished_at IS NULL
     CROSS JOIN LATERAL (
       SELECT id, ready_at, index FROM workflow_steps
-      WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= _now AND slot = wanted.slot
-        AND tool = ANY(_tools)
+      WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)
+        AND CASE WHEN crashes < 2 THEN slot ELSE 'alone' END = wanted.slot
       ORDER BY ready_at, index LIMIT wanted.number
     ) step
   ), placed AS (
@@ -221,7 +221,7 @@ BEGIN
     ) given
     JOIN workflow_executions e ON e.id = given.execution AND e.finished_at IS NULL
     LEFT JOIN LATERAL (
-      SELECT tool, slot, ready_at FROM workflow_steps s
+      SELECT tool, CASE WHEN crashes < 2 THEN slot ELSE 'alone' END AS slot, ready_at FROM workflow_steps s
       WHERE s.execution_id = e.id AND s.status IN ('ready', 'waiting') AND s.ready_at IS NOT NULL
       ORDER BY s.ready_at, s.index LIMIT 1
     ) next ON true

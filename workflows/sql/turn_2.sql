@@ -11,26 +11,29 @@ LANGUAGE sql AS $$
       + CASE WHEN steps_running > 0 THEN 1 ELSE 0 END, wake_at LIMIT _limit FOR UPDATE SKIP LOCKED);
 $$;
 
--- Picks an execution of each owner who has nothing running. The owners with messages are few, and are found by skipping
--- through an index; the messages of one of them may be many.
+-- Picks an execution of each owner who has nothing running, of those who wait longest. The owners with messages are few,
+-- and are found by skipping through an index; the messages of one of them may be many.
 CREATE FUNCTION workflow_newcomers_2(_slot text, _tools text[], _limit int) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
   _owner int;
-  _picked uuid[] := '{}';
+  _firsts uuid[] := '{}';
 BEGIN
   LOOP
     SELECT owner_id INTO _owner FROM workflow_executions
     WHERE message_id IS NOT NULL AND next_slot = _slot AND owner_id > coalesce(_owner, 0) ORDER BY owner_id LIMIT 1;
-    EXIT WHEN NOT FOUND OR cardinality(_picked) = _limit;
+    EXIT WHEN NOT FOUND;
     CONTINUE WHEN EXISTS (SELECT FROM workflow_executions WHERE owner_id = _owner AND steps_running > 0);
-    _picked := _picked || ARRAY(
+    _firsts := _firsts || ARRAY(
       SELECT id FROM workflow_executions
       WHERE next_slot = _slot AND owner_id = _owner AND wake_at <= statement_timestamp()
         AND message_id IS NOT NULL AND next_tool = ANY(_tools)
-      ORDER BY wake_at LIMIT 1 FOR UPDATE SKIP LOCKED);
+      ORDER BY wake_at LIMIT 1);
   END LOOP;
-  RETURN _picked;
+  RETURN ARRAY(
+    SELECT id FROM workflow_executions
+    WHERE id = ANY(_firsts) AND next_slot = _slot AND message_id IS NOT NULL AND wake_at <= statement_timestamp()
+    ORDER BY wake_at LIMIT _limit FOR UPDATE SKIP LOCKED);
 END $$;
 
 -- A worker's turn. `_jobs` are the executions that it names; `_tools` are the tools that it has; `_kinds` are its kinds
