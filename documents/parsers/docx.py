@@ -146,8 +146,8 @@ class _Text:
         return ""
 
     def _drawn(self, item: Element) -> Iterator[str]:
-        """The texts of a chart or diagram."""
-        found = self.parts.get(attribute(item, _DRAWN[local_name(item)]))
+        """The texts of a chart or diagram, once: a file of some kB may draw it for ever."""
+        found = self.parts.pop(attribute(item, _DRAWN[local_name(item)]), None)
         for root in xml_parts(self.archive, [found.target] if found else [], self.warnings):
             yield from filter(None, ["\n".join(labels(root))])
 

@@ -56,6 +56,7 @@ class Lists:
             if kind := kinds.get(_value(item, "abstractNumId")):
                 self._lists[attribute(item, "numId")] = _variant(kind, item)
         self._styles = {attribute(item, "styleId"): item for item in _children(styles, "style")}
+        self._places: dict[str, tuple[str, int | None, str]] = {}
 
     def label(self, paragraph: Element) -> str:
         """With a blank behind it; "" where there is none."""
@@ -75,16 +76,32 @@ class Lists:
     def _place(self, paragraph: Element) -> tuple[str, int | None, str]:
         """The list, the level, and the style that names the list where the paragraph does not."""
         properties = _child(paragraph, "pPr")
-        level, style, following = None, "", _value(properties, "pStyle")
+        name, level = _numbering(properties)
+        if name:
+            return name, level, ""
+        style = _value(properties, "pStyle")
+        if style not in self._places:
+            self._places[style] = self._place_of(style)
+        name, usual, style = self._places[style]
+        return name, usual if level is None else level, style
+
+    def _place_of(self, style: str) -> tuple[str, int | None, str]:
+        level: int | None = None
         for _ in range(MAX_STYLES):
-            numbering = _child(properties, "numPr")
-            if level is None and (told := _value(numbering, "ilvl")).isdecimal():
-                level = int(told)
-            if name := _value(numbering, "numId"):
+            found = self._styles.get(style)
+            name, own = _numbering(_child(found, "pPr"))
+            level = own if level is None else level
+            if name:
                 return name, level, style
-            style, found = following, self._styles.get(following)
-            properties, following = _child(found, "pPr"), _value(found, "basedOn")
+            style = _value(found, "basedOn")
         return "", None, ""
+
+
+def _numbering(properties: Element | None) -> tuple[str, int | None]:
+    """The list and the level that they name, if they do."""
+    numbering = _child(properties, "numPr")
+    level = _value(numbering, "ilvl")
+    return _value(numbering, "numId"), int(level) if level.isdecimal() else None
 
 
 def _variant(kind: _List, item: Element) -> _List:

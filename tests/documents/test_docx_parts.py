@@ -89,6 +89,13 @@ def test_charts_stand_where_they_are_drawn(tmp_path: Path) -> None:
     ]
 
 
+def test_a_chart_is_read_once_however_often_it_is_drawn(tmp_path: Path) -> None:
+    drawing = '<w:p><w:drawing><c:chart xmlns:c="c" r:id="rId1"/></w:drawing></w:p>'
+    body = drawing * 3 + word("After")
+    found = _parse(write_docx(tmp_path / "a.docx", body, ("chart", "charts/chart1.xml", CHART))).pages
+    assert found == ["Lamps by month\n\nAfter"]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
