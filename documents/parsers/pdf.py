@@ -3,9 +3,8 @@
 A damaged page costs that page.
 """
 
-import ctypes
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pypdfium2.raw as pdfium_c
 
 from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex, TooLarge
 from documents.parsers import MAX_PAGES, ParsedDocument, Report, ocr, register
+from documents.parsers.pdf_annotations import written
 from documents.parsers.pdf_repair import HYPHEN, has_garbage, is_garbled, plain, repair
 from documents.parsers.pdf_second import SecondReader
 from documents.parsers.pdf_streams import refuse_bombs
@@ -30,11 +30,6 @@ END_MARK_WITHIN_BYTES = 2048
 
 _METADATA = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
 _PLACEHOLDERS = {"(anonymous)", "(unspecified)", "anonymous", "untitled", "unspecified"}
-_TYPED_IN = {
-    pdfium_c.FPDF_FORMFIELD_TEXTFIELD,
-    pdfium_c.FPDF_FORMFIELD_COMBOBOX,
-    pdfium_c.FPDF_FORMFIELD_LISTBOX,
-}
 _HYPHEN_AT_LINE_END = 2
 """What PDFium calls the character that stands as HYPHEN in its text. So do letters that it has no name for."""
 
@@ -145,7 +140,7 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
     unmapped = _unmapped_share(text_page)
     kinds = _object_kinds(page) if _is_short(text) else set()
     return _Page(
-        "\n".join(filter(None, [text, *_typed_in(document, page)])),
+        "\n".join(filter(None, [text, *written(document, page, text)])),
         is_poor=pdfium_c.FPDF_PAGEOBJ_TEXT in kinds and not text.strip(),
         is_doubtful=unmapped > DOUBTFUL_SHARE,
         is_garbled=is_garbled(text) or unmapped > GARBLED_SHARE,
@@ -179,36 +174,6 @@ def _object_kinds(page: pdfium.PdfPage) -> set[int]:
         if count > MAX_OBJECTS:
             break
     return kinds
-
-
-def _typed_in(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> Iterator[str]:
-    """What was filled into the page's form fields, and written in its comments: none of it is page text."""
-    for place in range(pdfium_c.FPDFPage_GetAnnotCount(page)):
-        if annotation := pdfium_c.FPDFPage_GetAnnot(page, place):
-            kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
-            if kind == pdfium_c.FPDF_ANNOT_WIDGET and document.formenv is not None:
-                yield from _field(document.formenv, annotation)
-            elif kind in {pdfium_c.FPDF_ANNOT_FREETEXT, pdfium_c.FPDF_ANNOT_TEXT}:
-                yield _string(pdfium_c.FPDFAnnot_GetStringValue, annotation, b"Contents")
-            pdfium_c.FPDFPage_CloseAnnot(annotation)
-
-
-def _field(form: pdfium.PdfFormEnv, annotation: object) -> Iterator[str]:
-    """`name: value` of a field that was filled in."""
-    if pdfium_c.FPDFAnnot_GetFormFieldType(form, annotation) not in _TYPED_IN:
-        return
-    value = _string(pdfium_c.FPDFAnnot_GetFormFieldValue, form, annotation).strip()
-    name = _string(pdfium_c.FPDFAnnot_GetFormFieldAlternateName, form, annotation).strip()
-    if value:
-        yield f"{name}: {value}" if name else value
-
-
-def _string(read: Callable[..., int], *arguments: object) -> str:
-    """What a function of PDFium writes as UTF-16: called once for its length, and once for the text."""
-    size = read(*arguments, None, 0)
-    buffer = ctypes.create_string_buffer(size)
-    read(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
-    return plain(buffer.raw.decode("utf-16-le", "ignore").rstrip("\0").replace("\r", "\n"))
 
 
 def _recognize(document: pdfium.PdfDocument, pages: _Pages, report: Report) -> None:

@@ -189,14 +189,43 @@ def test_repair_takes_time_that_is_linear_in_the_text() -> None:
     assert time.process_time() - start < 2
 
 
-def test_form_fields_and_comments(tmp_path: Path) -> None:
-    widget = (
-        b"<< /Type /Annot /Subtype /Widget /Rect [0 0 9 9] /FT /Tx /T (city) /TU (Your city) /V (Utrecht)"
-        b" /F 4 /P 3 0 R >>"
+def _page_with(folder: Path, *annotations: bytes, text: bytes = b"A form") -> Path:
+    places = b" ".join(b"%d 0 R" % number for number in range(6, 6 + len(annotations)))
+    entries = [b"<< /Type /Annot /Rect [0 0 9 9] /P 3 0 R /F 4 %b >>" % annotation for annotation in annotations]
+    page = making.one_page(making.stream(b"BT /F1 12 Tf 10 10 Td (%b) Tj ET" % text), *entries)
+    page = page.replace(b"/Type /Catalog", b"/Type /Catalog /AcroForm << /Fields [%b] >>" % places)
+    (folder / "a.pdf").write_bytes(page.replace(b"/Type /Page ", b"/Type /Page /Annots [%b] " % places))
+    return folder / "a.pdf"
+
+
+def test_form_fields(tmp_path: Path) -> None:
+    states = b"/AP << /N << /Off 5 0 R /%b 5 0 R >> >>"
+    path = _page_with(
+        tmp_path,
+        b"/Subtype /Widget /FT /Tx /T (city) /TU (Your city) /V (Utrecht)",
+        b"/Subtype /Widget /FT /Btn /T (privacy) /TU (I agree) /V /Yes /AS /Yes " + states % b"Yes",
+        b"/Subtype /Widget /FT /Btn /T (newsletter) /V /Off /AS /Off " + states % b"weekly",
+        b"/Subtype /Widget /FT /Btn /Ff 32768 /T (delivery) /V /express /AS /express " + states % b"express",
+        b"/Subtype /Widget /FT /Ch /Ff 131072 /TU (Country) /T (c) /V (nl) /Opt [[(de) (Germany)] [(nl) (Holland)]]",
+        b"/Subtype /Widget /FT /Ch /Ff 2097152 /T (l) /V [(Lamps) (Oil)] /Opt [(Lamps) (Wicks) (Oil)]",
     )
-    note = b"<< /Type /Annot /Subtype /Text /Rect [0 0 9 9] /Contents (Ask Eva) >>"
-    page = making.one_page(making.stream(b"BT /F1 12 Tf 10 10 Td (A form) Tj ET"), widget, note)
-    page = page.replace(b"/Type /Catalog", b"/Type /Catalog /AcroForm << /Fields [6 0 R] >>")
-    path = tmp_path / "a.pdf"
-    path.write_bytes(page.replace(b"/Type /Page ", b"/Type /Page /Annots [6 0 R 7 0 R] "))
-    assert _parse(path).pages == ["A form\nYour city: Utrecht\nAsk Eva"]
+    filled = ["Your city: Utrecht", "I agree: Yes", "delivery: express", "Country: Holland", "Lamps, Oil"]
+    assert _parse(path).pages[0].split("\n") == ["A form", *filled]
+
+
+def test_comments(tmp_path: Path) -> None:
+    path = _page_with(
+        tmp_path,
+        b"/Subtype /Text /Contents (Ask Eva)",
+        b"/Subtype /Highlight /Contents (Still true?)",
+        b"/Subtype /StrikeOut /Contents (Drop this)",
+        b"/Subtype /Stamp /Contents (Approved by Ada)",
+        b"/Subtype /FreeText /Contents (In the margin)",
+        b"/Subtype /Underline /Contents (A  form)",
+        b"/Subtype /Link /Contents (A link's tip)",
+        b"/Subtype /Text /Contents (Hidden)",
+    )
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"/F 4 /Subtype /Text /Contents (H", b"/F 2 /Subtype /Text /Contents (H"))
+    comments = ["Ask Eva", "Still true?", "Drop this", "Approved by Ada", "In the margin"]
+    assert _parse(path).pages[0].split("\n") == ["A form", *comments]

@@ -1,0 +1,93 @@
+"""What people have written on a PDF's pages: values of form fields, and comments. None of it is page text."""
+
+import ctypes
+from collections.abc import Callable, Iterator
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+from documents.parsers.pdf_repair import plain
+
+MAX_OPTIONS = 500
+"""Of a list to choose from: what is chosen of more is not looked for."""
+
+_COMMENTS = {
+    pdfium_c.FPDF_ANNOT_CARET,
+    pdfium_c.FPDF_ANNOT_CIRCLE,
+    pdfium_c.FPDF_ANNOT_FILEATTACHMENT,
+    pdfium_c.FPDF_ANNOT_FREETEXT,
+    pdfium_c.FPDF_ANNOT_HIGHLIGHT,
+    pdfium_c.FPDF_ANNOT_INK,
+    pdfium_c.FPDF_ANNOT_LINE,
+    pdfium_c.FPDF_ANNOT_POLYGON,
+    pdfium_c.FPDF_ANNOT_POLYLINE,
+    pdfium_c.FPDF_ANNOT_SQUARE,
+    pdfium_c.FPDF_ANNOT_SQUIGGLY,
+    pdfium_c.FPDF_ANNOT_STAMP,
+    pdfium_c.FPDF_ANNOT_STRIKEOUT,
+    pdfium_c.FPDF_ANNOT_TEXT,
+    pdfium_c.FPDF_ANNOT_UNDERLINE,
+}
+_TICKED = {pdfium_c.FPDF_FORMFIELD_CHECKBOX, pdfium_c.FPDF_FORMFIELD_RADIOBUTTON}
+_CHOSEN = {pdfium_c.FPDF_FORMFIELD_COMBOBOX, pdfium_c.FPDF_FORMFIELD_LISTBOX}
+
+
+def written(document: pdfium.PdfDocument, page: pdfium.PdfPage, text: str) -> Iterator[str]:
+    """The filled fields and the comments of the page, whose own text is `text`. Hidden ones are left out."""
+    count = pdfium_c.FPDFPage_GetAnnotCount(page)
+    words = " ".join(text.split()) if count else ""
+    for annotation in _annotations(page, count):
+        kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+        if kind == pdfium_c.FPDF_ANNOT_WIDGET and document.formenv is not None:
+            yield from _field(document.formenv, annotation)
+        elif kind in _COMMENTS and not pdfium_c.FPDFAnnot_GetFlags(annotation) & pdfium_c.FPDF_ANNOT_FLAG_HIDDEN:
+            yield from _comment(annotation, words)
+
+
+def _annotations(page: pdfium.PdfPage, count: int) -> Iterator[object]:
+    for place in range(count):
+        if annotation := pdfium_c.FPDFPage_GetAnnot(page, place):
+            yield annotation
+            pdfium_c.FPDFPage_CloseAnnot(annotation)
+
+
+def _comment(annotation: object, words: str) -> Iterator[str]:
+    """Some programs note beside marked words those words: they are on the page."""
+    text = string(pdfium_c.FPDFAnnot_GetStringValue, annotation, b"Contents").strip()
+    if text and " ".join(text.split()) not in words:
+        yield text
+
+
+def _field(form: pdfium.PdfFormEnv, annotation: object) -> Iterator[str]:
+    """`name: value` of a field that was filled in."""
+    kind = pdfium_c.FPDFAnnot_GetFormFieldType(form, annotation)
+    name = string(pdfium_c.FPDFAnnot_GetFormFieldAlternateName, form, annotation).strip()
+    value = ""
+    if kind in _TICKED and pdfium_c.FPDFAnnot_IsChecked(form, annotation):
+        value = string(pdfium_c.FPDFAnnot_GetFormFieldExportValue, form, annotation).strip()
+        name = name or string(pdfium_c.FPDFAnnot_GetFormFieldName, form, annotation).strip()
+    elif kind in _CHOSEN:
+        value = ", ".join(_chosen(form, annotation)) or _value(form, annotation)
+    elif kind == pdfium_c.FPDF_FORMFIELD_TEXTFIELD:
+        value = _value(form, annotation)
+    if value:
+        yield f"{name}: {value}" if name else value
+
+
+def _value(form: pdfium.PdfFormEnv, annotation: object) -> str:
+    return string(pdfium_c.FPDFAnnot_GetFormFieldValue, form, annotation).strip()
+
+
+def _chosen(form: pdfium.PdfFormEnv, annotation: object) -> Iterator[str]:
+    """As the page shows it: the value may be a code, and only the first of several."""
+    for place in range(min(MAX_OPTIONS, pdfium_c.FPDFAnnot_GetOptionCount(form, annotation))):
+        if pdfium_c.FPDFAnnot_IsOptionSelected(form, annotation, place):
+            yield string(pdfium_c.FPDFAnnot_GetOptionLabel, form, annotation, place).strip()
+
+
+def string(read: Callable[..., int], *arguments: object) -> str:
+    """What a function of PDFium writes as UTF-16: called once for its length, and once for the text."""
+    size = read(*arguments, None, 0)
+    buffer = ctypes.create_string_buffer(size)
+    read(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
+    return plain(buffer.raw.decode("utf-16-le", "ignore").rstrip("\0").replace("\r", "\n"))
