@@ -1,4 +1,4 @@
-"""Documents inside a document (members of an archive, attachments of a mail), unpacked by the child that reads it.
+"""Documents inside a document (members of archives, attachments of mails and PDFs), unpacked by the child.
 
 Their files get numbers for names. What a maker called them goes into no path, here or later.
 """

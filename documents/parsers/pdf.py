@@ -12,8 +12,9 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex, TooLarge
-from documents.parsers import MAX_PAGES, ParsedDocument, Report, ocr, register
-from documents.parsers.pdf_annotations import written
+from documents.parsers import MAX_PAGES, Member, ParsedDocument, Report, ocr, register
+from documents.parsers.pdf_annotations import read_annotations
+from documents.parsers.pdf_attachments import attachments
 from documents.parsers.pdf_repair import HYPHEN, has_garbage, is_garbled, plain, repair
 from documents.parsers.pdf_second import SecondReader
 from documents.parsers.pdf_streams import refuse_bombs
@@ -44,6 +45,7 @@ class _Pages:
     pictures: list[int] = field(default_factory=list)
     garbled: list[int] = field(default_factory=list)
     recognized: list[int] = field(default_factory=list)
+    with_files: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -58,10 +60,15 @@ class _Page:
     is_doubtful: bool = False
     is_garbled: bool = False
     has_picture: bool = False
+    has_files: bool = False
 
 
 class PdfParser:
     formats = ("pdf",)
+
+    def __init__(self) -> None:
+        self.with_files: list[int] = []
+        """The pages with attached files, of the document that was parsed last."""
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         """An entry for every physical page. Raises Encrypted, Corrupt, TooComplex, TooLarge, NoText or NeedsOcr."""
@@ -75,6 +82,7 @@ class PdfParser:
         for index in range(total):
             _read_page(document, second, index, pages)
             report(index + 1, total)
+        self.with_files = pages.with_files
         if document is not None:
             _recognize(document, pages, report)
         if not any(map(str.strip, pages.texts)) and not pages.pictures:
@@ -83,6 +91,9 @@ class PdfParser:
         warnings = [*_warnings(pages), *_end_warning(path)]
         unread = len({*pages.pictures, *pages.garbled})
         return ParsedDocument(repair(pages.texts), _metadata(document), warnings, needs_ocr=unread)
+
+    def members(self, path: Path) -> Iterator[Member]:
+        return attachments(path, self.with_files)
 
 
 def _opened(path: Path) -> pdfium.PdfDocument | None:
@@ -102,6 +113,8 @@ def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index:
     """Append the page's text, what can be read of it, and note what is wrong with it."""
     number = index + 1
     page = _first_reading(document, index)
+    if page.has_files:
+        pages.with_files.append(index)
     if page.is_poor or page.is_garbled or page.is_doubtful:
         try:
             text, is_damaged = second.page_text(index)
@@ -139,12 +152,14 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
     text = _page_text(text_page)
     unmapped = _unmapped_share(text_page)
     kinds = _object_kinds(page) if _is_short(text) else set()
+    written = read_annotations(document, page, text)
     return _Page(
-        "\n".join(filter(None, [text, *written(document, page, text)])),
+        "\n".join(filter(None, [text, *written.texts])),
         is_poor=pdfium_c.FPDF_PAGEOBJ_TEXT in kinds and not text.strip(),
         is_doubtful=unmapped > DOUBTFUL_SHARE,
         is_garbled=is_garbled(text) or unmapped > GARBLED_SHARE,
         has_picture=pdfium_c.FPDF_PAGEOBJ_IMAGE in kinds,
+        has_files=written.has_files,
     )
 
 

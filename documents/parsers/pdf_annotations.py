@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
@@ -32,20 +33,31 @@ _TICKED = {pdfium_c.FPDF_FORMFIELD_CHECKBOX, pdfium_c.FPDF_FORMFIELD_RADIOBUTTON
 _CHOSEN = {pdfium_c.FPDF_FORMFIELD_COMBOBOX, pdfium_c.FPDF_FORMFIELD_LISTBOX}
 
 
-def written(document: pdfium.PdfDocument, page: pdfium.PdfPage, text: str) -> Iterator[str]:
+@dataclass
+class Written:
+    """`has_files`: some are attached to places on the page."""
+
+    texts: list[str] = field(default_factory=list)
+    has_files: bool = False
+
+
+def read_annotations(document: pdfium.PdfDocument, page: pdfium.PdfPage, text: str) -> Written:
     """The filled fields and the comments of the page, whose own text is `text`. Hidden ones are left out."""
-    count = pdfium_c.FPDFPage_GetAnnotCount(page)
-    words = " ".join(text.split()) if count else ""
-    for annotation in _annotations(page, count):
+    found = Written()
+    words = ""
+    for annotation in annotations(page):
         kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+        found.has_files |= kind == pdfium_c.FPDF_ANNOT_FILEATTACHMENT
         if kind == pdfium_c.FPDF_ANNOT_WIDGET and document.formenv is not None:
-            yield from _field(document.formenv, annotation)
+            found.texts += _field(document.formenv, annotation)
         elif kind in _COMMENTS and not pdfium_c.FPDFAnnot_GetFlags(annotation) & pdfium_c.FPDF_ANNOT_FLAG_HIDDEN:
-            yield from _comment(annotation, words)
+            words = words or " ".join(text.split())
+            found.texts += _comment(annotation, words)
+    return found
 
 
-def _annotations(page: pdfium.PdfPage, count: int) -> Iterator[object]:
-    for place in range(count):
+def annotations(page: pdfium.PdfPage) -> Iterator[object]:
+    for place in range(pdfium_c.FPDFPage_GetAnnotCount(page)):
         if annotation := pdfium_c.FPDFPage_GetAnnot(page, place):
             yield annotation
             pdfium_c.FPDFPage_CloseAnnot(annotation)

@@ -10,10 +10,12 @@ from tests.acceptance.conftest import finished
 
 Row = dict[str, str]
 
-# What stands in others: a mail's attachment, the mail that came back with another, the text in a ZIP named .docx.
+# What stands in others: a mail's attachment, the mail that came back with another, a PDF's picture, the text in a ZIP
+# named .docx.
 MEMBERS = {
     "good/mail-attachment-pdf.eml": "failed",
     "good/mail-bounce.eml": "indexed",
+    "good/with-attachment.pdf": "failed",
     "bad/just-a-zip.docx": "indexed",
 }
 

@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject, NumberObject
+from pypdf.generic import (
+    ArrayObject,
+    DecodedStreamObject,
+    DictionaryObject,
+    NameObject,
+    NumberObject,
+    TextStringObject,
+)
 
 from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex
 from documents.parsers import ParsedDocument
 from documents.parsers.pdf import PdfParser
 from documents.parsers.pdf_repair import repair
+from documents.pipeline import read
 from tests.documents import making
 
 
@@ -229,3 +237,36 @@ def test_comments(tmp_path: Path) -> None:
     path.write_bytes(data.replace(b"/F 4 /Subtype /Text /Contents (H", b"/F 2 /Subtype /Text /Contents (H"))
     comments = ["Ask Eva", "Still true?", "Drop this", "Approved by Ada", "In the margin"]
     assert _parse(path).pages[0].split("\n") == ["A form", *comments]
+
+
+def test_attached_files(tmp_path: Path) -> None:
+    """To the document by its catalog, to places on its second page by annotations; one of them is damaged."""
+    writer = PdfWriter()
+    for words in ("First", "Second"):
+        _add_page(writer, _text(words), _font())
+    writer.add_attachment("invoice.xml", b"<total>819</total>")
+    pins = [_pinned(writer, b"budget"), _pinned(writer, b"")]
+    del pins[1]["/FS"]["/EF"]  # type: ignore[attr-defined]
+    writer.pages[1][NameObject("/Annots")] = ArrayObject(pins)
+    result = read(_written(tmp_path, writer), "a.pdf", members=tmp_path)
+    assert [member["name"] for member in result["members"]] == ["invoice.xml", "plan.txt"]
+    assert [(tmp_path / member["file"]).read_bytes() for member in result["members"]] == [
+        b"<total>819</total>",
+        b"budget",
+    ]
+    assert result["warnings"] == ["plan.txt: damaged, and left out."]
+
+
+def _pinned(writer: PdfWriter, data: bytes) -> DictionaryObject:
+    file = DecodedStreamObject()
+    file.set_data(data)
+    places = DictionaryObject({NameObject("/F"): writer._add_object(file)})
+    name = TextStringObject("plan.txt")
+    spec = {"/Type": NameObject("/Filespec"), "/F": name, "/EF": places}
+    pin = {
+        "/Type": NameObject("/Annot"),
+        "/Subtype": NameObject("/FileAttachment"),
+        "/Rect": ArrayObject(map(NumberObject, (0, 0, 9, 9))),
+        "/FS": DictionaryObject({NameObject(key): value for key, value in spec.items()}),
+    }
+    return DictionaryObject({NameObject(key): value for key, value in pin.items()})
