@@ -10,10 +10,16 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 from documents.errors import TooComplex
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.decoding import declared_in, decode, read_text
-from documents.parsers.html_layout import Text, is_menu, numbers, places
+from documents.parsers.html_layout import Text, is_called_menu, is_made_of_links, numbers, places
 
 MAX_DEPTH = 5_000
 """The parser takes quadratic time in the depth: 0.03 s for this one, minutes for 200,000."""
+MAX_JUDGED = 10
+"""Tables and menus around a place. To judge one takes reading all that is in it: those further in are plain text."""
+MAX_PAIRS = 1_000_000_000
+"""Of attributes of one tag, each of which the parser compares with each: 2 seconds' worth."""
+FEW_CHARACTERS = 100_000
+"""Hold no such number of attributes."""
 
 _SKIPPED = {
     "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "style", "svg", "template",
@@ -49,6 +55,12 @@ _DECLARES = re.compile(
 """The encoding that a page names."""
 _BLANKS = re.compile(r"\s+")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_ATTRIBUTE = r"""[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+"""
+_ATTRIBUTES = re.compile(
+    rf"<!--.*?(?:-->|\Z)|<(?:(script|style)\b|[a-z])[^\s/>]*+((?:{_ATTRIBUTE})*+)(?(1).*?(?:</\1\b|\Z))",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Of each tag, as the second group. What stands in a script or a comment are no tags."""
 
 
 class HtmlParser:
@@ -74,6 +86,7 @@ def read_page(data: bytes, charset: str = "") -> WebPage:
 def read_html(source: str) -> WebPage:
     """What a reader sees of the page. Raises TooComplex."""
     _check_depth(source)
+    _check_attributes(source)
     try:
         tree = LexborHTMLParser(source)
         title = tree.css_first("title")
@@ -93,30 +106,47 @@ def _check_depth(source: str) -> None:
             raise TooComplex("The page's elements are nested too deeply: print it to PDF and upload that.")
 
 
+def _check_attributes(source: str) -> None:
+    """Raise TooComplex when tags have more attributes than the parser can compare."""
+    if len(source) < FEW_CHARACTERS:
+        return
+    listed = (match[2] or "" for match in _ATTRIBUTES.finditer(source))
+    if sum(len(re.findall(_ATTRIBUTE, tag)) ** 2 for tag in listed if tag) > MAX_PAIRS:
+        raise TooComplex("The page has tags with too many attributes: print it to PDF and upload that.")
+
+
 def _pieces(root: LexborNode) -> Iterator[str]:
     """The texts below `root` in order, with breaks and marks. No recursion: depth is the file's choice."""
-    stack: list[LexborNode | str] = [*reversed([*root.iter(include_text=True)])]
+    stack: list[LexborNode | str | None] = [*reversed([*root.iter(include_text=True)])]
     before: Text = {}
+    judged = 0
     while stack:
         item = stack.pop()
-        if isinstance(item, str):
+        if item is None:  # the end of what was judged
+            judged -= 1
+        elif isinstance(item, str):
             yield item
         elif item.is_text_node:
             yield " ".join(_BLANKS.split(item.text_content or ""))
         elif item.is_element_node and item.tag not in _SKIPPED and not _is_unseen(item):
             start, end = _BREAKS.get(item.tag or "", ("", ""))
-            inside: list[LexborNode | str] = [*item.iter(include_text=True)]
-            if item.tag == "pre":
-                inside = [_preformatted(item)]
-            elif item.tag == "ol":
+            inside: list[LexborNode | str]
+            inside = [_preformatted(item)] if item.tag == "pre" else [*item.iter(include_text=True)]
+            is_called = is_called_menu(item)
+            if is_called or item.tag == "table":
+                judged += 1
+                stack.append(None)
+                if judged <= MAX_JUDGED and is_called and is_made_of_links(item):
+                    continue
+                if judged <= MAX_JUDGED and item.tag == "table":
+                    before |= places(item, _CELL)
+            if item.tag == "ol":
                 before |= numbers(item)
-            elif item.tag == "table":
-                before |= places(item, _CELL)
             stack += [end, *reversed(inside), start + before.get(item.mem_id, "")]
 
 
 def _is_unseen(node: LexborNode) -> bool:
-    """Hidden, or navigation that is not marked up as `nav`."""
+    """Hidden, or of a role such as navigation's."""
     attributes = node.attributes
     if not attributes:
         return False
@@ -127,7 +157,6 @@ def _is_unseen(node: LexborNode) -> bool:
         or (attributes.get("role") or "").lower() in _SKIPPED_ROLES
         or "display:none" in style
         or "visibility:hidden" in style
-        or is_menu(node)
     )
 
 

@@ -26,12 +26,14 @@ Text = dict[int, str]
 """What stands before an element's own text, by the element's `mem_id`."""
 
 
-def is_menu(node: LexborNode) -> bool:
-    """Navigation that is no `nav`: called so, and made of links."""
+def is_called_menu(node: LexborNode) -> bool:
     attributes = node.attributes
-    names = f"{attributes.get('id') or ''} {attributes.get('class') or ''}".lower()
-    if not _MENU.search(names):
-        return False
+    names = f"{attributes.get('id') or ''} {attributes.get('class') or ''}".lower() if attributes else ""
+    return bool(_MENU.search(names))
+
+
+def is_made_of_links(node: LexborNode) -> bool:
+    """As navigation is that is no `nav` but is called so."""
     links = sum(_length(link) for link in node.css("a"))
     return links > MIN_LINKED_SHARE * _length(node)
 

@@ -144,6 +144,8 @@ def write(folder: Path, name: str) -> Path:
             {**making.package("word/document.xml", WORD), "word/document.xml": "<a>" * 20_000 + "</a>" * 20_000}
         ),
         "deep.html": lambda: "<div>" * 500_000,
+        "attributes.html": lambda: f"<p {ATTRIBUTES}>word",
+        "menus.html": lambda: "<div class=menu><table><tr><td>x" * 1_500 + "word " * 800_000,
         "deep.json": lambda: "[" * 1_000_000,
         "long.txt": lambda: "word " * 4_100_000,
         "wide.csv": lambda: "1," * 3_000_000,
@@ -196,6 +198,8 @@ def write(folder: Path, name: str) -> Path:
         ("deep.xml", {"too_complex"}),
         ("deep.docx", {"too_complex"}),
         ("deep.html", {"too_complex"}),
+        ("attributes.html", {"too_complex"}),
+        ("menus.html", {"ok"}),
         ("deep.json", {"too_complex"}),
         ("long.txt", {"too_large"}),
         ("wide.csv", {"too_large"}),
