@@ -55,8 +55,10 @@ OCR_SHARE = 0.9
 """Of its time; what is left is for what comes after."""
 
 _ocr_turn = asyncio.Semaphore(1)
-# Written by few threads, so that a bulk job leaves connections to everybody else.
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ingest")
+# Few threads, so that a bulk job leaves connections to everybody else. Those that begin never wait for those that
+# write, and a document that waits to be written keeps its slot: what has been read does not pile up.
+_beginners = ThreadPoolExecutor(max_workers=2, thread_name_prefix="begin")
+_writers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="write")
 # They wait for the provider.
 _embedders = ThreadPoolExecutor(max_workers=4, thread_name_prefix="embed")
 _Row = TypeVar("_Row", bound=models.Model)
@@ -105,14 +107,14 @@ async def ingest(
 
     Raises DocumentGone, Overtaken, and what `context.run_child` raises.
     """
-    reading = await in_thread(_threads, begin, context, document_id, chunk_size, overlap)
+    reading = await in_thread(_beginners, begin, context, document_id, chunk_size, overlap)
     with tempfile.TemporaryDirectory(prefix="reading-") as folder:
         output = Path(folder) / "document.json"
         unpacked = Path(folder) / "members"
         unpacked.mkdir()
         await _read_in_child(reading, output, unpacked)
         try:
-            result: dict[str, Any] = await in_thread(_threads, index, reading, output, unpacked, tool)
+            result: dict[str, Any] = await in_thread(_writers, index, reading, output, unpacked, tool)
             await in_thread(_embedders, _embed, reading)
         except asyncio.CancelledError:
             reading.stopped.set()
@@ -191,6 +193,7 @@ def index(
     reading: Reading, output: Path, unpacked: Path | None = None, tool: str = "DOCUMENT_INGEST"
 ) -> dict[str, Any]:
     """Writes what the child has read, and makes it the present generation. Documents inside are left to other steps."""
+    reading.context.leave_slot()
     parsed = json.loads(output.read_text(encoding="utf-8"))
     inside = members.store_members(reading.document, parsed, unpacked) if unpacked else []
     try:

@@ -62,10 +62,10 @@ class Performer:
         self.tools.shutdown(wait=False, cancel_futures=True)
         self.orm.shutdown(wait=False, cancel_futures=True)
 
-    async def perform(self, claim: Claim, report: Report) -> Outcome:
+    async def perform(self, claim: Claim, report: Report, leave_slot: Callable[[], object] = lambda: None) -> Outcome:
         """Never raises but for cancellation: every end of an attempt is an outcome."""
         self.pulse.start()
-        context = self._context(claim, report)
+        context = self._context(claim, report, leave_slot)
         limit = asyncio.timeout(claim.timeout_seconds)
         try:
             async with limit:
@@ -87,7 +87,7 @@ class Performer:
             await self._tell_tool(claim, context, cause)
         return outcome
 
-    def _context(self, claim: Claim, report: Report) -> StepContext:
+    def _context(self, claim: Claim, report: Report, leave_slot: Callable[[], object]) -> StepContext:
         return StepContext(
             execution_id=claim.execution_id,
             step_id=claim.step_id,
@@ -102,6 +102,7 @@ class Performer:
             report=report,
             token=claim.token,
             run_child=self.sandbox.run,
+            leave_slot=leave_slot,
         )
 
     async def _run(self, claim: Claim, context: StepContext) -> Result:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 import psycopg
@@ -255,10 +256,14 @@ class Runner:
         def report(percent: int | None, message: str) -> None:
             running.report = Report(percent, message, is_new=True)
 
+        loop = asyncio.get_running_loop()
         outcome: Outcome | None = None
         try:
-            perform = perform_alone if running.kind.name == "alone" else self.performer.perform
-            outcome = await perform(claim, report)
+            if running.kind.name == "alone":
+                outcome = await perform_alone(claim, report)
+            else:
+                leave_slot = partial(loop.call_soon_threadsafe, self._leave_slot, running)
+                outcome = await self.performer.perform(claim, report, leave_slot)
         except asyncio.CancelledError:
             if running.ending == "returned":
                 outcome = returned(claim)
@@ -270,3 +275,9 @@ class Runner:
             running.kind.hungry = True
         else:
             self.ended.append(Ended(outcome, running.kind, running.since))
+
+    def _leave_slot(self, running: Running) -> None:
+        # A thread may say so after its step was cut off.
+        if running.claim.token in self.held:
+            running.kind = self.slots.leave(running.kind)
+            self._work.set()

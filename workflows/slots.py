@@ -110,6 +110,13 @@ class Slots:
     def of(self, claim: Claim) -> Kind:
         return self.kinds["alone" if claim.crashes >= ALONE_AFTER else tools.slot_of(claim.tool)]
 
+    def leave(self, kind: Kind) -> Kind:
+        """A step goes on as a coroutine: its slot is another's. Returns the kind that it is of now."""
+        rest = self.kinds["async"]
+        kind.busy -= 1
+        rest.busy += 1
+        return rest
+
     def wake(self, slot: str = "") -> None:
         """Messages may be due, for this kind of slot or for any, and then of any age."""
         for kind in self.kinds.values():

@@ -56,6 +56,8 @@ class StepContext:
     """Proves that this attempt still has the step, to `engine.add_steps`."""
     run_child: Callable[..., Awaitable[Json]] | None = None
     """`await run_child("package.module:function", arguments)` in a process with limits, without database or secrets."""
+    leave_slot: Callable[[], object] = lambda: None
+    """What is left of a step of slot "process" needs no child: another may have its slot. For any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Tool(ABC):
     """A kind of step.
 
     `run` is a coroutine (slot "async"), or a plain function (slot "thread"). Slot "process" is a coroutine
-    that works through `context.run_child`; as many run at once as there are child processes.
+    that works through `context.run_child`; as many run at once as there are child processes, until they
+    `leave_slot`.
     It returns JSON and raises StepError; any other exception is retried and kept with its class.
     """
 

@@ -277,7 +277,8 @@ class TestCatchingUp:
 def threads(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One each, whose connections end with the test."""
     with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as embedders:
-        monkeypatch.setattr(ingest, "_threads", pool)
+        monkeypatch.setattr(ingest, "_beginners", pool)
+        monkeypatch.setattr(ingest, "_writers", pool)
         monkeypatch.setattr(ingest, "_embedders", embedders)
         yield
         for executor in (pool, embedders):

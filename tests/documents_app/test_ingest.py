@@ -236,7 +236,8 @@ def test_the_failure_of_a_deleted_document_is_nobodys(alice: User) -> None:
 def threads(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One, whose connection ends with the test."""
     with ThreadPoolExecutor(1) as pool:
-        monkeypatch.setattr(ingest, "_threads", pool)
+        monkeypatch.setattr(ingest, "_beginners", pool)
+        monkeypatch.setattr(ingest, "_writers", pool)
         yield
         pool.submit(connections.close_all).result()
 

@@ -60,8 +60,8 @@ def chain(length: int, tool: str = "") -> list[NewStep]:
     ]
 
 
-def side_by_side(number: int, tool: str = "") -> list[NewStep]:
-    return [NewStep(f"s{i}", tool=tool, arguments={} if tool else None) for i in range(number)]
+def side_by_side(number: int, tool: str = "", **arguments: object) -> list[NewStep]:
+    return [NewStep(f"s{i}", tool=tool, arguments=arguments if tool else None) for i in range(number)]
 
 
 def statuses(execution: UUID) -> list[str]:

@@ -108,6 +108,28 @@ def test_waits_hold_no_slot_and_are_no_attempts(start: Start, ledger: Path) -> N
     assert names.index("s1") < len(names) - 1
 
 
+def test_a_slot_that_was_left_is_the_next_ones(start: Start, ledger: Path) -> None:
+    execution = start(*side_by_side(3, "PROBE_LEAVE", seconds=1.0))
+    work(execution, sizes=Sizes(children=1))
+    assert [line.split()[0] for line in ledger.read_text().splitlines()] == ["start"] * 3 + ["end"] * 3
+
+
+def test_a_step_that_was_cut_off_has_no_slot_to_leave(start: Start, ledger: Path) -> None:
+    execution = start(*side_by_side(2, "PROBE_LEAVE", seconds=0.5, late=True))
+    runners: list[Runner] = []
+
+    async def during(runner: Runner) -> None:
+        runners.append(runner)
+        while len(runner.held) < 2:
+            await asyncio.sleep(0.01)
+        runner.cut(list(runner.held), "returned")
+
+    work(execution, sizes=Sizes(children=2), during=during)
+    assert execution.status == "completed"
+    assert len(lines(ledger, "start")) == 4
+    assert {name: kind.busy for name, kind in runners[0].slots.kinds.items()} == dict.fromkeys(runners[0].sizes, 0)
+
+
 def test_a_step_that_takes_too_long_fails_its_attempt(start: Start, ledger: Path) -> None:
     step = NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 30}, timeout_seconds=1, max_attempts=1)
     execution = start(step)

@@ -107,6 +107,28 @@ class Child(Tool):
         return await context.run_child(f"tests.probe.child:{arguments.function}", details)
 
 
+class Leaving(Timing):
+    late: bool = False
+
+
+@register
+class Leave(Tool):
+    slug = "PROBE_LEAVE"
+    description = "Leaves its slot at once, or late: when it ends or is cut off."
+    slot = "process"
+    Arguments = Leaving
+
+    async def run(self, context: StepContext, arguments: Leaving) -> None:
+        note("start", context)
+        if not arguments.late:
+            context.leave_slot()
+        try:
+            await asyncio.sleep(arguments.seconds)
+        finally:
+            context.leave_slot()
+        note("end", context)
+
+
 @register
 class Die(Tool):
     slug = "PROBE_DIE"
