@@ -1,7 +1,8 @@
 """Text that comes out of PDF files, put right: ligatures, words cut at line ends, and what is beyond repair."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from unicodedata import normalize
 
 MAX_GARBLED_SHARE = 0.1
@@ -16,6 +17,7 @@ _GAP = re.compile("[\ufffd\0]")
 _WORD_BEFORE = re.compile(r"[\w'’-]*\Z")
 _WORD_AFTER = re.compile(r"[\w'’-]*")
 LONGEST_WORD = 40
+SHORTEST_WORD = 4
 _LIGATURES = ("ffi", "ffl", "fi", "fl", "ff", "tt", "ti", "")
 _WORD = re.compile(r"[\w'’]+(?:-[\w'’]+)*")
 
@@ -39,11 +41,19 @@ def repair(pages: Sequence[str]) -> list[str]:
     """The pages with their cut words whole again, by the other words of the document, and blanks for controls."""
     if not any(mark in page for page in pages for mark in (HYPHEN, "\ufffd", "\0")):
         return [_CONTROLS.sub(" ", page) for page in pages]
-    known = {word.casefold() for word in set().union(*map(_WORD.findall, pages))}
+    known = Counter(word.casefold() for page in pages for word in _whole_words(page))
     return [_repaired(page, known) for page in pages]
 
 
-def _repaired(page: str, known: set[str]) -> str:
+def _whole_words(page: str) -> Iterator[str]:
+    """Without the parts of those that are cut."""
+    pieces = page.split(HYPHEN)
+    for place, piece in enumerate(pieces):
+        words = _WORD.findall(piece)
+        yield from words[place > 0 : len(words) - (place < len(pieces) - 1)]
+
+
+def _repaired(page: str, known: Counter[str]) -> str:
     if HYPHEN in page:
         page = re.sub(HYPHEN, lambda match: _hyphen(*_around(match), known), page)
     page = _GAP.sub(lambda match: _letters(*_around(match), known), page)
@@ -58,14 +68,20 @@ def _around(match: re.Match[str]) -> tuple[str, str]:
     return words[0][0] if words[0] else "", words[1][0] if words[1] else ""
 
 
-def _hyphen(before: str, after: str, known: set[str]) -> str:
-    """None, unless the word has one elsewhere, or goes on with a capital or a digit."""
+def _hyphen(before: str, after: str, known: Counter[str]) -> str:
+    """None, unless the word has one elsewhere or in its first part, or goes on with a capital or a digit.
+
+    One stays, too, between words that the document uses by themselves (`well-known`), unless they are short or begin
+    with a capital: `in-to`, `More-over`.
+    """
     if not after[:1].islower() or not before[-1:].isalpha():
         return "-"
-    whole, hyphenated = (before + after).casefold(), f"{before}-{after}".casefold()
-    return "-" if hyphenated in known and whole not in known else ""
+    if known[(before + after).casefold()]:
+        return ""
+    are_words = before.islower() and all(len(each) >= SHORTEST_WORD and known[each] > 1 for each in (before, after))
+    return "-" if are_words or "-" in before or known[f"{before}-{after}".casefold()] else ""
 
 
-def _letters(before: str, after: str, known: set[str]) -> str:
+def _letters(before: str, after: str, known: Counter[str]) -> str:
     """A letter that the font does not name is most often a ligature: the one that makes a known word of it."""
     return next((each for each in _LIGATURES if (before + each + after).casefold() in known), "\ufffd")

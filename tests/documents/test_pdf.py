@@ -181,6 +181,9 @@ def test_the_sample_is_a_plain_file(samples: Path) -> None:
     [
         (["a res\ufffetaurant"], ["a restaurant"]),
         (["like-for\ufffelike", "like-for-like"], ["like-for-like", "like-for-like"]),
+        (["a well\ufffeknown", "very well known, as well known"], ["a well-known", "very well known, as well known"]),
+        (["state-of\ufffethe", "not under\ufffestood"], ["state-of-the", "not understood"]),
+        (["with\ufffein", "in with, in with"], ["within", "in with, in with"]),
         (["COVID\ufffe19 and PK\ufffeLQP"], ["COVID-19 and PK-LQP"]),
         (["di\ufffdcult", "Difficult"], ["difficult", "Difficult"]),
         (["a\ufffdb"], ["a\ufffdb"]),
