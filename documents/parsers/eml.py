@@ -18,6 +18,8 @@ from documents.parsers.html import read_page
 
 MAX_PARTS = 5_000
 MAX_HEADER = 20_000
+MAX_DEPTH = 50
+"""Of parts in parts: each line is compared with the boundaries of all that it stands in."""
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _DAMAGE = (MessageError, AttributeError, LookupError, TypeError, ValueError)
@@ -33,6 +35,14 @@ Part = Message
 
 
 class _Part(Message):
+    depth = 0
+
+    def attach(self, payload: Any) -> None:
+        payload.depth = self.depth + 1
+        if payload.depth > MAX_DEPTH:
+            raise TooComplex("The mail's parts are nested too deeply: save its attachments, and upload those.")
+        super().attach(payload)
+
     def set_raw(self, name: str, value: Any) -> None:
         """Cut: parameters are read in a time that grows with the square of the header."""
         super().set_raw(name, value[:MAX_HEADER])

@@ -9,6 +9,11 @@ from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.decoding import read_text
 
 INDENT = "  "
+MAX_INDENT = 40
+"""Characters: more would make a long text of a file that is nested for the purpose."""
+
+Part = str | tuple[Any, str]
+"""A line, or a value that makes several and their indentation."""
 
 
 class JsonParser:
@@ -19,7 +24,7 @@ class JsonParser:
         source = read_text(path)
         warnings: list[str] = []
         try:
-            text = "\n".join(_lines(_value(source), ""))
+            text = "\n".join(_lines(_value(source)))
         except ValueError as error:
             text = source
             warnings.append(f"The JSON is damaged or cut off ({error}): it was read as plain text.")
@@ -47,7 +52,20 @@ def _loaded(source: str) -> Any:
     return json.loads(source, parse_int=str, parse_float=str)
 
 
-def _lines(value: Any, indent: str) -> Iterator[str]:
+def _lines(value: Any) -> Iterator[str]:
+    """No recursion: a line would pass through all that it is nested in."""
+    stack: list[Iterator[Part]] = [iter([(value, "")])]
+    while stack:
+        item = next(stack[-1], None)
+        if item is None:
+            stack.pop()
+        elif isinstance(item, str):
+            yield item
+        else:
+            stack.append(_parts(*item))
+
+
+def _parts(value: Any, indent: str) -> Iterator[Part]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _entry(f"{indent}{key}:", inner, indent)
@@ -58,7 +76,7 @@ def _lines(value: Any, indent: str) -> Iterator[str]:
         yield indent + _scalar(value)
 
 
-def _entry(head: str, value: Any, indent: str) -> Iterator[str]:
+def _entry(head: str, value: Any, indent: str) -> Iterator[Part]:
     """`key: value`; what is inside a value of several lines stands below it, further in."""
     if not isinstance(value, dict | list):
         yield f"{head} {_scalar(value)}"
@@ -66,14 +84,14 @@ def _entry(head: str, value: Any, indent: str) -> Iterator[str]:
         yield f"{head} {', '.join(map(_scalar, value))}"
     else:
         yield head
-        yield from _lines(value, indent + INDENT)
+        yield value, (indent + INDENT)[:MAX_INDENT]
 
 
-def _item(value: Any, indent: str) -> Iterator[str]:
+def _item(value: Any, indent: str) -> Iterator[Part]:
     """A value of a list. Records are paragraphs, so that a chunk holds whole ones."""
     if isinstance(value, dict | list):
         yield ""
-        yield from _lines(value, indent)
+        yield value, indent
     else:
         yield f"{indent}- {_scalar(value)}"
 

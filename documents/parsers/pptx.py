@@ -29,8 +29,9 @@ class PptxParser:
         with open_zip(path) as archive:
             slides = _slides(archive)
             document = ParsedDocument([], core_properties(archive))
+            seen: set[str] = set()
             for done, slide in enumerate(slides, start=1):
-                document.pages.append(_slide_text(archive, slide, done, document.warnings))
+                document.pages.append(_slide_text(archive, slide, done, document.warnings, seen))
                 report(done, len(slides))
         if document.warnings and not any(document.pages):
             raise Corrupt()
@@ -51,23 +52,32 @@ def _relationship_id(item: Element) -> str:
     return next((str(item.get(name)) for name in item.attrib if name.endswith("}id")), "")
 
 
-def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str]) -> str:
+def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str], seen: set[str]) -> str:
     """A slide that is damaged or missing costs that slide."""
     try:
-        return "\n\n".join(_slide_blocks(archive, slide, warnings))
+        return "\n\n".join(_slide_blocks(archive, slide, warnings, seen))
     except Corrupt:
         warnings.append(f"Slide {number} ({slide}) is missing or damaged.")
         return ""
 
 
-def _slide_blocks(archive: ZipFile, slide: str, warnings: list[str]) -> Iterator[str]:
+def _slide_blocks(archive: ZipFile, slide: str, warnings: list[str], seen: set[str]) -> Iterator[str]:
     yield from _blocks(xml_part(archive, slide))
-    for root in xml_parts(archive, related(archive, slide, "chart", "diagramData", "comments"), warnings):
+    drawn = related(archive, slide, "chart", "diagramData", "comments")
+    for root in xml_parts(archive, _unseen(drawn, seen), warnings):
         yield from filter(None, ["\n".join(labels(root))])
     yield from filter(None, ["\n".join(_drawn_texts(archive, slide))])
-    for root in xml_parts(archive, related(archive, slide, "notesSlide"), warnings):
+    for root in xml_parts(archive, _unseen(related(archive, slide, "notesSlide"), seen), warnings):
         if notes := "\n".join(_notes(root)):
             yield f"Notes: {notes}"
+
+
+def _unseen(names: list[str], seen: set[str]) -> Iterator[str]:
+    """Parts that are no other slide's: a bomb names one again and again."""
+    for name in names:
+        if name not in seen:
+            seen.add(name)
+            yield name
 
 
 def _blocks(parent: Element) -> Iterator[str]:

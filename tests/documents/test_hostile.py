@@ -112,6 +112,28 @@ def again_and_again_in_a_book() -> bytes:
     )
 
 
+def notes_of_every_slide() -> bytes:
+    main, slides = "ppt/presentation.xml", range(3_000)
+    ids = "".join(f'<p:sldId r:id="r{number}"/>' for number in slides)
+    named = making.rels(*((f"r{number}", "slide", f"{number}.xml") for number in slides))
+    notes = {f"ppt/_rels/{number}.xml.rels": making.rels(("r", "notesSlide", "notes.xml")) for number in slides}
+    return making.zip_bytes(
+        {
+            **making.package(main, f"{making.OFFICE}.presentationml.presentation.main+xml"),
+            main: f'<p:presentation xmlns:p="x" xmlns:r="{making.RELATIONSHIPS}">{ids}</p:presentation>',
+            "ppt/_rels/presentation.xml.rels": named,
+            "ppt/notes.xml": making.slide(making.shape(*["text"] * 8_000)),
+            **{f"ppt/{number}.xml": making.slide() for number in slides},
+            **notes,
+        }
+    )
+
+
+def nested_parts() -> str:
+    heads = "".join(f"Content-Type: multipart/mixed; boundary=b{number}\n\n--b{number}\n" for number in range(300))
+    return f"Subject: x\n{heads}\n" + "x\n" * 2_000_000
+
+
 ATTRIBUTES = " ".join(f'a{number}="{number}"' for number in range(400_000))
 BLANKS = '<text:s text:c="999999999"/>'
 FAR_CELL = '<sheetData><row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
@@ -155,6 +177,9 @@ def write(folder: Path, name: str) -> Path:
         "bare-parts.eml": lambda: (
             "Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * 2_000_000
         ),
+        "nested.json": lambda: "[" * 800 + "1,[]," * 600_000 + "1" + "]" * 800,
+        "nested.eml": nested_parts,
+        "notes.pptx": notes_of_every_slide,
         "again.pptx": again_and_again,
         "again.epub": again_and_again_in_a_book,
         "parameters.eml": lambda: f"Subject: x\nContent-Type: text/plain{QUOTED * 500_000}\n\nbody",
@@ -205,6 +230,9 @@ def write(folder: Path, name: str) -> Path:
         ("wide.csv", {"too_large"}),
         ("parts.eml", {"too_complex"}),
         ("bare-parts.eml", {"too_complex"}),
+        ("nested.json", {"ok"}),
+        ("nested.eml", {"too_complex"}),
+        ("notes.pptx", {"ok"}),
         ("again.pptx", {"ok"}),
         ("again.epub", {"ok"}),
         ("parameters.eml", {"ok"}),
