@@ -1,4 +1,4 @@
-"""A snippet with its hits marked, for the page of results."""
+"""A text with its hits marked, for pages."""
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString

@@ -37,6 +37,19 @@ def snippets(
     The words: what has one of these lexemes in the language, and what begins with one of the `beginnings`. "…" stands
     where it was cut.
     """
+    found = _hits_of_each(passages, lexemes, beginnings)
+    return [_snippet(text, hits, width) for (text, _), hits in zip(passages, found, strict=True)]
+
+
+def highlighted(text: str, language: str, lexemes: Collection[str], beginnings: tuple[str, ...] = ()) -> Snippet:
+    """The same words in the whole text, which stays as it is."""
+    (hits,) = _hits_of_each([(text, language)], lexemes, beginnings)
+    return Snippet(text, tuple(_stretches(hits, 0, len(text))))
+
+
+def _hits_of_each(
+    passages: Sequence[tuple[str, str]], lexemes: Collection[str], beginnings: tuple[str, ...]
+) -> list[list[_Hit]]:
     first = {word[:2] for word in [*lexemes, *beginnings]}
     first |= {letters.replace("i", "y") for letters in first}  # `dying` has the stem `die`
     found = [list(places(text, None if language in PREFIXING else first)) for text, language in passages]
@@ -46,10 +59,7 @@ def snippets(
             for group, (_, language) in zip(found, passages, strict=True)
         ]
     )
-    return [
-        _snippet(text, list(_hits(group, known, lexemes, beginnings)), width)
-        for (text, _), group, known in zip(passages, found, stems, strict=True)
-    ]
+    return [list(_hits(group, known, lexemes, beginnings)) for group, known in zip(found, stems, strict=True)]
 
 
 def _snippet(text: str, hits: Sequence[_Hit], width: int) -> Snippet:

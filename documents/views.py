@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
@@ -23,8 +23,9 @@ from documents.lookup import find_documents, get_document
 from documents.marking import marked
 from documents.models import Document
 from documents.multipart import screened
+from documents.passages import Passage, find_passage
 from documents.preview import preview
-from documents.search import Question, search
+from documents.search import Question, Result, search
 from documents.tools import MAX_CHUNK_SIZE
 from documents.uploads import UploadForm, receive_files
 from workflows.errors import ChildCrashed, ChildFailed
@@ -33,6 +34,7 @@ PAGES = 20
 CHUNKS = 50
 MEMBERS = 30
 RESULTS = 20
+PDF = "pdf"
 ASKED = ("q", "project", "tag", "type")
 """What the form of a search has."""
 
@@ -91,17 +93,22 @@ def delete(request: Request) -> HttpResponse:
 
 @dataclass(frozen=True)
 class Reader:
-    """What of a document's text is shown: some pages, or some chunks."""
+    """What of a document's text is shown: some pages, perhaps with a passage that was searched for, or some chunks."""
 
     document: Document
     view: str
     start: int
+    chunk_id: int | None
+    question: str
 
     @classmethod
     def of(cls, request: Request, document: Document) -> "Reader":
-        start = request.GET.get("from", "1")
         view = "chunks" if request.GET.get("view") == "chunks" else "text"
-        return cls(document, view, int(start) if start.isdecimal() and len(start) < 10 else 1)
+        start, chunk_id = _number(request, "from", digits=9), _number(request, "chunk", digits=18)
+        return cls(document, view, 1 if start is None else start, chunk_id, _text(request, "q"))
+
+    def passage(self) -> Passage | None:
+        return None if self.chunk_id is None else find_passage(self.document, self.chunk_id, self.question)
 
     def pages(self) -> list[Any]:
         rows = self.document.current_pages().filter(number__gte=self.start)
@@ -126,6 +133,15 @@ class Reader:
         return f"?{urlencode({'view': self.view, 'from': self.next_start})}" if self.next_start else ""
 
 
+def _number(request: Request, name: str, *, digits: int) -> int | None:
+    given = request.GET.get(name, "")
+    return int(given) if given.isdecimal() and len(given) <= digits else None
+
+
+def _text(request: Request, name: str) -> str:
+    return request.GET.get(name, "").replace("\0", "").strip()[:1000]
+
+
 @login_required
 @require_GET
 def document(request: Request, id: str) -> HttpResponse:
@@ -142,6 +158,19 @@ def document(request: Request, id: str) -> HttpResponse:
     if is_poll(request):
         return live.answer(request)
     return render(request, "documents/document.html", {**context, "live": live})
+
+
+@login_required
+@require_GET
+def shown_file(request: Request, id: str) -> FileResponse:
+    """A PDF in the browser's own viewer, which opens it at `#page=3`. Other files are only downloaded."""
+    found = get_document(request.user, id)
+    if found.file_type != PDF or not found.path.exists():
+        raise Http404("There is no such PDF.")
+    response = FileResponse(found.path.open("rb"), filename=found.filename, content_type="application/pdf")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
 
 
 class ChunksForm(forms.Form):
@@ -179,7 +208,7 @@ def chunk_preview(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def search_page(request: Request) -> HttpResponse:
-    asked = {name: request.GET.get(name, "").replace("\0", "").strip()[:1000] for name in ASKED}
+    asked = {name: _text(request, name) for name in ASKED}
     question = Question(
         asked["q"],
         limit=RESULTS,
@@ -194,7 +223,8 @@ def search_page(request: Request) -> HttpResponse:
             "filename": result.filename,
             "page": result.page,
             "snippet": marked(result.snippet),
-            "url": _page_url(named[result.document_id], result.page),
+            "url": _passage_url(named[result.document_id], result, question.text),
+            "file_url": _file_url(named[result.document_id], result.page),
         }
         for result in found
         if result.document_id in named
@@ -202,6 +232,11 @@ def search_page(request: Request) -> HttpResponse:
     return render(request, "documents/search.html", {**asked, "results": results})
 
 
-def _page_url(document: Document, number: int) -> str:
-    address = reverse("documents:document", args=[document.uid])
-    return f"{address}?{urlencode({'from': number})}#page-{number}"
+def _passage_url(document: Document, result: Result, question: str) -> str:
+    query = urlencode({"from": result.page, "chunk": result.chunk_id, "q": question})
+    return f"{reverse('documents:document', args=[document.uid])}?{query}#passage"
+
+
+def _file_url(document: Document, page: int) -> str:
+    """Of the page in the file, where browsers show such files."""
+    return f"{reverse('documents:file', args=[document.uid])}#page={page}" if document.file_type == PDF else ""

@@ -1,11 +1,14 @@
 """`/documents/`, a document's page, and `/search`."""
 
+import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils.html import escape, strip_tags
 from pytest_django.asserts import assertNumQueries, assertRedirects
 from pytest_django.fixtures import Settings
 
@@ -13,7 +16,8 @@ from documents.marking import marked
 from documents.models import Document
 from documents.snippets import Snippet
 from jobs.requests import start
-from tests.documents_app.driving import index, upload
+from tests.documents.making import write_epub
+from tests.documents_app.driving import SAMPLES, index, upload
 from tests.jobs.driving import claim
 from tests.panel.reading import is_polling, poll_url, swapped, text
 from workflows.models import WorkflowStep
@@ -135,13 +139,81 @@ def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client) -> None:
     assert at_charlie.get(f"/documents/{document.uid}").status_code == 200
 
 
-def test_search_leads_to_the_page(alice: User, at_alice: Client) -> None:
-    document = index(alice, upload(alice, "The <b>price</b> of lanterns rose.", "prices.txt"))
+def links(page: str, start: str) -> list[str]:
+    return [unescape(address) for address in re.findall(r'href="([^"]*)"', page) if address.startswith(start)]
+
+
+def test_search_leads_to_the_passage(alice: User, at_alice: Client, tmp_path: Path) -> None:
+    filler = "Filler, so that there are chunks. " * 300
+    said = f"<p>{filler}</p><p>The &lt;b&gt;price&lt;/b&gt; of lanterns rose.</p><p>{filler}</p>"
+    book = write_epub(tmp_path / "prices.epub", {"third": "<p>3</p>", "second": said, "first": "<p>The first.</p>"})
+    document = index(alice, upload(alice, book.read_bytes(), book.name))
     page = text(at_alice.get("/search?q=lantern"))
     assert "&lt;b&gt;price&lt;/b&gt; of <mark>lanterns</mark>" in page
-    assert f'href="/documents/{document.uid}?from=1#page-1"' in page
+    link = links(page, f"/documents/{document.uid}")[0]
+    chunk = document.current_chunks().get(pk=re.findall(r"chunk=(\d+)&", link)[0])
+    assert link == f"/documents/{document.uid}?from=2&chunk={chunk.pk}&q=lantern#passage"
+    shown = text(at_alice.get(link))
+    (before, passage, after) = passage_in(shown)
+    assert "&lt;b&gt;price&lt;/b&gt; of <mark>lanterns</mark> rose." in passage
+    assert "".join([before, strip_tags(passage), after]) == escape(document.current_pages().get(number=2).text)
+    assert strip_tags(passage) == escape(chunk.text)
     assert "Nothing in your indexed documents" in text(at_alice.get("/search?q=submarines"))
     assert at_alice.get("/search?q=%00&project=%00").status_code == 200
+
+
+def passage_in(page: str) -> tuple[str, str, str]:
+    """The text of the page that has it: before it, the passage, and after it."""
+    found = re.search(
+        r'<div class="plain" dir="auto">([^<]*)<span id="passage"[^>]*>(.*?)</span>([^<]*)</div>', page, re.S
+    )
+    assert found
+    return found[1], found[2], found[3]
+
+
+@pytest.mark.parametrize(
+    ("written", "question", "mark"),
+    [
+        ("人人生而自由，在尊严和权利上一律平等。", "尊严", "尊严"),
+        ("يولد جميع الناس أحرارا", "الناس", "الناس"),
+        ("Alle Verträge sind kündbar.", "Vertrag", "Verträge"),
+        ("Lantern prices and lamps.", "lan*", "Lantern"),
+        ("Lantern prices.", '"prices of lantern"', "Lantern"),
+    ],
+)
+def test_words_of_a_passage_are_marked_as_snippets_are(
+    alice: User, at_alice: Client, written: str, question: str, mark: str
+) -> None:
+    index(alice, upload(alice, written, "prices.txt"))
+    page = text(at_alice.get("/search", {"q": question}))
+    assert f"<mark>{mark}</mark>" in page
+    (link,) = links(page, "/documents/0")
+    assert f"<mark>{mark}</mark>" in passage_in(text(at_alice.get(link)))[1]
+
+
+def test_a_passage_that_was_indexed_again_is_no_longer_marked(alice: User, at_alice: Client) -> None:
+    document = index(alice, upload(alice, "The price of lanterns rose.", "prices.txt"))
+    (link,) = links(text(at_alice.get("/search?q=lantern")), f"/documents/{document.uid}")
+    index(alice, document)
+    page = text(at_alice.get(link))
+    assert "The price of lanterns rose." in page
+    assert 'id="passage"' not in page
+    assert at_alice.get(f"/documents/{document.uid}?chunk={'9' * 30}&q=%00").status_code == 200
+
+
+def test_search_leads_into_the_pdf(alice: User, at_alice: Client, at_bob: Client) -> None:
+    name = "quarterly-sales-report.pdf"
+    pdf = index(alice, upload(alice, (SAMPLES / name).read_bytes(), name))
+    page = pdf.current_chunks().order_by("-page")[0].page
+    word = max(pdf.current_chunks().order_by("-page")[0].text.split(), key=len)
+    assert f"/documents/{pdf.uid}/file#page={page}" in links(text(at_alice.get("/search", {"q": word})), "/documents")
+    shown = at_alice.get(f"/documents/{pdf.uid}/file")
+    assert shown["Content-Type"] == "application/pdf"
+    assert shown["Content-Disposition"].startswith("inline")
+    assert shown["X-Content-Type-Options"] == "nosniff"
+    assert at_bob.get(f"/documents/{pdf.uid}/file").status_code == 404
+    page = index(alice, upload(alice, "<script>alert(1)</script>It says so.", "page.html"))
+    assert at_alice.get(f"/documents/{page.uid}/file").status_code == 404
 
 
 def test_search_keeps_to_a_tag_a_type_and_a_project(alice: User, at_alice: Client) -> None:
