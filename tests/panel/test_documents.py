@@ -204,9 +204,11 @@ def test_a_passage_that_was_indexed_again_is_no_longer_marked(alice: User, at_al
 def test_search_leads_into_the_pdf(alice: User, at_alice: Client, at_bob: Client) -> None:
     name = "quarterly-sales-report.pdf"
     pdf = index(alice, upload(alice, (SAMPLES / name).read_bytes(), name))
-    page = pdf.current_chunks().order_by("-page")[0].page
-    word = max(pdf.current_chunks().order_by("-page")[0].text.split(), key=len)
-    assert f"/documents/{pdf.uid}/file#page={page}" in links(text(at_alice.get("/search", {"q": word})), "/documents")
+    last = pdf.current_chunks().order_by("-page")[0]
+    word = max(last.text.split(), key=len)
+    assert f"/documents/{pdf.uid}/file#page={last.page}" in links(
+        text(at_alice.get("/search", {"q": word})), "/documents"
+    )
     shown = at_alice.get(f"/documents/{pdf.uid}/file")
     assert shown["Content-Type"] == "application/pdf"
     assert shown["Content-Disposition"].startswith("inline")
