@@ -177,6 +177,7 @@ def write(folder: Path, name: str) -> Path:
         "bare-parts.eml": lambda: (
             "Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * 2_000_000
         ),
+        "groups.rtf": lambda: "{\\rtf1 " + "{}" * 9_000_000 + "}",
         "nested.json": lambda: "[" * 800 + "1,[]," * 600_000 + "1" + "]" * 800,
         "nested.eml": nested_parts,
         "notes.pptx": notes_of_every_slide,
@@ -230,6 +231,7 @@ def write(folder: Path, name: str) -> Path:
         ("wide.csv", {"too_large"}),
         ("parts.eml", {"too_complex"}),
         ("bare-parts.eml", {"too_complex"}),
+        ("groups.rtf", {"too_complex"}),
         ("nested.json", {"ok"}),
         ("nested.eml", {"too_complex"}),
         ("notes.pptx", {"ok"}),

@@ -159,6 +159,27 @@ def test_rich_text_names_its_encoding(tmp_path: Path, machine: str, letter: str)
     assert _parse(path).pages == ["café"]
 
 
+def test_rich_text_beside_the_text(tmp_path: Path) -> None:
+    """Notes, comments, boxes and headers come after it, each once; what was deleted is gone."""
+    path = tmp_path / "a.rtf"
+    path.write_text(
+        r"{\rtf1{\header\pard On lamps\par}\pard Trim{\footnote\pard Weekly, {\i if lit}.} the wick"
+        r"{\*\annotation{\*\atndate 7}Who?}.\par{\pntext\f0 1.\tab}Brass{\deleted\revauthdel1  or {\b tin}} only\par"
+        r"{\shp{\*\shpinst{\sp 1}{\shptxt Mind the glass}}}{\header\pard On lamps\par}The end \{0\}.\par}"
+    )
+    lines = _parse(path).pages[0].split("\n")
+    assert [line.strip() for line in lines if line] == [
+        *("Trim the wick.", "1.\tBrass only", "The end {0}."),
+        *("On lamps", "Weekly, if lit.", "Who?", "Mind the glass"),
+    ]
+
+
+def test_rich_text_that_ends_early(tmp_path: Path) -> None:
+    path = tmp_path / "a.rtf"
+    path.write_text(r"{\rtf1 Trim {\b the} wick{\footnote Weekly")
+    assert _parse(path).pages == ["Trim the wickWeekly"]
+
+
 def test_pictures_in_rich_text_take_no_time(tmp_path: Path) -> None:
     path = tmp_path / "a.rtf"
     path.write_text("{\\rtf1 before {\\pict\\pngblip\n" + "89504e47\n" * 500_000 + "} after}")
