@@ -167,7 +167,7 @@ class Tables:
         cost = Cost()
         with connection.cursor() as cursor:
             for query in captured.captured_queries:
-                if query["sql"].startswith(("SELECT", "WITH", "\nSELECT")):
+                if query["sql"].lstrip().startswith(("SELECT", "WITH")):
                     cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query['sql']}")
                     cost.add(cursor.fetchone()[0][0])
         return cost, ms

@@ -1,9 +1,11 @@
 """Why a job is not running, in a sentence."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import get_args
 from uuid import UUID
 
 from django.db import connection
@@ -14,17 +16,31 @@ from aiworkstation.web.serializers import wire_time
 from workflows import tools
 from workflows.models import CLAIMABLE, Pause, StepStatus, Worker, WorkflowExecution, WorkflowStep
 from workflows.retry import ALONE_AFTER
+from workflows.tools import Slot
 
 SILENT_AFTER = timedelta(seconds=30)
+WHOLE_EVERY = 10.0
+"""Seconds between looks at the whole queue."""
+OVERLAP = timedelta(seconds=1)
+"""For who took the time earlier than others but commits later."""
+KINDS = list(get_args(Slot))
+EVER = datetime(1, 1, 1, tzinfo=UTC)
 
-# The places of the jobs that are due, none of whose steps runs, among those that need the same kind of slot; in the
-# order in which they are served.
+# Since when the first message is due; then the places of the jobs none of whose steps runs, among those that need the
+# same kind of slot, in the order in which they are served.
 PLACES = """
-SELECT id, place FROM (
+WITH due AS MATERIALIZED (
+  SELECT id, wake_at, next_slot, queue, steps_running FROM unnest(%(kinds)s::text[]) kind, LATERAL (
+    SELECT * FROM workflow_executions
+    WHERE next_slot = kind AND message_id IS NOT NULL AND wake_at BETWEEN %(since)s AND statement_timestamp()
+  ) of_kind
+)
+SELECT NULL, 0, coalesce(min(wake_at), statement_timestamp()) FROM due
+UNION ALL SELECT * FROM (
   SELECT id, row_number() OVER (
-    PARTITION BY next_slot ORDER BY array_position(ARRAY['high', 'normal', 'low'], queue::text), wake_at, id) AS place
-  FROM workflow_executions WHERE message_id IS NOT NULL AND steps_running = 0 AND wake_at <= clock_timestamp()
-) due WHERE id = ANY(%s)
+    PARTITION BY next_slot ORDER BY array_position(ARRAY['high', 'normal', 'low'], queue::text), wake_at, id), wake_at
+  FROM due WHERE steps_running = 0
+) places WHERE id = ANY(%(ids)s)
 """
 
 
@@ -42,7 +58,7 @@ def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     if not waiting:
         return {}
     next_steps = _next_steps([execution.pk for execution in waiting])
-    places = _places([execution.pk for execution in waiting])
+    places = _places.of([execution.pk for execution in waiting])
     paused, slots = _paused(), _slots()
     now = timezone.now()
     return {
@@ -61,10 +77,27 @@ def _next_steps(ids: list[UUID]) -> dict[UUID, WorkflowStep]:
     return {step.execution_id: step for step in ordered.distinct("execution_id")}
 
 
-def _places(ids: list[UUID]) -> dict[UUID, int]:
-    with connection.cursor() as cursor:
-        cursor.execute(PLACES, [ids])
-        return dict(cursor.fetchall())
+class Places:
+    """Reads the queue from the first message on that was due when it last looked: later ones are due from when they
+    are stored. As in `workflows.slots`: what has been taken stays in the index while a long transaction is open.
+    """
+
+    def __init__(self) -> None:
+        self.since = EVER
+        self.whole = float("-inf")
+
+    def of(self, ids: list[UUID]) -> dict[UUID, int]:
+        now = time.monotonic()
+        if now - self.whole > WHOLE_EVERY:
+            self.since, self.whole = EVER, now
+        with connection.cursor() as cursor:
+            cursor.execute(PLACES, {"kinds": KINDS, "since": self.since, "ids": ids})
+            (_, _, first), *places = cursor.fetchall()
+        self.since = first - OVERLAP
+        return {id: place for id, place, _ in places}
+
+
+_places = Places()
 
 
 def _paused() -> str:

@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from jobs.waiting import waiting_for
+from jobs import waiting
+from jobs.waiting import Places, waiting_for
 from tests.jobs.driving import HOLDER, claim, complete, complete_all, fail, start_job
 from workflows.errors import TryLater
 from workflows.models import Worker, WorkflowExecution, WorkflowStep
@@ -50,6 +51,32 @@ def test_its_place(alice: User, add_worker: AddWorker) -> None:
     jobs = [start_job(alice) for _ in range(2)]
     assert sentence(jobs[0]) == "Place 1 in the queue normal; 0 of 8 slots for such steps are busy."
     assert sentence(jobs[1]) == "Place 2 in the queue normal; 0 of 8 slots for such steps are busy."
+
+
+def test_the_queue_is_read_from_its_first_message(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But now and then all of it: of a message that came in late, by a long transaction, nobody has told."""
+    first, second = (start_job(alice) for _ in range(2))
+    assert first.wake_at
+    assert second.wake_at
+    places = Places()
+    assert places.of([second.pk]) == {second.pk: 2}
+    assert places.since == first.wake_at - waiting.OVERLAP
+    claim(first.pk)
+    assert places.of([second.pk]) == {second.pk: 1}
+    assert places.since == second.wake_at - waiting.OVERLAP
+    late = start_job(alice)
+    WorkflowExecution.objects.filter(pk=late.pk).update(wake_at=second.wake_at - timedelta(seconds=5))
+    assert places.of([second.pk, late.pk]) == {second.pk: 1}
+    monkeypatch.setattr(waiting, "WHOLE_EVERY", 0.0)
+    assert places.of([second.pk, late.pk]) == {second.pk: 2, late.pk: 1}
+    assert places.since < second.wake_at - 2 * waiting.OVERLAP
+
+
+def test_an_empty_queue_has_no_first_message(alice: User) -> None:
+    places = Places()
+    assert places.of([]) == {}
+    job = start_job(alice)
+    assert places.of([job.pk]) == {job.pk: 1}
 
 
 def test_other_kinds_of_slots_do_not_matter(alice: User, add_worker: AddWorker) -> None:
