@@ -17,28 +17,25 @@ import json
 import logging
 import tempfile
 import threading
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from aiworkstation.audit.record import record
 from documents import members
 from documents.embedding import activate_if_whole, configured_model, embed_document
 from documents.errors import NeedsOcr
-from documents.indexing import write_terms
+from documents.generations import delete_generation, delete_generations_before, write_chunks, write_pages
 from documents.lookup import find_documents
-from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk, DocumentPage, DocumentStatus
+from documents.models import Document, DocumentStatus
 from documents.parsers import ocr
-from documents.terms import words
 from workflows.errors import ChildFailed, PermanentError, StepError
 from workflows.models import FINISHED_STEP, StepStatus
 from workflows.sandbox import Limits
@@ -54,6 +51,17 @@ READING_SHARE = 90  # per cent of a step's progress; the rest is writing the ind
 OCR_SHARE = 0.9
 """Of its time; what is left is for what comes after."""
 
+# Two readings that begin together get different numbers. A job that is still to come keeps the document.
+_BEGIN = """
+UPDATE documents d SET
+  latest_generation = latest_generation + 1, changed_at = clock_timestamp(),
+  step_id = CASE WHEN EXISTS (
+    SELECT FROM workflow_steps s WHERE s.id = d.step_id AND s.id <> %(step)s AND s.status <> ALL (%(over)s)
+  ) THEN d.step_id ELSE %(step)s END
+WHERE uid = %(document)s
+RETURNING latest_generation
+"""
+
 _ocr_turn = asyncio.Semaphore(1)
 # Few threads, so that a bulk job leaves connections to everybody else. Those that begin never wait for those that
 # write, and a document that waits to be written keeps its slot: what has been read does not pile up.
@@ -61,7 +69,6 @@ _beginners = ThreadPoolExecutor(max_workers=2, thread_name_prefix="begin")
 _writers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="write")
 # They wait for the provider.
 _embedders = ThreadPoolExecutor(max_workers=4, thread_name_prefix="embed")
-_Row = TypeVar("_Row", bound=models.Model)
 
 
 class DocumentGone(PermanentError):
@@ -162,22 +169,13 @@ def _may_recognize() -> bool:
 def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> Reading:
     """Raises DocumentGone."""
     found = find_for_step(context, document_id)
-    with transaction.atomic():
-        # The lock: two readings that begin together need different numbers, and a deletion is waited for.
-        document = _locked(found.uid)
-        document.latest_generation += 1
-        if _may_take(context, document):
-            document.step_id = context.step_id
-        document.changed_at = timezone.now()
-        document.save(update_fields=["latest_generation", "step", "changed_at"])
-    depth = members.depth_of(found)
-    return Reading(context, found, document.latest_generation, chunk_size, overlap, depth)
-
-
-def _may_take(context: StepContext, document: Document) -> bool:
-    """A job that is still to come keeps the document."""
-    step = document.step
-    return step is None or step.status in (*FINISHED_STEP, StepStatus.RUNNING) or step.pk == context.step_id
+    over = [*FINISHED_STEP, StepStatus.RUNNING]
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN, {"document": found.uid, "step": context.step_id, "over": over})
+        row = cursor.fetchone()
+    if row is None:
+        raise DocumentGone()
+    return Reading(context, found, row[0], chunk_size, overlap, members.depth_of(found))
 
 
 def find_for_step(context: StepContext, document_id: str) -> Document:
@@ -200,7 +198,8 @@ def index(
         write(reading, parsed)
         swap(reading, parsed)
     except BaseException:
-        _clear(reading)
+        # What a crash leaves goes at the next swap.
+        delete_generation(reading.document.uid, reading.generation)
         raise
     chunks = {"chunkSize": reading.chunk_size, "overlap": reading.overlap}
     members.add_steps(reading.context, tool, inside, chunks)
@@ -214,11 +213,17 @@ def index(
 
 def write(reading: Reading, parsed: dict[str, Any]) -> None:
     """Stores pages and chunks under the reading's generation, which nobody sees yet. Raises DocumentGone."""
-    tables = parsed["rows"] or [None] * len(parsed["pages"])
-    pages = zip(parsed["pages"], tables, strict=True)
+    document, generation = reading.document, reading.generation
+    texts, chunks = parsed["pages"], parsed["chunks"]
+    tables = parsed["rows"] or [None] * len(texts)
+    pages = list(zip(range(1, len(texts) + 1), texts, tables, strict=True))
     try:
-        _insert(reading, (_page(reading, number, *page) for number, page in enumerate(pages, start=1)))
-        _insert_chunks(reading, [_chunk(reading, chunk) for chunk in parsed["chunks"]], parsed["language"])
+        for start in range(0, max(len(pages), len(chunks)), BATCH):
+            _stop_if_told(reading)
+            some = slice(start, start + BATCH)
+            with transaction.atomic():
+                write_pages(document, generation, pages[some])
+                write_chunks(document, generation, parsed["language"], chunks[some])
     except IntegrityError as error:
         raise DocumentGone() from error
 
@@ -240,42 +245,6 @@ def _embed(reading: Reading) -> None:
         logger.warning("%s is found by full text alone for now: %s", reading.document.pk, error.message)
 
 
-def _page(reading: Reading, number: int, text: str, rows: list[list[str]] | None) -> DocumentPage:
-    return DocumentPage(document=reading.document, generation=reading.generation, number=number, text=text, rows=rows)
-
-
-def _chunk(reading: Reading, chunk: list[Any]) -> DocumentChunk:
-    index, page, start, end, text, tokens = chunk
-    return DocumentChunk(
-        document=reading.document,
-        generation=reading.generation,
-        index=index,
-        page=page,
-        start=start,
-        end=end,
-        tokens=tokens,
-        text=text,
-    )
-
-
-def _insert_chunks(reading: Reading, chunks: list[DocumentChunk], language: str) -> None:
-    document = reading.document
-    for start in range(0, len(chunks), BATCH):
-        _stop_if_told(reading)
-        # Together: what is stored is found.
-        with transaction.atomic():
-            rows = DocumentChunk.objects.bulk_create(chunks[start : start + BATCH])
-            lexed = [(row.pk, words(row.text)) for row in rows]
-            write_terms(document.pk, document.owner_id, reading.generation, language, lexed)
-
-
-def _insert(reading: Reading, rows: Iterable[_Row]) -> None:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH)):
-        _stop_if_told(reading)
-        type(batch[0])._default_manager.bulk_create(batch)
-
-
 def _stop_if_told(reading: Reading) -> None:
     if reading.stopped.is_set():
         raise Stopped()
@@ -283,56 +252,47 @@ def _stop_if_told(reading: Reading) -> None:
 
 def swap(reading: Reading, parsed: dict[str, Any]) -> None:
     """Makes the reading's generation the present one. Raises DocumentGone and Overtaken."""
+    uid = reading.document.uid
     with transaction.atomic():
-        # The lock: of two readings that end together, each must see what the other left.
-        document = _locked(reading.document.uid)
-        if document.generation > reading.generation:
-            raise Overtaken()
+        # Of two readings that end together the second waits here, and then sees what the first has left.
+        if not Document.objects.filter(pk=uid, generation__lte=reading.generation).update(**_found(reading, parsed)):
+            raise Overtaken() if Document.objects.filter(pk=uid).exists() else DocumentGone()
         _stop_if_told(reading)
-        earlier = {"document": document, "generation__lt": reading.generation}
-        DocumentPage.objects.filter(**earlier).delete()
-        DocumentChunk.objects.filter(**earlier).delete()
-        ChunkTerms.objects.filter(**earlier).delete()
-        ChunkVector.objects.filter(**earlier).delete()
-        _describe(document, reading, parsed)
-        document.save()
+        delete_generations_before(uid, reading.generation)
         record(
             reading.context.owner,
             "document.indexed",
-            f"document:{document.uid}",
+            f"document:{uid}",
             {
                 "status": DocumentStatus.INDEXED,
-                "pages": document.page_count,
-                "chunks": document.chunk_count,
-                "chunkSize": document.chunk_size,
-                "overlap": document.overlap,
+                "pages": len(parsed["pages"]),
+                "chunks": len(parsed["chunks"]),
+                "chunkSize": reading.chunk_size,
+                "overlap": reading.overlap,
             },
             execution_id=reading.context.execution_id,
         )
 
 
-def _describe(document: Document, reading: Reading, parsed: dict[str, Any]) -> None:
-    document.status = DocumentStatus.INDEXED
-    document.error = None
-    document.generation = reading.generation
-    document.file_type = parsed["fileType"]
-    document.warnings = parsed["warnings"]
-    document.metadata = parsed["metadata"]
-    document.language = parsed["language"]
-    document.page_count = len(parsed["pages"])
-    document.word_count = parsed["wordCount"]
-    document.chunk_count = len(parsed["chunks"])
-    document.chunk_size = reading.chunk_size
-    document.overlap = reading.overlap
-    document.indexed_at = document.changed_at = timezone.now()
-
-
-def _clear(reading: Reading) -> None:
-    """Takes back what the reading wrote. What a crash leaves goes at the next swap."""
-    written = {"document_id": reading.document.uid, "generation": reading.generation}
-    DocumentPage.objects.filter(**written).delete()
-    DocumentChunk.objects.filter(**written).delete()
-    ChunkTerms.objects.filter(**written).delete()
+def _found(reading: Reading, parsed: dict[str, Any]) -> dict[str, Any]:
+    """What the reading says of its document."""
+    now = timezone.now()
+    return {
+        "status": DocumentStatus.INDEXED,
+        "error": None,
+        "generation": reading.generation,
+        "file_type": parsed["fileType"],
+        "warnings": parsed["warnings"],
+        "metadata": parsed["metadata"],
+        "language": parsed["language"],
+        "page_count": len(parsed["pages"]),
+        "word_count": parsed["wordCount"],
+        "chunk_count": len(parsed["chunks"]),
+        "chunk_size": reading.chunk_size,
+        "overlap": reading.overlap,
+        "indexed_at": now,
+        "changed_at": now,
+    }
 
 
 def record_failure(context: StepContext, document_id: str, error: StepError) -> None:

@@ -13,7 +13,7 @@ from django.db import connections
 from aiworkstation.audit.models import AuditEvent
 from documents import ingest, storage
 from documents.errors import NoText
-from documents.models import Document, DocumentChunk, DocumentPage, DocumentStatus
+from documents.models import ChunkTerms, Document, DocumentChunk, DocumentPage, DocumentStatus
 from documents.parsers import ocr
 from documents.tools import DocumentIngest, IngestArguments
 from tests.documents_app.driving import (
@@ -71,6 +71,35 @@ def test_every_sample(alice: User, path: Path) -> None:
 def test_a_table_keeps_its_rows(alice: User) -> None:
     page = add(alice, "name,amount\nAda,3\n", "t.csv").current_pages().get()
     assert page.rows == [["name", "amount"], ["Ada", "3"]]
+
+
+def test_signs_of_the_copying_are_text(alice: User) -> None:
+    """What separates columns and rows there, stands for NULL, and ends the whole."""
+    text = "one\ttwo\n\\N\n\\.\n\\n three"
+    document = add(alice, text, "signs.md")
+    assert document.current_pages().get().text == document.current_chunks().get().text == text
+    row = ["\\N", 'a "b" \\n', "\\."]
+    table = add(alice, 'a,b,c\n\\N,"a ""b"" \\n",\\.\n', "signs.csv")
+    assert table.current_pages().get().rows == [["a", "b", "c"], row]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 200])
+def test_a_document_is_written_in_batches(alice: User, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """Of which it has more for its chunks than for its pages here."""
+    monkeypatch.setattr(ingest, "BATCH", batch)
+    document = index(alice, upload(alice, TEXT), chunk_size=200, overlap=0)
+    chunks = list(document.current_chunks().order_by("index"))
+    assert [chunk.index for chunk in chunks] == list(range(document.chunk_count))
+    assert len(chunks) > 3
+    assert set(ChunkTerms.objects.values_list("chunk_id", flat=True)) == {chunk.pk for chunk in chunks}
+    assert " ".join(chunk.text for chunk in chunks).split() == document.current_pages().get().text.split()
+
+
+def test_a_short_document_takes_few_round_trips(alice: User, django_assert_max_num_queries: Any) -> None:
+    document = upload(alice, TEXT)
+    context = context_for(alice)
+    with django_assert_max_num_queries(16):
+        read(ingest.begin(context, str(document.uid), 500, 100))
 
 
 def test_another_reading_replaces_the_first(alice: User) -> None:
