@@ -12,8 +12,7 @@ from aiworkstation.access.models import sees_only
 from documents.lookup import find_documents
 from documents.models import Document
 
-MOST_DOCUMENTS = 1_000
-MOST_CHUNKS = 5_000
+MOST_DOCUMENTS = 5_000
 _NOTHING = "SELECT uid, generation, chunk_count FROM documents WHERE false"
 
 
@@ -40,11 +39,6 @@ class Scope:
     owner: int | None
     chunks: float
     is_one_document: bool
-
-    @property
-    def is_narrow(self) -> bool:
-        """There are so few chunks that each can be scored, which no filter can thin out."""
-        return self.chunks <= MOST_CHUNKS
 
 
 def scope_of(user: User, filters: Filters) -> Scope:

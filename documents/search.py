@@ -28,10 +28,10 @@ from documents.terms import words
 from documents.vectors import mixed, nearest, similarities
 
 # Plans with sequential scans or compiled expressions take longer than the search itself, and so does reading ahead
-# where most is in memory.
+# where most is in memory. A bitmap that outgrows work_mem keeps pages only, and each row of theirs is looked at again.
 _SETTINGS = (
     "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0;"
-    " SET LOCAL effective_io_concurrency = 0"
+    " SET LOCAL effective_io_concurrency = 0; SET LOCAL work_mem = '64MB'"
 )
 _SNAPSHOT = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_SETTINGS}"
 

@@ -124,7 +124,7 @@ def test_of_few_numbers_each_vector_is_compared(
 ) -> None:
     """More than a lexical search looks through, and less than the index is worth."""
     embedded(alice, "My car is red.", client_id="car")
-    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+    monkeypatch.setattr("documents.ranking.MOST_OF_SCOPE", 0)
     with CaptureQueriesContext(connection) as queries:
         assert find(alice, "vehicle") == ["car"]
     assert any("ORDER BY 0 + " in query["sql"] for query in queries)

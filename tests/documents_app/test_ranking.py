@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from documents import indexing, ranking, statistics
+from documents import indexing, postings, ranking, statistics
 from documents.languages import ENGLISH
 from documents.models import ChunkTerms, Document
 from documents.questions import ask, phrase_of
@@ -133,8 +133,8 @@ def test_lists_that_are_not_read_change_nothing(
 ) -> None:
     written(alice, 500)
     analyze()
-    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
-    monkeypatch.setattr(ranking, "TOLERANCE", 0.0)
+    monkeypatch.setattr("documents.scope.MOST_DOCUMENTS", 0)
+    monkeypatch.setattr(postings, "TOLERANCE", 0.0)
     every = best(alice, question)
     monkeypatch.setattr(ranking, "FIRST_LOOK", room)
     looked = record(monkeypatch)
@@ -142,16 +142,16 @@ def test_lists_that_are_not_read_change_nothing(
     assert looked
 
 
-def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def record(monkeypatch: pytest.MonkeyPatch, name: str = "rows") -> list[str]:
     """The candidates that are asked for."""
     asked: list[str] = []
-    rows = ranking._Look.rows
+    rows = getattr(ranking._Look, name)
 
-    def recording(look: Any, candidates: str) -> list[Hit]:
-        asked.append(candidates)
-        return rows(look, candidates)
+    def recording(look: Any, *candidates: str) -> list[Hit]:
+        asked.append(" ".join(candidates))
+        return list(rows(look, *candidates))
 
-    monkeypatch.setattr(ranking._Look, "rows", recording)
+    monkeypatch.setattr(ranking._Look, name, recording)
     return asked
 
 
@@ -159,7 +159,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_best_for_a_common_word_are_read_off_its_high_impacts(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     written(alice, 500)
     analyze()
-    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+    monkeypatch.setattr("documents.scope.MOST_DOCUMENTS", 0)
     monkeypatch.setattr(ranking, "FIRST_LOOK", 60)
     monkeypatch.setattr(ranking, "DEPTH", 10)
     looked = record(monkeypatch)
@@ -174,7 +174,7 @@ def test_a_frequent_phrase_is_read_off_high_impacts_and_a_rare_one_off_its_rares
 ) -> None:
     written(alice, 500)
     analyze()
-    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+    monkeypatch.setattr("documents.scope.MOST_DOCUMENTS", 0)
     monkeypatch.setattr(ranking, "FIRST_LOOK", 100)
     looked = record(monkeypatch)
     best(alice, '"wordak wordbk"', 1)
@@ -184,54 +184,51 @@ def test_a_frequent_phrase_is_read_off_high_impacts_and_a_rare_one_off_its_rares
     assert looked == [""]
 
 
-@pytest.mark.parametrize(
-    ("needed", "query", "share"),
-    [
-        (1.6, "(a | b)", 0.75),
-        (2.0, "(^a | (a & b) | ^b)", 0.35),
-        (3.0, "(a & b)", 0.25),
-        (4.0, "((^a & b) | (a & ^b))", 0.09),
-        (4.5, "(^a & ^b)", 0.01),
-    ],
-)
-def test_the_second_look_asks_for_impacts_that_add_up(needed: float, query: str, share: float) -> None:
-    found = ranking._formula(_two_terms(), needed)
-    assert found is not None
-    assert found[0] == query
-    assert found[1] == pytest.approx(share)
-
-
-def test_nothing_adds_up_to_more_than_the_highest_impacts() -> None:
-    assert ranking._formula(_two_terms(), 5.1) is None
-
-
-def _two_terms() -> list[list[ranking._List]]:
-    return [[ranking._List(f"^{word}", 0.1, 2.5), ranking._List(word, 0.5, 1.6)] for word in "ab"]
-
-
 @pytest.mark.usefixtures("large")
-@pytest.mark.parametrize("is_narrow", [True, False])
-def test_no_filter_thins_out(alice: User, bob: User, is_narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["each is scored", "lists, then each", "lists alone"])
+def test_no_filter_thins_out(alice: User, bob: User, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written(alice, 300)
     written(bob, 300, project_id="")
     few = list(Document.objects.filter(owner=alice).order_by("pk").values_list("pk", flat=True)[:15])
     Document.objects.filter(pk__in=few).update(project_id="few")
     analyze()
-    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 5000 if is_narrow else 0)
-    monkeypatch.setattr(ranking, "FIRST_LOOK", 20)
-    assert len(best(alice, "wordak wordal", 15, Filters(project_id="few"))) == 15
+    monkeypatch.setattr(ranking, "MOST_OF_SCOPE", 15 if way == "each is scored" else 0)
+    monkeypatch.setattr("documents.scope.MOST_DOCUMENTS", 0 if way == "lists alone" else 15)
+    monkeypatch.setattr(ranking, "FIRST_LOOK", 5)
+    looked, of_few = record(monkeypatch), record(monkeypatch, "rows_of_few")
+    assert len(best(alice, "wordjt wordak", 15, Filters(project_id="few"))) == 15
+    assert (len(of_few), len(looked)) == {"each is scored": (1, 0), "lists, then each": (1, 1)}.get(way, (0, 4))
     assert {id // 10_000 for id, _ in best(bob, "wordak wordal")} == {bob.pk}
+
+
+@pytest.mark.usefixtures("large")
+def test_the_lists_of_rare_words_are_read_instead_of_a_larger_scope(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = written(alice, 300)
+    analyze()
+    having = sum("wordjt" in text.split() for text in texts)
+    of_few = record(monkeypatch, "rows_of_few")
+    assert 0 < having < len(texts) / 2
+    assert len(best(alice, "wordjt", 300)) == having
+    assert not of_few
 
 
 @pytest.mark.usefixtures("large")
 def test_the_narrow_way_scores_alike(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     written(alice, 200)
     analyze()
+    looked, of_few = record(monkeypatch), record(monkeypatch, "rows_of_few")
     for question in [*QUESTIONS, '"wordak wordal"', "wordj* wordak"]:
-        monkeypatch.setattr("documents.scope.MOST_CHUNKS", 5000)
+        monkeypatch.setattr("documents.scope.MOST_DOCUMENTS", 5000)
         narrow = best(alice, question)
-        monkeypatch.setattr("documents.scope.MOST_CHUNKS", 0)
+        assert not looked
+        assert of_few
+        monkeypatch.setattr("documents.scope.MOST_DOCUMENTS", 0)
+        of_few.clear()
         assert narrow == best(alice, question)
+        assert not of_few
+        looked.clear()
 
 
 @pytest.mark.usefixtures("large")
@@ -291,15 +288,9 @@ def test_the_filter_tells_neighbours(text: str, phrase: list[str]) -> None:
 
 @pytest.mark.parametrize("is_narrow", [True, False])
 def test_phrases_are_told_by_the_filter(alice: User, is_narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("documents.scope.MOST_CHUNKS", 5000 if is_narrow else 0)
+    monkeypatch.setattr("documents.scope.MOST_DOCUMENTS", 5000 if is_narrow else 0)
     add(alice, "the old red house")
     assert search(alice, Question('"red house"'))
     ChunkTerms.objects.update(neighbours=b"\0\0\0\0")
     assert search(alice, Question('"house"'))
     assert not best(alice, '"red house"')
-
-
-def test_a_word_from_the_third_on_is_tolerated() -> None:
-    assert ranking._tolerated([1.0, 0.0, 2.0]) == 1.0
-    assert ranking._tolerated([1.0] * 4) == pytest.approx(1.2)
-    assert ranking._tolerated([1.0] * 40) == 1.5
