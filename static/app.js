@@ -17,6 +17,21 @@ htmx.onLoad((root) => {
   }
 });
 
+// News may replace what has the focus: it goes to the same link or field in what came, or else to where that stood,
+// so that the next Tab goes on from there. htmx itself looks after elements with an id.
+const nameOf = (element) => element.getAttribute("href") || (element.name || "") + (element.value || element.textContent);
+document.addEventListener("htmx:oobBeforeSwap", ({ target }) => {
+  const held = document.activeElement;
+  if (!target.contains(held)) return;
+  queueMicrotask(() => {
+    if (document.activeElement !== document.body) return;
+    const place = document.getElementById(target.id) || document.getElementById("main");
+    const same = [...place.querySelectorAll(held.tagName)].find((element) => nameOf(element) === nameOf(held));
+    if (!same) place.tabIndex = -1;
+    (same || place).focus({ preventScroll: true });
+  });
+});
+
 // "All" ticks every box of its form that bears the name in data-all.
 document.addEventListener("change", (event) => {
   const name = event.target.dataset.all;
