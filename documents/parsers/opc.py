@@ -76,6 +76,14 @@ def related(archive: ZipFile, source: str, *kinds: str) -> list[str]:
     return [found.target for found in relationships(archive, source) if found.kind in kinds]
 
 
+def unseen(names: Iterable[str], seen: set[str]) -> Iterator[str]:
+    """Those that no other slide or sheet has named: a bomb names one part again and again."""
+    for name in names:
+        if name not in seen:
+            seen.add(name)
+            yield name
+
+
 def core_properties(archive: ZipFile) -> dict[str, str]:
     """Title, author and the like, where the file has them."""
     found: dict[str, str] = {}

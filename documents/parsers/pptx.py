@@ -14,7 +14,7 @@ from documents.parsers.archive import open_zip
 from documents.parsers.drawing import labels, pieces
 from documents.parsers.emf import emf_texts
 from documents.parsers.markup import Element, attribute, descendants, local_name
-from documents.parsers.opc import core_properties, part, related, relationships, xml_part, xml_parts
+from documents.parsers.opc import core_properties, part, related, relationships, unseen, xml_part, xml_parts
 
 _HIDDEN = {"Fallback", "rPr", "pPr"}
 """The second copy of what newer versions draw, properties."""
@@ -64,20 +64,12 @@ def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str], 
 def _slide_blocks(archive: ZipFile, slide: str, warnings: list[str], seen: set[str]) -> Iterator[str]:
     yield from _blocks(xml_part(archive, slide))
     drawn = related(archive, slide, "chart", "diagramData", "comments")
-    for root in xml_parts(archive, _unseen(drawn, seen), warnings):
+    for root in xml_parts(archive, unseen(drawn, seen), warnings):
         yield from filter(None, ["\n".join(labels(root))])
     yield from filter(None, ["\n".join(_drawn_texts(archive, slide))])
-    for root in xml_parts(archive, _unseen(related(archive, slide, "notesSlide"), seen), warnings):
+    for root in xml_parts(archive, unseen(related(archive, slide, "notesSlide"), seen), warnings):
         if notes := "\n".join(_notes(root)):
             yield f"Notes: {notes}"
-
-
-def _unseen(names: list[str], seen: set[str]) -> Iterator[str]:
-    """Parts that are no other slide's: a bomb names one again and again."""
-    for name in names:
-        if name not in seen:
-            seen.add(name)
-            yield name
 
 
 def _blocks(parent: Element) -> Iterator[str]:

@@ -14,6 +14,7 @@ from documents.errors import Corrupt, Encrypted, TooLarge
 from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
 from documents.parsers.archive import is_zip, open_zip
 from documents.parsers.csv import rows_text
+from documents.parsers.xlsx_beside import texts_beside
 
 _CONTENT = "content.xml"
 _DURATION = re.compile(r"PT(\d+)H(\d\d)M(\d\d)(?:[.,]\d+)?S")
@@ -31,16 +32,21 @@ class SheetParser:
     formats = ("xlsx", "xls", "ods")
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
+        beside: dict[str, list[str]] = {}
+        warnings: list[str] = []
         if is_zip(path):
             with open_zip(path) as archive:
                 _check_content(archive)
+                beside = texts_beside(archive, warnings)
         try:
             with CalamineWorkbook.from_path(str(path)) as workbook:
-                return _read(workbook, report)
+                document = _read(workbook, report, beside)
         except PasswordError as error:
             raise Encrypted() from error
         except (CalamineError, OSError, ValueError) as error:
             raise Corrupt() from error
+        document.warnings += warnings
+        return document
 
 
 def _check_content(archive: ZipFile) -> None:
@@ -54,7 +60,7 @@ def _check_content(archive: ZipFile) -> None:
         raise Corrupt() from error
 
 
-def _read(workbook: CalamineWorkbook, report: Report) -> ParsedDocument:
+def _read(workbook: CalamineWorkbook, report: Report, beside: dict[str, list[str]]) -> ParsedDocument:
     names = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     document = ParsedDocument([], rows=[])
     assert document.rows is not None
@@ -66,7 +72,8 @@ def _read(workbook: CalamineWorkbook, report: Report) -> ParsedDocument:
             raise TooLarge(f"The workbook has over {MAX_CELLS} cells: split it, or save the sheets needed as CSV.")
         rows = list(_rows(sheet))
         document.rows.append(rows)
-        document.pages.append(f"{name}\n{rows_text(rows)}" if rows else "")
+        texts = [rows_text(rows), *beside.get(name, [])]
+        document.pages.append("\n".join([name, *filter(None, texts)]) if any(texts) else "")
         report(done, len(names))
     return document
 

@@ -70,6 +70,40 @@ def test_sheets_are_pages_and_keep_their_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_what_stands_beside_the_cells_of_a_workbook(tmp_path: Path) -> None:
+    """On the page of its sheet; a part that is missing is a warning."""
+    path = making.write_xlsx(tmp_path / "a.xlsx", {"Stock": making.sheet([["Lamp", "40"]]), "Empty": making.sheet([])})
+    comment = '<comment ref="B1"><text><r><t>Count </t></r><r><t>again</t></r></text></comment>'
+    parts = {
+        "xl/worksheets/_rels/sheet1.xml.rels": making.rels(
+            ("r1", "comments", "../comments1.xml"), ("r2", "comments", "../comments2.xml")
+        ),
+        "xl/comments1.xml": f"<comments>{comment}</comments>",
+        "xl/worksheets/_rels/sheet2.xml.rels": making.rels(("r1", "drawing", "../drawings/drawing1.xml")),
+        "xl/drawings/drawing1.xml": f'<d xmlns:a="a">{making.paragraphs("In a box")}</d>',
+        "xl/drawings/_rels/drawing1.xml.rels": making.rels(("r1", "chart", "../charts/chart1.xml")),
+        "xl/charts/chart1.xml": f'<c xmlns:a="a">{making.paragraphs("Lamps by month")}</c>',
+    }
+    with ZipFile(path, "a") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    document = _parse(path)
+    assert document.pages == ["Stock\nLamp | 40\nB1: Count again", "Empty\nIn a box\nLamps by month"]
+    assert document.rows == [[["Lamp", "40"]], []]
+    assert len(document.warnings) == 1
+    assert "xl/comments2.xml" in document.warnings[0]
+
+
+def test_damage_beside_the_cells_costs_what_stands_there(tmp_path: Path) -> None:
+    path = making.write_xlsx(tmp_path / "a.xlsx", {"Stock": making.sheet([["Lamp"]])})
+    with ZipFile(path, "a") as archive:
+        archive.writestr("xl/comments1.xml", "<comments/>")
+        archive.writestr("xl/worksheets/_rels/sheet1.xml.rels", "<Relationships")
+    document = _parse(path)
+    assert document.pages == ["Stock\nLamp"]
+    assert "comments" in document.warnings[0]
+
+
 def test_a_workbook_of_opendocument(tmp_path: Path) -> None:
     cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
     row = f"<table:table-row>{cell.format('Lamp')}{cell.format('brass')}</table:table-row>"
