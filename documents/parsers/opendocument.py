@@ -8,6 +8,7 @@ from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.archive import open_zip
 from documents.parsers.markup import Element, attribute, descendants, local_name
 from documents.parsers.opc import xml_part
+from documents.parsers.opendocument_lists import Numbering
 
 MAX_REPEATED = 100
 """Blanks and cells that one element may stand for."""
@@ -27,8 +28,10 @@ class OpenDocumentParser:
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         with open_zip(path) as archive:
             root = xml_part(archive, "content.xml")
-            header, footer = _margins(xml_part(archive, "styles.xml") if "styles.xml" in archive.NameToInfo else None)
+            styles = xml_part(archive, "styles.xml") if "styles.xml" in archive.NameToInfo else None
             metadata = _metadata(xml_part(archive, "meta.xml")) if "meta.xml" in archive.NameToInfo else {}
+        Numbering(*(part for part in (styles, root) if part is not None)).write(root)
+        header, footer = _margins(styles)
         slides = list(_slides(root))
         if slides:
             pages = ["\n\n".join(_slide_blocks(slide)) for slide in slides]

@@ -168,6 +168,34 @@ def test_an_opendocument_text(tmp_path: Path) -> None:
     assert document.pages == ["At the head\n\nHeading\n\nTwo  blanks\tand a note.\n\nAt the foot.\n\na b | c\n\nitem"]
 
 
+def test_numbers_in_an_opendocument_text(tmp_path: Path) -> None:
+    """Of items, also in a list that goes on after a paragraph, and of headings; bullets have none."""
+    styles = (
+        '<text:outline-style><text:outline-level-style text:level="1" style:num-format="I" style:num-suffix="."/>'
+        '</text:outline-style><text:list-style style:name="N">'
+        '<text:list-level-style-number text:level="1" style:num-format="1" style:num-suffix="."/>'
+        '<text:list-level-style-number text:level="2" style:num-format="a" text:display-levels="2"/>'
+        '</text:list-style><text:list-style style:name="B"><text:list-level-style-bullet text:level="1"/>'
+        "</text:list-style>"
+    )
+    item = "<text:list-item><text:p>{}</text:p>{}</text:list-item>"
+    inner = f"<text:list>{item.format('Lens', '')}{item.format('Wick', '<text:p>of cotton</text:p>')}</text:list>"
+    deleted = '<text:h text:outline-level="1">Gone</text:h>'
+    body = (
+        f'<text:tracked-changes>{deleted}</text:tracked-changes><text:h text:outline-level="1">Parts</text:h>'
+        f'<text:list text:style-name="N">{item.format("Lamp", inner)}{item.format("Oil", "")}</text:list>'
+        f'<text:p>And</text:p><text:list text:style-name="N" text:continue-numbering="true">{item.format("Can", "")}'
+        f'</text:list><text:list text:style-name="N"><text:list-item text:start-value="7"><text:p>Anew</text:p>'
+        f'</text:list-item></text:list><text:list text:style-name="B">{item.format("Bullet", "")}</text:list>'
+        '<text:h text:outline-level="1">Prices</text:h>'
+    )
+    document = _parse(making.write_opendocument(tmp_path / "a.odt", "text", body, styles))
+    assert document.pages[0].split("\n\n") == [
+        *("I. Parts", "1. Lamp", "1.a Lens", "1.b Wick", "of cotton", "2. Oil", "And", "3. Can", "7. Anew"),
+        *("Bullet", "II. Prices"),
+    ]
+
+
 def test_an_opendocument_presentation(tmp_path: Path) -> None:
     body = (
         "<draw:page><draw:frame><draw:text-box><text:p>One</text:p></draw:text-box></draw:frame>"
