@@ -24,6 +24,8 @@ FEW_CHARACTERS = 100_000
 _SKIPPED = {
     "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "style", "svg", "template",
 }  # fmt: skip
+_NOTES = {"endnote", "footnote", "note", "rearnote", "doc-endnote", "doc-footnote"}
+"""In books, that open where the text refers to them: hidden until then."""
 _SKIPPED_ROLES = {"dialog", "menu", "menubar", "navigation", "search"}
 _PARAGRAPH, _LINE, _ROW, _CELL, _KEEP = "\n", "\v", "\r", "\t", "\0"
 """Marks until the text is tidied: the borders of blocks, and a line whose indentation counts."""
@@ -152,7 +154,7 @@ def _is_unseen(node: LexborNode) -> bool:
         return False
     style = (attributes.get("style") or "").replace(" ", "").lower()
     return (
-        "hidden" in attributes
+        ("hidden" in attributes and not _NOTES & {attributes.get("epub:type"), attributes.get("role")})
         or attributes.get("aria-hidden") == "true"
         or (attributes.get("role") or "").lower() in _SKIPPED_ROLES
         or "display:none" in style

@@ -255,6 +255,13 @@ def test_a_book_in_its_reading_order(tmp_path: Path) -> None:
     assert document.metadata == {"title": "On Lanterns", "author": "A. Wick"}
 
 
+def test_the_notes_of_a_book(tmp_path: Path) -> None:
+    """They are hidden until the reader opens them; what else is hidden stays so."""
+    notes = '<aside epub:type="footnote" hidden=""><p>Of brass.</p></aside><aside hidden=""><p>Unseen</p></aside>'
+    path = making.write_epub(tmp_path / "a.epub", {"a.xhtml": f"<p>The lantern</p>{notes}"})
+    assert _parse(path).pages == ["The lantern\n\nOf brass."]
+
+
 def test_a_missing_chapter_costs_that_chapter(tmp_path: Path) -> None:
     path = making.write_epub(tmp_path / "a.epub", {"../../../etc/passwd": "<p>outside</p>", "a.xhtml": "<p>One</p>"})
     document = _parse(path)
