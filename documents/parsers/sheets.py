@@ -14,9 +14,13 @@ from documents.errors import Corrupt, Encrypted, TooLarge
 from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
 from documents.parsers.archive import is_zip, open_zip
 from documents.parsers.csv import rows_text
+from documents.parsers.ods_comments import comments
 from documents.parsers.xlsx_beside import texts_beside
 
+BLOCK = 1 << 20
+
 _CONTENT = "content.xml"
+_COMMENT = b"<office:annotation"
 _DURATION = re.compile(r"PT(\d+)H(\d\d)M(\d\d)(?:[.,]\d+)?S")
 """Of over a day, as OpenDocument has it."""
 
@@ -36,8 +40,8 @@ class SheetParser:
         warnings: list[str] = []
         if is_zip(path):
             with open_zip(path) as archive:
-                _check_content(archive)
-                beside = texts_beside(archive, warnings)
+                has_comments = _check_content(archive)
+                beside = comments(archive, _CONTENT) if has_comments else texts_beside(archive, warnings)
         try:
             with CalamineWorkbook.from_path(str(path)) as workbook:
                 document = _read(workbook, report, beside)
@@ -49,15 +53,24 @@ class SheetParser:
         return document
 
 
-def _check_content(archive: ZipFile) -> None:
-    """Of OpenDocument: calamine looks for the end of a table that has none for ever. Raises Corrupt."""
+def _check_content(archive: ZipFile) -> bool:
+    """Of OpenDocument: calamine looks for the end of a table that has none for ever. Raises Corrupt.
+
+    Returns whether there are comments, which take a slower look.
+    """
     if _CONTENT not in archive.NameToInfo:
-        return
+        return False
+    parser, has_comments, before = ParserCreate(), False, b""
     try:
         with archive.open(_CONTENT) as file:
-            ParserCreate().ParseFile(file)
+            while block := file.read(BLOCK):
+                parser.Parse(block)
+                has_comments |= _COMMENT in before + block
+                before = block[-len(_COMMENT) :]
+            parser.Parse(b"", True)
     except (BadZipFile, EOFError, ExpatError, NotImplementedError, OSError, ValueError, zlib.error) as error:
         raise Corrupt() from error
+    return has_comments
 
 
 def _read(workbook: CalamineWorkbook, report: Report, beside: dict[str, list[str]]) -> ParsedDocument:

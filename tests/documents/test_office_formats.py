@@ -113,6 +113,17 @@ def test_a_workbook_of_opendocument(tmp_path: Path) -> None:
     assert _parse(path).rows == [[["Lamp", "brass"]]]
 
 
+def test_comments_in_a_workbook_of_opendocument(tmp_path: Path) -> None:
+    cell = '<table:table-cell office:value-type="string">{}<text:p>Lamp</text:p></table:table-cell>'
+    note = "<office:annotation><i xmlns='dc'>2025</i><text:p>Count <text:s/>again</text:p></office:annotation>"
+    sheets = "".join(
+        f'<table:table table:name="{name}"><table:table-row>{cell.format(inside)}</table:table-row></table:table>'
+        for name, inside in (("Old", ""), ("Stock", note))
+    )
+    document = _parse(making.write_opendocument(tmp_path / "a.ods", "spreadsheet", sheets))
+    assert document.pages == ["Old\nLamp", "Stock\nLamp\nCount again"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

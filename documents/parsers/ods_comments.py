@@ -1,0 +1,47 @@
+"""The comments at the cells of OpenDocument sheets, which calamine passes over."""
+
+import zlib
+from zipfile import BadZipFile, ZipFile
+
+from lxml import etree
+
+from documents.errors import Corrupt
+from documents.parsers.markup import Element, attribute, descendants, judged
+
+_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
+_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+
+
+def comments(archive: ZipFile, name: str) -> dict[str, list[str]]:
+    """By the sheet's name. Row by row: a whole workbook would not fit into memory. Raises Corrupt and TooComplex."""
+    found: dict[str, list[str]] = {}
+    sheet = ""
+    try:
+        with archive.open(name) as file:
+            for event, element in etree.iterparse(
+                file,
+                events=("start", "end"),
+                tag=(f"{_TABLE}table", f"{_TABLE}table-row"),
+                resolve_entities="internal",
+                no_network=True,
+                load_dtd=False,
+                huge_tree=False,
+            ):
+                if element.tag == f"{_TABLE}table" and event == "start":
+                    sheet = attribute(element, "name")
+                elif element.tag == f"{_TABLE}table-row" and event == "end":
+                    found.setdefault(sheet, []).extend(_comments(element))
+                    element.clear()
+    except etree.XMLSyntaxError as error:
+        raise judged(error) from error
+    except (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+        raise Corrupt() from error
+    return found
+
+
+def _comments(row: Element) -> list[str]:
+    texts = (
+        "\n".join("".join(paragraph.itertext()).strip() for paragraph in descendants(comment, "p"))
+        for comment in row.iter(f"{_OFFICE}annotation")
+    )
+    return [text for text in texts if text]
