@@ -17,7 +17,7 @@ _PICTURES = re.compile(r"[0-9a-fA-F\s]{2000,}")
 _CODE_PAGE = re.compile(r"\\ansicpg(\d+)")
 _MACHINE = re.compile(r"\{\\rtf1?\s*\\(ansi|mac|pca?)\b")
 _MACHINES = {"ansi": "cp1252", "mac": "mac_roman", "pc": "cp437", "pca": "cp850"}
-_DELETED = r"\{(?:\\[a-z]++(?:-?\d++)?+ ?|\s)*?\\deleted(?![a-z0-9])"
+_DELETED = r"\{(?:\\[a-z]++(?:-?\d++)?+ ?+|\s)*?\\deleted(?![a-z0-9])"
 _GROUPS = re.compile(
     rf"\\[\\{{}}]|(?P<deleted>{_DELETED})"
     r"|(?P<beside>\{(?:\\\*)?\\(?:annotation|footnote|shptxt|(?:header|footer)[lrf]?)\b ?)|[{}]"

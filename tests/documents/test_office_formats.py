@@ -1,5 +1,6 @@
 """Presentations, workbooks, OpenDocument, Rich Text and books."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 from zipfile import ZipFile
@@ -245,6 +246,15 @@ def test_rich_text_beside_the_text(tmp_path: Path) -> None:
         *("Trim the wick.", "1.\tBrass only", "The end {0}."),
         *("On lamps", "Weekly, if lit.", "Who?", "Mind the glass"),
     ]
+
+
+def test_control_words_in_rich_text_take_linear_time(tmp_path: Path) -> None:
+    """Blanks behind them can be read as theirs or as others, in ways that double with each."""
+    path = tmp_path / "a.rtf"
+    path.write_text(r"{\rtf1 {" + r"\b " * 100_000 + "bold}}")
+    start = time.process_time()
+    assert _parse(path).pages == ["bold"]
+    assert time.process_time() - start < 5
 
 
 def test_rich_text_that_ends_early(tmp_path: Path) -> None:
