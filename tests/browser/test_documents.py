@@ -28,3 +28,23 @@ def test_a_result_opens_at_its_passage(signed_in: Page, live_server: LiveServer,
     expect(page.locator("#passage")).to_be_in_viewport()
     page.go_back()
     expect(page.get_by_role("link", name="prices.txt").first).to_be_visible()
+
+
+def test_each_paragraph_runs_in_its_own_direction(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+    page = signed_in
+    document = index(demo, upload(demo, "Article 1\n\nيولد جميع الناس أحرارا", "rights.txt"))
+    page.goto(f"{live_server.url}/documents/{document.uid}")
+    left, right = page.evaluate(
+        """() => {
+          const box = document.querySelector(".plain");
+          const text = box.firstChild;
+          return [0, text.length - 1].map((at) => {
+            const range = document.createRange();
+            range.setStart(text, at);
+            range.setEnd(text, at + 1);
+            return (range.getBoundingClientRect().left - box.getBoundingClientRect().left) / box.clientWidth;
+          });
+        }"""
+    )
+    assert left < 0.1
+    assert right > 0.5
