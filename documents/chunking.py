@@ -114,11 +114,6 @@ class _Characters:
 UNITS: dict[str, Unit] = {"tokens": _Tokens(), "characters": _Characters()}
 
 
-def document_text(pages: Sequence[str]) -> str:
-    """The text that the offsets of chunks refer to."""
-    return PAGE_SEPARATOR.join(pages)
-
-
 def chunk_pages(
     pages: Sequence[str], *, size: int = CHUNK_SIZE, overlap: int = OVERLAP, unit: str = "tokens"
 ) -> list[Chunk]:
@@ -145,10 +140,6 @@ def chunk_pages(
 def count_words(text: str) -> int:
     """Words between blanks, begun with a letter or digit; in Chinese and Japanese every character is one."""
     return len(_COUNTED_WORD.findall(text))
-
-
-def count_tokens(text: str) -> int:
-    return len(encoding().encode_ordinary(text))
 
 
 @lru_cache(maxsize=4)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from documents import chunking
-from documents.chunking import Chunk, chunk_pages, count_tokens, count_words, document_text
+from documents.chunking import PAGE_SEPARATOR, UNITS, Chunk, chunk_pages, count_words, encoding
 from documents.errors import TooComplex
 
 SENTENCES = [f"Order number {number} left the warehouse on time." for number in range(2000)]
@@ -16,6 +16,10 @@ NO_BLANKS = "".join(random.Random(7).choices(string.ascii_letters + string.digit
 MIXED = f"{PROSE[:9000]} {NO_BLANKS[:9000]} {CHINESE[:3000]}\n\n{PROSE[:3000]}\n" + "-" * 30_000 + "👩‍👩‍👧" * 900
 
 TEXTS = {"prose": PROSE, "chinese": CHINESE, "no blanks": NO_BLANKS, "mixed": MIXED, "lines": "a\n" * 9000}
+
+
+def count_tokens(text: str) -> int:
+    return len(encoding().encode_ordinary(text))
 
 
 def _overlaps(text: str, chunks: list[Chunk]) -> list[int]:
@@ -97,14 +101,14 @@ def test_a_large_overlap_does_not_end_chunks_early() -> None:
 
 
 def test_the_size_holds_when_the_cut_changes_the_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunking, "count_tokens", lambda text: count_tokens(text) + 60)
+    monkeypatch.setattr(UNITS["tokens"], "count", lambda text: count_tokens(text) + 60)
     assert max(chunk.tokens for chunk in chunk_pages([PROSE])) <= 500
 
 
 def test_chunks_keep_to_their_page() -> None:
     pages = [PROSE[:4000], "", "   \n", "A short page.", CHINESE[:1500]]
     chunks = chunk_pages(pages, size=200, overlap=40)
-    text = document_text(pages)
+    text = PAGE_SEPARATOR.join(pages)
     assert {chunk.page for chunk in chunks} == {1, 4, 5}
     assert all(chunk.text in pages[chunk.page - 1] for chunk in chunks)
     assert all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
