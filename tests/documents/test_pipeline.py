@@ -3,13 +3,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from documents import parsers
+from documents import parsers, pipeline
 from documents.errors import DocumentError, NoText, TooComplex, UnsupportedType
 from documents.parsers import ParsedDocument, Report, parser_for, register
-from documents.pipeline import read, read_in_child, rechunk, rechunk_in_child, storable
+from documents.pipeline import preload, read, read_in_child, rechunk, rechunk_in_child, storable
 
 SAMPLE_NAMES = [
     "catalogue.xml",
@@ -42,6 +43,13 @@ def registry() -> Iterator[None]:
     yield
     parsers._registry.clear()
     parsers._registry.update(known)
+
+
+def test_a_first_document_is_read_before_there_are_children() -> None:
+    found = []
+    with patch.object(pipeline, "read", side_effect=lambda *given: found.append(read(*given))):
+        preload()
+    assert [document["pages"] for document in found] == [["The first document of all."]]
 
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
