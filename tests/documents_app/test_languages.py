@@ -39,6 +39,12 @@ def test_what_does_not_tell(text: str) -> None:
     assert latin_language(words(text)) == ""
 
 
+def test_plain_words_are_cut_as_all_others() -> None:
+    """Of ASCII alone: the same as in a text that has one more."""
+    text = "".join(f"Ab{chr(first)}{chr(second)}9 " for first in range(128) for second in range(128))
+    assert words(text) == words(text + "ж")[:-1]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
