@@ -7,6 +7,7 @@ from documents.parsers.markup import Element, attribute, descendants, local_name
 from documents.parsers.numerals import letters, roman
 
 MAX_DIGITS = 9
+MAX_LEVELS = 10
 
 _NUMERALS: dict[str, Callable[[int], str]] = {
     "a": letters,
@@ -115,7 +116,7 @@ def _levels(style: Element) -> Iterator[tuple[int, _Level]]:
                 attribute(level, "num-prefix"),
                 attribute(level, "num-suffix"),
                 1 if start is None else start,
-                shown or 1,
+                min(shown or 1, MAX_LEVELS),
             ),
         )
 

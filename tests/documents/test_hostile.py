@@ -138,6 +138,11 @@ ATTRIBUTES = " ".join(f'a{number}="{number}"' for number in range(400_000))
 BLANKS = '<text:s text:c="999999999"/>'
 FAR_CELL = '<sheetData><row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
 
+FAR_HEADING = '<text:h text:outline-level="999999999">x</text:h>'
+FAR_LEVEL = (
+    '<text:outline-style><text:outline-level-style text:level="999999999" style:num-format="1" '
+    'text:display-levels="999999999"/></text:outline-style>'
+)
 REPEATED_CELL = (
     '<table:table table:name="S"><table:table-row table:number-rows-repeated="1048576"><table:table-cell '
     'office:value-type="string" table:number-columns-repeated="16384"><text:p>x</text:p></table:table-cell>'
@@ -201,6 +206,7 @@ def write(folder: Path, name: str) -> Path:
         "far.xlsx": lambda: making.write_xlsx(path, {"A": making.sheet([]).replace("<sheetData>", FAR_CELL)}),
         "full.xlsx": lambda: making.write_xlsx(path, {"A": sheet_of(50_000, 50)}),
         "blanks.odt": lambda: making.write_opendocument(path, "text", f"<text:p>x{BLANKS * 250_000}y</text:p>"),
+        "levels.odt": lambda: making.write_opendocument(path, "text", FAR_HEADING, FAR_LEVEL),
         "repeated.ods": lambda: making.write_opendocument(path, "spreadsheet", REPEATED_CELL),
     }
     written: Path = writers[name]()
@@ -245,6 +251,7 @@ def write(folder: Path, name: str) -> Path:
         ("far.xlsx", {"too_complex"}),
         ("full.xlsx", {"too_large"}),
         ("blanks.odt", {"too_large"}),
+        ("levels.odt", {"ok"}),
         ("repeated.ods", {"corrupt", "too_complex", "too_large"}),
     ],
 )
