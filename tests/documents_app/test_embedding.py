@@ -119,6 +119,21 @@ def test_filters_do_not_thin_the_results_out(
     assert set(find(alice, "automobile", project_id="few", limit=12)) == {f"few{number}" for number in range(12)}
 
 
+def test_of_many_numbers_the_index_tells_the_nearest(
+    alice: User, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded(alice, "My car is red.", client_id="car")
+    monkeypatch.setattr("documents.vectors.MOST_NUMBERS", 0)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+        assert find(alice, "vehicle") == ["car"]
+        cursor.execute(
+            "SELECT sum(pg_stat_get_xact_numscans(oid)) FROM pg_class WHERE relkind = 'i' AND relname LIKE %s",
+            ["%\\_hnsw"],
+        )
+        assert cursor.fetchone() == (1,)
+
+
 def test_of_few_numbers_each_vector_is_compared(
     alice: User, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
