@@ -32,7 +32,7 @@ PLACES = """
 WITH due AS MATERIALIZED (
   SELECT id, wake_at, next_slot, queue, steps_running FROM unnest(%(kinds)s::text[]) kind, LATERAL (
     SELECT * FROM workflow_executions
-    WHERE next_slot = kind AND message_id IS NOT NULL AND wake_at BETWEEN %(since)s AND statement_timestamp()
+    WHERE next_slot = kind AND wake_at BETWEEN %(since)s AND statement_timestamp()
   ) of_kind
 )
 SELECT NULL, 0, coalesce(min(wake_at), statement_timestamp()) FROM due
