@@ -117,7 +117,6 @@ def file(request: Request, id: str) -> HttpResponseBase:
     response = FileResponse(
         content, as_attachment=True, filename=found.filename, content_type="application/octet-stream"
     )
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.headers["Cache-Control"] = "private, no-cache"
     return response

@@ -168,7 +168,6 @@ def shown_file(request: Request, id: str) -> FileResponse:
     if found.file_type != PDF or not found.path.exists():
         raise Http404("There is no such PDF.")
     response = FileResponse(found.path.open("rb"), filename=found.filename, content_type="application/pdf")
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 

@@ -1,23 +1,23 @@
 """Word's numbers of list items and headings: "2.1" stands in no paragraph, it is counted ([ECMA-376] 17.9)."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from documents.parsers.markup import Element, attribute, local_name
-from documents.parsers.numerals import letters, roman
+from documents.parsers.numerals import NUMERALS, Numeral, letters, roman
 
 LEVELS = 9
 MAX_STYLES = 50
 """Of which one is based on the next."""
 
 _PLACE = re.compile(r"%([1-9])")
-_NUMERALS: dict[str, Callable[[int], str]] = {
+_NUMERALS: dict[str, Numeral] = {
     "decimalZero": "{:02}".format,
     "lowerLetter": letters,
-    "upperLetter": lambda number: letters(number).upper(),
+    "upperLetter": NUMERALS["A"],
     "lowerRoman": roman,
-    "upperRoman": lambda number: roman(number).upper(),
+    "upperRoman": NUMERALS["I"],
 }
 
 

@@ -1,13 +1,13 @@
 """What is told by a page's elements alone: numbers of list items, the columns of cells, which links are a menu."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from selectolax.lexbor import LexborNode
 
 from documents.errors import TooLarge
 from documents.parsers import MAX_CELLS
-from documents.parsers.numerals import letters, roman
+from documents.parsers.numerals import NUMERALS
 
 MAX_COLUMNS_WIDE, MAX_ROWS_TALL = 1_000, 65_534
 """Of a cell, as browsers have it."""
@@ -15,13 +15,6 @@ MIN_LINKED_SHARE = 0.6
 """Of the text of a menu. A list of chapters on a page of its own has no such name, and stays."""
 
 _MENU = re.compile(r"(?:^|[\s_-])(?:nav|navbar|navi|navigation|menu|breadcrumbs?|topnav|sitenav)(?:$|[\s_-])")
-_NUMERALS: dict[str, Callable[[int], str]] = {
-    "a": letters,
-    "A": lambda number: letters(number).upper(),
-    "i": roman,
-    "I": lambda number: roman(number).upper(),
-}
-
 Text = dict[int, str]
 """What stands before an element's own text, by the element's `mem_id`."""
 
@@ -45,7 +38,7 @@ def _length(node: LexborNode) -> int:
 def numbers(items: LexborNode) -> Text:
     """Of the items of a numbered list."""
     attributes = items.attributes
-    numerals = _NUMERALS.get(attributes.get("type") or "", str)
+    numerals = NUMERALS.get(attributes.get("type") or "", str)
     children = [child for child in items.iter() if child.tag == "li"]
     is_reversed = "reversed" in attributes
     number = _integer(attributes.get("start"), len(children) if is_reversed else 1)

@@ -1,5 +1,9 @@
 """Numbers of list items as letters and in Roman numerals."""
 
+from collections.abc import Callable
+
+Numeral = Callable[[int], str]
+
 # fmt: off
 _ROMAN = (
     (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"),
@@ -26,3 +30,11 @@ def roman(number: int) -> str:
         count, number = divmod(number, value)
         text += numeral * count
     return text
+
+
+def _capital(numeral: Numeral) -> Numeral:
+    return lambda number: numeral(number).upper()
+
+
+NUMERALS: dict[str, Numeral] = {"a": letters, "A": _capital(letters), "i": roman, "I": _capital(roman)}
+"""By their signs in HTML and OpenDocument."""

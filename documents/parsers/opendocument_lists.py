@@ -1,20 +1,13 @@
 """OpenDocument's numbers of list items and headings stand in no paragraph: they are counted ([ODF 1.3] 5.3, 16.31)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from documents.parsers.markup import Element, attribute, descendants, local_name
-from documents.parsers.numerals import letters, roman
+from documents.parsers.numerals import NUMERALS
 
 MAX_DIGITS = 9
 MAX_LEVELS = 10
-
-_NUMERALS: dict[str, Callable[[int], str]] = {
-    "a": letters,
-    "A": lambda number: letters(number).upper(),
-    "i": roman,
-    "I": lambda number: roman(number).upper(),
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class _Numbers:
     def _shown(self, place: int) -> str:
         level = self.levels.get(place)
         count = self.counts.get(place, level.start if level else 1)
-        return _NUMERALS.get(level.numeral if level else "", str)(count)
+        return NUMERALS.get(level.numeral if level else "", str)(count)
 
 
 class Numbering:
