@@ -16,13 +16,12 @@ from aiworkstation.web.serializers import wire_time
 from workflows import tools
 from workflows.models import CLAIMABLE, Pause, StepStatus, Worker, WorkflowExecution, WorkflowStep
 from workflows.retry import ALONE_AFTER
+from workflows.slots import OVERLAP
 from workflows.tools import Slot
 
 SILENT_AFTER = timedelta(seconds=30)
 WHOLE_EVERY = 10.0
 """Seconds between looks at the whole queue."""
-OVERLAP = timedelta(seconds=1)
-"""For who took the time earlier than others but commits later."""
 KINDS = list(get_args(Slot))
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -93,7 +92,7 @@ class Places:
         with connection.cursor() as cursor:
             cursor.execute(PLACES, {"kinds": KINDS, "since": self.since, "ids": ids})
             (_, _, first), *places = cursor.fetchall()
-        self.since = first - OVERLAP
+        self.since = first - timedelta(seconds=OVERLAP)
         return {id: place for id, place, _ in places}
 
 

@@ -14,6 +14,7 @@ from tests.jobs.driving import HOLDER, claim, complete, complete_all, fail, star
 from workflows.errors import TryLater
 from workflows.models import Worker, WorkflowExecution, WorkflowStep
 from workflows.pausing import pause
+from workflows.slots import OVERLAP
 from workflows.steps import waits
 from workflows.transaction import run
 from workflows.turn import turn
@@ -60,16 +61,16 @@ def test_the_queue_is_read_from_its_first_message(alice: User, monkeypatch: pyte
     assert second.wake_at
     places = Places()
     assert places.of([second.pk]) == {second.pk: 2}
-    assert places.since == first.wake_at - waiting.OVERLAP
+    assert places.since == first.wake_at - timedelta(seconds=OVERLAP)
     claim(first.pk)
     assert places.of([second.pk]) == {second.pk: 1}
-    assert places.since == second.wake_at - waiting.OVERLAP
+    assert places.since == second.wake_at - timedelta(seconds=OVERLAP)
     late = start_job(alice)
     WorkflowExecution.objects.filter(pk=late.pk).update(wake_at=second.wake_at - timedelta(seconds=5))
     assert places.of([second.pk, late.pk]) == {second.pk: 1}
     monkeypatch.setattr(waiting, "WHOLE_EVERY", 0.0)
     assert places.of([second.pk, late.pk]) == {second.pk: 2, late.pk: 1}
-    assert places.since < second.wake_at - 2 * waiting.OVERLAP
+    assert places.since < second.wake_at - timedelta(seconds=2 * OVERLAP)
 
 
 def test_an_empty_queue_has_no_first_message(alice: User) -> None:
