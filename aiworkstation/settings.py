@@ -112,12 +112,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # django-q2 warns at import about any configuration without a time limit; ours are leases.
 warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
 
-# `name` salts the signatures, `cluster_name` is the default queue. A stock cluster serves one queue:
-# `Q_CLUSTER_NAME=low manage.py qcluster`. Timeouts are the engine's own matter.
+# `name` salts the signatures and is the default queue of plain tasks. A stock cluster serves one priority, its plain
+# tasks and its jobs: `Q_CLUSTER_NAME=low manage.py qcluster`. The engine has its own timeouts.
 Q_CLUSTER: dict[str, Any] = {
     "name": "normal",
     "orm": "default",
-    "broker_class": "workflows.queue.broker.Broker",
+    "broker_class": "workflows.django_q.broker.Broker",
     "ALT_CLUSTERS": {"high": {}, "low": {}},
     "timeout": None,
     "retry": 3600,
@@ -126,6 +126,9 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": 1000,
     "label": "Background tasks",
 }
+
+# What a stock cluster runs for a job's message.
+JOB_TASK = "workflows.worker.stock_cluster.run_execution"
 
 # What a child without Django imports first: the parsers that other apps bring.
 CHILD_MODULES = [f"{app}.parsers" for app in CONFIG.extra_apps if find_spec(f"{app}.parsers")]
@@ -160,7 +163,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # of a JSON body; uploaded files have rules of their own
 DATA_UPLOAD_MAX_NUMBER_FILES = (
-    20_000  # of a form that is read at all; documents.multipart refuses more than it may keep
+    20_000  # of a form that is read at all; documents.storage.multipart refuses more than it may keep
 )
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -1,17 +1,17 @@
-"""Runs an engine's verb statement by statement, each explained before it counts, on plans as the worker keeps them."""
+"""Explains an engine's statement before it runs, with the plan that a worker's connection keeps."""
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg import Connection
 
-from workflows.transaction import Query, Row, Verb
+from workflows.engine.query import Row
 
-T = TypeVar("T")
+Parameters = Mapping[str, Any]
 _NAME = re.compile(r"%\((\w+)\)s")
 
 
@@ -56,55 +56,37 @@ def _scanned(connection: Connection[Row]) -> dict[str, int]:
     return dict(connection.execute(_SCANS).fetchall())
 
 
-def explained(connection: Connection[Row], verb: Verb[T]) -> tuple[T, Cost]:
-    """The verb's result, once its statements have run in a transaction, and what they cost."""
+def explained(connection: Connection[Row], statement: str, parameters: Parameters) -> tuple[Row, Cost]:
+    """The one row of the statement, and what it costs."""
     cost = Cost()
-    rows: list[list[Row]] = []
-    started = False
     with connection.transaction():
-        while True:
-            try:
-                queries: Sequence[Query] = verb.send(rows) if started else next(verb)
-            except StopIteration as end:
-                return end.value[0], cost
-            started = True
-            rows = []
-            for query in queries:
-                with connection.transaction(force_rollback=True):
-                    before = _scanned(connection)
-                    cost.add(_explain(connection, query))
-                    cost.count(before, _scanned(connection))
-                cursor = connection.execute(query.sql, query.params)
-                rows.append(cursor.fetchall() if cursor.description else [])
+        with connection.transaction(force_rollback=True):
+            before = _scanned(connection)
+            cost.add(_explain(connection, statement, parameters))
+            cost.count(before, _scanned(connection))
+        row = connection.execute(statement, parameters).fetchone()
+    assert row is not None
+    return row, cost
 
 
-def timed(connection: Connection[Row], verb: Verb[T]) -> tuple[T, float]:
-    """The verb's result and the milliseconds that it took, its commit included."""
-    rows: list[list[Row]] = []
+def timed(connection: Connection[Row], statement: str, parameters: Parameters) -> tuple[Row, float]:
+    """The one row of the statement, and the milliseconds that it took, its commit included."""
     began = time.perf_counter()
-    started = False
     with connection.transaction():
-        while True:
-            try:
-                queries = verb.send(rows) if started else next(verb)
-            except StopIteration as end:
-                result: T = end.value[0]
-                break
-            started = True
-            cursors = [connection.execute(query.sql, query.params) for query in queries]
-            rows = [cursor.fetchall() if cursor.description else [] for cursor in cursors]
-    return result, (time.perf_counter() - began) * 1000
+        row = connection.execute(statement, parameters).fetchone()
+    assert row is not None
+    return row, (time.perf_counter() - began) * 1000
 
 
-def _explain(connection: Connection[Row], query: Query) -> dict[str, Any]:
+def _explain(connection: Connection[Row], statement: str, parameters: Parameters) -> dict[str, Any]:
     """With the generic plan, which a prepared statement soon has."""
-    names = list(dict.fromkeys(_NAME.findall(query.sql)))
-    numbered = _NAME.sub(lambda found: f"${names.index(found[1]) + 1}", query.sql)
+    names = list(dict.fromkeys(_NAME.findall(statement)))
+    numbered = _NAME.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
     connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
     psycopg.ClientCursor(connection).execute(f"PREPARE explained AS {numbered}")
     places = ", ".join(["%s"] * len(names))
     execute = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained{f'({places})' if names else ''}"
-    row = psycopg.ClientCursor(connection).execute(execute, [query.params[name] for name in names]).fetchone()
+    row = psycopg.ClientCursor(connection).execute(execute, [parameters[name] for name in names]).fetchone()
     connection.execute("DEALLOCATE explained")
     assert row is not None
     result: dict[str, Any] = row[0][0]

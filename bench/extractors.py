@@ -46,8 +46,8 @@ class Reading(NamedTuple):
 
 
 def ours(path: Path) -> str:
-    from documents.detect import detect
     from documents.parsers import load_all, parser_for, readable_formats
+    from documents.reading.detection import detect
 
     load_all()
     parser = parser_for(detect(path, path.name, readable_formats()).format)

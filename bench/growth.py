@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -72,16 +72,16 @@ class Tables:
         from django.test import Client
 
         from bench.ours import owner
-        from workflows.database import connect_blocking
-        from workflows.turn import Holder
+        from workflows.connections import connect_blocking
+        from workflows.engine.turn import WorkerInfo
 
         settings.ALLOWED_HOSTS.append("testserver")
         self.owner = owner()
-        self.holder = Holder(uuid4(), "bench", 600.0, ("BENCH_NOOP",))
+        self.worker = WorkerInfo(uuid4(), "bench", 600.0, ("BENCH_NOOP",))
         self.engine: Connection[Any] = connect_blocking("bench")
         self.engine.prepare_threshold = 1
         self.client = Client()
-        self.emptied = time.monotonic()
+        self.drained_at = time.monotonic()
         self._sign_in()
 
     def _sign_in(self) -> None:
@@ -100,9 +100,9 @@ class Tables:
         from workflows import engine
 
         key = engine.start(new_execution(0, STEPS, self.owner), actor="bench")
-        worked, _ = timed(self.engine, self._claim())
-        while worked.claims:
-            worked, _ = timed(self.engine, self._finish(worked))
+        result, _ = self._turn(timed, *self._claim())
+        while result.claims:
+            result, _ = self._turn(timed, *self._finish(result))
         return key
 
     def start(self, jobs: int) -> None:
@@ -114,18 +114,18 @@ class Tables:
 
     def measure(self) -> dict[str, Any]:
         """Pages by the explained statements; times of the same verbs as they run, commit included."""
-        self.emptied = time.monotonic()
+        self.drained_at = time.monotonic()
         self.start(2 * TIMES)
         claims, finishes = [], []
         claim_ms, finish_ms = [], []
         for _ in range(TIMES // 2):
-            work, cost = explained(self.engine, self._claim())
+            result, cost = self._turn(explained, *self._claim())
             claims.append(cost)
-            finishes.append(explained(self.engine, self._finish(work))[1])
+            finishes.append(self._turn(explained, *self._finish(result))[1])
         for _ in range(TIMES):
-            work, ms = timed(self.engine, self._claim())
+            result, ms = self._turn(timed, *self._claim())
             claim_ms.append(ms)
-            finish_ms.append(timed(self.engine, self._finish(work))[1])
+            finish_ms.append(self._turn(timed, *self._finish(result))[1])
         polls = [self._poll() for _ in range(10)]
         measured = {
             "claim": _summary(claims, claim_ms),
@@ -135,22 +135,27 @@ class Tables:
         self._cancel_all()
         return measured
 
-    def _claim(self) -> Any:
-        from workflows.slots import OVERLAP
-        from workflows.turn import Wanted, turn
+    def _turn(self, measured: Callable[..., Any], outcomes: list[Any], demands: list[Any]) -> tuple[Any, Any]:
+        """The result of a turn, and what `measured` says of it."""
+        from workflows.engine.turn import TURN, turn_parameters, turn_result
 
-        since = time.monotonic() - self.emptied + OVERLAP
-        return turn(self.holder, [], [Wanted("async", free=1, since=since)])
+        row, figure = measured(self.engine, TURN, turn_parameters(self.worker, outcomes, demands))
+        return turn_result(row[0], outcomes), figure
 
-    def _finish(self, worked: Any) -> Any:
+    def _claim(self) -> tuple[list[Any], list[Any]]:
+        from workflows.engine.turn import SCAN_OVERLAP, Demand
+
+        since = time.monotonic() - self.drained_at + SCAN_OVERLAP
+        return [], [Demand("async", free=1, since=since)]
+
+    def _finish(self, result: Any) -> tuple[list[Any], list[Any]]:
         """The outcome, and the next step of the same lane."""
-        from workflows.steps import completed
-        from workflows.turn import turn
+        from workflows.engine.outcomes import completed
 
-        (claim,) = worked.claims
+        (claim,) = result.claims
         outcome = completed(claim, 1)
         outcome.keeps = "async"
-        return turn(self.holder, [outcome], [])
+        return [outcome], []
 
     def _poll(self) -> tuple[Cost, float]:
         from django.db import connection

@@ -57,10 +57,10 @@ def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **field
     """Documents of a name and the texts of their chunks, indexed as a worker indexes them, in one transaction."""
     from django.db import transaction
 
-    from documents.indexing import write_terms
-    from documents.languages import latin_language
     from documents.models import Document, DocumentChunk
-    from documents.terms import words
+    from documents.search.indexing import write_terms
+    from documents.text.languages import latin_language
+    from documents.text.words import words
 
     with transaction.atomic():
         rows = [
@@ -98,9 +98,9 @@ def replace_document(row: Any, texts: list[str]) -> None:
     """As reading it again does: the new chunks beside the old ones, then the swap. Its vectors stay with it."""
     from django.db import connection, transaction
 
-    from documents.indexing import write_terms
     from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk
-    from documents.terms import words
+    from documents.search.indexing import write_terms
+    from documents.text.words import words
 
     generation = row.generation + 1
     with transaction.atomic():

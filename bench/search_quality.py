@@ -110,14 +110,14 @@ def _ours(collection: Collection) -> dict[str, Scores]:
 
 
 def _searching(user: Any) -> Callable[[str], Ranking]:
-    from documents.search import Question, search
+    from documents.search.search import Question, search
 
     return lambda text: [result.document_id for result in search(user, Question(text, limit=DEPTH))]
 
 
 def _timed(collection: Collection, rank: Callable[[str], Ranking]) -> tuple[Callable[[str], Ranking], float]:
     """All rankings, and milliseconds for each of those of ten results."""
-    from documents.search import Question, search
+    from documents.search.search import Question, search
 
     user = owner("bench")
     found = {id: rank(text) for id, text in collection.questions.items()}
@@ -128,11 +128,11 @@ def _timed(collection: Collection, rank: Callable[[str], Ranking]) -> tuple[Call
 
 
 def _nearest(collection: Collection, user: Any) -> Callable[[str], Ranking]:
-    from documents.embedding import embed_question
     from documents.models import Document
-    from documents.scope import Filters, scope_of
-    from documents.search import one_moment
-    from documents.vectors import nearest
+    from documents.search.embeddings import embed_question
+    from documents.search.scope import Filters, scope_of
+    from documents.search.search import one_moment
+    from documents.search.vectors import nearest
 
     names = dict(Document.objects.values_list("pk", "client_id"))
 
@@ -158,14 +158,14 @@ def _by_rank(*rankings: Callable[[str], Ranking]) -> Callable[[str], Ranking]:
 
 
 def _embed() -> None:
-    from documents import embedding
     from documents.models import Document
+    from documents.search import embeddings
 
-    model = embedding.configured_model()
+    model = embeddings.configured_model()
     assert model is not None
     for pk in Document.objects.values_list("pk", flat=True):
-        embedding.embed_document(pk, model)
-    assert embedding.activate_if_whole(model)
+        embeddings.embed_document(pk, model)
+    assert embeddings.activate_if_whole(model)
 
 
 def _bm25s(collection: Collection, python: Path) -> Callable[[str], Ranking]:

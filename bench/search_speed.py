@@ -84,7 +84,7 @@ def _vectors() -> list[str]:
     from django.db.models import F
 
     from documents.models import Document, EmbeddingModel
-    from documents.vectors import _make_partition, _table
+    from documents.search.vectors import _make_partition, _table
 
     model, _ = EmbeddingModel.objects.get_or_create(name=MODEL)
     if model.dimensions is not None:
@@ -121,7 +121,7 @@ def _sizes() -> list[str]:
             given = relation if relation.startswith("(") else f"'{relation}'"
             cursor.execute(f"SELECT pg_total_relation_size({given}) / 1048576.0")
             shown.append(f"{label} {cursor.fetchone()[0]:,.0f} MB")
-    return [f"Sizes: {', '.join(shown)}."]
+    return [f"SlotSizes: {', '.join(shown)}."]
 
 
 def _kinds() -> dict[str, list[Ask]]:
@@ -165,7 +165,7 @@ def _kinds() -> dict[str, list[Ask]]:
 
 
 def _asking(text: str, *, user: str = "bench", vector: Any = None, **filters: Any) -> Ask:
-    from documents import search
+    from documents.search import search
 
     asking, question = owner(user), search.Question(text, **filters)
 
@@ -187,8 +187,8 @@ def _question_vectors() -> Iterator[Any]:
     """Near a passage each."""
     from django.db import connection
 
-    from documents.embedding import EmbeddedQuestion
     from documents.models import EmbeddingModel
+    from documents.search.embeddings import EmbeddedQuestion
 
     model = EmbeddingModel.objects.get()
     dice = random.Random(11)
@@ -235,7 +235,7 @@ def _processor_seconds() -> float:
 
 def _exactness(kinds: dict[str, list[Ask]]) -> list[str]:
     """How many of the ten best are those that reading all lists would give."""
-    from documents import ranking, scope
+    from documents.search import ranking, scope
 
     rows = []
     for kind, questions in kinds.items():

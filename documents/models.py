@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from aiworkstation.access.models import OwnedQuerySet
 from aiworkstation.ids import uuid7
-from documents.fields import HalfVectorField, SparseVectorField
+from documents.vector_fields import HalfVectorField, SparseVectorField
 from workflows.models import CLAIMABLE, StepStatus, WorkflowStep
 
 

@@ -6,11 +6,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from pydantic import Field, model_validator
 
-from documents import embedding
-from documents.embedding import TOOL as EMBED
-from documents.ingest import DocumentGone, find_for_step, ingest, record_failure
 from documents.models import Document, DocumentPage
-from documents.search import Question, search
+from documents.reading.ingest import DocumentGone, find_for_step, ingest, record_failure
+from documents.search import embeddings
+from documents.search.embeddings import TOOL as EMBED
+from documents.search.search import Question, search
 from workflows.errors import NotConfigured, PermanentError, StepError, TryLater
 from workflows.tools import Arguments, Slot, StepContext, Tool, register
 
@@ -101,7 +101,7 @@ class DocumentEmbed(Tool):
 
     def run(self, context: StepContext, arguments: EmbedArguments) -> dict[str, Any]:
         """Documents that are gone are none. An attempt goes on where the one before it ended."""
-        model = embedding.configured_model()
+        model = embeddings.configured_model()
         if model is None:
             raise NotConfigured("Set EMBEDDING_MODEL, and OPENAI_BASE_URL or OPENAI_API_KEY.")
         passages = 0
@@ -112,8 +112,8 @@ class DocumentEmbed(Tool):
                 document = find_for_step(context, id)
             except DocumentGone:
                 continue
-            passages += embedding.embed_document(document.pk, model)
-        embedding.activate_if_whole(model)
+            passages += embeddings.embed_document(document.pk, model)
+        embeddings.activate_if_whole(model)
         return {"documents": len(arguments.document_ids), "passages": passages}
 
 

@@ -2,16 +2,16 @@
 
 from django.urls import include, path
 
-from documents import api
+from documents.api import views
 
 app_name = "documents"
 urlpatterns = [
-    path("", include("documents.page_urls")),
-    path("api/documents", api.documents, name="api_documents"),
-    path("api/documents/<str:id>", api.document, name="api_document"),
-    path("api/documents/<str:id>/chunks", api.chunks, name="api_chunks"),
-    path("api/documents/<str:id>/preview", api.chunk_preview, name="api_preview"),
-    path("api/documents/<str:id>/text", api.text, name="api_text"),
-    path("api/documents/<str:id>/file", api.file, name="api_file"),
-    path("api/search", api.search_documents, name="api_search"),
+    path("", include("documents.pages.urls")),
+    path("api/documents", views.documents, name="api_documents"),
+    path("api/documents/<str:id>", views.document, name="api_document"),
+    path("api/documents/<str:id>/chunks", views.chunks, name="api_chunks"),
+    path("api/documents/<str:id>/preview", views.chunk_preview, name="api_preview"),
+    path("api/documents/<str:id>/text", views.text, name="api_text"),
+    path("api/documents/<str:id>/file", views.file, name="api_file"),
+    path("api/search", views.search_documents, name="api_search"),
 ]

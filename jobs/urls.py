@@ -2,20 +2,20 @@
 
 from django.urls import include, path
 
-from jobs import api, callbacks
+from jobs.api import callbacks, views
 
 app_name = "jobs"
 urlpatterns = [
-    path("", include("jobs.page_urls")),
-    path("api/jobs", api.jobs, name="api_jobs"),
-    path("api/jobs/<str:job_id>", api.job, name="api_job"),
-    path("api/jobs/<str:job_id>/steps", api.steps, name="api_steps"),
-    path("api/jobs/<str:job_id>/events", api.events, name="api_events"),
-    path("api/jobs/<str:job_id>/failures.csv", api.failures_csv, name="api_failures"),
-    path("api/jobs/<str:job_id>/cancel", api.cancel, name="api_cancel"),
-    path("api/jobs/<str:job_id>/retry", api.retry, name="api_retry"),
+    path("", include("jobs.pages.urls")),
+    path("api/jobs", views.jobs, name="api_jobs"),
+    path("api/jobs/<str:job_id>", views.job, name="api_job"),
+    path("api/jobs/<str:job_id>/steps", views.steps, name="api_steps"),
+    path("api/jobs/<str:job_id>/events", views.events, name="api_events"),
+    path("api/jobs/<str:job_id>/failures.csv", views.failures_csv, name="api_failures"),
+    path("api/jobs/<str:job_id>/cancel", views.cancel, name="api_cancel"),
+    path("api/jobs/<str:job_id>/retry", views.retry, name="api_retry"),
     path("api/workflow/update-step", callbacks.update_step, name="api_update_step"),
     path("api/workflow/update-execution", callbacks.update_execution, name="api_update_execution"),
-    path("api/tools", api.list_tools, name="api_tools"),
-    path("api/modes", api.list_modes, name="api_modes"),
+    path("api/tools", views.list_tools, name="api_tools"),
+    path("api/modes", views.list_modes, name="api_modes"),
 ]

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.people import client_of, make_user
+from tests.support.users import client_of, make_user
 
 CORPUS = Path(os.environ.get("CORPUS") or Path(__file__).parents[2] / "shared" / "corpus")
 CHROMIUM_FLAGS = [
@@ -83,3 +83,25 @@ def as_bob(bob: User) -> Client:
 @pytest.fixture
 def as_charlie(charlie: User) -> Client:
     return client_of(charlie)
+
+
+def browser_of(user: User) -> Client:
+    """Signed in, with a session as a browser has it."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def at_alice(alice: User) -> Client:
+    return browser_of(alice)
+
+
+@pytest.fixture
+def at_bob(bob: User) -> Client:
+    return browser_of(bob)
+
+
+@pytest.fixture
+def at_charlie(charlie: User) -> Client:
+    return browser_of(charlie)

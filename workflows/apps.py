@@ -7,6 +7,6 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         # Tools register themselves: ours, and those in the `tools.py` of every installed app.
-        from workflows.builtin_tools import external_worker, http_request, hubspot  # noqa: F401
+        from workflows.tools import external_worker, http_request, hubspot  # noqa: F401
 
         autodiscover_modules("tools")

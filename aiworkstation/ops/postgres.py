@@ -172,7 +172,7 @@ def _start_keeper(server_home: Path) -> subprocess.Popen[bytes]:
     """Returns when the server answers, or when another keeper was quicker."""
     keeper = subprocess.Popen(
         # Without site-packages: 0.1 s and 3 MB less.
-        [sys.executable, "-S", "-m", "aiworkstation.ops.keeper", str(server_home), str(_programs())],
+        [sys.executable, "-S", "-m", "aiworkstation.ops.postgres_keeper", str(server_home), str(_programs())],
         cwd=_BASE_DIR,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

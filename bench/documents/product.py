@@ -157,13 +157,13 @@ def _uploaded(path: Path, project: str) -> "str | Ended":
     """Its id; what is wrong with it where the upload is refused."""
     from django.contrib.auth.models import User
 
-    from documents import storage
     from documents.errors import DocumentError
+    from documents.storage import stored_files
 
     user, _ = User.objects.get_or_create(username="bench")
     try:
         with path.open("rb") as file:
-            return storage.store(user, path.name, file, project_id=project).client_id
+            return stored_files.store(user, path.name, file, project_id=project).client_id
     except DocumentError as error:
         return Ended(path.name, error.code, error.message)
 
@@ -171,7 +171,7 @@ def _uploaded(path: Path, project: str) -> "str | Ended":
 def _started(ids: Sequence[str], max_parallel: int) -> "WorkflowExecution":
     from django.contrib.auth.models import User
 
-    from jobs.requests import start
+    from jobs.start import start
 
     payload = {"documents": [{"id": id} for id in ids]}
     body = {"jobType": "bulk-documents", "maxParallel": max_parallel, "payload": payload}

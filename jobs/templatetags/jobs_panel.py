@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 from django.http import HttpRequest
 
-from jobs import fragments
+from jobs.pages import live_parts
 
 register = template.Library()
 
@@ -16,5 +16,5 @@ def jobs_panel(context: template.Context) -> dict[str, Any]:
     request: HttpRequest | None = context.get("request")
     if request is None or not request.user.is_authenticated:
         return {}
-    compact = fragments.compact(request.user)
+    compact = live_parts.compact(request.user)
     return {**compact.context, "live": compact.live, "csrf_token": context.get("csrf_token")}

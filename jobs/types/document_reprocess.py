@@ -9,8 +9,8 @@ from rest_framework import serializers
 
 from aiworkstation.web.serializers import Errors, Name, Whole
 from documents.tools import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP, DocumentReprocess
+from jobs.payloads.documents import MAX_DOCUMENTS, attach, check_overlap, find, new_steps, numbered
 from jobs.types import JobType, PayloadSerializer, Plan, register
-from jobs.types.documents import MAX_DOCUMENTS, attach, check_overlap, find, new_steps, numbered
 from workflows.models import Queue
 
 

@@ -7,12 +7,12 @@ from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from aiworkstation.web.serializers import Errors, JsonObject, Name, StrictSerializer, Text, Whole, invalid
+from jobs.payloads.step_dependencies import dependencies
+from jobs.payloads.tool_arguments import argument_errors
 from jobs.types import JobType, PayloadSerializer, Plan, register
-from jobs.types.arguments import argument_errors
-from jobs.types.dependencies import dependencies
 from workflows import tools
+from workflows.engine.retry_policy import DEFAULT
 from workflows.models import Mode
-from workflows.retry import DEFAULT
 from workflows.steps import NewStep
 
 MAX_STEPS = 200

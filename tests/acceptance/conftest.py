@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
 from aiworkstation.access import tokens
-from tests.engine.processes import manage
 from tests.servers.hubspot_server import TOKEN, HubspotServer
+from tests.support.processes import manage
 from workflows.models import Mode
 
 FINISHED = {"completed", "completed_with_errors", "failed", "cancelled"}

@@ -7,8 +7,8 @@ import httpx2
 import pytest
 
 from tests.acceptance.conftest import finished
-from tests.engine.processes import manage
 from tests.servers.hubspot_server import HubspotServer
+from tests.support.processes import manage
 
 WORKFLOW: dict[str, Any] = {
     "jobType": "workflow",

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import ConsoleMessage, Page
 from pytest_django.live_server_helper import LiveServer
 
-from tests.engine.processes import manage
 from tests.servers.model_server import ModelServer
+from tests.support.processes import manage
 from workflows.models import Mode
 
 PASSWORD = "correct horse"

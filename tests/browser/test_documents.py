@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from tests.documents_app.driving import index, upload
+from tests.support.documents import index, upload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

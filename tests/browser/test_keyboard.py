@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from jobs.requests import start
-from tests.documents_app.driving import index, upload
-from tests.jobs.driving import claim, complete, fail
+from jobs.start import start
+from tests.support.documents import index, upload
+from tests.support.jobs import claim, complete, fail
 from workflows.models import WorkflowStep
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,11 +9,11 @@ from playwright.sync_api import Browser, Page, Request, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from jobs.requests import start
+from jobs.start import start
 from tests.browser.conftest import sign_in
-from tests.documents_app.driving import upload
-from tests.jobs.driving import claim, complete, complete_all, fail
 from tests.servers.model_server import ModelServer, Reply
+from tests.support.documents import upload
+from tests.support.jobs import claim, complete, complete_all, fail
 from workflows.models import WorkflowExecution, WorkflowStep
 
 pytestmark = pytest.mark.django_db(transaction=True)

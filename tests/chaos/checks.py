@@ -15,7 +15,7 @@ from tests.chaos.faults import DEATH, STALL
 from tests.chaos.ledger import START, Line
 from tests.chaos.seen import ZOMBIE, Seen
 from tests.chaos.trail import OUTCOMES, Trail
-from workflows.checking import check as broken_rules
+from workflows.engine.consistency import check as broken_rules
 from workflows.models import WorkflowExecution, WorkflowStep
 
 SHOWN = 5
@@ -107,8 +107,8 @@ def every_repetition_is_explained(seen: Seen) -> Result:
 
 @check
 def lost_steps_go_on_soon(seen: Seen) -> Result:
-    """From the last fault at their worker on. One housekeeper may be frozen meanwhile, for six leases, and the other be
-    killed; then come the step's own lease, and a lease's grace after PostgreSQL's start and the new housekeeper's.
+    """From the last fault at their worker on. One maintenance may be frozen meanwhile, for six leases, and the other be
+    killed; then come the step's own lease, and a lease's grace after PostgreSQL's start and the new maintenance's.
     """
     limit = 9 * seen.lease
     waits = {}

@@ -50,12 +50,12 @@ DECK = {
     "kill_sandbox_child": 2,
     "kill_fork_server": 1,
     "kill_tasks": 1,
-    "kill_housekeeper": 2,
+    "kill_maintenance": 2,
     "kill_supervisor": 2,
     "kill_tree": 1,
     "stop_tree": 1,
     "freeze_runner": 4,
-    "freeze_housekeeper": 1,
+    "freeze_maintenance": 1,
     "freeze_supervisor": 1,
     "freeze_runner_for_good": 1,
     "freeze_supervisor_for_good": 1,
@@ -169,8 +169,8 @@ class Chaos:
     def kill_tasks(self, tree: Tree) -> None:
         self._kill("kill_tasks", tree, self._any(tree.members("tasks")), "tasks child")
 
-    def kill_housekeeper(self, tree: Tree) -> None:
-        self._kill("kill_housekeeper", tree, self._any(tree.members("housekeeper")), "housekeeper")
+    def kill_maintenance(self, tree: Tree) -> None:
+        self._kill("kill_maintenance", tree, self._any(tree.members("maintenance")), "maintenance")
 
     def kill_supervisor(self, tree: Tree) -> None:
         self._kill("kill_supervisor", tree, tree.supervisor, "supervisor")
@@ -251,8 +251,8 @@ class Chaos:
         runner = self._any(tree.members("runner"))
         self._freeze("freeze_runner", tree, [runner] if runner else [], f"runner {runner and runner.pid}")
 
-    def freeze_housekeeper(self, tree: Tree) -> None:
-        self._freeze("freeze_housekeeper", tree, tree.members("housekeeper"), "housekeeper")
+    def freeze_maintenance(self, tree: Tree) -> None:
+        self._freeze("freeze_maintenance", tree, tree.members("maintenance"), "maintenance")
 
     def freeze_supervisor(self, tree: Tree) -> None:
         supervisor = tree.supervisor

@@ -11,8 +11,8 @@ from typing import Any
 
 from tests.chaos.child import SLICE
 from tests.chaos.ledger import ALIVE, END, START, Writer
-from workflows import outbound
 from workflows.errors import StepError, TryLater
+from workflows.network import outbound
 from workflows.tools import Arguments, StepContext, Tool, register
 
 
@@ -27,7 +27,7 @@ class Work(Arguments):
 
 def holder() -> int:
     """The process that holds the lease: this one, or its parent where the step runs alone."""
-    return os.getppid() if "perform_alone" in sys.argv else os.getpid()
+    return os.getppid() if "execute_alone" in sys.argv else os.getpid()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.chaos.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 BACK_AFTER = 0.5
-WHOLE = {"runner 1", "runner 2", "tasks 1", "tasks 2", "housekeeper"}
+WHOLE = {"runner 1", "runner 2", "tasks 1", "tasks 2", "maintenance"}
 """Names of a supervisor's children, with WORKERS=2."""
 
 
@@ -49,7 +49,7 @@ class Tree:
         return None
 
     def members(self, role: str) -> list[psutil.Process]:
-        """The supervisor's children of this name: `runner`, `tasks`, `housekeeper`."""
+        """The supervisor's children of this name: `runner`, `tasks`, `maintenance`."""
         return [child for child in children(self.supervisor) if _name(child).startswith(role)]
 
     @property
@@ -65,7 +65,7 @@ class Tree:
     def fork_servers(self) -> list[tuple[psutil.Process, psutil.Process]]:
         """Each with its runner."""
         pairs = [(runner, child) for runner in self.members("runner") for child in children(runner)]
-        return [(runner, child) for runner, child in pairs if "workflows.sandbox_server" in _command(child)]
+        return [(runner, child) for runner, child in pairs if "workflows.worker.sandbox.server" in _command(child)]
 
     def end(self, seconds: float) -> bool:
         """SIGTERM to the supervisor; False where it did not end in time."""

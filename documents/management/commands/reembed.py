@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from documents.embedding import catch_up, configured_model, forget, lacking
+from documents.search.embeddings import catch_up, configured_model, forget, lacking
 
 
 class Command(BaseCommand):

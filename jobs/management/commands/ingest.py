@@ -14,15 +14,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from aiworkstation.web.serializers import Text
-from documents import storage
 from documents.errors import DocumentError
 from documents.models import Document
-from jobs.following import follow, progress_bar
-from jobs.forms import listed
-from jobs.requests import start
+from documents.storage import stored_files
+from jobs.pages.forms import listed
+from jobs.payloads.documents import MAX_DOCUMENTS
+from jobs.start import start
+from jobs.terminal_progress import follow, progress_bar
 from jobs.types import TagsField
 from jobs.types.bulk_documents import BulkDocuments
-from jobs.types.documents import MAX_DOCUMENTS
 from workflows.models import StepStatus, WorkflowExecution
 
 ALL_INDEXED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -119,7 +119,7 @@ def _upload(console: Console, owner: User, files: list[Path]) -> tuple[list[Docu
         for path in bar.track(files, description="Uploading"):
             try:
                 with path.open("rb") as file:
-                    documents.append(storage.store(owner, path.name, file))
+                    documents.append(stored_files.store(owner, path.name, file))
             except DocumentError as error:
                 failures.append(Failure(str(path), error.code, error.message))
             except OSError as error:

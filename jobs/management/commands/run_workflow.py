@@ -11,10 +11,10 @@ from rest_framework.exceptions import APIException
 from rich.console import Console
 
 from aiworkstation.web.parsers import JSONParser
-from jobs.following import follow
-from jobs.forms import listed
-from jobs.reading import Job
-from jobs.requests import start
+from jobs.displayed_job import Job
+from jobs.pages.forms import listed
+from jobs.start import start
+from jobs.terminal_progress import follow
 from workflows.models import ExecutionStatus, StepStatus, WorkflowExecution, WorkflowStep
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.samples import submit
+from jobs.sample_jobs import submit
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from workflows.checking import RULES, check
+from workflows.engine.consistency import RULES, check
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from workflows.pausing import pause
+from workflows.engine.pause import pause
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from workflows.retention import prune
+from workflows.engine.retention import prune
 
 
 class Command(BaseCommand):

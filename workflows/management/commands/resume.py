@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from workflows.pausing import resume
+from workflows.engine.pause import resume
 
 
 class Command(BaseCommand):

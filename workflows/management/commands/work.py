@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from workflows.queue.processes import supervisor
+from workflows.worker.processes import supervisor
 
 
 class Command(BaseCommand):

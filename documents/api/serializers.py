@@ -1,0 +1,137 @@
+"""The wire's documents, chunks and pages, and what requests may say of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
+
+from aiworkstation.web.paging import MAX_LIMIT, PageQuery
+from aiworkstation.web.serializers import Errors, Json, Name, OrNull, StrictSerializer, Text, Time, invalid
+from documents.lookup import ALL, CLIENT_ID
+from documents.models import Document, DocumentStatus
+from documents.storage.stored_files import BadId
+from documents.tools import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
+from workflows.models import Mode
+
+MAX_TAG = 100
+MAX_TAGS = 100
+
+
+class ModeName(Name):
+    """The name of a mode that there is."""
+
+    default_error_messages = {"unknown": "There is no mode {name}. There are: {known}."}
+
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        known = list(Mode.objects.values_list("name", flat=True))
+        if name not in known:
+            self.fail("unknown", name=name, known=", ".join(known))
+        return name
+
+
+class FormTags(serializers.ListField):
+    """A form's labels: repeated, separated by commas, or both."""
+
+    child = Name(max_length=MAX_TAG)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        tags = [tag.strip() for text in data for tag in str(text).split(",")]
+        found = list(dict.fromkeys(super().to_internal_value([tag for tag in tags if tag])))
+        if len(found) > MAX_TAGS:
+            self.fail("max_length", max_length=MAX_TAGS)
+        return found
+
+
+class ClientId(Text):
+    def get_value(self, dictionary: Any) -> Any:
+        """An empty one is wrong, not absent as other fields of a form are."""
+        return dictionary.get(self.field_name, empty)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not CLIENT_ID.fullmatch(text := super().to_internal_value(data)):
+            raise ValidationError(invalid(BadId().message, BadId.code))
+        return text
+
+
+class UploadForm(StrictSerializer):
+    """The fields beside the files."""
+
+    id = ClientId(required=False)
+    projectId = Text(max_length=200, default="", allow_blank=True, source="project_id")
+    tags = FormTags(default=list)
+    mode = ModeName(max_length=60, default=Mode.DEFAULT)
+    csrfmiddlewaretoken = Text(required=False)
+
+
+class DocumentsQuery(PageQuery):
+    status = serializers.ListField(child=serializers.ChoiceField([*DocumentStatus.values, ALL]), required=False)
+    type = serializers.CharField(required=False)
+    mode = serializers.CharField(required=False)
+    projectId = serializers.CharField(required=False, source="project_id")
+    tag = serializers.CharField(required=False)
+    q = serializers.CharField(required=False)
+    owner = serializers.CharField(required=False)
+
+
+class SearchQuery(StrictSerializer):
+    q = serializers.CharField(max_length=1000)
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=10)
+    projectId = serializers.CharField(required=False, source="project_id")
+    tag = serializers.CharField(required=False)
+    type = serializers.CharField(required=False, source="file_type")
+    documentId = serializers.CharField(required=False, source="document_id")
+
+
+class PreviewQuery(StrictSerializer):
+    chunkSize = serializers.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
+    overlap = serializers.IntegerField(min_value=0, default=OVERLAP)
+    unit = serializers.ChoiceField(["tokens", "characters"], default="tokens")
+
+    def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
+        if not errors.keys() & {"chunkSize", "overlap"} and value["overlap"] >= value["chunk_size"]:
+            errors["overlap"] = invalid(f"Must be less than chunkSize ({value['chunk_size']}).")
+
+
+class DocumentSerializer(serializers.Serializer[Any]):
+    """`context["user"]` is who reads it: other documents are named so that this user can reach them."""
+
+    id = serializers.CharField(source="client_id")
+    uid = serializers.CharField()
+    filename = serializers.CharField()
+    fileType = serializers.CharField(source="file_type")
+    fileSize = serializers.IntegerField(source="file_size")
+    sha256 = serializers.CharField()
+    duplicateOf = serializers.SerializerMethodField()
+    parentId = serializers.SerializerMethodField()
+    status = serializers.CharField(source="state")
+    error = Json()
+    warnings = Json()
+    pageCount = serializers.IntegerField(source="page_count")
+    wordCount = serializers.IntegerField(source="word_count")
+    chunkCount = serializers.IntegerField(source="chunk_count")
+    chunkSize = serializers.IntegerField(source="chunk_size")
+    overlap = serializers.IntegerField()
+    projectId = OrNull(source="project_id")
+    tags = Json()
+    mode = serializers.CharField()
+    createdAt = Time(source="created_at")
+    indexedAt = Time(source="indexed_at")
+
+    def get_duplicateOf(self, document: Document) -> str | None:
+        return document.duplicate_of.id_for(self.context["user"]) if document.duplicate_of else None
+
+    def get_parentId(self, document: Document) -> str | None:
+        return document.parent.id_for(self.context["user"]) if document.parent else None
+
+
+class ChunkSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    index = serializers.IntegerField()
+    page = serializers.IntegerField()
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    tokens = serializers.IntegerField()
+    text = serializers.CharField()

@@ -1,0 +1,213 @@
+"""The documents API. The contract of each address is its serializer and the verb that it calls."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+from django.http import FileResponse, HttpRequest
+from django.http.response import HttpResponseBase
+from rest_framework.decorators import api_view, parser_classes
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from aiworkstation.web.conditional import conditional
+from aiworkstation.web.errors import Conflict
+from aiworkstation.web.paging import PageQuery, page
+from aiworkstation.web.requests import READING
+from aiworkstation.web.serializers import Nothing, invalid
+from documents.api.serializers import (
+    ChunkSerializer,
+    DocumentSerializer,
+    DocumentsQuery,
+    PreviewQuery,
+    SearchQuery,
+    UploadForm,
+)
+from documents.errors import DocumentError, TooLarge
+from documents.lookup import get_document, list_documents, readable
+from documents.models import Document
+from documents.reading.chunk_preview import preview
+from documents.search.search import Question, search
+from documents.storage import stored_files
+from documents.storage.multipart import RefusedFile, UploadParser, screened
+from workflows.errors import ChildCrashed, ChildFailed
+
+Stored = list[Document]
+Rejected = list[tuple[str, DocumentError]]
+
+
+def with_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Decorates a view: a 400 or 413 to an upload has the two lists, whoever refused it."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+        if request.method == "POST":
+            request.beside_errors = {"documents": [], "rejected": []}  # type: ignore[attr-defined]
+        return view(request, *arguments, **named)
+
+    return wrapped
+
+
+@screened
+@with_lists
+@api_view([*READING, "POST"])
+@parser_classes([UploadParser])
+def documents(request: Request) -> HttpResponseBase:
+    if request.method == "POST":
+        return _upload(request)
+    query = _read(DocumentsQuery, request)
+    rows = list_documents(request.user, query)
+    found = page(rows, ("-created_at", "-uid"), limit=query["limit"], cursor=query["cursor"])
+    return conditional(request, {"documents": _described(request, found.rows), "nextCursor": found.next_cursor})
+
+
+@api_view([*READING, "DELETE"])
+def document(request: Request, id: str) -> HttpResponseBase:
+    _read(Nothing, request)
+    found = get_document(request.user, id)
+    if request.method == "DELETE":
+        return _delete(request, found)
+    return conditional(request, _described(request, [found])[0])
+
+
+@api_view(READING)
+def chunks(request: Request, id: str) -> HttpResponseBase:
+    query = _read(PageQuery, request)
+    rows = get_document(request.user, id).current_chunks()
+    found = page(rows, ("index",), limit=query["limit"], cursor=query["cursor"])
+    listed = ChunkSerializer(found.rows, many=True).data
+    return conditional(request, {"chunks": listed, "nextCursor": found.next_cursor})
+
+
+@api_view(READING)
+def chunk_preview(request: Request, id: str) -> HttpResponseBase:
+    """What a size and an overlap would give: the number of chunks, their mean size, and the first ones."""
+    found = get_document(request.user, id)
+    query = _read(PreviewQuery, request)
+    if not found.generation:
+        raise Conflict("The document has not been indexed: there is no text to cut.", code="not_indexed")
+    try:
+        return conditional(request, asdict(preview(found, **query)))
+    except (ChildFailed, ChildCrashed) as error:
+        raise Conflict(error.message, code=error.code) from error
+
+
+@api_view(READING)
+def text(request: Request, id: str) -> HttpResponseBase:
+    """No pages where the document has not been indexed."""
+    _read(Nothing, request)
+    pages = get_document(request.user, id).current_pages().order_by("number").values_list("number", "text")
+    return conditional(request, {"pages": [{"page": number, "text": content} for number, content in pages]})
+
+
+@api_view(READING)
+def file(request: Request, id: str) -> HttpResponseBase:
+    """The bytes as they were uploaded, which no browser may show as a page of this site."""
+    _read(Nothing, request)
+    found = get_document(request.user, id)
+    try:
+        content = found.path.open("rb")
+    except FileNotFoundError as error:
+        raise NotFound("The file is no longer stored.") from error
+    response = FileResponse(
+        content, as_attachment=True, filename=found.filename, content_type="application/octet-stream"
+    )
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+@api_view(READING)
+def search_documents(request: Request) -> HttpResponseBase:
+    query = _read(SearchQuery, request)
+    question = Question(query.pop("q"), **query)
+    return Response({"results": [result.as_json() for result in search(_user(request), question)]})
+
+
+def _upload(request: Request) -> Response:
+    form = UploadForm(data=request.POST)
+    form.is_valid(raise_exception=True)
+    options = dict(form.validated_data)
+    options.pop("csrfmiddlewaretoken", None)
+    client_id = options.pop("id", None)
+    files = _files(request, client_id)
+    stored, rejected = _store(_user(request), files, client_id=client_id, **options)
+    refused = [{"filename": name, "code": error.code, "detail": error.message} for name, error in rejected]
+    answer = {"documents": _described(request, _with_state(stored)), "rejected": refused}
+    if stored:
+        return Response(answer, status=HTTPStatus.CREATED)
+    return _nothing_stored(answer, rejected)
+
+
+def _files(request: Request, client_id: str | None) -> list[Any]:
+    """UploadedFile and RefusedFile objects. Raises ValidationError."""
+    if unknown := request.FILES.keys() - {"file"}:
+        raise ValidationError({name: invalid("Unknown key.", "unknown") for name in unknown})
+    files: list[Any] = request.FILES.getlist("file")
+    if not files:
+        raise ValidationError({"file": invalid("Send at least one file.", "required")})
+    if client_id is not None and len(files) > 1:
+        raise ValidationError({"id": invalid("An id goes with a single file.")})
+    return files
+
+
+def _store(user: User, files: list[Any], **options: Any) -> tuple[Stored, Rejected]:
+    """Raises Conflict where the id is taken."""
+    stored: Stored = []
+    rejected: Rejected = []
+    for file in files:
+        try:
+            if isinstance(file, RefusedFile):
+                raise file.error
+            stored.append(stored_files.store(user, file.name, file, **options))
+        except stored_files.IdTaken as error:
+            raise Conflict(error.message, code=error.code) from error
+        except DocumentError as error:
+            rejected.append((file.name, error))
+    return stored, rejected
+
+
+def _nothing_stored(answer: dict[str, Any], rejected: Rejected) -> Response:
+    is_size = all(
+        isinstance(error, TooLarge | stored_files.OverQuota | stored_files.TooManyFiles) for _, error in rejected
+    )
+    kind, status = (
+        ("client_error", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if is_size
+        else ("validation_error", HTTPStatus.BAD_REQUEST)
+    )
+    errors = [{"code": error.code, "detail": error.message, "attr": "file"} for _, error in rejected]
+    return Response({"type": kind, "errors": errors, **answer}, status=status)
+
+
+def _delete(request: Request, found: Document) -> Response:
+    try:
+        stored_files.delete(found, _user(request))
+    except stored_files.BeingWorkedOn as error:
+        raise Conflict(error.message, code=error.code) from error
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _with_state(rows: Stored) -> Stored:
+    """The rows again, in their order, as lists have them."""
+    found = readable().in_bulk([row.pk for row in rows])
+    return [found[row.pk] for row in rows]
+
+
+def _described(request: Request, rows: Stored) -> list[dict[str, Any]]:
+    return list(DocumentSerializer(rows, many=True, context={"user": request.user}).data)
+
+
+def _read(query: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+    serializer = query(data=request.query_params)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def _user(request: Request) -> User:
+    return cast(User, request.user)

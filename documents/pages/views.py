@@ -1,0 +1,241 @@
+"""The pages of documents, and search."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+from rest_framework.exceptions import ValidationError
+
+from aiworkstation.web.live import Fragment, Live, is_poll, page_url
+from aiworkstation.web.paging import page
+from aiworkstation.web.requests import Request
+from documents.errors import DocumentError
+from documents.lookup import find_documents, get_document
+from documents.models import Document
+from documents.pages.filters import DocumentFilter
+from documents.pages.upload_form import UploadForm, receive_files
+from documents.reading.chunk_preview import preview
+from documents.search.highlighting import marked
+from documents.search.passages import Passage, find_passage
+from documents.search.search import Question, Result, search
+from documents.storage import stored_files
+from documents.storage.multipart import screened
+from documents.tools import MAX_CHUNK_SIZE
+from workflows.errors import ChildCrashed, ChildFailed
+
+PAGES = 20
+CHUNKS = 50
+MEMBERS = 30
+RESULTS = 20
+PDF = "pdf"
+ASKED = ("q", "project", "tag", "type")
+"""What the form of a search has."""
+
+
+@login_required
+@require_GET
+def document_list(request: Request) -> HttpResponse:
+    chosen = DocumentFilter.of(request)
+    try:
+        found = page(chosen.documents(), ["-created_at", "-uid"], cursor=request.GET.get("cursor", ""))
+    except ValidationError:
+        return redirect("documents:list")
+    older = chosen.url(cursor=found.next_cursor) if found.next_cursor else ""
+    context: dict[str, Any] = {"documents": found.rows, "filter": chosen, "older": older}
+    listed = ([document.uid for document in found.rows], older)
+    parts = [Fragment("document-list", "documents/_list.html", context, listed)]
+    parts += [document_state(document) for document in found.rows]
+    is_running = any(document.is_being_worked_on for document in found.rows)
+    live = Live("document-list-live", page_url(request), parts, is_running)
+    if is_poll(request):
+        return live.answer(request)
+    return render(request, "documents/list.html", {**context, "upload": UploadForm(), "live": live})
+
+
+def document_state(document: Document) -> Fragment:
+    progress = (document.step.progress, document.step.message) if document.step else None
+    shown = (document.state, progress, document.changed_at)
+    return Fragment(f"document-{document.uid}-state", "documents/_state.html", {"document": document}, shown)
+
+
+@screened
+@login_required
+@require_POST
+def upload(request: Request) -> HttpResponse:
+    """Only stores the files; `jobs:upload` indexes them too."""
+    if stored := receive_files(request):
+        noun = "document is" if len(stored) == 1 else "documents are"
+        messages.success(request, f"{len(stored)} {noun} stored. Tick what is to be indexed.")
+    return redirect("documents:list")
+
+
+@login_required
+@require_POST
+def delete(request: Request) -> HttpResponse:
+    found = find_documents(request.user, request.POST.getlist("document"))
+    if not found:
+        messages.warning(request, "Tick the documents that are to be deleted.")
+    for document in found.values():
+        try:
+            stored_files.delete(document, request.user)
+            messages.success(request, f"{document.filename} is deleted.")
+        except DocumentError as error:
+            messages.error(request, f"{document.filename}: {error.message}")
+    return redirect("documents:list")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What of a document's text is shown: some pages, perhaps with a passage that was searched for, or some chunks."""
+
+    document: Document
+    view: str
+    start: int
+    chunk_id: int | None
+    question: str
+
+    @classmethod
+    def of(cls, request: Request, document: Document) -> "Reader":
+        view = "chunks" if request.GET.get("view") == "chunks" else "text"
+        start, chunk_id = _number(request, "from", digits=9), _number(request, "chunk", digits=18)
+        return cls(document, view, 1 if start is None else start, chunk_id, _text(request, "q"))
+
+    def passage(self) -> Passage | None:
+        return None if self.chunk_id is None else find_passage(self.document, self.chunk_id, self.question)
+
+    def pages(self) -> list[Any]:
+        rows = self.document.current_pages().filter(number__gte=self.start)
+        return list(rows.order_by("number")[:PAGES])
+
+    def chunks(self) -> list[Any]:
+        rows = self.document.current_chunks().filter(index__gte=self.start - 1)
+        return list(rows.order_by("index")[:CHUNKS])
+
+    @property
+    def next_start(self) -> int | None:
+        """Where the next screen begins."""
+        step, total = (CHUNKS, self.document.chunk_count) if self.view == "chunks" else (PAGES, self._page_count)
+        return self.start + step if self.start + step <= total else None
+
+    @property
+    def _page_count(self) -> int:
+        return self.document.page_count or 0
+
+    @property
+    def next_url(self) -> str:
+        return f"?{urlencode({'view': self.view, 'from': self.next_start})}" if self.next_start else ""
+
+
+def _number(request: Request, name: str, *, digits: int) -> int | None:
+    given = request.GET.get(name, "")
+    return int(given) if given.isdecimal() and len(given) <= digits else None
+
+
+def _text(request: Request, name: str) -> str:
+    return request.GET.get(name, "").replace("\0", "").strip()[:1000]
+
+
+@login_required
+@require_GET
+def document(request: Request, id: str) -> HttpResponse:
+    found = get_document(request.user, id)
+    reader = Reader.of(request, found)
+    inside = list(found.members.order_by("created_at", "uid")[: MEMBERS + 1])
+    context = {"document": found, "reader": reader, "members": inside[:MEMBERS], "has_more": len(inside) > MEMBERS}
+    parts = [
+        document_state(found),
+        Fragment("document-facts", "documents/_facts.html", context, (found.changed_at, found.state)),
+        Fragment("document-text", "documents/_text.html", context, (found.generation, reader.view, reader.start)),
+    ]
+    live = Live("document-live", page_url(request), parts, found.is_being_worked_on)
+    if is_poll(request):
+        return live.answer(request)
+    return render(request, "documents/document.html", {**context, "live": live})
+
+
+@login_required
+@require_GET
+def shown_file(request: Request, id: str) -> FileResponse:
+    """A PDF in the browser's own viewer, which opens it at `#page=3`. Other files are only downloaded."""
+    found = get_document(request.user, id)
+    if found.file_type != PDF or not found.path.exists():
+        raise Http404("There is no such PDF.")
+    response = FileResponse(found.path.open("rb"), filename=found.filename, content_type="application/pdf")
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+class ChunksForm(forms.Form):
+    """In tokens, and within the limits of DOCUMENT_INGEST."""
+
+    chunk_size = forms.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE)
+    overlap = forms.IntegerField(min_value=0)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("overlap", 0) >= cleaned.get("chunk_size", MAX_CHUNK_SIZE + 1):
+            self.add_error("overlap", "The overlap must be smaller than the chunk size.")
+        return cleaned
+
+
+@login_required
+@require_GET
+def chunk_preview(request: Request, id: str) -> HttpResponse:
+    """What a size and an overlap would give; nothing is changed."""
+    found = get_document(request.user, id)
+    if not found.generation:
+        messages.warning(request, f"{found.filename} has not been indexed: there is no text to cut.")
+        return redirect("documents:document", id=found.uid)
+    present = {"chunk_size": found.chunk_size, "overlap": found.overlap}
+    form = ChunksForm({name: request.GET.get(name, value) for name, value in present.items()})
+    context: dict[str, Any] = {"document": found, "form": form}
+    if request.GET and form.is_valid():
+        try:
+            context["preview"] = preview(found, **form.cleaned_data)
+        except (ChildFailed, ChildCrashed) as error:
+            context["failure"] = error.message
+    return render(request, "documents/preview.html", context)
+
+
+@login_required
+@require_GET
+def search_page(request: Request) -> HttpResponse:
+    asked = {name: _text(request, name) for name in ASKED}
+    question = Question(
+        asked["q"],
+        limit=RESULTS,
+        project_id=asked["project"] or None,
+        tag=asked["tag"] or None,
+        file_type=asked["type"].lower() or None,
+    )
+    found = search(request.user, question) if question.text else []
+    named = find_documents(request.user, {result.document_id for result in found})
+    results = [
+        {
+            "filename": result.filename,
+            "page": result.page,
+            "snippet": marked(result.snippet),
+            "url": _passage_url(named[result.document_id], result, question.text),
+            "file_url": _file_url(named[result.document_id], result.page),
+        }
+        for result in found
+        if result.document_id in named
+    ]
+    return render(request, "documents/search.html", {**asked, "results": results})
+
+
+def _passage_url(document: Document, result: Result, question: str) -> str:
+    query = urlencode({"from": result.page, "chunk": result.chunk_id, "q": question})
+    return f"{reverse('documents:document', args=[document.uid])}?{query}#passage"
+
+
+def _file_url(document: Document, page: int) -> str:
+    """Of the page in the file, where browsers show such files."""
+    return f"{reverse('documents:file', args=[document.uid])}#page={page}" if document.file_type == PDF else ""

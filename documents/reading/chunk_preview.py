@@ -1,0 +1,53 @@
+"""What chunks a document would have with another size and overlap, before it is indexed anew."""
+
+import asyncio
+import json
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from documents.models import Document
+from documents.text.chunker import Chunk
+from workflows.worker.sandbox.client import Sandbox
+
+SHOWN = 10
+SECONDS = 30
+RECHUNK = "documents.reading.pipeline:rechunk_in_child"
+
+# The tokenizer takes 150 MB, in a process that ends with the answer: one at a time.
+_turn = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Preview:
+    """`chunks` are the first of `count`. `tokens` is their mean size, in the unit that was asked for."""
+
+    count: int
+    tokens: int
+    chunks: list[Chunk]
+
+
+def preview(document: Document, *, chunk_size: int, overlap: int, unit: str = "tokens") -> Preview:
+    """By the text that is indexed. Takes a second and more; raises ChildFailed and ChildCrashed."""
+    pages = list(document.current_pages().order_by("number").values_list("text", flat=True))
+    with tempfile.TemporaryDirectory(prefix="preview-") as folder, _turn:
+        source, output = Path(folder) / "pages.json", Path(folder) / "chunks.json"
+        source.write_text(json.dumps({"pages": pages}), encoding="utf-8")
+        arguments = {"input": str(source), "output": str(output), "chunkSize": chunk_size, "overlap": overlap}
+        asyncio.run(_in_child({**arguments, "unit": unit}))
+        chunks: list[list[Any]] = json.loads(output.read_text(encoding="utf-8"))["chunks"]
+    sizes = [chunk[5] for chunk in chunks]
+    shown = [Chunk(*values) for values in chunks[:SHOWN]]
+    return Preview(len(chunks), sum(sizes) // max(len(sizes), 1), shown)
+
+
+async def _in_child(arguments: dict[str, Any]) -> None:
+    sandbox = Sandbox(memory=settings.CONFIG.child_memory_mb << 20, seconds=SECONDS)
+    try:
+        await sandbox.run(RECHUNK, arguments)
+    finally:
+        sandbox.close()

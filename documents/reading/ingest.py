@@ -1,0 +1,328 @@
+"""Reading a document into the index.
+
+1. `begin` finds the document, ties it to the step, and gives the reading a generation number of its own.
+2. A child process turns the file into pages and chunks: no transaction is open meanwhile.
+3. `write` puts them beside those of the present generation, in small transactions. Nobody sees them yet.
+4. `swap` makes them the present generation, and deletes the earlier ones, in one transaction under the
+   document's lock.
+5. Where EMBEDDING_MODEL is set, the new chunks get vectors. Whether they do or not, the document is indexed.
+
+Readings of one document may overlap. The one that began last wins, whichever ends first: it has the newest
+settings.
+A reading that fails leaves the index as it was.
+"""
+
+import asyncio
+import json
+import logging
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from aiworkstation.audit.record import record
+from documents.errors import NeedsOcr
+from documents.lookup import find_documents
+from documents.models import Document, DocumentStatus
+from documents.parsers import ocr
+from documents.reading import archive_members
+from documents.reading.generations import delete_generation, delete_generations_before, write_chunks, write_pages
+from documents.search.embeddings import activate_if_whole, configured_model, embed_document
+from workflows.errors import ChildFailed, PermanentError, StepError
+from workflows.models import FINISHED_STEP, StepStatus
+from workflows.tools import StepContext
+from workflows.worker.sandbox.client import Limits
+from workflows.worker.threads import in_thread
+
+logger = logging.getLogger(__name__)
+
+READ = "documents.reading.pipeline:read_in_child"
+BATCH = 200
+READING_SHARE = 90  # per cent of a step's progress; the rest is writing the index
+
+OCR_SHARE = 0.9
+"""Of its time; what is left is for what comes after."""
+
+# Two readings that begin together get different numbers. A job that is still to come keeps the document.
+_BEGIN = """
+UPDATE documents d SET
+  latest_generation = latest_generation + 1, changed_at = clock_timestamp(),
+  step_id = CASE WHEN EXISTS (
+    SELECT FROM workflow_steps s WHERE s.id = d.step_id AND s.id <> %(step)s AND s.status <> ALL (%(over)s)
+  ) THEN d.step_id ELSE %(step)s END
+WHERE uid = %(document)s
+RETURNING latest_generation
+"""
+
+_ocr_turn = asyncio.Semaphore(1)
+# Few threads, so that a bulk job leaves connections to everybody else. Those that begin never wait for those that
+# write, and a document that waits to be written keeps its slot: what has been read does not pile up.
+_beginners = ThreadPoolExecutor(max_workers=2, thread_name_prefix="begin")
+_writers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="write")
+# They wait for the provider.
+_embedders = ThreadPoolExecutor(max_workers=4, thread_name_prefix="embed")
+
+
+class DocumentGone(PermanentError):
+    """There is no such document, or it was deleted meanwhile."""
+
+    code = "not_found"
+
+
+class Stopped(PermanentError):
+    """The step was cut off while its document was being written to the index."""
+
+    code = "stopped"
+
+
+class Overtaken(PermanentError):
+    """A job that began later has indexed the document meanwhile: its result stands."""
+
+    code = "overtaken"
+
+
+@dataclass
+class Reading:
+    """One reading of a document. `stopped` is set when the step is cut off: then nothing more is written."""
+
+    context: StepContext
+    document: Document
+    generation: int
+    chunk_size: int
+    overlap: int
+    depth: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, done: int, total: int) -> None:
+        """Progress of the child, in pages."""
+        share = READING_SHARE * done // max(total, 1)
+        self.context.report(share, f"page {done} of {total}")
+
+
+async def ingest(
+    context: StepContext, document_id: str, chunk_size: int, overlap: int, *, tool: str = "DOCUMENT_INGEST"
+) -> dict[str, Any]:
+    """Reads and indexes a document, and returns the tool's output. Documents inside it get steps of that tool.
+
+    Raises DocumentGone, Overtaken, and what `context.run_child` raises.
+    """
+    reading = await in_thread(_beginners, begin, context, document_id, chunk_size, overlap)
+    with tempfile.TemporaryDirectory(prefix="reading-") as folder:
+        output = Path(folder) / "document.json"
+        unpacked = Path(folder) / "members"
+        unpacked.mkdir()
+        await _read_in_child(reading, output, unpacked)
+        try:
+            result: dict[str, Any] = await in_thread(_writers, index, reading, output, unpacked, tool)
+            await in_thread(_embedders, _embed, reading)
+        except asyncio.CancelledError:
+            reading.stopped.set()
+            raise
+    return result
+
+
+async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None:
+    """Text first, which takes milliseconds; then, where there are pictures of text, once more with OCR."""
+    run_child = reading.context.run_child
+    assert run_child is not None
+    arguments: dict[str, Any] = {
+        "path": str(reading.document.path),
+        "filename": reading.document.filename,
+        "chunkSize": reading.chunk_size,
+        "overlap": reading.overlap,
+        "output": str(output),
+        "members": str(unpacked) if reading.depth < archive_members.MAX_DEPTH else None,
+    }
+    try:
+        summary = await run_child(READ, arguments, on_progress=reading.report)
+    except ChildFailed as error:
+        if error.code != NeedsOcr.code or not _may_recognize():
+            raise
+        summary = {"needsOcr": 1}
+    if summary["needsOcr"] and _may_recognize():
+        arguments["ocr"] = {
+            "pages": settings.CONFIG.ocr_pages,
+            "seconds": OCR_SHARE * settings.CONFIG.ocr_seconds,
+        }
+        limits = Limits(settings.CONFIG.ocr_memory_mb << 20, settings.CONFIG.ocr_seconds)
+        # One at a time: each takes as much memory as everything else together.
+        async with _ocr_turn:
+            try:
+                await run_child(READ, arguments, on_progress=reading.report, limits=limits)
+            except ChildFailed:
+                if not output.exists():
+                    raise  # otherwise the text that was there is better than nothing
+
+
+def _may_recognize() -> bool:
+    return settings.CONFIG.ocr_pages > 0 and ocr.is_installed()
+
+
+def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> Reading:
+    """Raises DocumentGone."""
+    found = find_for_step(context, document_id)
+    over = [*FINISHED_STEP, StepStatus.RUNNING]
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN, {"document": found.uid, "step": context.step_id, "over": over})
+        row = cursor.fetchone()
+    if row is None:
+        raise DocumentGone()
+    return Reading(context, found, row[0], chunk_size, overlap, archive_members.depth_of(found))
+
+
+def find_for_step(context: StepContext, document_id: str) -> Document:
+    """What the owner of the step may see. Raises DocumentGone."""
+    owner = User.objects.filter(pk=context.owner_id).first()
+    document = find_documents(owner, [document_id]).get(document_id) if owner else None
+    if document is None:
+        raise DocumentGone(f"There is no document {document_id}, or it was deleted meanwhile.")
+    return document
+
+
+def index(
+    reading: Reading, output: Path, unpacked: Path | None = None, tool: str = "DOCUMENT_INGEST"
+) -> dict[str, Any]:
+    """Writes what the child has read, and makes it the present generation. Documents inside are left to other steps."""
+    reading.context.leave_slot()
+    parsed = json.loads(output.read_text(encoding="utf-8"))
+    inside = archive_members.store_members(reading.document, parsed, unpacked) if unpacked else []
+    try:
+        write(reading, parsed)
+        swap(reading, parsed)
+    except BaseException:
+        # What a crash leaves goes at the next swap.
+        delete_generation(reading.document.uid, reading.generation)
+        raise
+    chunks = {"chunkSize": reading.chunk_size, "overlap": reading.overlap}
+    archive_members.add_steps(reading.context, tool, inside, chunks)
+    return {
+        "documentId": reading.document.id_for(reading.document.owner),
+        "pages": len(parsed["pages"]),
+        "words": parsed["wordCount"],
+        "chunks": len(parsed["chunks"]),
+    }
+
+
+def write(reading: Reading, parsed: dict[str, Any]) -> None:
+    """Stores pages and chunks under the reading's generation, which nobody sees yet. Raises DocumentGone."""
+    document, generation = reading.document, reading.generation
+    texts, chunks = parsed["pages"], parsed["chunks"]
+    tables = parsed["rows"] or [None] * len(texts)
+    pages = list(zip(range(1, len(texts) + 1), texts, tables, strict=True))
+    try:
+        for start in range(0, max(len(pages), len(chunks)), BATCH):
+            _stop_if_told(reading)
+            some = slice(start, start + BATCH)
+            with transaction.atomic():
+                write_pages(document, generation, pages[some])
+                write_chunks(document, generation, parsed["language"], chunks[some])
+    except IntegrityError as error:
+        raise DocumentGone() from error
+
+
+def _embed(reading: Reading) -> None:
+    """As far as the provider answers now: what is left over is a job's, later."""
+    model = configured_model()
+    if model is None:
+        return
+
+    def report(done: int, total: int) -> None:
+        share = READING_SHARE + (100 - READING_SHARE) * done // max(total, 1)
+        reading.context.report(share, f"vector {done} of {total}")
+
+    try:
+        embed_document(reading.document.pk, model, report, reading.stopped.is_set)
+        activate_if_whole(model)
+    except StepError as error:
+        logger.warning("%s is found by full text alone for now: %s", reading.document.pk, error.message)
+
+
+def _stop_if_told(reading: Reading) -> None:
+    if reading.stopped.is_set():
+        raise Stopped()
+
+
+def swap(reading: Reading, parsed: dict[str, Any]) -> None:
+    """Makes the reading's generation the present one. Raises DocumentGone and Overtaken."""
+    uid = reading.document.uid
+    with transaction.atomic():
+        # Of two readings that end together the second waits here, and then sees what the first has left.
+        if not Document.objects.filter(pk=uid, generation__lte=reading.generation).update(**_found(reading, parsed)):
+            raise Overtaken() if Document.objects.filter(pk=uid).exists() else DocumentGone()
+        _stop_if_told(reading)
+        delete_generations_before(uid, reading.generation)
+        record(
+            reading.context.owner,
+            "document.indexed",
+            f"document:{uid}",
+            {
+                "status": DocumentStatus.INDEXED,
+                "pages": len(parsed["pages"]),
+                "chunks": len(parsed["chunks"]),
+                "chunkSize": reading.chunk_size,
+                "overlap": reading.overlap,
+            },
+            execution_id=reading.context.execution_id,
+        )
+
+
+def _found(reading: Reading, parsed: dict[str, Any]) -> dict[str, Any]:
+    """What the reading says of its document."""
+    now = timezone.now()
+    return {
+        "status": DocumentStatus.INDEXED,
+        "error": None,
+        "generation": reading.generation,
+        "file_type": parsed["fileType"],
+        "warnings": parsed["warnings"],
+        "metadata": parsed["metadata"],
+        "language": parsed["language"],
+        "page_count": len(parsed["pages"]),
+        "word_count": parsed["wordCount"],
+        "chunk_count": len(parsed["chunks"]),
+        "chunk_size": reading.chunk_size,
+        "overlap": reading.overlap,
+        "indexed_at": now,
+        "changed_at": now,
+    }
+
+
+def record_failure(context: StepContext, document_id: str, error: StepError) -> None:
+    """The step's attempts are over: its document says why. One that was indexed before stays as it was."""
+    try:
+        found = find_for_step(context, document_id)
+    except DocumentGone:
+        return
+    told = {"code": error.code, "message": error.message, "retryable": error.retryable}
+    with transaction.atomic():
+        document = _locked(found.uid)
+        if isinstance(error, Overtaken) or document.error == told:
+            return
+        document.status = DocumentStatus.INDEXED if document.generation else DocumentStatus.FAILED
+        document.error = told
+        document.changed_at = timezone.now()
+        document.save(update_fields=["status", "error", "changed_at"])
+        record(
+            context.owner,
+            "document.failed",
+            f"document:{document.uid}",
+            {"status": document.status, "error": told},
+            execution_id=context.execution_id,
+        )
+
+
+def _locked(uid: UUID) -> Document:
+    """The document, locked until the end of the transaction. Raises DocumentGone."""
+    rows = Document.objects.select_for_update(of=("self",)).select_related("step")
+    document = rows.filter(pk=uid).first()
+    if document is None:
+        raise DocumentGone()
+    return document

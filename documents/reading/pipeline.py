@@ -1,0 +1,218 @@
+"""From a file to its pages and chunks: detect, parse, chunk. Pure: no database, no settings, no network.
+
+It runs in a child process with limits on memory and time; `*_in_child` are what that process calls, with JSON
+for arguments and a JSON file for the result. A DocumentError says what is wrong with the document.
+"""
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
+from documents.parsers import (
+    MAX_CHARACTERS,
+    MAX_PAGES,
+    ParsedDocument,
+    Report,
+    Rows,
+    load_all,
+    ocr,
+    parser_for,
+    readable_formats,
+)
+from documents.reading.detection import detect
+from documents.reading.unpacking import unpack
+from documents.text.chunker import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, token_sizes
+from documents.text.languages import language_of
+
+REPORT_SECONDS = 0.2
+
+_FIRST = b"""%PDF-1.4
+1 0 obj <</Type /Catalog /Pages 2 0 R>> endobj
+2 0 obj <</Type /Pages /Kids [3 0 R] /Count 1>> endobj
+3 0 obj <</Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents 4 0 R /Resources <</Font <</F 5 0 R>>>>>> endobj
+4 0 obj <</Length 56>> stream
+BT /F 12 Tf 20 100 Td (The first document of all.) Tj ET
+endstream endobj
+5 0 obj <</Type /Font /Subtype /Type1 /BaseFont /Helvetica>> endobj
+trailer <</Root 1 0 R>>
+%%EOF
+"""
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def preload() -> None:
+    """Called once in the process that forks the children: they share what takes long to load.
+
+    Some of that is loaded when the first document is read, by PDFium most of all.
+    """
+    token_sizes()
+    load_all()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "first.pdf"
+        path.write_bytes(_FIRST)
+        read(path, path.name)
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """A report for callers that show no progress."""
+
+
+def throttled(report: Report) -> Report:
+    """Tells of progress a few times a second, and of the end."""
+    last = 0.0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= total or now - last > REPORT_SECONDS:
+            last = now
+            report(done, total)
+
+    return tell
+
+
+def read(
+    path: Path,
+    filename: str,
+    *,
+    chunk_size: int = CHUNK_SIZE,
+    overlap: int = OVERLAP,
+    report: Report = ignore_progress,
+    members: Path | None = None,
+) -> dict[str, Any]:
+    """The document as JSON: `fileType`, `pages`, `rows` (None, or an entry for each page), `metadata`,
+    `warnings`, `language`, `wordCount`, `chunks` (as `rechunk` gives them), and `members`: the documents inside,
+    unpacked into the folder `members`, each `{"file", "name"}`. Raises DocumentError.
+    """
+    with _memory_as_error():
+        detected = detect(path, filename, readable_formats())
+        parser = parser_for(detected.format)
+        if parser is None:
+            raise UnsupportedType()
+        document = _storable(parser.parse(path, report))
+        _check_size(document)
+        unpacked = unpack(parser, path, members)
+        return {
+            "fileType": detected.format,
+            "pages": document.pages,
+            "rows": document.rows,
+            "metadata": document.metadata,
+            "warnings": [*detected.warnings, *document.warnings, *map(storable, unpacked.warnings)],
+            "language": language_of(document.pages),
+            "wordCount": sum(count_words(page) for page in document.pages),
+            "chunks": rechunk(document.pages, chunk_size=chunk_size, overlap=overlap),
+            "members": unpacked.members,
+            "needsOcr": document.needs_ocr,
+        }
+
+
+def _check_size(document: ParsedDocument) -> None:
+    characters = sum(map(len, document.pages))
+    if len(document.pages) > MAX_PAGES:
+        raise TooLarge(f"The document has {len(document.pages)} pages, more than {MAX_PAGES}: split it.")
+    if characters > MAX_CHARACTERS:
+        raise TooLarge(f"The document has {characters // 1_000_000} million characters of text: split it.")
+    if not any(page.strip() for page in document.pages):
+        raise NoText()
+
+
+def rechunk(
+    pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int = OVERLAP, unit: str = "tokens"
+) -> list[list[Any]]:
+    """Chunks of pages read before, each `[index, page, start, end, text, tokens]`. Raises TooComplex."""
+    with _memory_as_error():
+        chunks = chunk_pages(pages, size=chunk_size, overlap=overlap, unit=unit)
+        return [list(vars(chunk).values()) for chunk in chunks]
+
+
+def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
+    """`read` the file at `path` called `filename`, by `chunkSize` and `overlap`, and write that to `output`.
+
+    Documents inside go into the folder `members`; where that is None they are nested too deeply. `ocr` is
+    `{"pages", "seconds"}` where pictures of text are to be read too.
+    Returns `{"fileType", "pages", "words", "chunks", "needsOcr"}`, counts of the last four.
+    """
+    if arguments.get("ocr"):
+        ocr.limits = ocr.Limits(**arguments["ocr"])
+    result = read(
+        Path(arguments["path"]),
+        arguments["filename"],
+        chunk_size=arguments["chunkSize"],
+        overlap=arguments["overlap"],
+        report=throttled(report),
+        members=Path(folder) if (folder := arguments.get("members")) else None,
+    )
+    _write(result, Path(arguments["output"]))
+    return {
+        "fileType": result["fileType"],
+        "pages": len(result["pages"]),
+        "words": result["wordCount"],
+        "chunks": len(result["chunks"]),
+        "needsOcr": result["needsOcr"],
+    }
+
+
+def rechunk_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
+    """`rechunk` the `pages` in the JSON file `input`; write `{"chunks"}` to `output`. Returns counts.
+
+    Sizes are in the `unit`: tokens, unless told.
+    """
+    pages = json.loads(Path(arguments["input"]).read_text(encoding="utf-8"))["pages"]
+    unit = arguments.get("unit", "tokens")
+    chunks = rechunk(pages, chunk_size=arguments["chunkSize"], overlap=arguments["overlap"], unit=unit)
+    _write({"chunks": chunks}, Path(arguments["output"]))
+    report(len(pages), len(pages))
+    return {"pages": len(pages), "chunks": len(chunks)}
+
+
+def storable(text: str) -> str:
+    """`text` without NULs and lone surrogates, which PostgreSQL refuses, and without other control characters.
+
+    Two surrogates that are a pair are joined.
+    """
+    if _SURROGATES.search(text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return _CONTROLS.sub("", text)
+
+
+def _storable(document: ParsedDocument) -> ParsedDocument:
+    return ParsedDocument(
+        [storable(page) for page in document.pages],
+        {name: _storable_value(value) for name, value in document.metadata.items()},
+        [storable(warning) for warning in document.warnings],
+        None if document.rows is None else [_storable_rows(rows) for rows in document.rows],
+        document.needs_ocr,
+    )
+
+
+def _storable_value(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
+
+
+def _storable_rows(rows: Rows | None) -> Rows | None:
+    return None if rows is None else [[storable(cell) for cell in row] for row in rows]
+
+
+@contextmanager
+def _memory_as_error() -> Iterator[None]:
+    """Out of memory or stack is the document's fault here. The traceback's frames would hold the memory."""
+    try:
+        yield
+    except (MemoryError, RecursionError) as error:
+        raise TooComplex() from error.with_traceback(None)
+
+
+def _write(result: dict[str, Any], output: Path) -> None:
+    """Whole or not at all: an earlier result stays until then."""
+    part = output.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(result, file, ensure_ascii=False)
+    part.replace(output)

@@ -1,0 +1,218 @@
+"""What a question asks for: words that count, phrases that must be there, words that must not.
+
+The question's language is not asked for. A word stands for its stems in all languages that documents are in; where
+it is a small word of the language that the question seems to be in, it is left out unless nothing else is there.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from documents.search.indexing import AS_WRITTEN, neighbours_hash
+from documents.text.languages import ENGLISH, stop_words
+from documents.text.stems import stems_of_each
+from documents.text.words import is_paired, pairs, words
+
+MAX_WORDS = 64
+MAX_WHOLE = 8
+MIN_PREFIX = 3
+SURE = 2
+"""So many small words say which language a question is in."""
+
+_PARTS = re.compile(r'(?P<not>(?<!\S)-(?=["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word of the question or a pair of characters: the lexemes that it stands for, as one."""
+
+    lexemes: tuple[str, ...]
+    repeats: int = 1
+
+
+@dataclass(frozen=True)
+class Prefix:
+    text: str
+
+    @property
+    def query(self) -> str:
+        return f"('{self.text}':* | '{AS_WRITTEN}{self.text}':*)"
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """As tsqueries: `words` asks for all its lexemes, which an index answers, `exact` for their order too.
+
+    `neighbours` are the hashes of the pairs that must stand side by side, in each of the languages: at least in one.
+    """
+
+    words: str
+    exact: str
+    neighbours: frozenset[tuple[int, ...]] = frozenset()
+    lexemes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`whole` is the question as a phrase, or None where that makes no difference."""
+
+    terms: tuple[Term, ...] = ()
+    prefixes: tuple[Prefix, ...] = ()
+    phrases: tuple[Phrase, ...] = ()
+    excluded: tuple[Phrase, ...] = ()
+    whole: Phrase | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.terms or self.prefixes)
+
+    @property
+    def is_strict(self) -> bool:
+        return bool(self.prefixes or self.phrases or self.excluded)
+
+    @property
+    def lexemes(self) -> frozenset[str]:
+        return frozenset(lexeme for term in self.terms for lexeme in term.lexemes)
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        return tuple(prefix.text for prefix in self.prefixes)
+
+
+@dataclass
+class _Parts:
+    """The words of a question by what their signs say."""
+
+    wanted: list[str] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    phrases: list[list[str]] = field(default_factory=list)
+    excluded: list[list[str]] = field(default_factory=list)
+
+
+def ask(text: str, languages: Sequence[str]) -> Asked:
+    """`"quoted phrases"` must be there, `-words` must not, `begin*` stands for all words that begin so."""
+    parts = _parts_of(text)
+    found = parts.wanted[:MAX_WORDS]
+    if len(found) == 1 and is_paired(found[0]) and len(pairs(found[0])) == 1:
+        parts.prefixes.append(found.pop())  # a single character begins a pair wherever it stands
+    return Asked(
+        terms=_terms(found, languages),
+        prefixes=tuple(Prefix(prefix) for prefix in parts.prefixes),
+        phrases=tuple(phrase for group in parts.phrases if (phrase := phrase_of(group, languages))),
+        excluded=tuple(phrase for group in parts.excluded if (phrase := phrase_of(group, languages))),
+        whole=_whole(found, languages),
+    )
+
+
+def ask_plainly(text: str, languages: Sequence[str]) -> Asked:
+    """The question's words without regard to signs."""
+    found = words(text)[:MAX_WORDS]
+    return Asked(terms=_terms(found, languages), whole=_whole(found, languages))
+
+
+def _parts_of(text: str) -> _Parts:
+    parts = _Parts()
+    for part in _PARTS.finditer(text):
+        found = words(part["phrase"] if part["word"] is None else part["word"])
+        if not found:
+            continue
+        if part["not"]:
+            parts.excluded.append(found)
+        elif part["word"] is None:
+            parts.phrases.append(found)
+            parts.wanted += found
+        elif part["word"].endswith("*") and not is_paired(found[-1]) and len(found[-1]) >= MIN_PREFIX:
+            parts.wanted += found[:-1]
+            parts.prefixes.append(found[-1])
+        else:
+            parts.wanted += found
+    return parts
+
+
+def _terms(found: list[str], languages: Sequence[str]) -> tuple[Term, ...]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    spaced = [word for word in found if not is_paired(word)]
+    stems = stems_of_each([(spaced, language) for language in languages])
+    for word in _without_small_words(found, languages):
+        if word in spaced:
+            counts[tuple(dict.fromkeys(known[word] for known in stems))] += 1
+        else:
+            counts.update((pair,) for pair in pairs(word)[:-1] or [word])
+    return tuple(Term(lexemes, repeats) for lexemes, repeats in counts.items())
+
+
+def _without_small_words(found: list[str], languages: Sequence[str]) -> list[str]:
+    hits = {language: sum(word in stop_words(language) for word in found) for language in languages}
+    language = max(hits, key=lambda name: hits[name])
+    if hits[language] < SURE and hits[ENGLISH] == hits[language]:
+        language = ENGLISH
+    is_sure = hits[language] >= SURE or language == ENGLISH or len(languages) <= SURE
+    small = stop_words(language) if is_sure else frozenset()
+    return [word for word in found if word not in small] or found
+
+
+def phrase_of(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
+    """In each of the languages, for a text is stemmed as one of them."""
+    if not found:
+        return None
+    spaced = [word for word in found if not is_paired(word)]
+    exact, loose, neighbours = list[str](), list[str](), set[tuple[int, ...]]()
+    lexemes = set[str]()
+    for stems in stems_of_each([(spaced, language) for language in (languages if spaced else languages[:1])]):
+        places = list(_places(found, stems))
+        exact.append(_chain(places))
+        loose.append(" & ".join(dict.fromkeys(place.query for place in places)))
+        neighbours.add(tuple(_neighbours(places)))
+        lexemes.update(place.lexeme for place in places)
+    return Phrase(_any(loose), _any(exact), frozenset(neighbours), frozenset(lexemes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    number: int
+    lexeme: str
+    is_prefix: bool = False
+
+    @property
+    def query(self) -> str:
+        return f"'{self.lexeme}'" + (":*" if self.is_prefix else "")
+
+
+def _places(found: Iterable[str], stems: dict[str, str]) -> Iterable[_Place]:
+    """The lexemes of a phrase."""
+    number = 0
+    for word in found:
+        if word in stems:
+            yield _Place(number, stems[word])
+            number += 1
+            continue
+        run = pairs(word)
+        if len(run) == 1:
+            yield _Place(number, word, is_prefix=True)
+        yield from (_Place(number + place, pair) for place, pair in enumerate(run[:-1]))
+        number += len(run)
+
+
+def _chain(places: Sequence[_Place]) -> str:
+    text = places[0].query
+    for before, place in pairwise(places):
+        text += f" <{place.number - before.number}> {place.query}"
+    return text
+
+
+def _neighbours(places: Sequence[_Place]) -> Iterable[int]:
+    for first, second in pairwise(places):
+        if second.number == first.number + 1 and not (first.is_prefix or second.is_prefix):
+            yield neighbours_hash(first.lexeme, second.lexeme)
+
+
+def _any(queries: Iterable[str]) -> str:
+    return "(" + " | ".join(f"({query})" for query in dict.fromkeys(queries)) + ")"
+
+
+def _whole(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
+    """None where it is a single word, or so long that its words alone say which passage it is from."""
+    length = sum(len(pairs(word)) - 1 if is_paired(word) else 1 for word in found)
+    return phrase_of(found, languages) if 1 < length <= MAX_WHOLE else None

@@ -1,0 +1,98 @@
+"""Uploads as they come: the names that clients sent, and no byte kept of a file that is refused.
+
+Django's own parser makes `passwd` of `../../etc/passwd`. Here the name is refused, and the client told.
+"""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+from django.core.exceptions import SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, StopFutureHandlers
+from django.http import HttpRequest, QueryDict
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.http.response import HttpResponseBase
+from django.utils.datastructures import MultiValueDict
+from rest_framework.parsers import BaseParser, DataAndFiles
+
+from documents.errors import DocumentError
+from documents.storage import stored_files
+
+
+class RefusedFile:
+    """Stands in `request.FILES` where a refused file would."""
+
+    def __init__(self, name: str, error: DocumentError) -> None:
+        self.name = name
+        self.error = error
+
+    def close(self) -> None:
+        """Django closes every file of a request."""
+
+
+class Screening(FileUploadHandler):
+    """Goes before the handlers that keep files: what it swallows, they never see."""
+
+    refused: RefusedFile | None = None
+    number = 0
+
+    def new_file(self, field_name: str, file_name: str, *arguments: Any, **named: Any) -> None:
+        super().new_file(field_name, file_name, *arguments, **named)
+        self.refused = None
+        self.number += 1
+        self._check(partial(stored_files.check_number, self.number))
+        if self.refused is None:
+            self._check(partial(stored_files.check_name, file_name))
+        if self.refused:
+            raise StopFutureHandlers()
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes | None:
+        if self.refused is None:
+            self._check(partial(stored_files.check_size, start + len(raw_data)))
+        return None if self.refused else raw_data
+
+    def file_complete(self, file_size: int) -> Any:
+        return self.refused
+
+    def _check(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except DocumentError as error:
+            self.refused = RefusedFile(self.file_name or "", error)
+
+
+class _FullNames(MultiPartParser):
+    def sanitize_file_name(self, file_name: str) -> str:
+        return file_name
+
+
+class UploadParser(BaseParser):
+    """For views behind `screened`: by the time of this, reading the session's CSRF token may have parsed the form."""
+
+    media_type = "multipart/form-data"
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        request = parser_context["request"]._request
+        return DataAndFiles(request.POST, request.FILES)
+
+
+def screened(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Decorates a view: whoever reads its form first, `request.FILES` has UploadedFile and RefusedFile objects."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+        request.parse_file_upload = partial(_parse, request)  # type: ignore[method-assign]
+        return view(request, *arguments, **named)
+
+    return wrapped
+
+
+def _parse(
+    request: HttpRequest, META: dict[str, Any], post_data: Any
+) -> "tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]":
+    handlers = [Screening(request), *request.upload_handlers]
+    try:
+        return _FullNames(META, post_data, handlers, request.encoding or "utf-8").parse()
+    except MultiPartParserError as error:
+        raise SuspiciousOperation(f"The form cannot be read: {error}") from error

@@ -1,0 +1,96 @@
+"""Stems of words, by PostgreSQL's own snowball stemmers.
+
+A word is stemmed as its script and the document's language say, and once for all in a process: PostgreSQL is
+asked for the words that are new. It gets folded words, so that a question without accents finds a text with
+them; where a stemmer needs an accent to see an ending, it is put back.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from django.db import connection
+
+from documents.text.languages import ENGLISH, is_known
+from documents.text.words import fold
+
+MAX_KNOWN = 100_000
+PREFIXING = frozenset({"indonesian", "irish"})
+"""Languages in Latin letters whose stems begin otherwise than their words."""
+_LATIN_END = 0x370
+
+# The first place behind each script that has a stemmer, and the stemmer of what is before it.
+_SCRIPTS = (
+    (0x400, "greek"),
+    (0x530, "russian"),
+    (0x590, "armenian"),
+    (0x600, ""),
+    (0x780, "arabic"),
+    (0x900, ""),
+    (0x980, "hindi"),
+    (0xB80, ""),
+    (0xC00, "tamil"),
+    (0x1E00, ""),
+    (0x1F00, ENGLISH),
+    (0x2000, "greek"),
+)
+_ACCENTED_ENDINGS = {
+    "french": ((re.compile("ee(s?)$"), r"ée\1"),),
+    "portuguese": ((re.compile("cao$"), "ção"), (re.compile("coes$"), "ções")),
+    "spanish": ((re.compile("cion$"), "ción"), (re.compile("logia(s?)$"), r"logía\1")),
+}
+_SQL = """
+SELECT stemmer, word, (ts_lexize(('pg_catalog.' || stemmer || '_stem')::regdictionary, given))[1]
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (stemmer, word, given)
+"""
+
+_known: dict[str, dict[str, str]] = {}
+
+
+def stems_of(words: Collection[str], language: str) -> dict[str, str]:
+    """The stem of each word of a text in this language; a word without one is its own."""
+    (found,) = stems_of_each([(words, language)])
+    return found
+
+
+def stems_of_each(texts: Sequence[tuple[Collection[str], str]]) -> list[dict[str, str]]:
+    """The same for several texts, each its words and its language, of which PostgreSQL is asked at once."""
+    stemmers = [{word: stemmer_of(word, language) for word in set(words)} for words, language in texts]
+    stems = _stems({(stemmer, word) for named in stemmers for word, stemmer in named.items() if stemmer})
+    return [{word: stems.get((stemmer, word), word) for word, stemmer in named.items()} for named in stemmers]
+
+
+def stemmer_of(word: str, language: str) -> str:
+    """The name of its stemmer; empty for numbers, and for scripts without one."""
+    first = ord(word[0])
+    if first < _LATIN_END:
+        latin = language if is_known(language) else ENGLISH
+        return "" if word[0].isdigit() else latin
+    return next((stemmer for end, stemmer in _SCRIPTS if first < end), "")
+
+
+def _stems(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """By the stemmers and words that are wanted. PostgreSQL is asked for those that are not known yet."""
+    found = {(stemmer, word): _known.get(stemmer, {}).get(word) for stemmer, word in wanted}
+    new = [each for each, stem in found.items() if stem is None]
+    if new:
+        given = [_with_accents(word, stemmer) for stemmer, word in new]
+        with connection.cursor() as cursor:
+            cursor.execute(_SQL, [[stemmer for stemmer, _ in new], [word for _, word in new], given])
+            rows = cursor.fetchall()
+        for stemmer, word, stem in rows:
+            found[stemmer, word] = _remember(stemmer, word, fold(stem) if stem else word)
+    return {each: stem or each[1] for each, stem in found.items()}
+
+
+def _remember(stemmer: str, word: str, stem: str) -> str:
+    known = _known.setdefault(stemmer, {})
+    if len(known) > MAX_KNOWN:
+        known = _known[stemmer] = {}
+    known[word] = stem
+    return stem
+
+
+def _with_accents(word: str, stemmer: str) -> str:
+    for ending, accented in _ACCENTED_ENDINGS.get(stemmer, ()):
+        word = ending.sub(accented, word)
+    return word

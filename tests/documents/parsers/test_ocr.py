@@ -1,0 +1,69 @@
+"""Pictures of text, read where requirements-ocr.txt is installed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from documents.errors import NeedsOcr
+from documents.parsers import ocr
+from documents.reading.pipeline import read_in_child
+
+needs_engine = pytest.mark.skipif(
+    not ocr.is_installed(), reason="text recognition is not installed (pip install -r requirements-ocr.txt)"
+)
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ocr, "limits", None)
+
+
+@pytest.fixture
+def scan(samples: Path, tmp_path: Path) -> Path:
+    """The sample report as a scanner would send it: three pictures."""
+    import pypdfium2
+
+    with pypdfium2.PdfDocument(samples / "quarterly-sales-report.pdf") as document:
+        pictures = [page.render(scale=2).to_pil().convert("L") for page in document]
+    pictures[0].save(tmp_path / "scan.pdf", save_all=True, append_images=pictures[1:], quality=70)
+    return tmp_path / "scan.pdf"
+
+
+def _read(path: Path, **limits: float) -> dict[str, object]:
+    arguments = {"path": str(path), "filename": path.name, "chunkSize": 500, "overlap": 100}
+    output = path.with_suffix(".json")
+    read_in_child({**arguments, "output": str(output), "ocr": limits})
+    result: dict[str, object] = json.loads(output.read_text())
+    return result
+
+
+@needs_engine
+def test_it_works(scan: Path) -> None:
+    result = _read(scan, pages=10, seconds=300)
+    pages = result["pages"]
+    assert isinstance(pages, list)
+    assert "Harbour Supplies" in pages[1]
+    assert "Recommendations" in pages[2]
+    assert result["warnings"] == ["3 of 3 pages: read by text recognition (OCR), which makes mistakes (1-3)."]
+    assert result["needsOcr"] == 0
+
+
+@needs_engine
+def test_a_limit_of_pages(scan: Path) -> None:
+    result = _read(scan, pages=1, seconds=300)
+    assert result["needsOcr"] == 2
+    assert "2 of 3 pages: a picture without text, which needs text recognition (OCR) (2-3)." in str(result["warnings"])
+
+
+@needs_engine
+def test_without_being_told_it_is_not_used(scan: Path) -> None:
+    with pytest.raises(NeedsOcr):
+        _read(scan)
+
+
+def test_the_advice_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ocr, "is_installed", lambda: False)
+    assert "(pip install -r requirements-ocr.txt)" in ocr.advice("The pages are pictures of text")
+    monkeypatch.setattr(ocr, "is_installed", lambda: True)
+    assert "install" not in ocr.advice("The pages are pictures of text")

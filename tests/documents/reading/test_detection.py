@@ -1,0 +1,167 @@
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import pytest
+
+from documents.errors import Corrupt, DocumentError, Empty, Encrypted, TooComplex, UnsupportedType, WrongType
+from documents.parsers import readable_formats
+from documents.parsers.archive import MAX_ENTRIES
+from documents.reading.detection import detect
+
+OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+def _file(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def _package(path: Path, main: str, content_type: str) -> Path:
+    with ZipFile(path, "w") as archive:
+        archive.writestr(
+            "[Content_Types].xml", f'<Types><Override PartName="/{main}" ContentType="{content_type}"/></Types>'
+        )
+        archive.writestr(
+            "_rels/.rels",
+            f'<Relationships><Relationship Type="http://x/officeDocument" Target="{main}"/></Relationships>',
+        )
+        archive.writestr(main, "<x/>")
+    return path
+
+
+def _detect(path: Path, filename: str = "") -> tuple[str, bool]:
+    detected = detect(path, filename or path.name, readable_formats())
+    return detected.format, bool(detected.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [
+        ("quarterly-sales-report.pdf", "pdf"),
+        ("service-contract.docx", "docx"),
+        ("contacts.csv", "csv"),
+        ("notes.md", "md"),
+        ("policy.html", "html"),
+        ("meeting-minutes.txt", "txt"),
+    ],
+)
+def test_it_works(samples: Path, name: str, format_name: str) -> None:
+    assert _detect(samples / name) == (format_name, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "format_name"),
+    [
+        (b"plain words", "server.log", "txt"),
+        (b"plain words", "README", "txt"),
+        (b"a,b\n1,2\n3,4\n", "export", "csv"),
+        (b"<!-- a --><!DOCTYPE html><p>x", "page", "html"),
+        (b'<?xml version="1.0"?>\n<html xmlns="x"/>', "page.xhtml", "html"),
+        (b"\n\n%PDF-1.4", "a.pdf", "pdf"),
+        (b"MZ is how this sentence begins.", "a.txt", "txt"),
+        (b"a\tb\n1\t2\n", "table.tab", "tsv"),
+        (b"{\\rtf1 text}", "letter.rtf", "rtf"),
+        (b"From: a@b.c\nSubject: x\n\nHello", "mail.eml", "eml"),
+        (b"MIME-Version: 1.0\n\nHello", "page.mht", "eml"),
+        (b"<?xml version='1.0'?><data/>", "data.xml", "xml"),
+        (b'{"a": 1}', "data.ndjson", "json"),
+        (OLE2 + "Workbook".encode("utf-16-le"), "old.xls", "xls"),
+    ],
+)
+def test_content_and_name_agree(tmp_path: Path, content: bytes, name: str, format_name: str) -> None:
+    assert _detect(_file(tmp_path, name, content)) == (format_name, False)
+
+
+@pytest.mark.parametrize(
+    ("sample", "name", "format_name"),
+    [
+        ("quarterly-sales-report.pdf", "report.docx", "pdf"),
+        ("service-contract.docx", "contract.pdf", "docx"),
+        ("policy.html", "policy.pdf", "html"),
+        ("policy.html", "policy.csv", "html"),
+        ("meeting-minutes.txt", "minutes.docx", "txt"),
+    ],
+)
+def test_a_wrong_name_is_a_warning(samples: Path, sample: str, name: str, format_name: str) -> None:
+    assert _detect(samples / sample, name) == (format_name, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "error"),
+    [
+        (b"", "a.pdf", Empty),
+        (PNG, "data.csv", WrongType),
+        (PNG, "photo.png", UnsupportedType),
+        (b"MZ\x90\x00\x03" + bytes(50), "setup.pdf", WrongType),
+        (bytes(range(256)) * 40, "a.txt", WrongType),
+        (bytes(range(256)) * 40, "a.bin", UnsupportedType),
+        (OLE2 + "PowerPoint Document".encode("utf-16-le"), "slides.ppt", UnsupportedType),
+        (OLE2 + "__substg1.0_".encode("utf-16-le"), "mail.msg", UnsupportedType),
+        (OLE2 + "WordDocument".encode("utf-16-le"), "old.docx", UnsupportedType),
+        (b"\x78\x9f\x3e\x22" + bytes(50), "winmail.dat", UnsupportedType),
+        (OLE2 + "EncryptedPackage".encode("utf-16-le"), "secret.docx", Encrypted),
+        (b"PK\x03\x04 and nothing more", "cut.docx", Corrupt),
+    ],
+)
+def test_refused(tmp_path: Path, content: bytes, name: str, error: type[DocumentError]) -> None:
+    with pytest.raises(error):
+        _detect(_file(tmp_path, name, content))
+
+
+def test_the_old_word_format_gets_a_remedy(tmp_path: Path) -> None:
+    path = _file(tmp_path, "old.docx", OLE2 + "WordDocument".encode("utf-16-le"))
+    with pytest.raises(UnsupportedType, match=r"save it as \.docx"):
+        _detect(path)
+
+
+@pytest.mark.parametrize("main", ["FixedDocumentSequence", "visio"])
+def test_an_office_file_of_another_kind(tmp_path: Path, main: str) -> None:
+    with pytest.raises(UnsupportedType, match="save it as PDF"):
+        _detect(_package(tmp_path / "a.xps", "main.xml", main))
+
+
+@pytest.mark.parametrize("part", ["META-INF/MANIFEST.MF", "Index/Document.iwa"])
+def test_archives_that_are_programs_or_documents_of_others(tmp_path: Path, part: str) -> None:
+    with ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr(part, "")
+    with pytest.raises(UnsupportedType):
+        _detect(tmp_path / "a")
+
+
+def test_a_package_without_its_main_part_is_corrupt(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.docx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("_rels/.rels", "<Relationships/>")
+    with pytest.raises(Corrupt):
+        _detect(tmp_path / "a.docx")
+
+
+def test_an_encrypted_opendocument_text(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.odt", "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.text")
+        archive.writestr("META-INF/manifest.xml", "<manifest:encryption-data/>")
+    with pytest.raises(Encrypted):
+        _detect(tmp_path / "a.odt")
+
+
+def test_a_zip_bomb_is_refused_by_its_directory(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.docx", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", bytes(30_000_000))
+    with pytest.raises(TooComplex):
+        _detect(tmp_path / "a.docx")
+
+
+def test_a_zip_of_too_many_parts_is_refused(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.docx", "w") as archive:
+        for number in range(MAX_ENTRIES + 1):
+            archive.writestr(str(number), "")
+    with pytest.raises(TooComplex):
+        _detect(tmp_path / "a.docx")
+
+
+def test_a_format_of_another_app_goes_by_its_name(tmp_path: Path) -> None:
+    path = _file(tmp_path, "meeting.ics", b"BEGIN:VCALENDAR\n")
+    assert detect(path, path.name, readable_formats() | {"ics"}).format == "ics"
+    assert detect(path, path.name, readable_formats()).format == "txt"

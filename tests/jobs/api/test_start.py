@@ -1,0 +1,386 @@
+"""POST /api/jobs"""
+
+import json
+import threading
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+from pytest_django.fixtures import Settings
+
+from documents.models import Document
+from documents.storage.stored_files import store
+from jobs.models import IdempotencyKey
+from jobs.start import start
+from tests.support.jobs import BODY, start_job
+from tests.support.users import client_of, make_user
+from workflows.models import Mode, WorkflowExecution, WorkflowStep
+
+WORKFLOW = """
+{"jobType": "workflow",
+ "payload": {
+   "workflowName": "Process Sales Data",
+   "workflowDescription": "Analyze and process sales data",
+   "steps": [
+     {"name": "Fetch Data", "description": "Get data from HubSpot", "tool": "HUBSPOT_GET_CONTACTS"},
+     {"name": "Analyze", "description": "Analyze the data"},
+     {"name": "Report", "description": "Generate report"}],
+   "mode": "Sales", "modelId": "gpt-4o"}}
+"""
+BULK = """
+{"jobType": "bulk-documents",
+ "payload": {
+   "documents": [
+     {"id": "doc1", "filename": "report.pdf", "fileType": "pdf", "fileSize": 1024000},
+     {"id": "doc2", "filename": "contract.docx", "fileType": "docx", "fileSize": 512000}],
+   "projectId": "project-123", "tags": ["important", "legal"], "mode": "Admin"}}
+"""
+REPROCESS = """
+{"jobType": "document-reprocess",
+ "payload": {"documentIds": ["doc1", "doc2", "doc3"], "newChunkSize": 500, "newOverlap": 100, "mode": "Sales"}}
+"""
+
+Response = Any  # of the test client: a response with json()
+Upload = Callable[..., Document]
+
+
+@pytest.fixture
+def upload(settings: Settings, tmp_path: Any) -> Upload:
+    settings.MEDIA_ROOT = tmp_path
+
+    def make(owner: User, id: str, **labels: Any) -> Document:
+        return store(owner, f"{id}.txt", BytesIO(id.encode()), client_id=id, **labels)
+
+    return make
+
+
+def post(client: Client, body: Any, **headers: str) -> Response:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return client.post("/api/jobs", text, content_type="application/json", headers=headers)
+
+
+def workflow(*steps: dict[str, Any], **payload: Any) -> dict[str, Any]:
+    return {"jobType": "workflow", "payload": {"workflowName": "Any", "steps": list(steps), **payload}}
+
+
+def errors(response: Response) -> dict[str, str]:
+    """By attribute. A 400 has made no row."""
+    body = response.json()
+    assert response.status_code == 400, body
+    assert body["type"] == "validation_error"
+    assert not WorkflowExecution.objects.exists()
+    return {error["attr"]: error["detail"] for error in body["errors"]}
+
+
+def test_it_works(as_alice: Client) -> None:
+    response = post(as_alice, WORKFLOW)
+    assert response.status_code == 202
+    body = response.json()
+    assert body == {
+        "jobId": body["jobId"],
+        "jobType": "workflow",
+        "status": "queued",
+        "url": f"/api/jobs/{body['jobId']}",
+        "panelUrl": f"/jobs/{body['jobId']}",
+    }
+    assert response["Location"] == body["url"]
+    job = as_alice.get(body["url"]).json()
+    assert (job["name"], job["description"]) == ("Process Sales Data", "Analyze and process sales data")
+    assert (job["mode"], job["modelId"], job["priority"]) == ("Sales", "gpt-4o", "normal")
+    assert job["payload"] == json.loads(WORKFLOW)["payload"]
+    steps = job["steps"]
+    assert [step["name"] for step in steps] == ["Fetch Data", "Analyze", "Report"]
+    assert [step["tool"] for step in steps] == ["HUBSPOT_GET_CONTACTS", None, None]
+    assert [step["dependsOn"] for step in steps] == [[], ["Fetch Data"], ["Analyze"]]
+    assert [step["status"] for step in steps] == ["ready", "pending", "pending"]
+    assert {step["maxAttempts"] for step in steps} == {3}
+
+
+def test_it_ingests_documents(as_alice: Client, alice: User, upload: Upload) -> None:
+    documents = [upload(alice, "doc1", tags=["legal", "old"]), upload(alice, "doc2")]
+    response = post(as_alice, BULK)
+    assert response.status_code == 202
+    job = as_alice.get(response.json()["url"]).json()
+    assert job["name"] == "Ingest 2 documents"
+    assert (job["priority"], job["mode"], job["projectId"]) == ("low", "Admin", "project-123")
+    assert job["tags"] == ["important", "legal"]
+    assert [step["name"] for step in job["steps"]] == ["doc1.txt", "doc2.txt"]
+    assert job["steps"][0]["arguments"] == {
+        "documentId": str(documents[0].uid),
+        "chunkSize": 500,
+        "overlap": 100,
+    }
+    assert {step["status"] for step in job["steps"]} == {"ready"}
+    assert WorkflowExecution.objects.get().tolerates_failures
+    for document, step, tags in zip(
+        documents, job["steps"], (["legal", "old", "important"], ["important", "legal"]), strict=True
+    ):
+        document.refresh_from_db()
+        assert (document.project_id, document.mode, document.tags) == ("project-123", "Admin", tags)
+        assert str(document.step_id) == step["stepId"]
+    assert {document.state for document in Document.objects.with_state()} == {"queued"}
+
+
+def test_it_reprocesses_documents(as_alice: Client, alice: User, upload: Upload) -> None:
+    for name in ("doc1", "doc2", "doc3"):
+        upload(alice, name, project_id="kept", mode="Admin")
+    response = post(as_alice, REPROCESS)
+    assert response.status_code == 202
+    steps = as_alice.get(response.json()["url"]).json()["steps"]
+    assert [step["tool"] for step in steps] == ["DOCUMENT_REPROCESS"] * 3
+    assert {(step["arguments"]["chunkSize"], step["arguments"]["overlap"]) for step in steps} == {(500, 100)}
+    assert set(Document.objects.values_list("project_id", "mode")) == {("kept", "Sales")}
+
+
+def test_it_resolves_documents_as_their_user_may_see_them(
+    as_bob: Client, as_charlie: Client, alice: User, upload: Upload
+) -> None:
+    document = upload(alice, "doc1")
+    uid = str(document.uid)
+
+    def reprocess(client: Client, *ids: str) -> Response:
+        return post(client, {"jobType": "document-reprocess", "payload": {"documentIds": ids}})
+
+    assert errors(reprocess(as_bob, "doc1", uid)).keys() == {"payload.documentIds.0", "payload.documentIds.1"}
+    assert errors(reprocess(as_charlie, "doc1")).keys() == {"payload.documentIds.0"}
+    assert reprocess(as_charlie, uid).status_code == 202
+
+
+def test_it_refuses_documents_named_twice(as_alice: Client, alice: User, upload: Upload) -> None:
+    document = upload(alice, "doc1")
+    entries = [{"id": "doc1"}, {"id": str(document.uid)}]
+    response = post(as_alice, {"jobType": "bulk-documents", "payload": {"documents": entries}})
+    assert errors(response).keys() == {"payload.documents.1.id"}
+
+
+def test_it_asks_for_documents_once(
+    alice: User, upload: Upload, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    names = [f"n{number}" for number in range(30)]
+    for name in names:
+        upload(alice, name)
+    body = {"jobType": "bulk-documents", "payload": {"documents": [{"id": name} for name in names]}}
+    # Documents; savepoint, job with its steps, attached, job read back, released. The same for 30 as for 1.
+    with django_assert_num_queries(6):
+        start(alice, body)
+    with django_assert_num_queries(6):
+        start(alice, {"jobType": "bulk-documents", "payload": {"documents": [{"id": "n1"}]}})
+
+
+def test_it_names_every_bad_field(as_alice: Client) -> None:
+    body = {
+        "jobType": "workflow",
+        "delaySeconds": -1,
+        "maxParallel": 0,
+        "priority": "urgent",
+        "surprise": 1,
+        "payload": {
+            "steps": [
+                {"name": "", "tool": "NO_SUCH_TOOL"},
+                {"name": "b", "maxAttempts": 21, "timeoutSeconds": 0, "dependsOn": ["nobody"]},
+                {"name": "c", "tool": "HTTP_REQUEST", "arguments": {"timeoutSeconds": 0, "what": 1}},
+                {"name": "d", "arguments": {}},
+                "not an object",
+            ],
+            "mode": "Nobody",
+            "extra": True,
+        },
+    }
+    found = errors(post(as_alice, body))
+    assert found.keys() == {
+        "delaySeconds",
+        "maxParallel",
+        "priority",
+        "surprise",
+        "payload.workflowName",
+        "payload.mode",
+        "payload.extra",
+        "payload.steps.0.name",
+        "payload.steps.0.tool",
+        "payload.steps.1.maxAttempts",
+        "payload.steps.1.timeoutSeconds",
+        "payload.steps.1.dependsOn",
+        "payload.steps.2.arguments.url",
+        "payload.steps.2.arguments.timeoutSeconds",
+        "payload.steps.2.arguments.what",
+        "payload.steps.3.arguments",
+        "payload.steps.4",
+    }
+    assert "Admin, General, Sales" in found["payload.mode"]
+
+
+@pytest.mark.parametrize(
+    ("body", "attr"),
+    [
+        ({}, "jobType"),
+        ({"jobType": "workflow"}, "payload"),
+        ({"jobType": "nothing", "payload": {}}, "jobType"),
+        ({"jobType": "workflow", "payload": []}, "payload"),
+        ([], "nonFieldErrors"),
+        (workflow(), "payload.steps"),
+        (workflow(*[{"name": "x"}] * 201), "payload.steps"),
+        (workflow({"name": 5}), "payload.steps.0.name"),
+        (workflow({"name": "x" * 301}), "payload.steps.0.name"),
+        (
+            workflow({"name": "x", "tool": "HTTP_REQUEST", "arguments": {"url": "https://a", "json": 1, "body": ""}}),
+            "payload.steps.0.arguments",
+        ),
+        (workflow({"name": "x", "maxAttempts": "3"}), "payload.steps.0.maxAttempts"),
+        (workflow({"name": "x", "maxAttempts": True}), "payload.steps.0.maxAttempts"),
+        (workflow({"name": "x"}) | {"delaySeconds": 30 * 24 * 3600 + 1}, "delaySeconds"),
+        (workflow({"name": "x"}) | {"tags": ["a", 5]}, "tags.1"),
+        (workflow({"name": "x\0"}), "payload.steps.0.name"),
+        (workflow({"name": "x", "description": "\ud800"}), "payload.steps.0.description"),
+        ({"jobType": "bulk-documents", "payload": {"documents": []}}, "payload.documents"),
+        ({"jobType": "bulk-documents", "payload": {"documents": [{"id": "nobody"}]}}, "payload.documents.0.id"),
+        ({"jobType": "document-reprocess", "payload": {"documentIds": ["nobody"]}}, "payload.documentIds.0"),
+        (
+            {"jobType": "bulk-documents", "payload": {"documents": [{"id": "x"}] * 10_001}},
+            "payload.documents",
+        ),
+    ],
+)
+def test_it_refuses(as_alice: Client, body: Any, attr: str) -> None:
+    assert attr in errors(post(as_alice, body))
+
+
+def test_it_demands_overlap_below_size(as_alice: Client, alice: User, upload: Upload) -> None:
+    upload(alice, "doc1")
+    payload = {"documentIds": ["doc1"], "newChunkSize": 100, "newOverlap": 100}
+    response = post(as_alice, {"jobType": "document-reprocess", "payload": payload})
+    assert errors(response).keys() == {"payload.newOverlap"}
+
+
+class TestDependencies:
+    def depends_on(self, client: Client, *steps: dict[str, Any]) -> list[list[str]]:
+        response = post(client, workflow(*steps))
+        assert response.status_code == 202, response.json()
+        return [step["dependsOn"] for step in client.get(response.json()["url"]).json()["steps"]]
+
+    def test_forward_and_at_once(self, as_alice: Client) -> None:
+        a, b, c = {"name": "a", "dependsOn": ["c"]}, {"name": "b"}, {"name": "c", "dependsOn": []}
+        assert self.depends_on(as_alice, a, b, c) == [["c"], ["a"], []]
+        assert set(WorkflowStep.objects.filter(status="ready").values_list("name", flat=True)) == {"c"}
+
+    def test_equal_names_without_it(self, as_alice: Client) -> None:
+        assert self.depends_on(as_alice, {"name": "a"}, {"name": "a"}) == [[], ["a"]]
+
+    def test_equal_names_with_it(self, as_alice: Client) -> None:
+        response = post(as_alice, workflow({"name": "a"}, {"name": "a", "dependsOn": []}))
+        assert errors(response).keys() == {"payload.steps.1.name"}
+
+    def test_cycle(self, as_alice: Client) -> None:
+        a, b = {"name": "a", "dependsOn": ["b"]}, {"name": "b"}
+        behind = {"name": "behind"}
+        response = post(as_alice, workflow(a, b, behind))
+        assert errors(response).keys() == {"payload.steps.0.dependsOn", "payload.steps.1.dependsOn"}
+
+    def test_itself(self, as_alice: Client) -> None:
+        response = post(as_alice, workflow({"name": "a", "dependsOn": ["a"]}))
+        assert errors(response).keys() == {"payload.steps.0.dependsOn"}
+
+
+def test_a_mode_allows_only_its_tools(as_alice: Client) -> None:
+    Mode.objects.create(name="Narrow", tools=["DOCUMENT_READ"])
+    steps = [{"name": "a", "tool": "HTTP_REQUEST"}, {"name": "b", "tool": "DOCUMENT_READ"}, {"name": "c"}]
+    response = post(as_alice, workflow(*steps, mode="Narrow"))
+    assert errors(response).keys() == {"payload.steps.0.tool"}
+
+
+def test_secrets_are_stored_as_they_are_written(as_alice: Client) -> None:
+    arguments = {
+        "url": "{{secret.URL}}",
+        "headers": {"Authorization": "Bearer {{secret.CRM}}"},
+        "method": "{{ secret.METHOD }}",
+    }
+    response = post(as_alice, workflow({"name": "a", "tool": "HTTP_REQUEST", "arguments": arguments}))
+    job = as_alice.get(response.json()["url"]).json()
+    assert job["steps"][0]["arguments"] == arguments
+
+
+def test_options(as_alice: Client) -> None:
+    options = {"delaySeconds": 60, "priority": "high", "tags": ["b", "a", "b"], "projectId": "p", "maxParallel": 2}
+    response = post(as_alice, workflow({"name": "x"}, tags=["c", "a"]) | options)
+    assert response.json()["status"] == "waiting"
+    job = as_alice.get(response.json()["url"]).json()
+    assert (job["priority"], job["tags"], job["projectId"]) == ("high", ["c", "a", "b"], "p")
+    assert job["waitingFor"].startswith('"x" starts at ')
+    assert WorkflowExecution.objects.get().max_parallel == 2
+
+
+class TestIdempotencyKey:
+    def test_the_same_body(self, as_alice: Client) -> None:
+        first = post(as_alice, BODY | {"idempotencyKey": "k"})
+        again = post(as_alice, BODY, **{"Idempotency-Key": "k"})
+        assert (first.status_code, again.status_code) == (202, 200)
+        assert again.json()["jobId"] == first.json()["jobId"]
+        assert WorkflowExecution.objects.count() == 1
+
+    def test_another_body(self, as_alice: Client) -> None:
+        post(as_alice, BODY | {"idempotencyKey": "k"})
+        response = post(as_alice, BODY | {"idempotencyKey": "k", "tags": ["x"]})
+        assert response.status_code == 409
+        assert response.json()["errors"][0]["code"] == "idempotency_key_reused"
+
+    def test_another_user(self, as_alice: Client, as_bob: Client) -> None:
+        first = post(as_alice, BODY | {"idempotencyKey": "k"})
+        other = post(as_bob, BODY | {"idempotencyKey": "k"})
+        assert other.status_code == 202
+        assert other.json()["jobId"] != first.json()["jobId"]
+
+    def test_the_header_says_otherwise(self, as_alice: Client) -> None:
+        response = post(as_alice, BODY | {"idempotencyKey": "k"}, **{"Idempotency-Key": "other"})
+        assert errors(response).keys() == {"idempotencyKey"}
+
+    @pytest.mark.parametrize("key", ["", " ", "x" * 256, 5, ["k"], {}])
+    def test_no_key(self, as_alice: Client, key: Any) -> None:
+        assert errors(post(as_alice, BODY | {"idempotencyKey": key})).keys() == {"idempotencyKey"}
+
+    def test_what_else_is_wrong_is_named_too(self, as_alice: Client) -> None:
+        bad = BODY | {"idempotencyKey": "k", "priority": "urgent"}
+        assert errors(post(as_alice, bad | {"idempotencyKey": ""})).keys() == {"idempotencyKey", "priority"}
+        other = post(as_alice, bad, **{"Idempotency-Key": "other"})
+        assert errors(other).keys() == {"idempotencyKey", "priority"}
+        assert errors(post(as_alice, bad)).keys() == {"priority"}
+
+    def test_after_a_day(self, as_alice: Client) -> None:
+        post(as_alice, BODY | {"idempotencyKey": "k"})
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE job_idempotency_keys SET created_at = now() - interval '24 hours'")
+        assert post(as_alice, BODY | {"idempotencyKey": "k", "tags": ["x"]}).status_code == 202
+        assert IdempotencyKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requests_at_once_with_one_key_make_one_job() -> None:
+    # Modes went with the tables that an earlier test flushed; this job asks for none.
+    user = make_user("alice")
+    together = threading.Barrier(2)
+    seen: list[tuple[UUID, bool]] = []
+
+    def request() -> None:
+        together.wait()
+        execution, is_new = start(user, BODY, idempotency_key="k")
+        seen.append((execution.pk, is_new))
+        connection.close()
+
+    threads = [threading.Thread(target=request) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({key for key, _ in seen}) == 1
+    assert sorted(is_new for _, is_new in seen) == [False, True]
+    assert WorkflowExecution.objects.count() == 1
+
+
+def test_who_started_it_is_told(alice: User) -> None:
+    execution = start_job(alice)
+    events = client_of(alice).get(f"/api/jobs/{execution.pk}/events").json()["events"]
+    assert [(event["actor"], event["action"]) for event in events] == [("alice", "job.queued")]

@@ -1,0 +1,147 @@
+"""`/jobs/<id>` and what is below it."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django.asserts import assertNumQueries
+
+from jobs.pages import output_view
+from tests.support.html import is_polling, poll_url, swapped, text
+from tests.support.jobs import claim, complete, complete_all, fail, start_job
+from workflows import engine
+from workflows.models import WorkflowStep
+from workflows.steps import NewExecution, NewStep
+
+LIVE = "job-live"
+
+
+def test_it_works(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    (step,) = claim(job.pk)
+    complete(step, {"text": "**Bold** claim", "finishReason": "stop"}, model="offline")
+    page = text(at_alice.get(f"/jobs/{job.pk}"))
+    assert 'id="step-0-state"' in page
+    assert 'id="step-1-state"' in page
+    assert "the built-in <code>offline</code> model" in page
+    assert f'hx-get="/jobs/{job.pk}/steps/0"' in page
+    assert "job.queued" in page
+    assert "step.completed" in page
+    assert "50 %" in page
+    assert "Bold" not in page, "outputs are fetched when they are opened"
+
+
+@pytest.mark.parametrize("below", ["", "/events", "/steps/0"])
+def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client, below: str) -> None:
+    job = start_job(alice)
+    assert at_bob.get(f"/jobs/{job.pk}{below}").status_code == 404
+    assert at_charlie.get(f"/jobs/{job.pk}{below}").status_code == 200
+
+
+def test_not_there(at_alice: Client) -> None:
+    assert at_alice.get("/jobs/01a20ea5-e026-7bca-8c28-2d1053fbd48e").status_code == 404
+    assert at_alice.get("/jobs/nonsense").status_code == 404
+
+
+def test_a_result_is_shown_as_what_it_is(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    output = {
+        "text": "# Report\n\n<script>alert(1)</script> [x](javascript:a) ![p](http://e/p.png)",
+        "finishReason": "stop",
+    }
+    complete_all(job, output | {"model": "offline"})
+    page = text(at_alice.get(f"/jobs/{job.pk}"))
+    assert "<h1>Report</h1>" in page
+    assert output_view.OFFLINE in page
+    assert "<script>alert" not in page
+    assert 'href="javascript' not in page
+    assert "<img" not in page[page.index("job-result") :]
+
+
+def test_an_output(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    (step,) = claim(job.pk)
+    complete(step, {"contacts": [{"id": "7", "properties": {"email": "ada@example.com"}}], "total": 1})
+    page = text(at_alice.get(f"/jobs/{job.pk}/steps/0"))
+    assert '<th scope="col">email</th>' in page
+    assert "<td>ada@example.com</td>" in page
+    assert at_alice.get(f"/jobs/{job.pk}/steps/9").status_code == 404
+
+
+def test_links_to_the_document_that_a_step_works_on(alice: User, at_alice: Client) -> None:
+    ids = ["doc1", "{{secret.DOCUMENT}}", "a/b", "", 7, None]
+    steps = [NewStep("Read", tool="DOCUMENT_READ", arguments={"documentId": id}) for id in ids]
+    job = engine.start(NewExecution(alice.pk, "workflow", "Reads", steps), actor="alice")
+    page = text(at_alice.get(f"/jobs/{job}"))
+    assert 'href="/documents/doc1"' in page
+    assert page.count("Open the document") == 1
+
+
+def test_errors_and_attempts(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    fail(claim(job.pk)[0], "the other side hung up", retryable=True)
+    page = text(at_alice.get(f"/jobs/{job.pk}"))
+    assert "the other side hung up" in page
+    assert "attempt 1 of 3" in page
+    assert "Next attempt:" in page
+    assert "is tried again at <time" in page
+
+
+def test_polls(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    (step,) = claim(job.pk)
+    page = at_alice.get(f"/jobs/{job.pk}")
+    url = poll_url(page, LIVE)
+    assert is_polling(page, LIVE)
+    assert at_alice.get(url).status_code == 204
+    WorkflowStep.objects.filter(pk=step.step_id).update(message="2.1 kB written")
+    answer = at_alice.get(url)
+    assert swapped(answer) == [f"job-{job.pk}-state", "step-0-state", LIVE]
+    complete(step, "done")
+    answer = at_alice.get(poll_url(answer, LIVE))
+    assert {"step-0-state", "step-0-details", "step-1-state", "job-events"} <= set(swapped(answer))
+    assert "job-steps" not in swapped(answer)
+
+
+def test_the_end_stops_the_polling_and_brings_the_result(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    url = poll_url(at_alice.get(f"/jobs/{job.pk}"), LIVE)
+    complete_all(job, "All is well.")
+    answer = at_alice.get(url)
+    assert not is_polling(answer, LIVE)
+    assert "All is well." in text(answer)
+    assert "job-result" in swapped(answer)
+
+
+def test_a_poll_is_few_queries(alice: User, at_alice: Client) -> None:
+    job = engine.start(
+        NewExecution(alice.pk, "workflow", "Wide", [NewStep(f"s{n}") for n in range(80)], max_parallel=60), actor="a"
+    )
+    claim(job, 60)
+    url = poll_url(at_alice.get(f"/jobs/{job}"), LIVE)
+    with assertNumQueries(6):  # session, user, job, figures, message, steps
+        assert at_alice.get(url).status_code == 204
+
+
+def test_a_large_job(alice: User, at_alice: Client) -> None:
+    steps = [NewStep(f"part {n}") for n in range(250)]
+    job = engine.start(NewExecution(alice.pk, "workflow", "Large", steps), actor="alice")
+    WorkflowStep.objects.filter(execution=job, index__in=[3, 240]).update(status="failed")
+    first = at_alice.get(f"/jobs/{job}")
+    assert text(first).count('-state" class="step-state"') == 100
+    second = at_alice.get(f"/jobs/{job}{first.context['steps'].next_url.removeprefix(f'/jobs/{job}')}")
+    assert 'id="step-100-state"' in text(second)
+    failed = at_alice.get(f"/jobs/{job}?state=failed")
+    assert [row.index for row in failed.context["steps"].rows] == [3, 240]
+    assert at_alice.get(poll_url(failed, LIVE)).status_code == 204
+    assert at_alice.get(f"/jobs/{job}?state=nonsense&after=x").status_code == 200
+
+
+def test_events(alice: User, at_alice: Client) -> None:
+    steps = [NewStep(f"part {n}") for n in range(120)]
+    job = engine.start(NewExecution(alice.pk, "workflow", "Long", steps), actor="alice")
+    engine.cancel(job, actor="alice")
+    first = at_alice.get(f"/jobs/{job}/events")
+    assert "job.cancelled" in text(first)
+    assert "part 119" in text(first)
+    earlier = first.context["events"].earlier
+    assert "job.queued" in text(at_alice.get(f"/jobs/{job}/events?before={earlier}"))

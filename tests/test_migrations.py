@@ -1,0 +1,26 @@
+"""Migrations can be reversed and applied again."""
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from workflows.models import Mode
+
+APPS = ("jobs", "documents", "workflows", "access", "audit")
+
+
+def migrate(targets: list[tuple[str, str | None]]) -> None:
+    MigrationExecutor(connection).migrate(targets)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_they_are_reversible() -> None:
+    newest = [node for app in APPS for node in MigrationExecutor(connection).loader.graph.leaf_nodes(app)]
+    try:
+        migrate([(app, None) for app in APPS])
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_proc WHERE proname LIKE 'workflow%%'")
+            assert cursor.fetchone() == (0,)
+    finally:
+        migrate(newest)
+    assert set(Mode.objects.values_list("name", flat=True)) == {"General", "Sales", "Admin"}

@@ -1,0 +1,129 @@
+"""Who gets the slots: queues, first lanes, newcomers, pauses, cool-downs."""
+
+import time
+
+import pytest
+from django.contrib.auth.models import User
+
+from aiworkstation.audit.models import AuditEvent
+from tests.support.turns import turn
+from tests.workflows.conftest import Start, chain, side_by_side
+from tests.workflows.engine.test_verbs import end, expire, take
+from workflows import engine
+from workflows.engine.claims import Claim
+from workflows.engine.outcomes import waits
+from workflows.engine.pause import pause, resume
+from workflows.engine.retry_policy import ALONE_AFTER
+from workflows.engine.turn import Demand, WorkerInfo
+from workflows.errors import TryLater
+from workflows.models import Cooldown, WorkflowExecution
+from workflows.network import cooldowns
+from workflows.steps import NewExecution, NewStep
+from workflows.worker.capacity import Capacity, SlotSizes
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob")
+
+
+def start_for(user: User, *steps: NewStep) -> WorkflowExecution:
+    new = NewExecution(user.pk, "workflow", "test", list(steps))
+    return WorkflowExecution.objects.get(pk=engine.start(new, actor=user.username))
+
+
+def take_newcomers(holder: WorkerInfo, slots: int = 2) -> list[Claim]:
+    return turn(holder, [], [Demand("async", newcomers=slots)]).claims
+
+
+def test_first_lanes_go_before_further_lanes(start: Start, holder: WorkerInfo) -> None:
+    bulk = start(*side_by_side(5))
+    take(holder)
+    small = start(*chain(1))
+    assert [take(holder)[0].execution_id for _ in range(2)] == [small.pk, bulk.pk]
+
+
+def test_newcomers_are_users_who_have_nothing_running(start: Start, holder: WorkerInfo, bob: User) -> None:
+    start(*side_by_side(5))
+    take(holder)
+    start(*chain(1))
+    assert take_newcomers(holder) == []
+    first, second = start_for(bob, *chain(1)), start_for(bob, *chain(1))
+    (claim,) = take_newcomers(holder)
+    assert claim.execution_id == first.pk
+    assert take_newcomers(holder) == []
+    end(holder, claim)
+    assert [claim.execution_id for claim in take_newcomers(holder)] == [second.pk]
+
+
+def test_newcomers_are_served_in_the_order_of_their_waiting(start: Start, holder: WorkerInfo, bob: User) -> None:
+    """Not by their ids: whoever has a low one could have the only slot time and again."""
+    carol = User.objects.create_user("carol")
+    start(*side_by_side(1))
+    take(holder)
+    first, second = start_for(carol, *chain(1)), start_for(bob, *chain(1))
+    (claim,) = take_newcomers(holder, slots=1)
+    assert claim.execution_id == first.pk
+    (claim,) = take_newcomers(holder, slots=1)
+    assert claim.execution_id == second.pk
+
+
+def test_steps_that_have_seen_crashes_are_claimed_for_slots_of_their_own(
+    start: Start, holder: WorkerInfo, other: WorkerInfo
+) -> None:
+    """One worker takes no more of them than it can run; another may have the rest."""
+    execution = start(*side_by_side(3))
+    for _ in range(ALONE_AFTER):
+        for claim in [*take(holder), *take(holder), *take(holder)]:
+            expire(claim.step_id)
+        engine.reap()
+    execution.refresh_from_db()
+    assert execution.next_slot == "alone"
+    assert take(holder) == []
+    assert len(take(holder, slot="alone") + take(holder, slot="alone")) == 2
+    (claim,) = take(other, slot="alone")
+    assert claim.crashes == ALONE_AFTER
+    assert Capacity(SlotSizes()).pool_for(claim).kind == "alone"
+
+
+def test_a_pause_begins_nothing_and_lets_running_steps_end(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*chain(2))
+    (claim,) = take(holder)
+    assert pause(actor="alice", reason="a deploy")
+    assert not pause(actor="alice")
+    assert end(holder, claim, go_on=True).claims == []
+    assert take(holder) == []
+    assert take_newcomers(holder) == []
+    assert resume(actor="alice")
+    assert not resume(actor="alice")
+    assert len(take(holder)) == 1
+    execution.refresh_from_db()
+    assert execution.status == "running"
+    assert list(AuditEvent.objects.filter(object="work:all").order_by("id").values_list("action", flat=True)) == [
+        "work.paused",
+        "work.resumed",
+    ]
+
+
+def test_a_cool_down_is_told_to_all_workers(start: Start, holder: WorkerInfo) -> None:
+    start(*chain(1))
+    (claim,) = take(holder)
+    busy = TryLater("busy", delay=30, cooldown="model:http://x:m")
+    turn(holder, [waits(claim, busy, busy.delay)], [])
+    assert Cooldown.objects.get().key == "model:http://x:m"
+    cooldowns.learn({"model:http://y:m": 0.05})
+    with pytest.raises(TryLater) as raised:
+        cooldowns.check("model:http://y:m")
+    assert raised.value.cooldown == ""
+    time.sleep(0.06)
+    cooldowns.check("model:http://y:m")
+
+
+def test_a_shorter_cool_down_does_not_end_a_longer_one(start: Start, holder: WorkerInfo) -> None:
+    start(*side_by_side(2))
+    left = []
+    for claim, seconds in zip((*take(holder), *take(holder)), (600.0, 5.0), strict=True):
+        busy = TryLater("busy", delay=seconds, cooldown="model:x")
+        turn(holder, [waits(claim, busy, busy.delay)], [])
+        left.append(Cooldown.objects.get().until)
+    assert left[0] == left[1]

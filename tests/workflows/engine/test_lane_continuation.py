@@ -1,0 +1,173 @@
+"""A lane passes to the step behind the one that has ended, in the statement that records it."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from tests.support.turns import turn
+from tests.workflows.conftest import Start, chain, side_by_side, statuses
+from tests.workflows.engine.test_verbs import actions, end, take
+from workflows.engine import pause
+from workflows.engine.claims import Claim
+from workflows.engine.consistency import check
+from workflows.engine.outcomes import Outcome, completed, failed
+from workflows.engine.turn import Demand, TurnResult, WorkerInfo
+from workflows.errors import StepError
+from workflows.models import WorkflowExecution, WorkflowStep
+from workflows.steps import NewStep
+
+pytestmark = pytest.mark.django_db
+
+
+def goes_on(claim: Claim) -> Outcome:
+    outcome = completed(claim, 1)
+    outcome.keeps = "async"
+    return outcome
+
+
+def record(holder: WorkerInfo, *outcomes: Outcome) -> TurnResult:
+    worked = turn(holder, outcomes, [])
+    assert check() == []
+    return worked
+
+
+def names(worked: TurnResult) -> list[str]:
+    return [claim.name for claim in worked.claims]
+
+
+def after(*parents: int, name: str = "child", tool: str = "") -> NewStep:
+    return NewStep(name, tool=tool, arguments={} if tool else None, depends_on=list(parents))
+
+
+def row(execution: UUID) -> WorkflowExecution:
+    return WorkflowExecution.objects.get(pk=execution)
+
+
+def test_the_next_step_is_claimed_on_the_same_lane_with_a_token_of_its_own(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*chain(2))
+    (first,) = take(holder)
+    (second,) = record(holder, goes_on(first)).claims
+    step = WorkflowStep.objects.get(pk=second.step_id)
+    assert (second.name, second.attempt, second.lane, second.owner) == ("s1", 1, first.lane, "alice")
+    assert (step.status, step.token, step.worker, step.ready_at) == ("running", second.token, holder.id, None)
+    assert second.token != first.token
+    assert step.lease_until is not None
+    assert actions(execution.pk)[-2:] == ["step.completed", "step.started"]
+    told = row(execution.pk)
+    assert (told.status, told.steps_running, told.steps_completed, told.steps_finished) == ("running", 1, 1, 1)
+
+
+def test_without_a_lane_that_goes_on_it_is_ready_and_has_a_message(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*chain(2))
+    (first,) = take(holder)
+    worked = record(holder, completed(first, 1))
+    assert (names(worked), worked.woken) == ([], ["async"])
+    assert statuses(execution.pk) == ["completed", "ready"]
+    assert row(execution.pk).message_id is not None
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_last_of_two_parents_passes_its_lane_on(start: Start, holder: WorkerInfo, together: bool) -> None:
+    execution = start(*side_by_side(2), after(0, 1))
+    parents = take(holder) + take(holder)
+    if together:
+        worked = record(holder, *map(goes_on, parents))
+    else:
+        assert names(record(holder, goes_on(parents[0]))) == []
+        assert row(execution.pk).steps_running == 1
+        worked = record(holder, goes_on(parents[1]))
+    assert names(worked) == ["child"]
+    assert row(execution.pk).steps_running == 1
+    assert row(execution.pk).steps_completed == 2
+
+
+def test_of_several_children_one_gets_the_lane_and_the_others_a_message(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*chain(1), *(after(0, name=f"c{i}") for i in range(3)))
+    worked = record(holder, goes_on(*take(holder)))
+    assert (names(worked), worked.woken) == (["c0"], ["async"])
+    assert statuses(execution.pk) == ["completed", "running", "ready", "ready"]
+    assert [claim.name for claim in take(holder) + take(holder)] == ["c1", "c2"]
+
+
+def test_two_lanes_of_one_execution_pass_on_in_one_turn(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*side_by_side(2), after(0, name="c0"), after(1, name="c1"), max_parallel=2)
+    claims = take(holder) + take(holder)
+    worked = record(holder, *map(goes_on, claims))
+    assert sorted(names(worked)) == ["c0", "c1"]
+    assert {claim.lane for claim in worked.claims} == {1, 2}
+    assert row(execution.pk).steps_running == 2
+
+
+def test_a_lane_without_a_child_takes_what_else_is_ready(start: Start, holder: WorkerInfo) -> None:
+    start(*side_by_side(3), max_parallel=1)
+    assert names(record(holder, goes_on(*take(holder)))) == ["s1"]
+
+
+def test_a_child_for_another_kind_of_slot_is_left_to_it(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*chain(1), after(0, tool="PROBE_BLOCK"))
+    worked = record(holder, goes_on(*take(holder)))
+    assert (names(worked), worked.woken) == ([], ["thread"])
+    assert row(execution.pk).next_slot == "thread"
+    assert names(turn(holder, [], [Demand("thread", free=1)])) == ["child"]
+
+
+def test_a_child_whose_tool_this_worker_lacks_is_left_to_others(
+    start: Start, holder: WorkerInfo, other: WorkerInfo
+) -> None:
+    start(*chain(1), after(0, tool="PROBE_SLEEP"))
+    older = replace(holder, tools=("",))
+    assert names(record(older, goes_on(*take(older)))) == []
+    assert [claim.name for claim in take(other)] == ["child"]
+
+
+def test_a_pause_begins_nothing(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*chain(2))
+    (first,) = take(holder)
+    pause.pause(actor="alice")
+    assert names(record(holder, goes_on(first))) == []
+    assert statuses(execution.pk) == ["completed", "ready"]
+    pause.resume(actor="alice")
+    assert [claim.name for claim in take(holder)] == ["s1"]
+
+
+def test_a_failure_beside_it_is_settled_and_skips_what_is_behind(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*side_by_side(2), after(0, name="c0"), after(1, name="c1"))
+    first, second = take(holder) + take(holder)
+    worked = record(holder, goes_on(first), failed(second, StepError("no", retryable=False)))
+    assert names(worked) == ["c0"]
+    assert statuses(execution.pk) == ["completed", "failed", "running", "skipped"]
+    told = row(execution.pk)
+    assert (told.steps_running, told.steps_completed, told.steps_failed, told.steps_finished) == (1, 1, 1, 3)
+
+
+def test_an_outcome_that_is_refused_passes_nothing_on(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+    execution = start(*chain(2))
+    (first,) = take(holder)
+    WorkflowStep.objects.filter(pk=first.step_id).update(token=other.id)
+    worked = record(holder, goes_on(first))
+    assert (names(worked), len(worked.refused)) == ([], 1)
+    assert statuses(execution.pk) == ["running", "pending"]
+
+
+def test_the_last_step_ends_the_job(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*chain(2))
+    worked = record(holder, goes_on(*take(holder)))
+    assert end(holder, worked.claims[0], go_on=True).claims == []
+    assert row(execution.pk).status == "completed"
+    assert actions(execution.pk)[-1] == "job.completed"
+    assert check() == []
+
+
+def test_a_message_that_is_left_for_another_kind_of_slot_is_sent_anew(start: Start, holder: WorkerInfo) -> None:
+    """Who has that kind does not look for messages from before its last look."""
+    execution = start(*side_by_side(2), NewStep("other", tool="PROBE_BLOCK", arguments={}), max_parallel=2)
+    (first,) = take(holder)
+    sent = row(execution.pk).wake_at
+    assert row(execution.pk).next_slot == "async"
+    worked = record(holder, goes_on(first))
+    told = row(execution.pk)
+    assert (names(worked), worked.woken, told.next_slot) == (["s1"], ["thread"], "thread")
+    assert sent is not None
+    assert told.wake_at is not None
+    assert told.wake_at > sent

@@ -1,0 +1,124 @@
+"""Retention, the check of the engine's rows, and the commands that operate it."""
+
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+from django_q.models import Schedule, Task
+from django_q.tasks import async_task
+
+from aiworkstation.audit.models import AuditEvent
+from tests.support.processes import manage, wait_for
+from tests.workflows.conftest import Start, chain, side_by_side
+from tests.workflows.engine.test_verbs import end, take
+from tests.workflows.worker.test_runner import lines
+from workflows.engine.consistency import check
+from workflows.engine.retention import prune
+from workflows.engine.turn import WorkerInfo
+from workflows.models import Pause, WorkflowExecution, WorkflowStep
+
+
+def call(*arguments: str) -> str:
+    output = StringIO()
+    call_command(*arguments, stdout=output)
+    return output.getvalue()
+
+
+@pytest.fixture
+def old(start: Start, holder: WorkerInfo) -> WorkflowExecution:
+    execution = start(*chain(1))
+    end(holder, take(holder)[0])
+    WorkflowExecution.objects.update(finished_at=timezone.now() - timedelta(days=100))
+    return execution
+
+
+def test_prune_deletes_what_ended_long_ago_and_keeps_its_events(old: WorkflowExecution, start: Start) -> None:
+    new = start(*chain(1))
+    events = AuditEvent.objects.count()
+    Task.objects.create(id="x", name="x", func="f", started=timezone.now(), stopped=timezone.now() - timedelta(100))
+    assert (prune(days=90, dry_run=True).jobs, WorkflowExecution.objects.count()) == (1, 2)
+    pruned = prune(days=90)
+    assert (pruned.jobs, pruned.steps, pruned.tasks) == (1, 1, 1)
+    assert list(WorkflowExecution.objects.all()) == [new]
+    assert AuditEvent.objects.count() == events + 1
+    assert prune(days=90).jobs == 0
+
+
+def test_prune_keeps_all_with_zero_days(old: WorkflowExecution) -> None:
+    assert prune(days=0).jobs == 0
+    assert WorkflowExecution.objects.exists()
+
+
+def test_the_command_says_what_it_would_do(old: WorkflowExecution) -> None:
+    assert "Would delete 1 jobs with 1 steps" in call("prune", "--dry-run")
+    assert "Deleted 1 jobs" in call("prune")
+
+
+def test_a_schedule_prunes_daily(db: None) -> None:
+    schedule = Schedule.objects.get(func="workflows.engine.retention.prune_daily")
+    assert schedule.schedule_type == Schedule.DAILY
+
+
+def test_check_engine_finds_nothing_in_normal_life(start: Start, holder: WorkerInfo) -> None:
+    start(*chain(3))
+    start(*side_by_side(3), max_parallel=2)
+    take(holder, free=2)
+    assert check() == []
+    assert "0 broken" in call("check_engine")
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        ("UPDATE workflow_executions SET steps_completed = 7", "counters"),
+        ("UPDATE workflow_steps SET missing_dependencies = 5 WHERE status = 'pending'", "pending step"),
+        ("DELETE FROM django_q_ormq", "unfinished job has"),
+        ("UPDATE django_q_ormq SET key = 'low'", "own queue"),
+    ],
+)
+def test_check_engine_finds_what_is_broken(start: Start, sql: str, rule: str) -> None:
+    from django.db import connection
+
+    start(*chain(2))
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    assert [rule in finding.rule for finding in check()] == [True]
+    with pytest.raises(SystemExit):
+        call("check_engine")
+
+
+def test_pause_and_resume_from_the_command_line(db: None) -> None:
+    assert "goes on to its end" in call("pause", "--reason", "a deploy")
+    assert "paused already" in call("pause")
+    assert Pause.objects.get().reason == "a deploy"
+    assert "Work goes on" in call("resume")
+    assert "not paused" in call("resume")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_drain_works_off_what_is_due_and_ends(start: Start, ledger: Path, tmp_path: Path) -> None:
+    execution = start(*chain(3, "PROBE_SLEEP"))
+    later = start(*chain(1, "PROBE_SLEEP"), delay=600)
+    task = async_task("math.floor", 2.5)
+    with manage("work", "--drain", log=tmp_path / "log", WORKERS="2") as work:
+        wait_for(lambda: not work.is_running() or work.status() == "zombie", what="the end of the drain")
+    execution.refresh_from_db()
+    later.refresh_from_db()
+    assert (execution.status, later.status) == ("completed", "waiting")
+    assert Task.objects.filter(id=task, success=True).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_plain_task_goes_back_when_its_worker_stops(alice: object, tmp_path: Path, ledger: Path) -> None:
+    async_task("tests.probe.plain.slow", str(ledger))
+    settings = {"WORKERS": "1", "STOP_GRACE": "0"}
+    with manage("work", log=tmp_path / "log", **settings) as work:
+        wait_for(lambda: lines(ledger, "plain"), what="the task")
+        work.terminate()
+        wait_for(lambda: not work.is_running() or work.status() == "zombie", seconds=8, what="the stop")
+    with manage("work", log=tmp_path / "log", **settings):
+        wait_for(lambda: len(lines(ledger, "plain")) == 2, seconds=15, what="the task again")
+    assert not WorkflowStep.objects.exists()

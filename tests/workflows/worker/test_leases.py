@@ -1,0 +1,174 @@
+"""Who holds a step: only they renew its lease, tell of it, and give it back; and when it is taken away."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+from tests.workflows.conftest import Start, side_by_side, statuses
+from tests.workflows.engine.test_verbs import expire, take
+from workflows import engine
+from workflows.engine.claims import Claim
+from workflows.engine.leases import STORE_PROGRESS
+from workflows.engine.turn import WorkerInfo
+from workflows.models import WorkflowExecution, WorkflowStep
+from workflows.steps import NewStep
+from workflows.worker.lease_renewer import LeaseRenewer
+from workflows.worker.maintenance import Maintenance
+
+
+@dataclass
+class Held:
+    """What the beat asks of a runner."""
+
+    identity: WorkerInfo
+    claims: list[Claim]
+    ticked_at: float = field(default_factory=time.monotonic)
+    renewed_at: float = 0.0
+    stopping: bool = False
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def leases(self) -> dict[UUID, UUID]:
+        return {claim.token: claim.step_id for claim in self.claims}
+
+
+def beat(runner: Held) -> bool:
+    """One beat. Whether it went through."""
+    renewer = LeaseRenewer(runner, kind="runner")
+    try:
+        return renewer._renew()
+    finally:
+        renewer._close()
+
+
+def lease_of(claim: Claim) -> datetime:
+    until = WorkflowStep.objects.get(pk=claim.step_id).lease_until
+    assert until is not None
+    return until
+
+
+def lose(claim: Claim) -> None:
+    expire(claim.step_id)
+    assert engine.reap() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_beat_renews_what_is_held(start: Start, holder: WorkerInfo) -> None:
+    start(*side_by_side(1))
+    claims = take(holder)
+    before = lease_of(claims[0])
+    runner = Held(holder, claims)
+    assert beat(runner)
+    assert lease_of(claims[0]) > before
+    assert runner.renewed_at > 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_late_beat_does_not_renew_a_successors_lease(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+    """Else a step whose new worker has died as well would never come back while the old one lives."""
+    start(*side_by_side(1))
+    late = take(holder)
+    lose(late[0])
+    (claim,) = take(other)
+    before = lease_of(claim)
+    beat(Held(holder, late))
+    assert lease_of(claim) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_loop_that_does_not_tick_renews_nothing(start: Start, holder: WorkerInfo) -> None:
+    start(*side_by_side(1))
+    claims = take(holder)
+    before = lease_of(claims[0])
+    runner = Held(holder, claims, ticked_at=time.monotonic() - holder.lease)
+    assert not beat(runner)
+    assert lease_of(claims[0]) == before
+    assert runner.renewed_at == 0
+
+
+def test_only_the_holder_tells_of_progress(start: Start, holder: WorkerInfo, other: WorkerInfo, db: None) -> None:
+    execution = start(*side_by_side(1))
+    (late,) = take(holder)
+    lose(late)
+    (claim,) = take(other)
+    for each, percent in ((claim, 50), (late, 90)):
+        report: dict[str, Any] = {
+            "steps": [each.step_id],
+            "tokens": [each.token],
+            "progress": [percent],
+            "messages": ["so far"],
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(STORE_PROGRESS, report)
+    assert execution.steps.get().progress == 50
+
+
+def test_only_the_holder_keeps_arguments(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+    execution = start(NewStep("x"))
+    (late,) = take(holder)
+    lose(late)
+    (claim,) = take(other)
+    engine.keep_arguments(claim, {"chosen": "now"})
+    engine.keep_arguments(late, {"chosen": "before"})
+    assert execution.steps.get().arguments == {"chosen": "now"}
+
+
+def test_only_its_own_claims_go_back(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+    execution = start(*side_by_side(3), max_parallel=3)
+    kept, lost, others = (*take(holder), *take(holder), *take(other))
+    assert engine.release_strays(holder.id, [kept.token], actor=holder.name) == 1
+    running = execution.steps.filter(status="running").values_list("pk", flat=True)
+    assert set(running) == {kept.step_id, others.step_id}
+    assert WorkflowStep.objects.get(pk=lost.step_id).status == "ready"
+
+
+def test_the_reaper_takes_only_what_has_run_out(start: Start, holder: WorkerInfo) -> None:
+    execution = start(*side_by_side(2))
+    claims = [*take(holder), *take(holder)]
+    lose(claims[0])
+    assert statuses(execution.pk) == ["ready", "running"]
+
+
+@pytest.mark.parametrize(
+    ("connected", "server_age", "is_reaped"), [(0, 3600, False), (3600, 0, False), (3600, 3600, True)]
+)
+def test_nothing_is_reaped_within_a_lease_of_an_outage(
+    start: Start,
+    holder: WorkerInfo,
+    monkeypatch: pytest.MonkeyPatch,
+    connected: int,
+    server_age: int,
+    is_reaped: bool,
+) -> None:
+    """Of PostgreSQL's start, or of the maintenance's own connection: nobody can have renewed before."""
+    execution = start(*side_by_side(1))
+    expire(take(holder)[0].step_id)
+    maintenance = Maintenance()
+    maintenance.connected_at = time.monotonic() - connected
+    monkeypatch.setattr(maintenance, "_server_age", lambda: server_age)
+    monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
+    maintenance.do_round()
+    assert (statuses(execution.pk) == ["ready"]) == is_reaped
+
+
+def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(
+    start: Start, holder: WorkerInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = start(*side_by_side(1))
+    expire(take(holder)[0].step_id)
+    monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
+    monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
+    first, second = Maintenance(), Maintenance()
+    first.do_round()
+    second.connected_at = time.monotonic() - 3600
+    second.do_round()
+    assert statuses(execution.pk) == ["running"]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE workflow_duties SET lease_until = clock_timestamp() - interval '1 second'")
+    second.do_round()
+    assert statuses(execution.pk) == ["ready"]
+    assert WorkflowExecution.objects.get(pk=execution.pk).message_id is not None

@@ -1,0 +1,104 @@
+"""Functions in child processes: limits, deaths, and who survives."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflows.errors import ChildCrashed, ChildFailed
+from workflows.worker.sandbox.client import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    sandbox = Sandbox(memory=1 << 30, seconds=2)
+    yield sandbox
+    sandbox.close()
+
+
+def call(sandbox: Sandbox, function: str, tmp_path: Path, *, seconds: float = 0, progress: Any = None) -> Any:
+    arguments = {"seconds": seconds, "ledger": str(tmp_path / "ledger"), "name": function}
+    return asyncio.run(sandbox.run(f"tests.probe.child:{function}", arguments, progress))
+
+
+def test_it_works(sandbox: Sandbox, tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    result = call(sandbox, "sleep", tmp_path, progress=lambda done, total: heard.append((done, total)))
+    assert result["pid"] != os.getpid()
+    assert heard == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "code"),
+    [
+        ("refuse", ChildFailed, "failed"),
+        ("swell", ChildFailed, "too_complex"),
+        ("abort", ChildFailed, "too_complex"),
+        ("spin", ChildFailed, "timed_out"),
+        ("die", ChildCrashed, "crashed"),
+        ("leave", ChildCrashed, "crashed"),
+        ("nothing_of_that_name", ChildFailed, "failed"),
+    ],
+)
+def test_ends(sandbox: Sandbox, tmp_path: Path, function: str, error: type[ChildFailed], code: str) -> None:
+    with pytest.raises(error) as raised:
+        call(sandbox, function, tmp_path)
+    assert raised.value.code == code
+    assert call(sandbox, "sleep", tmp_path)["pid"]
+
+
+def test_a_refusal_keeps_its_class(sandbox: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(ChildFailed) as raised:
+        call(sandbox, "refuse", tmp_path)
+    assert (raised.value.error_class, raised.value.message) == ("builtins.ValueError", "not with me")
+
+
+def test_cancelling_kills_the_child(sandbox: Sandbox, tmp_path: Path) -> None:
+    async def main() -> None:
+        arguments = {"seconds": 60, "ledger": str(tmp_path / "ledger"), "name": "x"}
+        task = asyncio.create_task(sandbox.run("tests.probe.child:sleep", arguments))
+        while not (tmp_path / "ledger").exists():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    pid = int((tmp_path / "ledger").read_text().split()[3])
+    assert gone(pid)
+
+
+def test_the_server_is_started_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    call(sandbox, "sleep", tmp_path)
+    assert sandbox._server is not None
+    sandbox._server.kill()
+    sandbox._server.wait()
+    assert call(sandbox, "sleep", tmp_path)["pid"]
+
+
+def test_children_die_with_their_server(sandbox: Sandbox, tmp_path: Path) -> None:
+    async def main() -> None:
+        arguments = {"seconds": 60, "ledger": str(tmp_path / "ledger"), "name": "x"}
+        task = asyncio.create_task(sandbox.run("tests.probe.child:sleep", arguments))
+        while not (tmp_path / "ledger").exists():
+            await asyncio.sleep(0.01)
+        assert sandbox._server is not None
+        sandbox._server.kill()
+        with pytest.raises(ChildCrashed):
+            await task
+
+    asyncio.run(main())
+    assert gone(int((tmp_path / "ledger").read_text().split()[3]))
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        if not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
+            return True
+        time.sleep(0.02)
+    return False

@@ -1,0 +1,39 @@
+"""What goes into the engine: a job to be stored and its steps."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from workflows.engine.retry_policy import DEFAULT
+
+
+@dataclass(slots=True)
+class NewStep:
+    """A step to be. `depends_on` are indexes of steps of the same job."""
+
+    name: str
+    description: str = ""
+    tool: str = ""
+    arguments: dict[str, Any] | None = None
+    depends_on: list[int] = field(default_factory=list)
+    max_attempts: int = DEFAULT.max_attempts
+    timeout_seconds: int | None = None
+
+
+@dataclass(slots=True)
+class NewExecution:
+    """A job to be. `delay` is in seconds."""
+
+    owner_id: int
+    job_type: str
+    name: str
+    steps: list[NewStep]
+    description: str = ""
+    mode: str = "General"
+    model_id: str = ""
+    project_id: str = ""
+    tags: list[str] = field(default_factory=list)
+    payload: dict[str, Any] = field(default_factory=dict)
+    queue: str = "normal"
+    max_parallel: int = 5
+    tolerates_failures: bool = False
+    delay: float = 0.0

@@ -1,0 +1,130 @@
+"""What outside workers report about their steps, and what follows when they report nothing.
+
+A step that is being posted to its outside worker is still held by our worker, by a lease. An answer that arrives
+before the request is through ends the attempt: what our worker records afterwards is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from workflows import tools
+from workflows.engine.claims import Claim, as_claim
+from workflows.engine.outcomes import Outcome, completed, failed
+from workflows.engine.query import rows_of
+from workflows.engine.reaper import ENGINE
+from workflows.engine.settling import lock, lock_free, settle_ended
+from workflows.engine.stored_json import dump
+from workflows.engine.turn import outcome_fields
+from workflows.errors import StepError
+from workflows.models import StepStatus
+from workflows.network import secrets, webhooks
+
+BATCH = 100
+"""How many executions whose time is up are handled in one transaction."""
+
+# An attempt that an outside worker may answer: it is being posted, it was posted, or it continues under the same number
+# after a crash, a stop or a busy answer.
+_OPEN = """(
+  s.status = 'running' OR s.answer_by IS NOT NULL OR (s.status IN ('ready', 'waiting') AND s.repeats_attempt))"""
+
+OPEN_CLAIM = f"SELECT unnest(workflow_claims(ARRAY[s.id])) FROM workflow_steps s WHERE s.id = %(step)s AND {_OPEN}"
+
+SIGN_OF_LIFE = f"""
+UPDATE workflow_steps s SET
+  progress = coalesce(%(progress)s, s.progress), message = coalesce(%(message)s, s.message),
+  answer_by = CASE WHEN s.answer_by IS NOT NULL THEN least(
+    clock_timestamp() + s.silence_seconds * interval '1 second',
+    s.started_at + s.timeout_seconds * interval '1 second') END
+WHERE s.id = %(step)s AND {_OPEN}
+"""
+
+RECORD_ANSWERS = """
+SELECT executions, statuses FROM workflow_record(
+  %(outcomes)s::json, %(outputs)s::text[], true, '{}', NULL, NULL, %(actor)s::text)
+"""
+
+SILENT = "SELECT DISTINCT execution_id FROM workflow_steps WHERE answer_by < statement_timestamp() LIMIT %(limit)s"
+OVERDUE = """
+SELECT unnest(workflow_claims(ARRAY(
+  SELECT id FROM workflow_steps
+  WHERE execution_id = ANY(%(executions)s::uuid[]) AND answer_by < statement_timestamp())))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A callback. `status` is running, completed (with `output`) or failed (with `error`).
+
+    An answer without a `token` is for the first attempt.
+    """
+
+    status: StepStatus
+    token: str | None = None
+    progress: int | None = None
+    message: str | None = None
+    output: Any = None
+    error: StepError | None = None
+
+    def is_for(self, claim: Claim) -> bool:
+        tool = tools.get(claim.tool)
+        if tool is None or not tool.is_answered_outside:
+            return False
+        if self.token is None:
+            return claim.attempt == 1
+        return webhooks.is_callback_token(self.token, claim.step_id, claim.attempt)
+
+    def outcome(self, claim: Claim) -> Outcome | None:
+        """None if the outside worker is still at work. Secrets that it was sent are taken out."""
+        sent = secrets.known(claim.arguments)
+        if (error := self.error) is not None:
+            redacted = StepError(secrets.redact(error.message, sent), code=error.code, retryable=error.retryable)
+            return failed(claim, redacted)
+        if self.status == StepStatus.COMPLETED:
+            return completed(claim, secrets.redact(self.output, sent))
+        return None
+
+
+@transaction.atomic
+def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> bool:
+    """Records an outside worker's answer. False if no attempt of the step waits for it."""
+    lock([execution])
+    claims = [as_claim(row[0]) for row in rows_of(OPEN_CLAIM, step=step)]
+    if not claims or not given.is_for(claims[0]):
+        return False
+    (claim,) = claims
+    message = None if given.message is None else secrets.redact(given.message, secrets.known(claim.arguments))
+    rows_of(SIGN_OF_LIFE, step=step, progress=given.progress, message=message)
+    outcome = given.outcome(claim)
+    if outcome is not None:
+        _record([outcome], actor=actor)
+    return True
+
+
+@transaction.atomic
+def end_silence(*, actor: str = ENGINE) -> int:
+    """Fails the attempts whose outside worker did not answer in time. Returns how many."""
+    executions = lock_free([row[0] for row in rows_of(SILENT, limit=BATCH)])
+    if not executions:
+        return 0
+    overdue = [as_claim(row[0]) for row in rows_of(OVERDUE, executions=executions)]
+    _record([failed(claim, _silence()) for claim in overdue], actor=actor)
+    return len(overdue)
+
+
+def _silence() -> StepError:
+    return StepError("No callback came from the outside worker within the step's timeoutSeconds.", code="no_answer")
+
+
+def _record(outcomes: Sequence[Outcome], *, actor: str) -> None:
+    """The caller holds the executions' locks and has seen that the attempts are open, so none is refused."""
+    ((executions, statuses),) = rows_of(
+        RECORD_ANSWERS,
+        outcomes=dump([outcome_fields(outcome) for outcome in outcomes]),
+        outputs=[outcome.output for outcome in outcomes],
+        actor=actor,
+    )
+    settle_ended(executions, statuses, actor=actor)

@@ -1,0 +1,14 @@
+"""The engine's own SQL on Django's connection."""
+
+from typing import Any
+
+from django.db import connection
+
+Row = tuple[Any, ...]
+
+
+def rows_of(statement: str, **parameters: Any) -> list[Row]:
+    """Executes a statement with named parameters; its rows, or an empty list if it returns none."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall()) if cursor.description else []

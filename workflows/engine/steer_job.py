@@ -1,0 +1,118 @@
+"""The verbs by which people and callbacks steer a job: cancel, fail, retry."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.types.json import Jsonb
+
+from workflows.engine.notifications import CANCEL, Notification, notify
+from workflows.engine.query import rows_of
+from workflows.engine.settling import lock, record_events, settle
+from workflows.models import ExecutionStatus
+
+# Taking the tokens away means that workers can record nothing more of the steps that they are running.
+END = """
+WITH cancelled AS (
+  UPDATE workflow_steps SET
+    status = 'cancelled', token = NULL, lane = NULL, lease_until = NULL, ready_at = NULL, answer_by = NULL,
+    finished_at = clock_timestamp(), error = coalesce(%(step_error)s::jsonb, error)
+  WHERE execution_id = %(execution)s AND status IN ('pending', 'ready', 'running', 'waiting')
+  RETURNING id, execution_id
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.cancelled', 'step:' || id, execution_id, '{"status": "cancelled"}' FROM cancelled
+)
+UPDATE workflow_executions SET
+  status = %(status)s, finished_at = clock_timestamp(), changed_at = clock_timestamp(), steps_running = 0,
+  steps_finished = steps_total, next_tool = NULL, next_slot = NULL, error = %(error)s
+WHERE id = %(execution)s AND status IN ('queued', 'running', 'waiting')
+RETURNING message_id, job_type
+"""
+
+UNSEND = """
+WITH gone AS (DELETE FROM django_q_ormq WHERE id = %(message)s)
+UPDATE workflow_executions SET message_id = NULL, wake_at = NULL
+WHERE id = %(execution)s AND message_id = %(message)s
+"""
+
+# What did not complete gets a fresh number of attempts; `attempt` and `round` go on counting.
+RETRY = """
+WITH again AS (
+  SELECT id, (
+      SELECT count(*) FROM workflow_steps d
+      WHERE d.execution_id = s.execution_id AND d.index = ANY(s.depends_on) AND d.status <> 'completed'
+    ) AS missing
+  FROM workflow_steps s
+  WHERE s.execution_id = %(execution)s AND s.status IN ('failed', 'skipped', 'cancelled')
+), reset AS (
+  UPDATE workflow_steps s SET
+    missing_dependencies = again.missing,
+    status = CASE WHEN again.missing = 0 THEN 'ready' ELSE 'pending' END,
+    ready_at = CASE WHEN again.missing = 0 THEN clock_timestamp() END,
+    attempts_before = s.attempt, round = s.round + CASE WHEN s.attempt > 0 THEN 1 ELSE 0 END,
+    repeats_attempt = false, crashes = 0, waiting_since = NULL, progress = 0, message = '', error = NULL,
+    output = NULL, started_at = NULL, finished_at = NULL
+  FROM again WHERE s.id = again.id
+  RETURNING s.id, s.execution_id, s.status
+), events AS (
+  INSERT INTO audit_events (actor, action, object, execution_id, changes)
+  SELECT %(actor)s, 'step.retried', 'step:' || id, execution_id, jsonb_build_object('status', status) FROM reset
+)
+UPDATE workflow_executions SET
+  status = 'queued', finished_at = NULL, started_at = NULL, error = NULL, steps_failed = 0, steps_running = 0,
+  steps_finished = steps_completed, changed_at = clock_timestamp()
+WHERE id = %(execution)s AND status IN ('failed', 'cancelled', 'completed_with_errors')
+RETURNING job_type
+"""
+
+
+def cancel(execution: UUID, *, actor: str, error: dict[str, Any] | None = None) -> bool:
+    """Cancels a job. Workers that run its steps are notified and stop them. False if the job had finished."""
+    return _end(execution, ExecutionStatus.CANCELLED, error, None, actor=actor)
+
+
+def fail(execution: UUID, error: dict[str, Any], *, actor: str) -> bool:
+    """Like `cancel`, but the job has failed: `error` becomes the job's error and that of every step it stops."""
+    return _end(execution, ExecutionStatus.FAILED, error, error, actor=actor)
+
+
+@transaction.atomic
+def _end(
+    execution: UUID,
+    status: ExecutionStatus,
+    error: dict[str, Any] | None,
+    step_error: dict[str, Any] | None,
+    *,
+    actor: str,
+) -> bool:
+    lock([execution])
+    rows = rows_of(
+        END,
+        execution=execution,
+        actor=actor,
+        status=status.value,
+        error=None if error is None else Jsonb(error),
+        step_error=None if step_error is None else Jsonb(step_error),
+    )
+    if not rows:
+        return False
+    ((message, job_type),) = rows
+    record_events(actor, [(f"job.{status.value}", execution, {"status": status.value, "jobType": job_type})])
+    if message is not None:
+        rows_of(UNSEND, execution=execution, message=message)
+    notify([Notification(CANCEL, str(execution))])
+    return True
+
+
+@transaction.atomic
+def retry(execution: UUID, *, actor: str) -> bool:
+    """Runs what failed, was skipped or was cancelled again. False if the job is not in a state that allows it."""
+    lock([execution])
+    rows = rows_of(RETRY, execution=execution, actor=actor)
+    if not rows:
+        return False
+    ((job_type,),) = rows
+    record_events(actor, [("job.retried", execution, {"status": "queued", "jobType": job_type})])
+    settle([execution], actor=actor)
+    return True

@@ -1,0 +1,300 @@
+"""The one way by which tools reach the network over HTTP.
+
+1. The host's name is resolved once, and every address it has must be public.
+2. The connection goes to one of those very addresses, with the name in `Host` and in TLS, so that a name
+   that points elsewhere a moment later leads nowhere.
+3. Redirects are followed by hand, each through 1 and 2; what the caller sent goes to its own origin only.
+4. Secrets are filled in here and taken out of what comes back. The environment's proxies and credentials
+   are not used.
+"""
+
+import asyncio
+import json
+import ssl
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import httpx2
+from django.conf import settings
+
+from workflows.errors import BadArguments, PermanentError, StepError, TryLater
+from workflows.network import failures, secrets, ssrf_guard
+
+MAX_BYTES = 10 * 1024 * 1024
+MAX_REDIRECTS = 5
+CONNECT_SECONDS = 10.0
+TOTAL_SECONDS = 120.0
+
+OWN_HEADERS = {
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+}
+FOREIGN_HEADERS = {
+    "accept",
+    "accept-language",
+    "accept-encoding",
+    "content-type",
+    "user-agent",
+    "idempotency-key",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """`trusted` are `host:port` that may be private though no setting says so; `sensitive` is never shown.
+
+    Without `follows` a redirect is an answer as any other.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    json: Any = None
+    timeout: float = TOTAL_SECONDS
+    trusted: frozenset[str] = frozenset()
+    sensitive: frozenset[str] = frozenset()
+    follows: bool = True
+
+
+@dataclass(frozen=True)
+class Response:
+    """`headers` have lower-case names. Secrets are taken out, but not of `body`: use `text` or `json`."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    host: str
+    sensitive: frozenset[str] = frozenset()
+
+    @property
+    def is_json(self) -> bool:
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return kind == "application/json" or kind.endswith("+json")
+
+    @property
+    def text(self) -> str:
+        charset = httpx2.Response(200, headers={"content-type": self.headers.get("content-type", "")}).charset_encoding
+        try:
+            text = self.body.decode(charset or "utf-8", errors="replace")
+        except LookupError:
+            text = self.body.decode(errors="replace")
+        return str(secrets.redact(text.replace("\0", "\ufffd"), self.sensitive))
+
+    def json(self) -> Any:
+        """Raises ValueError."""
+        return secrets.redact(json.loads(self.body), self.sensitive)
+
+
+async def send(request: Request) -> Response:
+    """The response, whatever its status. Cancelling closes the connection.
+
+    Raises PermanentError (`address_not_allowed`, `response_too_large`, `too_many_redirects`), BadArguments,
+    NotConfigured (a secret), TryLater (refused) or a StepError to be retried. Their messages hold no secrets.
+    """
+    used = set(request.sensitive) | secrets.in_use()
+    try:
+        filled = _filled(request, used)
+        async with asyncio.timeout(request.timeout):
+            response = await _follow(filled)
+    except TimeoutError as error:
+        raise StepError(f"No complete answer within {request.timeout:g} seconds.", code="timed_out") from error
+    except StepError as error:
+        error.args = (secrets.redact(error.message, used),)
+        raise
+    return replace(response, headers=secrets.redact(response.headers, used), sensitive=frozenset(used))
+
+
+def raise_for_status(response: Response) -> None:
+    """4xx is permanent but 408, 425 and 429; 429 and 503 are waits; other 5xx are retried."""
+    status = response.status
+    if status < 400:
+        return
+    message = f"{response.host} answered {status}: {' '.join(response.text[:2000].split())[:300]}"
+    if status in (429, 503):
+        delay = failures.retry_after(response.headers)
+        raise TryLater(message, code=f"http_{status}", delay=delay, cooldown=f"http:{response.host}")
+    kind = StepError if status >= 500 or status in (408, 425) else PermanentError
+    raise kind(message, code=f"http_{status}")
+
+
+def host_and_port(url: str) -> str:
+    """`host:port` as in HTTP_ALLOWED_PRIVATE_HOSTS."""
+    return _place(_parsed(url))
+
+
+def _filled(request: Request, used: set[str]) -> Request:
+    """The request with its secrets, its body as bytes, and headers that can be sent."""
+    headers = secrets.fill({name.lower(): value for name, value in request.headers.items()}, used)
+    body = request.body and secrets.fill(request.body.decode("utf-8"), used).encode()
+    if request.json is not None:
+        body = json.dumps(secrets.fill(request.json, used)).encode()
+        headers.setdefault("content-type", "application/json")
+    for name, value in headers.items():
+        _check_header(name, value)
+    headers.setdefault("user-agent", "aiworkstation")
+    headers.setdefault("accept", "*/*")
+    headers["accept-encoding"] = "gzip"
+    url = secrets.fill(request.url, used)
+    return replace(request, headers=headers, body=body, json=None, url=url, sensitive=frozenset(used))
+
+
+def _check_header(name: str, value: str) -> None:
+    is_sendable = name.isascii() and value.isascii() and value.isprintable()
+    if not is_sendable or not name.replace("-", "").replace("_", "").isalnum():
+        raise BadArguments(f"The header {name!r} holds characters that no header may have.")
+    if name in OWN_HEADERS or name.startswith("proxy-"):
+        raise BadArguments(f"The header {name!r} cannot be set: it is made from the request.")
+
+
+async def _follow(request: Request) -> Response:
+    for _ in range(MAX_REDIRECTS + 1):
+        response = await _exchange(request)
+        location = response.headers.get("location")
+        if response.status not in (301, 302, 303, 307, 308) or not location or not request.follows:
+            return response
+        request = _redirected(request, response.status, location)
+    raise PermanentError(f"More than {MAX_REDIRECTS} redirects.", code="too_many_redirects")
+
+
+def _redirected(request: Request, status: int, location: str) -> Request:
+    """What to send next, by RFC 9110 15.4; to another origin without anything of the caller's own."""
+    old = _parsed(request.url)
+    new = _parsed(str(old.join(location)))
+    becomes_get = status == 303 or (status in (301, 302) and request.method == "POST")
+    method = "GET" if becomes_get and request.method != "HEAD" else request.method
+    body = None if becomes_get else request.body
+    headers = {name: value for name, value in request.headers.items() if body is not None or name != "content-type"}
+    if (old.scheme, old.host, _port(old)) != (new.scheme, new.host, _port(new)):
+        headers = {name: value for name, value in headers.items() if name in FOREIGN_HEADERS}
+        if body and secrets.is_in(body.decode(errors="replace"), request.sensitive):
+            raise PermanentError("A redirect would send a secret to another host.", code="redirect_refused")
+    return replace(request, method=method, url=str(new), body=body, headers=headers)
+
+
+async def _exchange(request: Request) -> Response:
+    """One request, one response, to an address that was checked."""
+    url = _parsed(request.url)
+    place = _place(url)
+    failure: Exception | None = None
+    try:
+        for address in await _allowed_addresses(url, request.trusted):
+            try:
+                return await _exchange_with(address, url, request)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                failure = error
+        raise failure or StepError(f"{place} has no address.")
+    except (httpx2.RequestError, httpx2.InvalidURL) as error:
+        raise _failed(error, place) from None  # the client's own message may show the URL, with its secrets
+
+
+async def _exchange_with(address: str, url: httpx2.URL, request: Request) -> Response:
+    async with _opened(address, url, request) as answer:
+        raw = bytearray()
+        async for piece in answer.aiter_raw():
+            raw += piece
+            if len(raw) > MAX_BYTES:
+                raise _too_large()
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status_code, headers, _decoded(bytes(raw), headers), _place(url))
+
+
+@asynccontextmanager
+async def _opened(address: str, url: httpx2.URL, request: Request) -> AsyncIterator[httpx2.Response]:
+    """The transport alone: a client would log the URL, follow the environment's proxies and keep cookies."""
+    timeout = {"connect": CONNECT_SECONDS, "read": request.timeout, "write": request.timeout, "pool": None}
+    sent = httpx2.Request(
+        request.method, url, headers=request.headers, content=request.body, extensions={"timeout": timeout}
+    )
+    sent.url = url.copy_with(host=address)
+    if url.scheme == "https" and not ssrf_guard.is_literal(url.host):
+        sent.extensions["sni_hostname"] = url.raw_host.decode("ascii")
+    async with httpx2.AsyncHTTPTransport(verify=_ssl_context(), trust_env=False) as transport:
+        answer = await transport.handle_async_request(sent)
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+async def _allowed_addresses(url: httpx2.URL, trusted: frozenset[str]) -> list[str]:
+    """Where to connect, in the resolver's order. Raises `address_not_allowed` when any of them is private."""
+    place = _place(url)
+    found = await ssrf_guard.resolve(url.raw_host.decode("ascii").strip("[]"), _port(url))
+    if place in trusted or place in {allowed.lower() for allowed in settings.CONFIG.http_allowed_private_hosts}:
+        return found
+    if not all(ssrf_guard.is_public(address) for address in found):
+        raise PermanentError(
+            f"{place} is a private address, which steps may not reach."
+            f" If they should: HTTP_ALLOWED_PRIVATE_HOSTS={place}",
+            code="address_not_allowed",
+        )
+    return found
+
+
+def _parsed(url: str) -> httpx2.URL:
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError, TypeError):
+        raise BadArguments("This is not a URL.") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise BadArguments("A URL must begin with http:// or https:// and name a host.")
+    if parsed.userinfo:
+        raise BadArguments("A URL must not hold a user and password: use the header Authorization.")
+    return parsed
+
+
+def _port(url: httpx2.URL) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def _place(url: httpx2.URL) -> str:
+    return f"{url.raw_host.decode('ascii').lower()}:{_port(url)}"
+
+
+def _decoded(raw: bytes, headers: dict[str, str]) -> bytes:
+    """The body without its compression, never more than MAX_BYTES of it."""
+    encoding = headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if encoding == "identity" or not raw:
+        return raw
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise StepError(f"The answer is compressed as {encoding[:40]!r}, which was not asked for.", code="bad_answer")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        body = unpacker.decompress(raw, MAX_BYTES + 1)
+    except zlib.error as error:
+        raise StepError("The compressed answer is damaged.", code="bad_answer") from error
+    if len(body) > MAX_BYTES:
+        raise _too_large()
+    if not unpacker.eof:
+        raise StepError("The compressed answer ended early.", code="connection_cut")
+    return body
+
+
+def _too_large() -> PermanentError:
+    return PermanentError(f"The answer is larger than {MAX_BYTES // 2**20} MB.", code="response_too_large")
+
+
+def _failed(error: Exception, place: str) -> StepError:
+    if failures.is_refused(error):
+        return TryLater(f"Nothing answers at {place}.", code="connection_refused", cooldown=f"http:{place}")
+    if failures.is_bad_certificate(error):
+        return PermanentError(f"The certificate of {place} is not trusted.", code="bad_certificate")
+    if isinstance(error, httpx2.TimeoutException):
+        return StepError(f"{place} did not answer in time.", code="timed_out")
+    return StepError(f"The connection to {place} failed ({type(error).__name__}).", code="connection_cut")

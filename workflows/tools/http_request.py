@@ -1,0 +1,64 @@
+"""HTTP_REQUEST: one call to any public web address."""
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from workflows.errors import BadArguments
+from workflows.network import outbound
+from workflows.tools import Arguments, StepContext, Tool, register
+
+
+class HttpRequestArguments(Arguments):
+    """`{{secret.NAME}}` may stand in the URL, the headers and the body."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
+    url: str = Field(min_length=1, description="begins with http:// or https://")
+    headers: dict[str, str] = Field(default_factory=dict)
+    json_body: Any = Field(None, alias="json", description="sent as JSON")
+    body: str | None = Field(None, description="sent as it is, instead of json")
+    timeout_seconds: float = Field(120, alias="timeoutSeconds", gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def _one_body(self) -> Self:
+        if self.json_body is not None and self.body is not None:
+            raise ValueError("give json or body, not both")
+        return self
+
+
+@register
+class HttpRequest(Tool):
+    slug = "HTTP_REQUEST"
+    description = "Calls a web address and returns its status, headers and JSON or text."
+    Arguments: ClassVar[type[Arguments]] = HttpRequestArguments
+
+    async def run(self, context: StepContext, arguments: HttpRequestArguments) -> dict[str, Any]:
+        response = await outbound.send(
+            outbound.Request(
+                method=arguments.method,
+                url=arguments.url,
+                headers=_headers(arguments, context.idempotency_key),
+                json=arguments.json_body,
+                body=arguments.body.encode() if arguments.body is not None else None,
+                timeout=arguments.timeout_seconds,
+            )
+        )
+        outbound.raise_for_status(response)
+        return {"status": response.status, "headers": response.headers, **_content(response)}
+
+
+def _headers(arguments: HttpRequestArguments, idempotency_key: str) -> dict[str, str]:
+    headers = {name.lower(): value for name, value in arguments.headers.items()}
+    if len(headers) < len(arguments.headers):
+        raise BadArguments("A header is given twice.")
+    return {"idempotency-key": idempotency_key, **headers}
+
+
+def _content(response: outbound.Response) -> dict[str, Any]:
+    """`json` where the answer says that it is and can be read as such, otherwise `text`."""
+    if response.is_json:
+        try:
+            return {"json": response.json()}
+        except ValueError:
+            pass
+    return {"text": response.text}

@@ -1,0 +1,83 @@
+"""HUBSPOT_GET_CONTACTS: contacts by HubSpot's CRM API v3 (GET /crm/v3/objects/contacts)."""
+
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.conf import settings
+from pydantic import Field
+
+from workflows.errors import NotConfigured, PermanentError, StepError
+from workflows.network import outbound
+from workflows.tools import Arguments, StepContext, Tool, register
+
+PAGE_SIZE = 100  # HubSpot's own limit
+REMEDIES = {
+    401: ("unauthorized", "HubSpot does not accept HUBSPOT_ACCESS_TOKEN: is it still valid?"),
+    403: ("forbidden", "HUBSPOT_ACCESS_TOKEN lacks the scope crm.objects.contacts.read."),
+}
+
+
+class HubspotGetContactsArguments(Arguments):
+    limit: int = Field(100, ge=1, le=10_000, description="how many contacts in all")
+    properties: list[str] = Field(
+        default_factory=list, description="names of contact properties; HubSpot's default ones unless told"
+    )
+    after: str | None = Field(None, description="the `next` of an earlier answer")
+
+
+@register
+class HubspotGetContacts(Tool):
+    slug = "HUBSPOT_GET_CONTACTS"
+    description = "Gets contacts from HubSpot."
+    Arguments: ClassVar[type[Arguments]] = HubspotGetContactsArguments
+
+    def check_configured(self) -> None:
+        if not settings.CONFIG.hubspot_access_token:
+            raise NotConfigured(
+                "HubSpot is not configured: set HUBSPOT_ACCESS_TOKEN to the token of a private app"
+                " with the scope crm.objects.contacts.read."
+            )
+
+    async def run(self, context: StepContext, arguments: HubspotGetContactsArguments) -> dict[str, Any]:
+        contacts: list[dict[str, Any]] = []
+        cursor = arguments.after
+        while (missing := arguments.limit - len(contacts)) > 0:
+            page, cursor = await _page(min(missing, PAGE_SIZE), cursor, arguments.properties)
+            contacts += page[:missing]
+            context.report(100 * len(contacts) // arguments.limit, f"{len(contacts)} contacts")
+            if not page or cursor is None:
+                break
+        return {"contacts": contacts, "total": len(contacts), "next": cursor}
+
+
+async def _page(limit: int, after: str | None, properties: list[str]) -> tuple[list[dict[str, Any]], str | None]:
+    """At most `limit` contacts, and the cursor behind them where HubSpot has more."""
+    query = {"limit": str(limit), "properties": ",".join(properties), "after": after or ""}
+    base, token = settings.CONFIG.hubspot_base_url.rstrip("/"), settings.CONFIG.hubspot_access_token
+    url = f"{base}/crm/v3/objects/contacts?{urlencode({name: value for name, value in query.items() if value})}"
+    response = await outbound.send(
+        outbound.Request(
+            "GET",
+            url,
+            headers={"authorization": f"Bearer {token}"},
+            trusted=frozenset({outbound.host_and_port(url)}),
+            sensitive=frozenset({token}),
+        )
+    )
+    if response.status in REMEDIES:
+        code, remedy = REMEDIES[response.status]
+        raise PermanentError(remedy, code=code)
+    outbound.raise_for_status(response)
+    body = _object(response)
+    following = (body.get("paging") or {}).get("next") or {}
+    return list(body.get("results") or []), following.get("after")
+
+
+def _object(response: outbound.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise StepError(f"{response.host} answered something that is not HubSpot's API.", code="bad_answer")
+    return body

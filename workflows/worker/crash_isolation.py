@@ -1,0 +1,87 @@
+"""Crash isolation: a step that has seen two crashes runs in a process of its own, so that it takes no others with it.
+
+The child is `manage.py execute_alone`. It reads the claim from its standard input, executes it, and writes pickled
+frames to its standard output: STARTED, progress reports, and at last the outcome. It renews no lease and records
+nothing; its parent does.
+"""
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import struct
+import sys
+from functools import partial
+from typing import Any, BinaryIO
+
+from aiworkstation.ops.config import BASE_DIR
+from aiworkstation.ops.linux import die_with_parent
+from workflows.engine.claims import Claim
+from workflows.engine.outcomes import Outcome, crashed, waits
+from workflows.errors import StepError
+from workflows.worker.step_executor import ReportProgress
+
+STARTED = (None, "")
+_LENGTH = struct.Struct(">I")
+
+
+async def execute_alone(claim: Claim, report: ReportProgress) -> Outcome:
+    """Like `StepExecutor.execute`. If the process dies without an outcome, that is a crash of the step itself."""
+    try:
+        process = await _start()
+    except OSError as error:  # no memory, or too many processes
+        return _not_started(claim, str(error))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(pickle.dumps(claim))
+            process.stdin.close()
+        started = False
+        while (frame := await _read_frame(process.stdout)) is not None:
+            if isinstance(frame, Outcome):
+                return frame
+            started = True
+            report(*frame)
+        return _death(claim, await process.wait(), started)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _start() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(BASE_DIR / "manage.py"),
+        "execute_alone",
+        cwd=BASE_DIR,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=partial(die_with_parent, signal.SIGKILL),
+    )
+
+
+def _not_started(claim: Claim, why: str) -> Outcome:
+    return waits(claim, StepError(f"a process for this step could not start ({why})", code="not_started"), None)
+
+
+def _death(claim: Claim, code: int, started: bool) -> Outcome:
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
+    return crashed(claim, how) if started else _not_started(claim, how)
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> Any:
+    """None at the end of the stream."""
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        return pickle.loads(await reader.readexactly(length))
+    except asyncio.IncompleteReadError:
+        return None
+
+
+def write_frame(output: BinaryIO, frame: Any) -> None:
+    data = pickle.dumps(frame)
+    output.write(_LENGTH.pack(len(data)) + data)
+    output.flush()

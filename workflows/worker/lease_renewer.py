@@ -1,0 +1,111 @@
+"""The lease renewer: a thread with a connection of its own that renews the leases of all steps of its process.
+
+It renews only while the event loop ticks, so the leases of a process whose loop hangs run out. It also keeps the
+process's row in `workflow_workers`.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from aiworkstation import VERSION
+from workflows.connections import connect_blocking
+from workflows.engine.leases import RENEW
+from workflows.engine.turn import WorkerInfo
+
+logger = logging.getLogger(__name__)
+
+REGISTER = """
+INSERT INTO workflow_workers (id, kind, host, pid, version, slots, sizes, busy, draining, started_at, last_beat)
+VALUES (%(id)s, %(kind)s, %(host)s, %(pid)s, %(version)s, %(slots)s, %(sizes)s, %(busy)s, %(draining)s,
+  clock_timestamp(), clock_timestamp())
+ON CONFLICT (id) DO UPDATE
+SET busy = excluded.busy, draining = excluded.draining, last_beat = clock_timestamp()
+"""
+FORGET = "DELETE FROM workflow_workers WHERE id = %(id)s"
+
+
+class LeaseHolder(Protocol):
+    """What the renewer needs of a runner. It is read from the renewer's thread."""
+
+    identity: WorkerInfo
+    ticked_at: float
+    renewed_at: float
+    stopping: bool
+
+    @property
+    def sizes(self) -> dict[str, int]: ...
+    def leases(self) -> Mapping[UUID, UUID]: ...
+
+
+class LeaseRenewer(threading.Thread):
+    """Sets `runner.renewed_at` to when the last successful renewal was sent (monotonic): a later one may hang."""
+
+    def __init__(self, runner: LeaseHolder, *, kind: str) -> None:
+        super().__init__(name="lease renewer", daemon=True)
+        self.runner = runner
+        self.kind = kind
+        self.lease = runner.identity.lease
+        self._ended = threading.Event()
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def run(self) -> None:
+        pause = 0.0
+        while not self._ended.wait(pause):
+            pause = self.lease / 6 if self._renew() else min(1.0, self.lease / 30)
+        self._execute(FORGET, {"id": self.runner.identity.id})
+        self._close()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join(timeout=5)
+
+    def _renew(self) -> bool:
+        sent = time.monotonic()
+        if sent - self.runner.ticked_at > self.lease / 2:
+            return False
+        held = self.runner.leases()
+        done = self._execute(REGISTER, self._row(len(held)))
+        if held and done:
+            tokens = {"tokens": list(held), "steps": list(held.values()), "lease": self.lease}
+            done = self._execute(RENEW, tokens)
+        if done:
+            self.runner.renewed_at = sent
+        return done
+
+    def _row(self, busy: int) -> dict[str, Any]:
+        return {
+            "id": self.runner.identity.id,
+            "kind": self.kind,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": VERSION,
+            "slots": sum(self.runner.sizes.values()),
+            "sizes": Jsonb(self.runner.sizes),
+            "busy": busy,
+            "draining": self.runner.stopping,
+        }
+
+    def _execute(self, statement: str, parameters: dict[str, Any]) -> bool:
+        try:
+            if self._connection is None:
+                self._connection = connect_blocking(f"{self.kind} leases")
+            self._connection.execute(statement, parameters)
+        except psycopg.Error as error:
+            logger.warning("leases not renewed: %s", str(error).strip())
+            self._close()
+            return False
+        return True
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,106 @@
+"""Maintenance: one process at a time over all machines, by a leased row.
+
+It runs django-q2's scheduler, reaps leases that ran out, fails waits for silent outside workers, sweeps for executions
+that break the invariant, and deletes the rows of dead workers and the oldest results of plain tasks.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error, close_old_connections, connection
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.scheduler import scheduler
+from psycopg.errors import LockNotAvailable
+
+from aiworkstation.ids import uuid7
+from workflows import engine
+from workflows.django_q.messages import drop_orphans
+from workflows.django_q.task_results import keep_newest
+from workflows.models import SeenWebhook, Worker
+
+logger = logging.getLogger(__name__)
+
+ROUND_SECONDS = 1.0
+SWEEP_EVERY = 10.0
+SCHEDULE_EVERY = 5.0
+
+# Zero rows: another process has the duty.
+_TAKE_DUTY = """
+INSERT INTO workflow_duties (name, holder, lease_until)
+VALUES ('maintenance', %(holder)s, clock_timestamp() + %(lease)s * interval '1 second')
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
+WHERE workflow_duties.holder = excluded.holder OR workflow_duties.lease_until < clock_timestamp()
+RETURNING name
+"""
+_LEAVE_DUTY = (
+    "UPDATE workflow_duties SET lease_until = clock_timestamp() WHERE name = 'maintenance' AND holder = %(holder)s"
+)
+
+# It must not wait long for a process that is frozen in a transaction, and nobody for it.
+_SHORT_TIMEOUTS = " -c lock_timeout=1s -c idle_in_transaction_session_timeout=5s"
+
+# Workers could not renew while PostgreSQL was down: give them one lease from its start.
+_SERVER_AGE = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8"
+
+
+class Maintenance:
+    def __init__(self) -> None:
+        self.id: UUID = uuid7()
+        self.lease = settings.CONFIG.lease_seconds
+        self.connected_at = 0.0
+        self.swept_at = self.scheduled_at = 0.0
+
+    def run(self, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+        connection.settings_dict["OPTIONS"]["options"] += _SHORT_TIMEOUTS
+        while not stopping():
+            on_tick()
+            try:
+                close_old_connections()
+                self.do_round()
+            except Error as error:
+                logger.warning("maintenance: database: %s", str(error).strip())
+                if not isinstance(error.__cause__, LockNotAvailable):
+                    connection.close()
+                    self.connected_at = 0.0
+            time.sleep(ROUND_SECONDS)
+        self._execute(_LEAVE_DUTY)
+
+    def do_round(self) -> None:
+        """Does what is due, if no other process has the duty."""
+        if not self._execute(_TAKE_DUTY):
+            return
+        now = time.monotonic()
+        self.connected_at = self.connected_at or now
+        may_reap = now - self.connected_at > self.lease and self._server_age() > self.lease
+        if may_reap and (reaped := engine.reap()):
+            logger.warning("%d steps lost their lease and go back to the queue", reaped)
+        if may_reap and (silent := engine.end_silence()):
+            logger.warning("%d outside workers did not answer in time", silent)
+        if now - self.scheduled_at > SCHEDULE_EVERY:
+            self.scheduled_at = now
+            scheduler(get_broker())
+        if now - self.swept_at > SWEEP_EVERY:
+            self.swept_at = now
+            for execution in engine.sweep():
+                logger.error("execution %s had nothing to wake a worker: the invariant was broken", execution)
+            SeenWebhook.prune()
+            keep_newest()
+            drop_orphans()
+            Worker.objects.filter(last_beat__lt=timezone.now() - timedelta(seconds=10 * self.lease)).delete()
+
+    def _execute(self, statement: str) -> bool:
+        """Whether the statement changed a row."""
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {"holder": self.id, "lease": self.lease})
+            return bool(cursor.rowcount > 0)
+
+    def _server_age(self) -> float:
+        with connection.cursor() as cursor:
+            cursor.execute(_SERVER_AGE)
+            (age,) = cursor.fetchone()
+        return float(age)

@@ -1,0 +1,280 @@
+"""The runner: one event loop that claims steps, runs them side by side, and records how they ended.
+
+One committer writes for the whole process: all outcomes and free slots that are waiting go into one turn, which is one
+commit. A lane keeps its slot for the steps that follow one another, until nothing for that kind of slot is ready or its
+time slice is over. Then the execution goes to the end of its queue.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from aiworkstation.ids import uuid7
+from workflows import engine, tools
+from workflows.connections import LOST, RECONNECT_SECONDS, connect
+from workflows.engine.claims import Claim
+from workflows.engine.outcomes import Outcome, returned
+from workflows.engine.query import Row
+from workflows.engine.turn import Demand, TurnResult, WorkerInfo, take_turn
+from workflows.worker.capacity import Capacity, EndedStep, SlotPool, SlotSizes
+from workflows.worker.crash_isolation import execute_alone
+from workflows.worker.listener import Listener, StepProgress
+from workflows.worker.step_executor import StepExecutor
+from workflows.worker.threads import in_thread
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+"""Between looks at the queue that no notification asked for."""
+BATCH_FROM = 4
+BATCH_SECONDS = 0.002
+"""Between two turns while at least `BATCH_FROM` steps run: one commit for what ends meanwhile, like PostgreSQL's
+`commit_delay`. A turn costs as much as some ten steps in it, so a busy machine gets half as much again done.
+"""
+SAFE_SHARE = 0.8
+"""The share of a lease for which its holder may rely on it."""
+
+
+@dataclass(slots=True)
+class RunningStep:
+    """A step that this process holds. `stopped_as` is why its task was cut off: "returned" or "cancelled".
+
+    Times are by the monotonic clock: `lane_since` is when its lane began, `claimed_at` when its claim was sent.
+    """
+
+    claim: Claim
+    pool: SlotPool
+    lane_since: float
+    claimed_at: float
+    progress: StepProgress = field(default_factory=StepProgress)
+    task: asyncio.Task[None] | None = None
+    stopped_as: str = ""
+
+
+class Runner:
+    """Runs until `stop`. With `only` it serves one execution and ends when nothing of that is ready. With `drain` it
+    ends when nothing is due at all. While it is idle it leaves new work to other runners for `patience` seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lease: float,
+        sizes: SlotSizes,
+        *,
+        only: UUID | None = None,
+        drain: bool = False,
+        patience: float = 0.0,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.identity = WorkerInfo(uuid7(), name, lease, tools.known())
+        self.capacity = Capacity(sizes)
+        self.only = only
+        self.drain = drain
+        self.patience = patience
+        self.on_tick = on_tick
+        self.held: dict[UUID, RunningStep] = {}
+        """By token."""
+        self.ended: list[EndedStep] = []
+        self.stopping = False
+        self.ticked_at = self.renewed_at = time.monotonic()
+        self.executor = StepExecutor(threads=self.capacity.pools["thread"].capacity)
+        self._work = asyncio.Event()
+        self._next_due_at = float("inf")
+        self._turn_began_at = 0.0
+        self._offered: Sequence[Outcome] = ()
+        self._connection: AsyncConnection[Row] | None = None
+
+    # --- for its lease renewer, its listener and its supervisor
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return self.capacity.sizes
+
+    def leases(self) -> dict[UUID, UUID]:
+        """The steps whose leases are to be renewed, by token: also ended ones, until their outcome is recorded.
+
+        Called from the lease renewer's thread, so it copies before it reads.
+        """
+        held = {token: step.claim.step_id for token, step in self.held.copy().items()}
+        ended = [*self._offered, *(each.outcome for each in self.ended.copy())]
+        return held | {outcome.claim.token: outcome.claim.step_id for outcome in ended}
+
+    def wake(self, slot: str = "") -> None:
+        """Work may be due, for this kind of slot or, if it names none, for any."""
+        self.capacity.wake(slot)
+        self._work.set()
+
+    def cut_off(self, tokens: Sequence[UUID], stopped_as: str) -> None:
+        """Stops steps. "returned" gives them back to the queue; after "cancelled" nothing more is recorded."""
+        for step in [self.held[token] for token in tokens if token in self.held]:
+            step.stopped_as = step.stopped_as or stopped_as
+            if step.task is not None:
+                step.task.cancel()
+
+    def cut_off_expiring(self) -> None:
+        """Stops the steps whose leases were not renewed: another worker may get them soon."""
+        safe = time.monotonic() - self.identity.lease * SAFE_SHARE
+        late = [token for token, step in self.held.items() if max(step.claimed_at, self.renewed_at) < safe]
+        if late:
+            logger.error("%s: leases not renewed in time, stopping %d steps", self.name, len(late))
+            self.cut_off(late, "returned")
+
+    # --- life
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            helpers = [group.create_task(Listener(self).run()), group.create_task(self._tick())]
+            await self._commit_loop()
+            for task in helpers:
+                task.cancel()
+        if self._connection is not None:
+            await self._connection.close()
+        await self.executor.close()
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new step. What is not done after `grace` seconds goes back; its attempt does not count."""
+        self.stopping = True
+        self._work.set()
+        deadline = time.monotonic() + grace
+        while self.held and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self.cut_off(list(self.held), "returned")
+
+    async def _tick(self) -> None:
+        while True:
+            self.ticked_at = time.monotonic()
+            self.on_tick()
+            self.cut_off_expiring()
+            await asyncio.sleep(min(1.0, self.identity.lease / 10))
+
+    # --- the committer
+
+    async def _commit_loop(self) -> None:
+        while not self._has_nothing_left():
+            await self._wait_for_work()
+            ended, self.ended = self.ended, []
+            self._offered = [each.outcome for each in ended]
+            demands = {} if self.stopping else self.capacity.demands(ended)
+            if ended or demands:
+                result = await self._turn(self._offered, list(demands.values()))
+                self._offered = ()
+                self._begin(result.claims, ended)
+                for slot in result.woken:
+                    self.capacity.wake(slot)
+                if self.capacity.note_found(demands, result.found):
+                    self._next_due_at = time.monotonic() + (
+                        float("inf") if result.next_due is None else result.next_due
+                    )
+                # Quick steps end here, so that the next turn takes them together.
+                await asyncio.sleep(BATCH_SECONDS if len(self.held) >= BATCH_FROM else 0)
+
+    async def _wait_for_work(self) -> None:
+        if self.ended or self._has_nothing_left() or (self.capacity.can_claim and not self.stopping):
+            return
+        self._work.clear()
+        seconds = min(POLL_SECONDS, self._next_due_at - time.monotonic(), self.capacity.newcomers_in)
+        try:
+            async with asyncio.timeout(max(seconds, 0.005)):
+                await self._work.wait()
+            if not self.held:
+                await asyncio.sleep(self.patience)
+        except TimeoutError:
+            self.capacity.wake()
+
+    def _has_nothing_left(self) -> bool:
+        ends = self.stopping or ((self.only or self.drain) and not self.capacity.can_claim)
+        return bool(ends and not self.held and not self.ended)
+
+    async def _turn(self, outcomes: Sequence[Outcome], demands: list[Demand]) -> TurnResult:
+        """Offers the outcomes until the database has accepted or refused them."""
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = await connect("engine", self.name)
+                    await self._release_strays(outcomes)
+                self._turn_began_at = time.monotonic()
+                result = await take_turn(self._connection, self.identity, outcomes, demands, only=self.only)
+                if result.claims and time.monotonic() - self._turn_began_at > self.identity.lease * SAFE_SHARE:
+                    # The process was frozen, or the answer was late: others may have these steps by now.
+                    result.claims.clear()
+                    await self._release_strays(outcomes)
+            except LOST as error:
+                logger.warning("%s: database: %s", self.name, str(error).strip())
+                await self._drop_connection()
+                await asyncio.sleep(RECONNECT_SECONDS)
+                for demand in demands:
+                    demand.since = None
+            else:
+                for outcome in result.refused:
+                    logger.warning("%s: result of step %s refused", self.name, outcome.claim.step_id)
+                return result
+
+    async def _release_strays(self, outcomes: Sequence[Outcome]) -> None:
+        """Gives back claims whose answer got lost or was late: nobody runs them."""
+        offered = [outcome.claim.token for outcome in outcomes]
+        tokens = [*self.held, *offered, *(each.outcome.claim.token for each in self.ended)]
+        release = partial(engine.release_strays, self.identity.id, tokens, actor=self.name)
+        if strays := await in_thread(self.executor.orm, release):
+            logger.warning("%s: %d claims returned, because their answer got lost or was late", self.name, strays)
+
+    async def _drop_connection(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    # --- a step
+
+    def _begin(self, claims: list[Claim], ended: list[EndedStep]) -> None:
+        lanes: dict[UUID, list[float]] = {}
+        for each in ended:
+            lanes.setdefault(each.outcome.claim.execution_id, []).append(each.lane_since)
+        now = time.monotonic()
+        for claim in claims:
+            since = lanes.get(claim.execution_id)
+            step = RunningStep(claim, self.capacity.pool_for(claim), since.pop() if since else now, self._turn_began_at)
+            step.pool.busy += 1
+            self.held[claim.token] = step
+            step.task = asyncio.create_task(self._execute(step), name=f"step {claim.step_id}")
+
+    async def _execute(self, step: RunningStep) -> None:
+        claim = step.claim
+
+        def report(percent: int | None, message: str) -> None:
+            step.progress = StepProgress(percent, message, is_new=True)
+
+        loop = asyncio.get_running_loop()
+        outcome: Outcome | None = None
+        try:
+            if step.pool.kind == "alone":
+                outcome = await execute_alone(claim, report)
+            else:
+                leave_slot = partial(loop.call_soon_threadsafe, self._leave_slot, step)
+                outcome = await self.executor.execute(claim, report, leave_slot)
+        except asyncio.CancelledError:
+            if step.stopped_as == "returned":
+                outcome = returned(claim)
+        finally:
+            self.held.pop(claim.token, None)
+            self._work.set()
+        if outcome is None:
+            step.pool.busy -= 1
+            step.pool.may_have_work = True
+        else:
+            self.ended.append(EndedStep(outcome, step.pool, step.lane_since))
+
+    def _leave_slot(self, step: RunningStep) -> None:
+        # A thread may ask for it after its step was cut off.
+        if step.claim.token in self.held:
+            step.pool = self.capacity.leave_slot(step.pool)
+            self._work.set()

@@ -1,0 +1,153 @@
+"""The fork server of `sandbox`: `python -m workflows.worker.sandbox.server SOCKET_FD [MODULE…]`.
+
+It imports no Django and no settings, holds no database connection, and its environment has been emptied by its
+parent. For each request it forks a child with limits on memory and time and a process group of its own; both
+die with their parent. What it has imported once, every later child has for nothing.
+
+A request is a JSON line that comes with a socket of its own (SCM_RIGHTS). Over that socket the child writes JSON
+lines: `{"pid"}` first, `{"progress": [done, total]}`, then `{"result"}` or `{"error": {"class", "code", "message"}}`.
+When the child has ended the server adds `{"exit": status}` (as of waitpid) and closes.
+"""
+
+import array
+import contextlib
+import gc
+import importlib
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from aiworkstation.ops.linux import die_with_parent, use_huge_pages
+
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""Python's own 700 are for processes that live longer than a child."""
+
+
+class _Server:
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.answers: dict[int, socket.socket] = {}
+        self.wake_reader, self.wake_writer = os.pipe()
+        os.set_blocking(self.wake_writer, False)
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGCHLD, self._child_ended)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.control, selectors.EVENT_READ)
+            selector.register(self.wake_reader, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fd == self.wake_reader:
+                        os.read(self.wake_reader, 512)
+                        self._reap()
+                    elif not self._accept():
+                        return
+
+    def _child_ended(self, number: int, frame: FrameType | None) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.wake_writer, b".")
+
+    def _accept(self) -> bool:
+        data, ancillary, _, _ = self.control.recvmsg(1 << 20, socket.CMSG_SPACE(4))
+        if not data:
+            return False
+        descriptors = array.array("i")
+        for _, _, content in ancillary:
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+        answer = socket.socket(fileno=descriptors[0])
+        request = json.loads(data)
+        try:
+            function = _find(request["function"])
+        except Exception as error:
+            _send(answer, {"error": _described(error)})
+            answer.close()
+            return True
+        child = os.fork()
+        if child == 0:
+            self.control.close()
+            _run(function, request, answer)
+        self.answers[child] = answer
+        return True
+
+    def _reap(self) -> None:
+        while self.answers:
+            try:
+                child, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if child == 0:
+                return
+            answer = self.answers.pop(child)
+            _send(answer, {"exit": status})
+            answer.close()
+
+
+def _find(name: str) -> Callable[..., Any]:
+    """`module:function`. The module's `preload()`, if it has one, runs here once, for all later children."""
+    module_name, _, function_name = name.partition(":")
+    known = module_name in sys.modules
+    module = importlib.import_module(module_name)
+    if not known:
+        if hasattr(module, "preload"):
+            module.preload()
+        # The collector of a child would copy what is shared by touching it.
+        gc.collect()
+        gc.freeze()
+        use_huge_pages()
+    function: Callable[..., Any] = getattr(module, function_name)
+    return function
+
+
+def _run(function: Callable[..., Any], request: dict[str, Any], answer: socket.socket) -> None:
+    """The child's whole life."""
+    try:
+        os.setpgid(0, 0)
+        die_with_parent(signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # Raises where nobody waits for the answer any more.
+        answer.sendall(json.dumps({"pid": os.getpid()}).encode() + b"\n")
+        _limit(request)
+        result = function(request["arguments"], lambda done, total: _send(answer, {"progress": [done, total]}))
+        _send(answer, {"result": result})
+    except BaseException as error:
+        _send(answer, {"error": _described(error)})
+    finally:
+        os._exit(0)
+
+
+def _limit(request: dict[str, Any]) -> None:
+    memory, seconds = int(request["memory"]), int(request["seconds"])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds + 1, seconds + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    kind = type(error)
+    code = "too_complex" if isinstance(error, MemoryError | RecursionError) else getattr(error, "code", "")
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "code": str(code), "message": str(error)}
+
+
+def _send(answer: socket.socket, message: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        answer.sendall(json.dumps(message).encode() + b"\n")
+
+
+def main() -> None:
+    die_with_parent(signal.SIGKILL)
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
+    _Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+
+
+if __name__ == "__main__":
+    main()

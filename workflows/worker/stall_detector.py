@@ -1,0 +1,46 @@
+"""The stall detector: notices that this process stood still, because it was frozen, starved of processor time, or held
+up by a tool that lets nobody else run.
+
+What timed out meanwhile says nothing about the other side. When the event loop goes on, it meets all of it at once.
+"""
+
+import asyncio
+import time
+
+CHECK_EVERY = 0.25
+STALL_SECONDS = 1.5
+"""Without a check for so long the process has stood still."""
+AFTERMATH_SECONDS = 1.0
+"""By then the event loop has met everything that timed out meanwhile."""
+
+
+class StallDetector:
+    """Checks the clock in the event loop from `start` to `stop`."""
+
+    def __init__(self) -> None:
+        self._checked_at = 0.0
+        self._resumed_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Does nothing if it was started before."""
+        if self._timer is None:
+            self._checked_at = time.monotonic()
+            self._check()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def stalled(self) -> bool:
+        """Whether the process stood still just now, or has not been checked again since."""
+        now = time.monotonic()
+        return now - self._checked_at > STALL_SECONDS or now - self._resumed_at < AFTERMATH_SECONDS
+
+    def _check(self) -> None:
+        now = time.monotonic()
+        if now - self._checked_at > STALL_SECONDS:
+            self._resumed_at = now
+        self._checked_at = now
+        self._timer = asyncio.get_running_loop().call_later(CHECK_EVERY, self._check)

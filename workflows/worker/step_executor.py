@@ -1,0 +1,205 @@
+"""The step executor: runs a claimed step, be it a model, a tool with given arguments, or one whose arguments a model
+chooses. Every end of an attempt becomes an outcome.
+"""
+
+import asyncio
+import importlib
+import logging
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from pydantic import ValidationError
+
+from workflows import engine, tools
+from workflows.engine.claims import Claim
+from workflows.engine.outcomes import Outcome, completed, ended_by, external
+from workflows.errors import BadArguments, PermanentError, StepError, TryLater
+from workflows.llm.prompt import ModelTask, StepInput
+from workflows.models import Mode, StepStatus, WorkflowStep
+from workflows.network import cooldowns, secrets
+from workflows.tools import OutsideAnswer, StepContext, Tool
+from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.stall_detector import StallDetector
+from workflows.worker.threads import in_thread
+
+if TYPE_CHECKING:
+    from workflows.llm.client import Usage
+
+logger = logging.getLogger(__name__)
+
+ReportProgress = Callable[[int | None, str], None]
+"""Percent, or None to leave it, and a message."""
+
+
+@dataclass(slots=True)
+class StepResult:
+    """`usage` is `{"inputTokens", "outputTokens", "costUsd"}`."""
+
+    output: Any
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+class StepExecutor:
+    """Runs claimed steps. Holds the threads and the sandbox of its process."""
+
+    def __init__(self, *, threads: int) -> None:
+        self.tools = ThreadPoolExecutor(threads, thread_name_prefix="tool")
+        self.orm = ThreadPoolExecutor(2, thread_name_prefix="orm")
+        self.stall_detector = StallDetector()
+        self.sandbox = Sandbox(
+            memory=settings.CONFIG.child_memory_mb << 20,
+            seconds=settings.CONFIG.child_seconds,
+            modules=settings.CHILD_MODULES,
+        )
+
+    async def close(self) -> None:
+        self.stall_detector.stop()
+        if llm := sys.modules.get("workflows.llm.client"):
+            await llm.close()
+        self.sandbox.close()
+        self.tools.shutdown(wait=False, cancel_futures=True)
+        self.orm.shutdown(wait=False, cancel_futures=True)
+
+    async def execute(
+        self, claim: Claim, report: ReportProgress, leave_slot: Callable[[], object] = lambda: None
+    ) -> Outcome:
+        """Raises only if it is cancelled."""
+        self.stall_detector.start()
+        context = self._context(claim, report, leave_slot)
+        limit = asyncio.timeout(claim.timeout_seconds)
+        try:
+            async with limit:
+                result = await self._run(claim, context)
+            if isinstance(result.output, OutsideAnswer):
+                return external(claim, result.output.silence, model=result.model, usage=result.usage)
+            return completed(claim, result.output, model=result.model, usage=result.usage)
+        except Exception as error:
+            if limit.expired():
+                cause = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
+            else:
+                cause = _as_step_error(error, claim)
+        if self.stall_detector.stalled() and (cause.retryable or cause.code == "timed_out"):
+            cause = TryLater(f"the worker's process stood still: {cause}", code=cause.code, delay=0.0)
+        outcome = ended_by(claim, cause)
+        if outcome.cooldown:
+            cooldowns.learn(dict([outcome.cooldown]))
+        if outcome.status == StepStatus.FAILED:
+            await self._notify_tool(claim, context, cause)
+        return outcome
+
+    def _context(self, claim: Claim, report: ReportProgress, leave_slot: Callable[[], object]) -> StepContext:
+        return StepContext(
+            execution_id=claim.execution_id,
+            step_id=claim.step_id,
+            step_name=claim.name,
+            attempt=claim.attempt,
+            idempotency_key=claim.idempotency_key,
+            owner_id=claim.owner_id,
+            owner=claim.owner,
+            project_id=claim.project_id or None,
+            tags=claim.tags,
+            mode=claim.mode,
+            report=report,
+            token=claim.token,
+            run_child=self.sandbox.run,
+            leave_slot=leave_slot,
+        )
+
+    async def _run(self, claim: Claim, context: StepContext) -> StepResult:
+        if claim.tool == tools.MODEL_STEP:
+            return await self._run_model(claim, context)
+        tool = tools.get(claim.tool)
+        if tool is None:
+            raise PermanentError(f"no tool is named {claim.tool}", code="unknown_tool")
+        return await self._run_tool(tool, claim, context)
+
+    async def _run_model(self, claim: Claim, context: StepContext) -> StepResult:
+        task = await in_thread(self.orm, model_task, claim)
+        answer = await _model_step().run_model_step(context, task)
+        return StepResult(answer.output, answer.output["model"], _as_json(answer.usage))
+
+    async def _run_tool(self, tool: Tool, claim: Claim, context: StepContext) -> StepResult:
+        tool.check_configured()
+        result = StepResult(None)
+        arguments = claim.arguments
+        if arguments is None:
+            task = await in_thread(self.orm, model_task, claim)
+            choice = await _model_step().choose_arguments(context, tool, task)
+            arguments, result.model, result.usage = choice.arguments, choice.model, _as_json(choice.usage)
+            await in_thread(self.orm, engine.keep_arguments, claim, arguments)
+        used: set[str] = set()
+        checked = check_arguments(tool, secrets.fill(arguments, used))
+        try:
+            result.output = secrets.redact(await self._call(tool, context, checked), used)
+        except Exception as error:
+            error.args = tuple(secrets.redact(part, used) for part in error.args)
+            raise
+        return result
+
+    async def _call(self, tool: Tool, context: StepContext, arguments: Any) -> Any:
+        if tool.slot == "thread":
+            return await in_thread(self.tools, tool.run, context, arguments)
+        return await tool.run(context, arguments)
+
+    async def _notify_tool(self, claim: Claim, context: StepContext, error: StepError) -> None:
+        tool = tools.get(claim.tool)
+        if tool is None:
+            return
+        try:
+            await in_thread(self.orm, tool.failed, context, claim.arguments or {}, error)
+        except Exception:
+            logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
+
+
+def _as_step_error(error: Exception, claim: Claim) -> StepError:
+    """An unexpected error is retried. A lost database is a wait, not an attempt."""
+    if isinstance(error, StepError):
+        return error
+    if isinstance(error, OperationalError | InterfaceError):
+        return TryLater(f"the database went away: {error}", code="database_unavailable", delay=1.0)
+    logger.error("step %s of %s", claim.step_id, claim.execution_id, exc_info=error)
+    return StepError(f"{type(error).__name__}: {error}", code="exception")
+
+
+def _model_step() -> ModuleType:
+    """Imported when a model is first needed: the client library takes 25 MB and half a second."""
+    return importlib.import_module("workflows.llm.model_step")
+
+
+def _as_json(usage: "Usage | None") -> dict[str, Any] | None:
+    if usage is None:
+        return None
+    cost = None if usage.cost is None else str(usage.cost)
+    return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens, "costUsd": cost}
+
+
+def check_arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
+    """The arguments as the tool's own model. Raises BadArguments, which names the wrong ones."""
+    try:
+        return tool.Arguments.model_validate(arguments)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors())
+        raise BadArguments(f"{tool.slug}: {wrong}") from None
+
+
+def model_task(claim: Claim) -> ModelTask:
+    """Everything the model may know of the step: its mode and the outputs of earlier steps. Reads the database."""
+    mode = Mode.objects.filter(name=claim.mode).first() or Mode(name=claim.mode)
+    before = WorkflowStep.objects.filter(execution_id=claim.execution_id, index__in=claim.depends_on)
+    return ModelTask(
+        step_name=claim.name,
+        step_description=claim.description,
+        workflow_name=claim.execution_name,
+        workflow_description=claim.execution_description,
+        mode_prompt=mode.prompt,
+        model_id=claim.model_id,
+        mode_default_model=mode.default_model,
+        inputs=[StepInput(step.name, step.tool, step.output) for step in before.order_by("index")],
+    )

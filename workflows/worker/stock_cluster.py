@@ -1,0 +1,29 @@
+"""What a stock `qcluster` runs for a job's message (`settings.JOB_TASK`)."""
+
+import asyncio
+import os
+import socket
+from uuid import UUID
+
+from django.conf import settings
+
+from workflows.worker.capacity import SlotSizes
+from workflows.worker.lease_renewer import LeaseRenewer
+from workflows.worker.runner import Runner
+
+
+def run_execution(execution: str) -> None:
+    """Runs one lane of the execution, in the cluster's own process, until nothing of it is ready."""
+    name = f"qcluster {socket.gethostname()}:{os.getpid()}"
+    asyncio.run(_run_lane(name, UUID(execution)))
+
+
+async def _run_lane(name: str, execution: UUID) -> None:
+    sizes = SlotSizes(coroutines=1, threads=1, children=1, alone=1)
+    runner = Runner(name, settings.CONFIG.lease_seconds, sizes, only=execution)
+    renewer = LeaseRenewer(runner, kind="qcluster")
+    renewer.start()
+    try:
+        await runner.run()
+    finally:
+        await asyncio.to_thread(renewer.stop)

@@ -1,0 +1,25 @@
+"""The process that runs plain django-q2 tasks."""
+
+from collections.abc import Callable
+from multiprocessing import Value
+
+from django_q.conf import Conf
+from django_q.worker import worker
+
+from workflows.django_q.plain_tasks import PlainTasks
+from workflows.django_q.task_lease import TaskLease, TaskLeaseRenewer
+
+
+def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drain: bool = False) -> None:
+    """django-q2's own worker function, with its signals and `Task` rows, fed by our claims.
+
+    That function ends after a number of tasks; then the supervisor starts the process again. A drain goes on instead.
+    """
+    lease = TaskLease()
+    TaskLeaseRenewer(lease, on_tick, stopping).start()
+    tasks = PlainTasks(lease, stopping, drain=drain)
+    while not tasks.has_ended:
+        worker(tasks, tasks, Value("f", -1), Conf.TIMEOUT)
+        if not drain:
+            break
+    lease.give_back()

@@ -1,0 +1,23 @@
+"""Blocking work beside the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from django.db import close_old_connections
+
+T = TypeVar("T")
+
+
+async def in_thread(executor: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> T:
+    """Runs `function` in the executor. Django keeps one connection per thread; a dead one must not be used again."""
+    return await asyncio.get_running_loop().run_in_executor(executor, _with_connections, function, arguments)
+
+
+def _with_connections(function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    close_old_connections()
+    try:
+        return function(*arguments)
+    finally:
+        close_old_connections()
