@@ -38,6 +38,8 @@ STRAYS = """
 SELECT DISTINCT execution_id FROM workflow_steps
 WHERE status = 'running' AND worker = %(worker)s AND token <> ALL(%(tokens)s::uuid[])
 """
+# The caller is a worker that has just been frozen or cut off, and may be again: nobody should wait long for its locks.
+_SHORT_TIMEOUT = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
 RELEASE = """
 WITH released AS (
   UPDATE workflow_steps SET
@@ -88,6 +90,7 @@ def release_strays(worker: UUID, tokens: Collection[UUID], *, actor: str) -> int
     executions = [row[0] for row in rows_of(STRAYS, worker=worker, tokens=list(tokens))]
     if not executions:
         return 0
+    rows_of(_SHORT_TIMEOUT)
     lock(executions)
     rows = rows_of(RELEASE, worker=worker, tokens=list(tokens), executions=executions, actor=actor)
     released = [row[0] for row in rows]

@@ -11,23 +11,28 @@ from workflows.engine.query import rows_of
 from workflows.engine.settling import lock, record_events, settle
 from workflows.models import ExecutionStatus
 
+# The guard comes first, and the changes of the steps join what passed it: PostgreSQL runs every data-modifying part of
+# a statement, whatever the others find, so a guard at the end would refuse and still have changed the steps.
+
 # Taking the tokens away means that workers can record nothing more of the steps that they are running.
 END = """
-WITH cancelled AS (
-  UPDATE workflow_steps SET
+WITH ended AS (
+  UPDATE workflow_executions SET
+    status = %(status)s, finished_at = clock_timestamp(), changed_at = clock_timestamp(), steps_running = 0,
+    steps_finished = steps_total, next_tool = NULL, next_slot = NULL, error = %(error)s
+  WHERE id = %(execution)s AND status IN ('queued', 'running', 'waiting')
+  RETURNING id, message_id, job_type
+), cancelled AS (
+  UPDATE workflow_steps s SET
     status = 'cancelled', token = NULL, lane = NULL, lease_until = NULL, ready_at = NULL, answer_by = NULL,
-    finished_at = clock_timestamp(), error = coalesce(%(step_error)s::jsonb, error)
-  WHERE execution_id = %(execution)s AND status IN ('pending', 'ready', 'running', 'waiting')
-  RETURNING id, execution_id
+    finished_at = clock_timestamp(), error = coalesce(%(step_error)s::jsonb, s.error)
+  FROM ended WHERE s.execution_id = ended.id AND s.status IN ('pending', 'ready', 'running', 'waiting')
+  RETURNING s.id, s.execution_id
 ), events AS (
   INSERT INTO audit_events (actor, action, object, execution_id, changes)
   SELECT %(actor)s, 'step.cancelled', 'step:' || id, execution_id, '{"status": "cancelled"}' FROM cancelled
 )
-UPDATE workflow_executions SET
-  status = %(status)s, finished_at = clock_timestamp(), changed_at = clock_timestamp(), steps_running = 0,
-  steps_finished = steps_total, next_tool = NULL, next_slot = NULL, error = %(error)s
-WHERE id = %(execution)s AND status IN ('queued', 'running', 'waiting')
-RETURNING message_id, job_type
+SELECT message_id, job_type FROM ended
 """
 
 UNSEND = """
@@ -38,13 +43,19 @@ WHERE id = %(execution)s AND message_id = %(message)s
 
 # What did not complete gets a fresh number of attempts; `attempt` and `round` go on counting.
 RETRY = """
-WITH again AS (
-  SELECT id, (
+WITH retried AS (
+  UPDATE workflow_executions SET
+    status = 'queued', finished_at = NULL, started_at = NULL, error = NULL, steps_failed = 0, steps_running = 0,
+    steps_finished = steps_completed, changed_at = clock_timestamp()
+  WHERE id = %(execution)s AND status IN ('failed', 'cancelled', 'completed_with_errors')
+  RETURNING id, job_type
+), again AS (
+  SELECT s.id, (
       SELECT count(*) FROM workflow_steps d
       WHERE d.execution_id = s.execution_id AND d.index = ANY(s.depends_on) AND d.status <> 'completed'
     ) AS missing
-  FROM workflow_steps s
-  WHERE s.execution_id = %(execution)s AND s.status IN ('failed', 'skipped', 'cancelled')
+  FROM retried JOIN workflow_steps s ON s.execution_id = retried.id
+  WHERE s.status IN ('failed', 'skipped', 'cancelled')
 ), reset AS (
   UPDATE workflow_steps s SET
     missing_dependencies = again.missing,
@@ -59,11 +70,7 @@ WITH again AS (
   INSERT INTO audit_events (actor, action, object, execution_id, changes)
   SELECT %(actor)s, 'step.retried', 'step:' || id, execution_id, jsonb_build_object('status', status) FROM reset
 )
-UPDATE workflow_executions SET
-  status = 'queued', finished_at = NULL, started_at = NULL, error = NULL, steps_failed = 0, steps_running = 0,
-  steps_finished = steps_completed, changed_at = clock_timestamp()
-WHERE id = %(execution)s AND status IN ('failed', 'cancelled', 'completed_with_errors')
-RETURNING job_type
+SELECT job_type FROM retried
 """
 
 
