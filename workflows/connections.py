@@ -19,6 +19,18 @@ LOST = (
 """Errors of a connection that is gone, ours or Django's: reconnect and try again."""
 RECONNECT_SECONDS = 0.5
 
+REJECTED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.InternalError_,
+)
+"""Errors that the same values will cause again: too long, too deep, out of range, against a constraint.
+
+Not among them: what a missing migration or a server in recovery causes. That passes when somebody acts.
+"""
+
 # The statements are prepared once, on small tables. The plan that is kept must be the one for large tables: it goes by
 # the indexes, in their order, row by row.
 _OFF = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort", "material")

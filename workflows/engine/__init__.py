@@ -13,6 +13,7 @@ commit. Two steps that end at once are therefore both counted, and verbs cannot 
 Each change writes its audit event in the same transaction. Notifications are sent after the commit.
 """
 
+from workflows.engine.broken_jobs import fail_broken_jobs
 from workflows.engine.outside_answers import Answer, answer, end_silence
 from workflows.engine.reaper import reap, release_strays, stranded, sweep
 from workflows.engine.running_step import add_steps, keep_arguments
@@ -26,6 +27,7 @@ __all__ = [
     "cancel",
     "end_silence",
     "fail",
+    "fail_broken_jobs",
     "keep_arguments",
     "reap",
     "release_strays",

@@ -32,6 +32,8 @@ class Outcome:
     silence: float | None = None
     keeps: Slot | None = None
     """The kind of slot with which its lane goes on, if it does."""
+    is_replacement: bool = False
+    """It replaces an outcome that the database rejected."""
     cooldown: tuple[str, float] | None = None
     """What all workers are to leave alone, and for how many seconds."""
 
@@ -115,6 +117,15 @@ def ended_by(claim: Claim, error: StepError) -> Outcome:
     if isinstance(error, ChildCrashed):
         return crashed(claim, error.message)
     return failed(claim, error)
+
+
+def rejected(outcome: Outcome, reason: Exception) -> Outcome:
+    """What becomes of an outcome that the database rejects: a failed attempt that says why."""
+    why = str(reason).strip().split("\n")[0].replace("\0", "")[:300]
+    error = StepError(f"the database does not accept the step's result: {why}", code="not_storable")
+    replacement = failed(outcome.claim, error)
+    replacement.is_replacement = True
+    return replacement
 
 
 def returned(claim: Claim) -> Outcome:

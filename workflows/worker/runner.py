@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
+import psycopg
+from django import db
 from psycopg import AsyncConnection
 
 from aiworkstation.ids import uuid7
 from workflows import engine, tools
-from workflows.connections import LOST, RECONNECT_SECONDS, connect
+from workflows.connections import LOST, RECONNECT_SECONDS, REJECTED, connect
 from workflows.engine.claims import Claim
-from workflows.engine.outcomes import Outcome, returned
+from workflows.engine.outcomes import Outcome, rejected, returned
 from workflows.engine.query import Row
 from workflows.engine.turn import Demand, TurnResult, WorkerInfo, take_turn
 from workflows.worker.capacity import Capacity, EndedStep, SlotPool, SlotSizes
@@ -209,16 +211,50 @@ class Runner:
                     # The process was frozen, or the answer was late: others may have these steps by now.
                     result.claims.clear()
                     await self._release_strays(outcomes)
-            except LOST as error:
+            except REJECTED as error:
+                logger.exception("%s: the database rejects a turn with %d outcomes", self.name, len(outcomes))
+                return await self._turn_without_rejected(outcomes, demands, error)
+            except (*LOST, psycopg.Error) as error:
                 logger.warning("%s: database: %s", self.name, str(error).strip())
                 await self._drop_connection()
-                await asyncio.sleep(RECONNECT_SECONDS)
+                await asyncio.sleep(RECONNECT_SECONDS if isinstance(error, LOST) else POLL_SECONDS)
                 for demand in demands:
                     demand.since = None
             else:
                 for outcome in result.refused:
                     logger.warning("%s: result of step %s refused", self.name, outcome.claim.step_id)
                 return result
+
+    async def _turn_without_rejected(
+        self, outcomes: Sequence[Outcome], demands: list[Demand], error: psycopg.Error
+    ) -> TurnResult:
+        """After an error of the turn itself: whatever causes it must not stop the steps beside it.
+
+        Each outcome is offered alone. One that is rejected alone becomes a failed attempt, with the reason. If that is
+        rejected too, or if there was no outcome, a job's rows are at fault, and the job fails.
+        """
+        result = TurnResult([], [], [0] * len(demands))
+        if len(outcomes) > 1:
+            for outcome in outcomes:
+                result.refused += (await self._turn([outcome], [])).refused
+        elif outcomes and not outcomes[0].is_replacement:
+            result.refused = (await self._turn([rejected(outcomes[0], error)], [])).refused
+        else:
+            await self._fail_broken_jobs([outcome.claim.execution_id for outcome in outcomes], error)
+            await asyncio.sleep(RECONNECT_SECONDS)
+        # The demands were not served.
+        self.capacity.wake()
+        return result
+
+    async def _fail_broken_jobs(self, jobs: list[UUID], error: psycopg.Error) -> None:
+        try:
+            failed = await in_thread(
+                self.executor.orm, partial(engine.fail_broken_jobs, self.identity, jobs, str(error), actor=self.name)
+            )
+            logger.error("%s: jobs with broken rows have failed: %s", self.name, failed)
+        except db.Error as lost:
+            # The next look at the queue tries again.
+            logger.warning("%s: database: %s", self.name, str(lost).strip())
 
     async def _release_strays(self, outcomes: Sequence[Outcome]) -> None:
         """Gives back claims whose answer got lost or was late: nobody runs them."""
