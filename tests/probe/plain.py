@@ -1,8 +1,10 @@
 """Plain django-q2 tasks."""
 
 import os
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def slow(ledger: str) -> None:
@@ -21,3 +23,24 @@ hooked: list[object] = []
 
 def hook(task: object) -> None:
     hooked.append(task)
+
+
+def leave(ledger: str, how: str) -> None:
+    """Ends the worker function in a way that is no `Exception`."""
+    note(ledger, how)
+    if how == "sys.exit":
+        sys.exit(3)
+    raise {"KeyboardInterrupt": KeyboardInterrupt, "GeneratorExit": GeneratorExit}[how]
+
+
+def unreadable(*names: str) -> None:
+    """Is not to be called: its arguments cannot be unpickled."""
+
+
+class Unreadable:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return raise_lookup_error, ()
+
+
+def raise_lookup_error() -> None:
+    raise LookupError("this class is gone")

@@ -8,11 +8,13 @@ while another one runs, and no task waits behind a running one.
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import psycopg
+from django.utils import timezone
 from django_q.conf import Conf
 from django_q.signing import BadSignature, SignedPackage
 
@@ -77,6 +79,7 @@ class PlainTasks:
         self.drain = drain
         self.has_ended = False
         self._next: tuple[str, str] | None = None
+        self._current: dict[str, Any] | None = None
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def get(self) -> Any:
@@ -87,6 +90,7 @@ class PlainTasks:
                     self._take()
                 if self._next is not None:
                     if task := self._open_next(*self._next):
+                        self._current = task
                         return task
                 elif self.drain:
                     break
@@ -99,8 +103,15 @@ class PlainTasks:
 
     def put(self, task: dict[str, Any]) -> None:
         """Offers a result until the database accepts it. One that cannot be stored is lost, as with django-q2."""
+        self._current = None
         result = result_of(task)
         result.announce(self._offer(result))
+
+    def fail_current(self, error: BaseException) -> None:
+        """Records that the running task failed, if there is one: `error` has ended django-q2's worker function."""
+        if (task := self._current) is not None:
+            reason = "".join(traceback.format_exception(error))
+            self.put({**task, "result": f"{error!r} : {reason}", "success": False, "stopped": timezone.now()})
 
     def _offer(self, result: TaskResult) -> int | None:
         """The number of the attempt, or None if no row was stored."""
@@ -147,12 +158,15 @@ class PlainTasks:
             self._next = payload, queue
 
     def _open_next(self, payload: str, queue: str) -> dict[str, Any] | None:
-        """The package of a message. None for another signature: the message stays for a worker that can read it."""
+        """The package of a message. None if it cannot be read here: the message stays for a worker that can."""
         self._next = None
         try:
             task: dict[str, Any] = SignedPackage.loads(payload)
         except (TypeError, BadSignature):
             logger.error("%s in queue %s is not signed with this SECRET_KEY: left there", self.lease.leave(), queue)
+            return None
+        except Exception:  # whatever unpickling raises, for example for a class that is gone
+            logger.exception("%s in queue %s cannot be unpickled: left there", self.lease.leave(), queue)
             return None
         task["cluster"] = queue
         return task

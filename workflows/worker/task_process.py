@@ -1,5 +1,6 @@
 """The process that runs plain django-q2 tasks."""
 
+import logging
 from collections.abc import Callable
 from multiprocessing import Value
 
@@ -8,6 +9,8 @@ from django_q.worker import worker
 
 from workflows.django_q.plain_tasks import PlainTasks
 from workflows.django_q.task_lease import TaskLease, TaskLeaseRenewer
+
+logger = logging.getLogger(__name__)
 
 
 def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drain: bool = False) -> None:
@@ -19,7 +22,12 @@ def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drai
     TaskLeaseRenewer(lease, on_tick, stopping).start()
     tasks = PlainTasks(lease, stopping, drain=drain)
     while not tasks.has_ended:
-        worker(tasks, tasks, Value("f", -1), Conf.TIMEOUT)
+        try:
+            worker(tasks, tasks, Value("f", -1), Conf.TIMEOUT)
+        except BaseException as error:
+            # django-q2 catches what a task raises, except sys.exit and the like, and nothing of a signal's receivers.
+            logger.exception("a plain task has ended django-q2's worker function")
+            tasks.fail_current(error)
         if not drain:
             break
     lease.give_back()

@@ -331,3 +331,22 @@ def test_each_runs_once_though_children_are_replaced(alice: object, ledger: Path
         assert "ended (exit 0) and is started again" in log.read_text()
     assert sorted(int(word) for _, word in lines(ledger, "plain")) == list(range(number))
     assert Task.objects.filter(success=True, attempt_count=1).count() == number
+
+
+@pytest.mark.parametrize("how", ["sys.exit", "KeyboardInterrupt", "GeneratorExit"])
+def test_a_task_that_ends_its_process_has_failed(alice: object, ledger: Path, tmp_path: Path, how: str) -> None:
+    task = async_task("tests.probe.plain.leave", str(ledger), how)
+    with manage("work", "--drain", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="1") as work:
+        work.wait(60)
+    row = Task.objects.get(id=task)
+    assert (row.success, row.attempt_count) == (False, 1)
+    assert {"sys.exit": "SystemExit(3)"}.get(how, how) in row.result
+    assert task not in {message.task_id() for message in OrmQ.objects.all()}
+    assert [word for _, word in lines(ledger, "plain")] == [how]
+
+
+def test_a_message_that_cannot_be_unpickled_stops_no_other(tasks: PlainTasks) -> None:
+    async_task("tests.probe.plain.unreadable", probe.Unreadable())
+    task = async_task("math.floor", 1)
+    assert tasks.get()["id"] == task
+    assert OrmQ.objects.count() == 2
