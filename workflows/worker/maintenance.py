@@ -72,10 +72,13 @@ class Maintenance:
 
     def do_round(self) -> None:
         """Does what is due, if no other process has the duty."""
-        if not self._execute(_TAKE_DUTY):
-            return
+        has_duty = self._execute(_TAKE_DUTY)
         now = time.monotonic()
+        # Counted from the connection and not from the duty, which may come a lease later: then the steps of workers that
+        # died together with the last holder would wait for two leases.
         self.connected_at = self.connected_at or now
+        if not has_duty:
+            return
         may_reap = now - self.connected_at > self.lease and self._server_age() > self.lease
         if may_reap and (reaped := engine.reap()):
             logger.warning("%d steps lost their lease and go back to the queue", reaped)

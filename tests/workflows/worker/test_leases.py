@@ -172,3 +172,22 @@ def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(
     second.do_round()
     assert statuses(execution.pk) == ["ready"]
     assert WorkflowExecution.objects.get(pk=execution.pk).message_id is not None
+
+
+def test_a_process_that_waited_for_the_duty_reaps_at_once(
+    start: Start, holder: WorkerInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If everything was killed, its steps go on after one lease, not after one for the duty and one for the steps."""
+    execution = start(*side_by_side(1))
+    expire(take(holder)[0].step_id)
+    monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
+    monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
+    killed, next_one = Maintenance(), Maintenance()
+    killed.do_round()
+    next_one.do_round()
+    in_a_lease = time.monotonic() + next_one.lease + 1
+    monkeypatch.setattr(time, "monotonic", lambda: in_a_lease)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE workflow_duties SET lease_until = clock_timestamp() - interval '1 second'")
+    next_one.do_round()
+    assert statuses(execution.pk) == ["ready"]
