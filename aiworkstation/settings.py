@@ -101,7 +101,8 @@ def database(url: str) -> dict[str, Any]:
         "OPTIONS": {
             **TCP_PATIENCE,
             **parts,
-            "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            # Statements here are short: compiling them (jit) takes longer than running them.
+            "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c jit=off",
         },
     }
 

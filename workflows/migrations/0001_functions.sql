@@ -335,7 +335,7 @@ BEGIN
 END $$;
 -- Stores a job, its steps, its message in django-q2's queue, and the audit event: see `engine.start`.
 CREATE OR REPLACE FUNCTION workflow_start(_new jsonb, _steps jsonb, _message text, _actor text) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _execution uuid := _new->>'execution';
   _delay float8 := _new->>'delay';
@@ -379,7 +379,7 @@ CREATE OR REPLACE FUNCTION workflow_turn(
   _worker uuid, _actor text, _lease float8, _tools text[], _jobs uuid[], _messages json, _outcomes json,
   _outputs text[], _demands json, _only uuid, _cooldowns json
 ) RETURNS json
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _recorded record;
   _claimed uuid[] := '{}';

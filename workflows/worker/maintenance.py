@@ -74,8 +74,8 @@ class Maintenance:
         """Does what is due, if no other process has the duty."""
         has_duty = self._execute(_TAKE_DUTY)
         now = time.monotonic()
-        # Counted from the connection and not from the duty, which may come a lease later: then the steps of workers that
-        # died together with the last holder would wait for two leases.
+        # Counted from the connection and not from the duty, which may come a lease later: if everything was killed at
+        # once, its steps would wait for two leases.
         self.connected_at = self.connected_at or now
         if not has_duty:
             return

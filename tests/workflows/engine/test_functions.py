@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from workflows.connections import connect_blocking
 from workflows.engine import sql
 
 FOLDER = Path(sql.__file__).parent
@@ -38,3 +39,16 @@ def test_the_database_has_the_functions_of_the_files() -> None:
 def test_each_file_has_one_function_of_its_name() -> None:
     for path in FOLDER.glob("*.sql"):
         assert [name for name, *_ in _FUNCTION.findall(path.read_text(encoding="utf-8"))] == [f"workflow_{path.stem}"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_compiled() -> None:
+    """Many servers compile expensive plans (jit = on), which makes short statements many times slower."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW jit")
+        assert cursor.fetchone() == ("off",)
+        cursor.execute("SELECT proname FROM pg_proc WHERE proname LIKE 'workflow%%' AND 'jit=off' = ANY(proconfig)")
+        # Also through a pooler that drops the options of a connection.
+        assert {name for (name,) in cursor.fetchall()} == {"workflow_start", "workflow_turn"}
+    with connect_blocking("test") as own:
+        assert own.execute("SHOW jit").fetchone() == ("off",)

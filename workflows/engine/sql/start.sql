@@ -1,6 +1,6 @@
 -- Stores a job, its steps, its message in django-q2's queue, and the audit event: see `engine.start`.
 CREATE OR REPLACE FUNCTION workflow_start(_new jsonb, _steps jsonb, _message text, _actor text) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _execution uuid := _new->>'execution';
   _delay float8 := _new->>'delay';

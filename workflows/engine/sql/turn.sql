@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION workflow_turn(
   _worker uuid, _actor text, _lease float8, _tools text[], _jobs uuid[], _messages json, _outcomes json,
   _outputs text[], _demands json, _only uuid, _cooldowns json
 ) RETURNS json
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _recorded record;
   _claimed uuid[] := '{}';
