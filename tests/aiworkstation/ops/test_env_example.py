@@ -1,4 +1,4 @@
-"""`.env.example` has every setting, with its default."""
+"""`.env.example` has every setting with its default."""
 
 import re
 
