@@ -1,6 +1,7 @@
 """docs/settings.md has every setting with its default; the examples of the README and the docs are Python."""
 
 import re
+import textwrap
 
 import pytest
 
@@ -10,10 +11,11 @@ SETTINGS = (BASE_DIR / "docs" / "settings.md").read_text()
 ROWS = re.findall(r"^\| `([A-Z_]+)` \| (none|`[^`]+`) \|", SETTINGS, re.MULTILINE)
 TABLE = {name: "" if default == "none" else default.strip("`") for name, default in ROWS}
 PAGES = [BASE_DIR / "README.md", BASE_DIR / "CONTRIBUTING.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
+FLAGS = re.DOTALL | re.MULTILINE
 EXAMPLES = [
     pytest.param(example, id=f"{path.name}-{number}")
     for path in PAGES
-    for number, example in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL), start=1)
+    for number, example in enumerate(re.findall(r"^ *```python\n(.*?)^ *```", path.read_text(), FLAGS), start=1)
 ]
 
 
@@ -32,7 +34,7 @@ def test_what_it_shows_is_the_default(name: str, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_its_examples_are_python(example: str) -> None:
-    compile(example, "example", "exec")
+    compile(textwrap.dedent(example), "example", "exec")
 
 
 def test_the_readme_is_short() -> None:
