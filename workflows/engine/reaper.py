@@ -66,6 +66,12 @@ WHERE e.status IN ('queued', 'running', 'waiting')
   AND NOT EXISTS (SELECT FROM workflow_steps s WHERE s.execution_id = e.id AND s.answer_by IS NOT NULL)
 """
 
+# Settling takes a message for granted whose id it knows.
+FORGET_LOST_MESSAGES = """
+UPDATE workflow_executions e SET message_id = NULL, wake_at = NULL
+WHERE e.id = ANY(%(executions)s::uuid[]) AND NOT EXISTS (SELECT FROM django_q_ormq q WHERE q.id = e.message_id)
+"""
+
 
 @transaction.atomic
 def reap(*, actor: str = ENGINE) -> int:
@@ -109,6 +115,7 @@ def sweep(*, actor: str = ENGINE) -> list[UUID]:
     if found:
         with transaction.atomic():
             lock(found)
+            rows_of(FORGET_LOST_MESSAGES, executions=found)
             remedy = {"remedy": "its message was put back"}
             record_events(actor, [("job.stranded", execution, remedy) for execution in found])
             settle(found, actor=actor)

@@ -310,6 +310,17 @@ def test_the_sweep_finds_nothing_in_normal_life(start: Start, holder: WorkerInfo
     assert engine.sweep() == []
 
 
+@pytest.mark.parametrize("delay", [0.0, 600.0])
+def test_the_sweep_replaces_a_message_that_somebody_deleted(start: Start, delay: float) -> None:
+    """As "Queued tasks" in the admin lets one do. The execution still names the message."""
+    execution = start(*chain(1), delay=delay)
+    OrmQ.objects.all().delete()
+    assert engine.sweep() == [execution.pk]
+    execution.refresh_from_db()
+    assert OrmQ.objects.get().pk == execution.message_id
+    assert engine.sweep() == []
+
+
 def test_the_sweep_gives_a_stranded_execution_its_message_back(start: Start, holder: WorkerInfo) -> None:
     execution = start(*chain(1))
     OrmQ.objects.all().delete()
