@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import SkipField
+from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 Errors = dict[str, Any]
@@ -49,6 +50,13 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 class Nothing(StrictSerializer):
     """The body or the query string of a request that says all by its address: no keys at all."""
+
+
+def read_query(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """Returns the validated query string of the request. Raises ValidationError."""
+    query = serializer(data=request.query_params)
+    query.is_valid(raise_exception=True)
+    return dict(query.validated_data)
 
 
 class Text(serializers.CharField):

@@ -13,13 +13,12 @@ from rest_framework.decorators import api_view, parser_classes
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 
 from aiworkstation.web.conditional import conditional
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, page
 from aiworkstation.web.requests import READING
-from aiworkstation.web.serializers import Nothing, invalid
+from aiworkstation.web.serializers import Nothing, invalid, read_query
 from documents.api.serializers import (
     ChunkSerializer,
     DocumentSerializer,
@@ -60,7 +59,7 @@ def with_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespo
 def documents(request: Request) -> HttpResponseBase:
     if request.method == "POST":
         return _upload(request)
-    query = _read(DocumentsQuery, request)
+    query = read_query(DocumentsQuery, request)
     rows = list_documents(request.user, query)
     found = page(rows, ("-created_at", "-uid"), limit=query["limit"], cursor=query["cursor"])
     return conditional(request, {"documents": _described(request, found.rows), "nextCursor": found.next_cursor})
@@ -68,7 +67,7 @@ def documents(request: Request) -> HttpResponseBase:
 
 @api_view([*READING, "DELETE"])
 def document(request: Request, id: str) -> HttpResponseBase:
-    _read(Nothing, request)
+    read_query(Nothing, request)
     found = get_document(request.user, id)
     if request.method == "DELETE":
         return _delete(request, found)
@@ -77,7 +76,7 @@ def document(request: Request, id: str) -> HttpResponseBase:
 
 @api_view(READING)
 def chunks(request: Request, id: str) -> HttpResponseBase:
-    query = _read(PageQuery, request)
+    query = read_query(PageQuery, request)
     rows = get_document(request.user, id).current_chunks()
     found = page(rows, ("index",), limit=query["limit"], cursor=query["cursor"])
     listed = ChunkSerializer(found.rows, many=True).data
@@ -88,7 +87,7 @@ def chunks(request: Request, id: str) -> HttpResponseBase:
 def chunk_preview(request: Request, id: str) -> HttpResponseBase:
     """What a size and an overlap would give: the number of chunks, their mean size, and the first ones."""
     found = get_document(request.user, id)
-    query = _read(PreviewQuery, request)
+    query = read_query(PreviewQuery, request)
     if not found.generation:
         raise Conflict("The document has not been indexed: there is no text to cut.", code="not_indexed")
     try:
@@ -100,7 +99,7 @@ def chunk_preview(request: Request, id: str) -> HttpResponseBase:
 @api_view(READING)
 def text(request: Request, id: str) -> HttpResponseBase:
     """No pages where the document has not been indexed."""
-    _read(Nothing, request)
+    read_query(Nothing, request)
     pages = get_document(request.user, id).current_pages().order_by("number").values_list("number", "text")
     return conditional(request, {"pages": [{"page": number, "text": content} for number, content in pages]})
 
@@ -108,7 +107,7 @@ def text(request: Request, id: str) -> HttpResponseBase:
 @api_view(READING)
 def file(request: Request, id: str) -> HttpResponseBase:
     """The bytes as they were uploaded, which no browser may show as a page of this site."""
-    _read(Nothing, request)
+    read_query(Nothing, request)
     found = get_document(request.user, id)
     try:
         content = found.path.open("rb")
@@ -124,7 +123,7 @@ def file(request: Request, id: str) -> HttpResponseBase:
 
 @api_view(READING)
 def search_documents(request: Request) -> HttpResponseBase:
-    query = _read(SearchQuery, request)
+    query = read_query(SearchQuery, request)
     question = Question(query.pop("q"), **query)
     return Response({"results": [result.as_json() for result in search(_user(request), question)]})
 
@@ -201,12 +200,6 @@ def _with_state(rows: Stored) -> Stored:
 
 def _described(request: Request, rows: Stored) -> list[dict[str, Any]]:
     return list(DocumentSerializer(rows, many=True, context={"user": request.user}).data)
-
-
-def _read(query: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
-    serializer = query(data=request.query_params)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 def _user(request: Request) -> User:
