@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 def ours(path: Path) -> str:
     from documents.parsers import load_all, parser_for, readable_formats
-    from documents.reading.detection import detect
+    from documents.reading.format_detection import detect
 
     load_all()
     parser = parser_for(detect(path, path.name, readable_formats()).format)

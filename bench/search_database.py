@@ -58,7 +58,7 @@ def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **field
     from django.db import transaction
 
     from documents.models import Document, DocumentChunk
-    from documents.search.indexing import write_terms
+    from documents.search import write_terms
     from documents.text.languages import latin_language
     from documents.text.words import words
 
@@ -99,7 +99,7 @@ def replace_document(row: Any, texts: list[str]) -> None:
     from django.db import connection, transaction
 
     from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk
-    from documents.search.indexing import write_terms
+    from documents.search import write_terms
     from documents.text.words import words
 
     generation = row.generation + 1

@@ -110,14 +110,14 @@ def _ours(collection: Collection) -> dict[str, Scores]:
 
 
 def _searching(user: Any) -> Callable[[str], Ranking]:
-    from documents.search.search import Question, search
+    from documents.search import Question, search
 
     return lambda text: [result.document_id for result in search(user, Question(text, limit=DEPTH))]
 
 
 def _timed(collection: Collection, rank: Callable[[str], Ranking]) -> tuple[Callable[[str], Ranking], float]:
     """All rankings, and milliseconds for each of those of ten results."""
-    from documents.search.search import Question, search
+    from documents.search import Question, search
 
     user = owner("bench")
     found = {id: rank(text) for id, text in collection.questions.items()}
@@ -130,16 +130,16 @@ def _timed(collection: Collection, rank: Callable[[str], Ranking]) -> tuple[Call
 def _nearest(collection: Collection, user: Any) -> Callable[[str], Ranking]:
     from documents.models import Document
     from documents.search.embeddings import embed_question
+    from documents.search.hybrid_search import one_snapshot
     from documents.search.scope import Filters, scope_of
-    from documents.search.search import one_moment
-    from documents.search.vectors import nearest
+    from documents.search.vector_index import nearest
 
     names = dict(Document.objects.values_list("pk", "client_id"))
 
     def rank(question: str) -> Ranking:
         embedded = embed_question(collection.questions[question])
         assert embedded is not None
-        with one_moment():
+        with one_snapshot():
             hits = nearest(embedded.model, embedded.vector, scope_of(user, Filters()))
         return [names[hit.document_id] for hit in hits]
 
@@ -159,13 +159,13 @@ def _by_rank(*rankings: Callable[[str], Ranking]) -> Callable[[str], Ranking]:
 
 def _embed() -> None:
     from documents.models import Document
-    from documents.search import embeddings
+    from documents.search import activate_if_complete, configured_model, embed_document
 
-    model = embeddings.configured_model()
+    model = configured_model()
     assert model is not None
     for pk in Document.objects.values_list("pk", flat=True):
-        embeddings.embed_document(pk, model)
-    assert embeddings.activate_if_whole(model)
+        embed_document(pk, model)
+    assert activate_if_complete(model)
 
 
 def _bm25s(collection: Collection, python: Path) -> Callable[[str], Ranking]:

@@ -84,7 +84,7 @@ def _vectors() -> list[str]:
     from django.db.models import F
 
     from documents.models import Document, EmbeddingModel
-    from documents.search.vectors import _make_partition, _table
+    from documents.search.vector_index import _make_partition, _table
 
     model, _ = EmbeddingModel.objects.get_or_create(name=MODEL)
     if model.dimensions is not None:
@@ -165,13 +165,13 @@ def _kinds() -> dict[str, list[Ask]]:
 
 
 def _asking(text: str, *, user: str = "bench", vector: Any = None, **filters: Any) -> Ask:
-    from documents.search import search
+    from documents.search import Question, hybrid_search, search
 
-    asking, question = owner(user), search.Question(text, **filters)
+    asking, question = owner(user), Question(text, **filters)
 
     def ask() -> list[Any]:
-        with patch.object(search, "embed_question", lambda text: vector):
-            return search.search(asking, question)
+        with patch.object(hybrid_search, "embed_question", lambda text: vector):
+            return search(asking, question)
 
     return ask
 
@@ -244,7 +244,8 @@ def _exactness(kinds: dict[str, list[Ask]]) -> list[str]:
         same = total = 0
         for ask in questions[:COMPARED]:
             fast = {result.chunk_id for result in ask()}
-            with patch.multiple(ranking, FIRST_LOOK=10**9, MOST_OF_SCOPE=0), patch.object(scope, "MOST_DOCUMENTS", 0):
+            unlimited = patch.multiple(ranking, FIRST_BUDGET=10**9, MAX_SCORED_SCOPE=0)
+            with unlimited, patch.object(scope, "MAX_COUNTED_DOCUMENTS", 0):
                 every = {result.chunk_id for result in ask()}
             same, total = same + len(fast & every), total + len(every)
         rows.append(f"{kind} {100 * same / total:.1f} %")

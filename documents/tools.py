@@ -6,11 +6,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from pydantic import Field, model_validator
 
+from documents import search
 from documents.models import Document, DocumentPage
 from documents.reading.ingest import DocumentGone, find_for_step, ingest, record_failure
-from documents.search import embeddings
-from documents.search.embeddings import TOOL as EMBED
-from documents.search.search import Question, search
 from workflows.errors import NotConfigured, PermanentError, StepError, TryLater
 from workflows.tools import Arguments, Slot, StepContext, Tool, register
 
@@ -90,7 +88,7 @@ class EmbedArguments(Arguments):
 
 @register
 class DocumentEmbed(Tool):
-    slug = EMBED
+    slug = search.TOOL
     description = "Gives the passages of indexed documents the vectors that search by meaning needs."
     slot: ClassVar[Slot] = "thread"
     Arguments: ClassVar[type[Arguments]] = EmbedArguments
@@ -101,7 +99,7 @@ class DocumentEmbed(Tool):
 
     def run(self, context: StepContext, arguments: EmbedArguments) -> dict[str, Any]:
         """Documents that are gone are none. An attempt goes on where the one before it ended."""
-        model = embeddings.configured_model()
+        model = search.configured_model()
         if model is None:
             raise NotConfigured("Set EMBEDDING_MODEL, and OPENAI_BASE_URL or OPENAI_API_KEY.")
         passages = 0
@@ -112,8 +110,8 @@ class DocumentEmbed(Tool):
                 document = find_for_step(context, id)
             except DocumentGone:
                 continue
-            passages += embeddings.embed_document(document.pk, model)
-        embeddings.activate_if_whole(model)
+            passages += search.embed_document(document.pk, model)
+        search.activate_if_complete(model)
         return {"documents": len(arguments.document_ids), "passages": passages}
 
 
@@ -161,5 +159,7 @@ class DocumentSearch(Tool):
 
     def run(self, context: StepContext, arguments: SearchArguments) -> dict[str, Any]:
         owner = User.objects.get(pk=context.owner_id)
-        question = Question(arguments.query, limit=arguments.limit, project_id=arguments.project_id, tag=arguments.tag)
-        return {"results": [result.as_json() for result in search(owner, question)]}
+        question = search.Question(
+            arguments.query, limit=arguments.limit, project_id=arguments.project_id, tag=arguments.tag
+        )
+        return {"results": [result.as_json() for result in search.search(owner, question)]}

@@ -31,7 +31,7 @@ from documents.errors import DocumentError, TooLarge
 from documents.lookup import get_document, list_documents, readable
 from documents.models import Document
 from documents.reading.chunk_preview import preview
-from documents.search.search import Question, search
+from documents.search import Question, search
 from documents.storage import stored_files
 from documents.storage.multipart import RefusedFile, UploadParser, screened
 from workflows.errors import ChildCrashed, ChildFailed

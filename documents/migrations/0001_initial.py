@@ -39,12 +39,15 @@ ALTER TABLE document_terms ALTER impacts SET STORAGE MAIN, ALTER neighbours SET 
 
 SCHEDULES: dict[str, dict[str, object]] = {
     "Embed what has no vectors yet": {
-        "func": "documents.search.embeddings.catch_up",
+        "func": "documents.search.catch_up",
         "kwargs": "q_options={'save': False}",
         "schedule_type": "I",
         "minutes": 1,
     },
-    "Delete files that no document names": {"func": "documents.storage.sweep.sweep_daily", "schedule_type": "D"},
+    "Delete files that no document names": {
+        "func": "documents.storage.orphaned_files.sweep_daily",
+        "schedule_type": "D",
+    },
 }
 
 

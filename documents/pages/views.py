@@ -22,9 +22,7 @@ from documents.models import Document
 from documents.pages.filters import DocumentFilter
 from documents.pages.upload_form import UploadForm, receive_files
 from documents.reading.chunk_preview import preview
-from documents.search.highlighting import marked
-from documents.search.passages import Passage, find_passage
-from documents.search.search import Question, Result, search
+from documents.search import ChunkInPage, Question, Result, find_chunk_in_page, search
 from documents.storage import stored_files
 from documents.storage.multipart import screened
 from documents.tools import MAX_CHUNK_SIZE
@@ -107,8 +105,8 @@ class Reader:
         start, chunk_id = _number(request, "from", digits=9), _number(request, "chunk", digits=18)
         return cls(document, view, 1 if start is None else start, chunk_id, _text(request, "q"))
 
-    def passage(self) -> Passage | None:
-        return None if self.chunk_id is None else find_passage(self.document, self.chunk_id, self.question)
+    def found_chunk(self) -> ChunkInPage | None:
+        return None if self.chunk_id is None else find_chunk_in_page(self.document, self.chunk_id, self.question)
 
     def pages(self) -> list[Any]:
         rows = self.document.current_pages().filter(number__gte=self.start)
@@ -221,7 +219,7 @@ def search_page(request: Request) -> HttpResponse:
         {
             "filename": result.filename,
             "page": result.page,
-            "snippet": marked(result.snippet),
+            "snippet": result.snippet.as_html(),
             "url": _passage_url(named[result.document_id], result, question.text),
             "file_url": _file_url(named[result.document_id], result.page),
         }

@@ -16,14 +16,12 @@ from docx.styles.styles import Styles
 
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
-from documents.parsers.archive import open_zip
 from documents.parsers.decoding import decode
 from documents.parsers.docx_lists import Lists
 from documents.parsers.drawing import labels
 from documents.parsers.eml import body_of
 from documents.parsers.html import read_page
-from documents.parsers.markup import Element, attribute, local_name
-from documents.parsers.opc import (
+from documents.parsers.office_package import (
     core_properties,
     docx_part,
     left_out,
@@ -33,6 +31,8 @@ from documents.parsers.opc import (
     xml_part,
     xml_parts,
 )
+from documents.parsers.safe_xml import Element, attribute, local_name
+from documents.parsers.zip_limits import open_zip
 
 BLOCKS_PER_REPORT = 200
 MAX_SPAN = 63

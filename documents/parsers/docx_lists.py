@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from documents.parsers.markup import Element, attribute, local_name
-from documents.parsers.numerals import NUMERALS, Numeral, letters, roman
+from documents.parsers.list_numerals import NUMERALS, Numeral, letters, roman
+from documents.parsers.safe_xml import Element, attribute, local_name
 
 LEVELS = 9
 MAX_STYLES = 50

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from documents.parsers.markup import Element, descendants, local_name
+from documents.parsers.safe_xml import Element, descendants, local_name
 
 
 def pieces(paragraph: Element) -> Iterator[str]:

@@ -10,10 +10,10 @@ from zipfile import ZipFile
 
 from documents.errors import Corrupt, DocumentError, Encrypted
 from documents.parsers import ParsedDocument, Report, register
-from documents.parsers.archive import open_zip
 from documents.parsers.html import read_page
-from documents.parsers.markup import Element, attribute, descendants, local_name
-from documents.parsers.opc import part, xml_part
+from documents.parsers.office_package import part, xml_part
+from documents.parsers.safe_xml import Element, attribute, descendants, local_name
+from documents.parsers.zip_limits import open_zip
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"

@@ -7,7 +7,7 @@ from selectolax.lexbor import LexborNode
 
 from documents.errors import TooLarge
 from documents.parsers import MAX_CELLS
-from documents.parsers.numerals import NUMERALS
+from documents.parsers.list_numerals import NUMERALS
 
 MAX_COLUMNS_WIDE, MAX_ROWS_TALL = 1_000, 65_534
 """Of a cell, as browsers have it."""

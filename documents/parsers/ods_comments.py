@@ -6,7 +6,7 @@ from zipfile import BadZipFile, ZipFile
 from lxml import etree
 
 from documents.errors import Corrupt
-from documents.parsers.markup import Element, attribute, descendants, judged
+from documents.parsers.safe_xml import Element, attribute, descendants, judged
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"

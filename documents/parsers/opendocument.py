@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
-from documents.parsers.archive import open_zip
-from documents.parsers.markup import Element, attribute, descendants, local_name
-from documents.parsers.opc import xml_part
+from documents.parsers.office_package import xml_part
 from documents.parsers.opendocument_lists import Numbering
+from documents.parsers.safe_xml import Element, attribute, descendants, local_name
+from documents.parsers.zip_limits import open_zip
 
 MAX_REPEATED = 100
 """Blanks and cells that one element may stand for."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from documents.parsers.markup import Element, attribute, descendants, local_name
-from documents.parsers.numerals import NUMERALS
+from documents.parsers.list_numerals import NUMERALS
+from documents.parsers.safe_xml import Element, attribute, descendants, local_name
 
 MAX_DIGITS = 9
 MAX_LEVELS = 10

@@ -15,9 +15,9 @@ from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex, T
 from documents.parsers import MAX_PAGES, Member, ParsedDocument, Report, ocr, register
 from documents.parsers.pdf_annotations import read_annotations
 from documents.parsers.pdf_attachments import attachments
+from documents.parsers.pdf_bombs import refuse_bombs
+from documents.parsers.pdf_fallback import SecondReader
 from documents.parsers.pdf_repair import HYPHEN, has_garbage, is_garbled, plain, repair
-from documents.parsers.pdf_second import SecondReader
-from documents.parsers.pdf_streams import refuse_bombs
 
 MIN_CHARACTERS = 20
 """A page with less is looked at again: there may be a picture of text on it, or more than PDFium has seen."""

@@ -10,11 +10,11 @@ from zipfile import ZipFile
 
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
-from documents.parsers.archive import open_zip
 from documents.parsers.drawing import labels, pieces
 from documents.parsers.emf import emf_texts
-from documents.parsers.markup import Element, attribute, descendants, local_name
-from documents.parsers.opc import core_properties, part, related, relationships, unseen, xml_part, xml_parts
+from documents.parsers.office_package import core_properties, part, related, relationships, unseen, xml_part, xml_parts
+from documents.parsers.safe_xml import Element, attribute, descendants, local_name
+from documents.parsers.zip_limits import open_zip
 
 _HIDDEN = {"Fallback", "rPr", "pPr"}
 """The second copy of what newer versions draw, properties."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from documents.errors import Corrupt
 from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.decoding import decode
-from documents.parsers.markup import Element, attributes, local, local_name, parse_xml
+from documents.parsers.safe_xml import Element, attributes, local, local_name, parse_xml
 
 _UNSEEN = {"schemaLocation", "noNamespaceSchemaLocation"}
 _BLANKS = " \t\r\n"

@@ -8,8 +8,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from documents.errors import Corrupt
 from documents.parsers import Member, ParsedDocument, Report, register
-from documents.parsers.archive import open_zip
 from documents.parsers.decoding import decode
+from documents.parsers.zip_limits import open_zip
 
 BLOCK = 1 << 20
 

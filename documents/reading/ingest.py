@@ -34,8 +34,8 @@ from documents.lookup import find_documents
 from documents.models import Document, DocumentStatus
 from documents.parsers import ocr
 from documents.reading import archive_members
-from documents.reading.generations import delete_generation, delete_generations_before, write_chunks, write_pages
-from documents.search.embeddings import activate_if_whole, configured_model, embed_document
+from documents.reading.index_writer import delete_generation, delete_generations_before, write_chunks, write_pages
+from documents.search import activate_if_complete, configured_model, embed_document
 from workflows.errors import ChildFailed, PermanentError, StepError
 from workflows.models import FINISHED_STEP, StepStatus
 from workflows.tools import StepContext
@@ -240,7 +240,7 @@ def _embed(reading: Reading) -> None:
 
     try:
         embed_document(reading.document.pk, model, report, reading.stopped.is_set)
-        activate_if_whole(model)
+        activate_if_complete(model)
     except StepError as error:
         logger.warning("%s is found by full text alone for now: %s", reading.document.pk, error.message)
 

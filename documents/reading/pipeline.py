@@ -25,7 +25,7 @@ from documents.parsers import (
     parser_for,
     readable_formats,
 )
-from documents.reading.detection import detect
+from documents.reading.format_detection import detect
 from documents.reading.unpacking import unpack
 from documents.text.chunker import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, token_sizes
 from documents.text.languages import language_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from documents.errors import DocumentError
 from documents.parsers import Container, Member, Parser
-from documents.parsers.archive import MAX_UNPACKED_BYTES
+from documents.parsers.zip_limits import MAX_UNPACKED_BYTES
 
 MAX_MEMBERS = 1_000
 MAX_NAME = 200

@@ -1,0 +1,35 @@
+"""Search over the chunks of indexed documents. Code outside this package imports from here only.
+
+`search` answers a `Question`. `write_terms` and `embed_document` write what search reads: the full-text index of a
+document's chunks and their vectors.
+"""
+
+from documents.search.chunk_in_page import ChunkInPage, find_chunk_in_page
+from documents.search.embedding_backlog import (
+    JOB_TYPE,
+    TOOL,
+    activate_if_complete,
+    catch_up,
+    documents_without_vectors,
+    forget_model,
+)
+from documents.search.embeddings import configured_model, embed_document
+from documents.search.full_text_index import write_terms
+from documents.search.hybrid_search import Question, Result, search
+
+__all__ = [
+    "JOB_TYPE",
+    "TOOL",
+    "ChunkInPage",
+    "Question",
+    "Result",
+    "activate_if_complete",
+    "catch_up",
+    "configured_model",
+    "documents_without_vectors",
+    "embed_document",
+    "find_chunk_in_page",
+    "forget_model",
+    "search",
+    "write_terms",
+]

@@ -1,7 +1,7 @@
-"""What a question asks for: words that count, phrases that must be there, words that must not.
+"""The query parser: which words of a question count, which phrases must occur, which words must not.
 
-The question's language is not asked for. A word stands for its stems in all languages that documents are in; where
-it is a small word of the language that the question seems to be in, it is left out unless nothing else is there.
+Nobody has to name the question's language. A word stands for its stems in all languages that documents are in. The
+stop words of the language that the question seems to be in are left out, unless the question has no other words.
 """
 
 import re
@@ -10,23 +10,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from documents.search.indexing import AS_WRITTEN, neighbours_hash
+from documents.search.full_text_index import AS_WRITTEN, neighbors_hash
 from documents.text.languages import ENGLISH, stop_words
 from documents.text.stems import stems_of_each
 from documents.text.words import is_paired, pairs, words
 
 MAX_WORDS = 64
-MAX_WHOLE = 8
+MAX_PHRASE_WORDS = 8
 MIN_PREFIX = 3
-SURE = 2
-"""So many small words say which language a question is in."""
+MIN_STOP_WORDS = 2
+"""A question with so many stop words of a language is in that language."""
 
 _PARTS = re.compile(r'(?P<not>(?<!\S)-(?=["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
 
 
 @dataclass(frozen=True)
 class Term:
-    """A word of the question or a pair of characters: the lexemes that it stands for, as one."""
+    """A word of the question, or a pair of characters. All its lexemes count as one term."""
 
     lexemes: tuple[str, ...]
     repeats: int = 1
@@ -43,26 +43,26 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Phrase:
-    """As tsqueries: `words` asks for all its lexemes, which an index answers, `exact` for their order too.
+    """A phrase as tsqueries: `words` asks for all its lexemes, which an index answers, `exact` also for their order.
 
-    `neighbours` are the hashes of the pairs that must stand side by side, in each of the languages: at least in one.
+    `neighbors` has, for each language, the hashes of the pairs that must be neighbors. One language is enough.
     """
 
     words: str
     exact: str
-    neighbours: frozenset[tuple[int, ...]] = frozenset()
+    neighbors: frozenset[tuple[int, ...]] = frozenset()
     lexemes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class Asked:
-    """`whole` is the question as a phrase, or None where that makes no difference."""
+class ParsedQuery:
+    """`whole_phrase` is the question as a phrase, or None if a phrase makes no difference."""
 
     terms: tuple[Term, ...] = ()
     prefixes: tuple[Prefix, ...] = ()
     phrases: tuple[Phrase, ...] = ()
     excluded: tuple[Phrase, ...] = ()
-    whole: Phrase | None = None
+    whole_phrase: Phrase | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -70,6 +70,7 @@ class Asked:
 
     @property
     def is_strict(self) -> bool:
+        """Whether something must or must not occur."""
         return bool(self.prefixes or self.phrases or self.excluded)
 
     @property
@@ -82,8 +83,8 @@ class Asked:
 
 
 @dataclass
-class _Parts:
-    """The words of a question by what their signs say."""
+class _SignedWords:
+    """The words of a question, grouped by their signs."""
 
     wanted: list[str] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
@@ -91,29 +92,29 @@ class _Parts:
     excluded: list[list[str]] = field(default_factory=list)
 
 
-def ask(text: str, languages: Sequence[str]) -> Asked:
-    """`"quoted phrases"` must be there, `-words` must not, `begin*` stands for all words that begin so."""
-    parts = _parts_of(text)
+def parse_query(text: str, languages: Sequence[str]) -> ParsedQuery:
+    """Parses a question: `"quoted phrases"` must occur, `-words` must not, `begin*` stands for words that begin so."""
+    parts = _split_signs(text)
     found = parts.wanted[:MAX_WORDS]
     if len(found) == 1 and is_paired(found[0]) and len(pairs(found[0])) == 1:
-        parts.prefixes.append(found.pop())  # a single character begins a pair wherever it stands
-    return Asked(
+        parts.prefixes.append(found.pop())  # wherever a single character occurs, it begins a pair
+    return ParsedQuery(
         terms=_terms(found, languages),
         prefixes=tuple(Prefix(prefix) for prefix in parts.prefixes),
         phrases=tuple(phrase for group in parts.phrases if (phrase := phrase_of(group, languages))),
         excluded=tuple(phrase for group in parts.excluded if (phrase := phrase_of(group, languages))),
-        whole=_whole(found, languages),
+        whole_phrase=_whole_phrase(found, languages),
     )
 
 
-def ask_plainly(text: str, languages: Sequence[str]) -> Asked:
-    """The question's words without regard to signs."""
+def parse_as_words(text: str, languages: Sequence[str]) -> ParsedQuery:
+    """Parses a question without regard to its signs."""
     found = words(text)[:MAX_WORDS]
-    return Asked(terms=_terms(found, languages), whole=_whole(found, languages))
+    return ParsedQuery(terms=_terms(found, languages), whole_phrase=_whole_phrase(found, languages))
 
 
-def _parts_of(text: str) -> _Parts:
-    parts = _Parts()
+def _split_signs(text: str) -> _SignedWords:
+    parts = _SignedWords()
     for part in _PARTS.finditer(text):
         found = words(part["phrase"] if part["word"] is None else part["word"])
         if not found:
@@ -135,7 +136,7 @@ def _terms(found: list[str], languages: Sequence[str]) -> tuple[Term, ...]:
     counts: Counter[tuple[str, ...]] = Counter()
     spaced = [word for word in found if not is_paired(word)]
     stems = stems_of_each([(spaced, language) for language in languages])
-    for word in _without_small_words(found, languages):
+    for word in _without_stop_words(found, languages):
         if word in spaced:
             counts[tuple(dict.fromkeys(known[word] for known in stems))] += 1
         else:
@@ -143,30 +144,30 @@ def _terms(found: list[str], languages: Sequence[str]) -> tuple[Term, ...]:
     return tuple(Term(lexemes, repeats) for lexemes, repeats in counts.items())
 
 
-def _without_small_words(found: list[str], languages: Sequence[str]) -> list[str]:
+def _without_stop_words(found: list[str], languages: Sequence[str]) -> list[str]:
     hits = {language: sum(word in stop_words(language) for word in found) for language in languages}
     language = max(hits, key=lambda name: hits[name])
-    if hits[language] < SURE and hits[ENGLISH] == hits[language]:
+    if hits[language] < MIN_STOP_WORDS and hits[ENGLISH] == hits[language]:
         language = ENGLISH
-    is_sure = hits[language] >= SURE or language == ENGLISH or len(languages) <= SURE
-    small = stop_words(language) if is_sure else frozenset()
-    return [word for word in found if word not in small] or found
+    is_sure = hits[language] >= MIN_STOP_WORDS or language == ENGLISH or len(languages) <= MIN_STOP_WORDS
+    ignored = stop_words(language) if is_sure else frozenset()
+    return [word for word in found if word not in ignored] or found
 
 
 def phrase_of(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
-    """In each of the languages, for a text is stemmed as one of them."""
+    """Returns the phrase in each of the languages, as every text is stemmed in one of them."""
     if not found:
         return None
     spaced = [word for word in found if not is_paired(word)]
-    exact, loose, neighbours = list[str](), list[str](), set[tuple[int, ...]]()
+    exact, loose, neighbors = list[str](), list[str](), set[tuple[int, ...]]()
     lexemes = set[str]()
     for stems in stems_of_each([(spaced, language) for language in (languages if spaced else languages[:1])]):
         places = list(_places(found, stems))
         exact.append(_chain(places))
         loose.append(" & ".join(dict.fromkeys(place.query for place in places)))
-        neighbours.add(tuple(_neighbours(places)))
+        neighbors.add(tuple(_neighbor_hashes(places)))
         lexemes.update(place.lexeme for place in places)
-    return Phrase(_any(loose), _any(exact), frozenset(neighbours), frozenset(lexemes))
+    return Phrase(_any(loose), _any(exact), frozenset(neighbors), frozenset(lexemes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class _Place:
 
 
 def _places(found: Iterable[str], stems: dict[str, str]) -> Iterable[_Place]:
-    """The lexemes of a phrase."""
+    """Yields the lexemes of a phrase with their places."""
     number = 0
     for word in found:
         if word in stems:
@@ -202,17 +203,17 @@ def _chain(places: Sequence[_Place]) -> str:
     return text
 
 
-def _neighbours(places: Sequence[_Place]) -> Iterable[int]:
+def _neighbor_hashes(places: Sequence[_Place]) -> Iterable[int]:
     for first, second in pairwise(places):
         if second.number == first.number + 1 and not (first.is_prefix or second.is_prefix):
-            yield neighbours_hash(first.lexeme, second.lexeme)
+            yield neighbors_hash(first.lexeme, second.lexeme)
 
 
 def _any(queries: Iterable[str]) -> str:
     return "(" + " | ".join(f"({query})" for query in dict.fromkeys(queries)) + ")"
 
 
-def _whole(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
-    """None where it is a single word, or so long that its words alone say which passage it is from."""
+def _whole_phrase(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
+    """Returns None for a single word, and for a question so long that its words alone identify the chunk."""
     length = sum(len(pairs(word)) - 1 if is_paired(word) else 1 for word in found)
-    return phrase_of(found, languages) if 1 < length <= MAX_WHOLE else None
+    return phrase_of(found, languages) if 1 < length <= MAX_PHRASE_WORDS else None

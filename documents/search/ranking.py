@@ -1,14 +1,14 @@
-"""The best chunks for a question by BM25, without looking at all that have one of its words.
+"""The best chunks for a question by BM25, without scoring all that have one of its words.
 
-1. Lists of chunks are chosen, those that cost little for what they may add: of rare words all chunks, of common
-   words those of high impact. Whatever is in none of them scores less than a bound.
-2. The chunks of these lists are scored. Where the last of the wanted ones reaches the bound, they are the best.
-3. Otherwise a second query asks for the chunks whose other words together can still reach it.
+1. Choose the posting lists that cost little for what they can add: all chunks of rare words, chunks of high impact
+   of common words. A chunk outside these lists scores less than a known bound.
+2. Score the chunks of these lists. If the last wanted hit reaches the bound, these are the best.
+3. Otherwise a second query scores the chunks whose other words together can still reach that hit's score.
 
-Where a user or a filter leaves few chunks, fewer than the lists have, each of them is scored instead.
+If the user's documents and the filters leave fewer chunks than the lists have, every one of them is scored instead.
 
-As MaxScore does it (Turtle and Flood, "Query evaluation: strategies and optimizations", 1995), with two queries
-in the place of cursors. The second one may give up chunks that could only just reach the bound.
+This is MaxScore (Turtle and Flood, "Query evaluation: strategies and optimizations", 1995) with two queries instead
+of cursors. The second query may give up chunks that could only just reach the score.
 """
 
 import math
@@ -19,42 +19,45 @@ from uuid import UUID
 
 from django.db import connection
 
-from documents.search.indexing import AS_WRITTEN, OWNER, by_dimension, vector_text
-from documents.search.postings import Weighted, choices, lists_of, second_look
-from documents.search.query_parser import Asked, Phrase, Term
+from documents.search.bm25 import idf
+from documents.search.full_text_index import AS_WRITTEN, OWNER, by_dimension, vector_text
+from documents.search.posting_lists import WeightedTerm, list_choices, lists_of, second_query
+from documents.search.query_parser import ParsedQuery, Phrase, Term
 from documents.search.scope import Scope
-from documents.search.statistics import Statistics, statistics
+from documents.search.term_statistics import Statistics, statistics
 from documents.text.stems import stems_of_each
 
 DEPTH = 100
-"""So many are scored to the end: those with the question as a phrase come first, and vectors are mixed in."""
+"""How many hits are ranked: hits with the question as a phrase move up among them, and vectors are mixed in."""
 MAX_PER_DOCUMENT = 3
-"""A long document must not fill the answer alone, unless it was asked for."""
+"""A long document must not fill the results alone, unless the question names it."""
 PHRASE_BONUS = 1.0
-"""Of the whole question standing there, in impacts of each of its words."""
-FIRST_LOOK = 6_000
-MOST_OF_SCOPE = 20_000
-"""Of so few chunks that a user or a filter leaves each is scored, unless the lists of the words are shorter."""
+"""What the question as a phrase is worth, in impacts of each of its words."""
+FIRST_BUDGET = 6_000
+"""How many chunks the first query scores."""
+MAX_SCORED_SCOPE = 20_000
+"""A scope of so few chunks is scored as a whole, unless the posting lists are shorter."""
 RARE_OWNER = 0.3
-"""An owner of a larger share is told by the documents: his list of chunks is too long to be read each time."""
-EXPANDED_FROM, MOST_EXPANSIONS = 80, 30
-MOST_PAIRS = 8
-"""Of a phrase are looked for in the filter of neighbours."""
+"""The owner of a larger share is checked by the documents: the list of that owner's chunks is too long to read."""
+EXPANSION_SAMPLE, MAX_EXPANSIONS = 80, 30
+"""A prefix stands for its most frequent words in a sample of chunks."""
+MAX_PAIRS = 8
+"""How many pairs of a phrase are looked up in the neighbors filter."""
 
 _SCORED = """
 SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
-FROM document_terms i WHERE i.lexemes @@ %(query)s::tsquery AND {neighbours}
+FROM document_terms i WHERE i.lexemes @@ %(query)s::tsquery AND {neighbors}
 """
 _SCORED_OF_FEW = """
 SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
 FROM ({scope}) v JOIN document_terms i ON i.document_id = v.uid AND i.generation = v.generation
-WHERE i.impacts <#> %(vector)s::sparsevec < 0 AND {neighbours}
+WHERE i.impacts <#> %(vector)s::sparsevec < 0 AND {neighbors}
 """
-# The place is one of the passage's own filter, which is as long as the passage.
-_NEIGHBOURS = "get_bit(i.neighbours, {hash} %% (8 * octet_length(i.neighbours))) = 1"
-# The lateral join looks documents up one by one, from the best chunk on, until there are enough.
+# The hash is taken modulo the bits of the chunk's own filter, which is as long as the chunk.
+_ARE_NEIGHBORS = "get_bit(i.neighbours, {hash} %% (8 * octet_length(i.neighbours))) = 1"
+# The lateral join looks up documents one by one, from the best chunk on, until there are enough hits.
 _BEST = """
-SELECT s.chunk_id, s.document_id, s.score, {whole} FROM ({scored}) s
+SELECT s.chunk_id, s.document_id, s.score, {is_whole_phrase} FROM ({scored}) s
 CROSS JOIN LATERAL (
   SELECT FROM ({scope}) v WHERE v.uid = s.document_id AND v.generation = s.generation AND {conditions} OFFSET 0
 ) d ORDER BY s.score DESC, s.chunk_id LIMIT %(depth)s
@@ -81,69 +84,70 @@ class Hit:
     score: float
 
 
-def best_chunks(asked: Asked, scope: Scope, languages: Sequence[str], limit: int) -> list[Hit]:
-    """At most DEPTH and at least `limit` hits, where there are so many, best first."""
-    if asked.is_empty:
+def best_chunks(query: ParsedQuery, scope: Scope, languages: Sequence[str], limit: int) -> list[Hit]:
+    """Returns the best hits first: at most DEPTH, and at least `limit` if there are so many."""
+    if query.is_empty:
         return []
     known = statistics()
-    terms = _weighted(asked, languages, known)
+    terms = _weigh_terms(query, languages, known)
     if not terms:
         return []
     share = 1.0 if scope.owner is None else known.estimate(f"{OWNER}{scope.owner}") / known.total
-    look = _Look(asked, scope, terms, max(limit, DEPTH), is_rare_owner=known.common is None or share < RARE_OWNER)
+    is_rare_owner = known.common is None or share < RARE_OWNER
+    chunks = _ChunkScorer(query, scope, terms, max(limit, DEPTH), is_rare_owner=is_rare_owner)
     in_lists = share * sum(term.count for term in terms)
-    if scope.chunks <= min(2 * in_lists, MOST_OF_SCOPE):
-        return look.ranked(look.rows_of_few())
-    if asked.phrases and _rarest_in(asked.phrases, terms) <= FIRST_LOOK:
-        return look.ranked(look.rows(""))
-    room = FIRST_LOOK / max(share, 0.01) if known.common else math.inf  # few chunks, or nothing known
-    for choice in choices(terms, room):
-        if scope.chunks <= min(choice.room, in_lists):
-            return look.ranked(look.rows_of_few())
-        hits = look.ranked(look.rows(choice.query))
-        if len(hits) >= limit or asked.phrases:
+    if scope.chunks <= min(2 * in_lists, MAX_SCORED_SCOPE):
+        return chunks.merge(chunks.score_scope())
+    if query.phrases and _rarest_in(query.phrases, terms) <= FIRST_BUDGET:
+        return chunks.merge(chunks.score_candidates(""))
+    budget = FIRST_BUDGET / max(share, 0.01) if known.common else math.inf  # few chunks, or no statistics
+    for choice in list_choices(terms, budget):
+        if scope.chunks <= min(choice.budget, in_lists):
+            return chunks.merge(chunks.score_scope())
+        hits = chunks.merge(chunks.score_candidates(choice.query))
+        if len(hits) >= limit or query.phrases:
             break
     lowest = hits[limit - 1].score if len(hits) >= limit else 0.0
-    # Others with the phrases may have the bonus too.
-    second = second_look(terms, choice, lowest, look.bonus if asked.phrases else 0.0, known.total)
-    return hits if second is None else look.ranked(look.rows(second), hits)
+    # Other chunks with the required phrases may get the bonus too.
+    second = second_query(terms, choice, lowest, chunks.bonus if query.phrases else 0.0, known.total)
+    return hits if second is None else chunks.merge(chunks.score_candidates(second), hits)
 
 
-def _rarest_in(phrases: Sequence[Phrase], terms: Sequence[Weighted]) -> float:
-    """No more chunks than these can have the phrases."""
+def _rarest_in(phrases: Sequence[Phrase], terms: Sequence[WeightedTerm]) -> float:
+    """Returns an upper bound of how many chunks can have the phrases."""
     lexemes = frozenset().union(*(phrase.lexemes for phrase in phrases))
     return min((term.count for term in terms if lexemes.issuperset(term.term.lexemes)), default=math.inf)
 
 
-def _weighted(asked: Asked, languages: Sequence[str], known: Statistics) -> list[Weighted]:
-    expanded = [_expanded(prefix.text, prefix.query, languages) for prefix in asked.prefixes]
-    counts = known.counts({lexeme for term in asked.terms for lexeme in term.lexemes})
+def _weigh_terms(query: ParsedQuery, languages: Sequence[str], known: Statistics) -> list[WeightedTerm]:
+    expanded = [_expand_prefix(prefix.text, prefix.query, languages) for prefix in query.prefixes]
+    counts = known.counts({lexeme for term in query.terms for lexeme in term.lexemes})
     counts |= known.rough_counts({lexeme for term in expanded for lexeme in term.lexemes})
     found = []
-    for term in [*asked.terms, *expanded]:
+    for term in [*query.terms, *expanded]:
         count = min(sum(counts[lexeme] for lexeme in term.lexemes), known.total)
-        weight = term.repeats * known.idf(count)
-        found.append(Weighted(term, weight, lists_of(term, weight, count, known)))
+        weight = term.repeats * idf(count, known.total)
+        found.append(WeightedTerm(term, weight, lists_of(term, weight, count, known)))
     return [term for term in found if term.lists]
 
 
-def _expanded(prefix: str, query: str, languages: Sequence[str]) -> Term:
-    """The stems of the most frequent words that begin so."""
+def _expand_prefix(prefix: str, query: str, languages: Sequence[str]) -> Term:
+    """Returns the most frequent words that begin with the prefix, and their stems, as one term."""
     with connection.cursor() as cursor:
-        cursor.execute(_EXPANSIONS, [query, EXPANDED_FROM, prefix, AS_WRITTEN + prefix, MOST_EXPANSIONS])
+        cursor.execute(_EXPANSIONS, [query, EXPANSION_SAMPLE, prefix, AS_WRITTEN + prefix, MAX_EXPANSIONS])
         found = [lexeme.removeprefix(AS_WRITTEN) for lexeme, _ in cursor.fetchall()]
     each = stems_of_each([(found, language) for language in languages])
     stems = {stem for stems in each for stem in stems.values()}
     return Term(tuple(dict.fromkeys([*found, *sorted(stems)])))
 
 
-class _Look:
-    """The database, asked for the best chunks among those that a tsquery finds."""
+class _ChunkScorer:
+    """Scores chunks in the database, and returns the best of those that match the query and are in the scope."""
 
     def __init__(
-        self, asked: Asked, scope: Scope, terms: Sequence[Weighted], depth: int, *, is_rare_owner: bool
+        self, query: ParsedQuery, scope: Scope, terms: Sequence[WeightedTerm], depth: int, *, is_rare_owner: bool
     ) -> None:
-        self.asked = asked
+        self.query = query
         self.scope = scope
         self.depth = depth
         self.is_rare_owner = is_rare_owner
@@ -153,34 +157,35 @@ class _Look:
             "vector": vector_text(by_dimension(weights)),
             "depth": depth,
             "most": MAX_PER_DOCUMENT,
-            "whole": asked.whole.exact if asked.whole else None,
+            "whole": query.whole_phrase.exact if query.whole_phrase else None,
         }
         conditions = []
-        for number, phrase in enumerate([*asked.phrases, *asked.excluded]):
+        for number, phrase in enumerate([*query.phrases, *query.excluded]):
             self.parameters[f"phrase{number}"] = phrase.exact
-            sign = "" if number < len(asked.phrases) else "NOT "
+            sign = "" if number < len(query.phrases) else "NOT "
             conditions.append(f"{sign}s.lexemes @@ %(phrase{number})s::tsquery")
         self.conditions = " AND ".join(conditions) or "true"
-        self.neighbours = " AND ".join(map(_may_hold, asked.phrases)) or "true"
+        self.neighbors = " AND ".join(map(_may_have_phrase, query.phrases)) or "true"
 
-    def rows(self, candidates: str) -> list[Hit]:
-        """Those among the candidates; "" is all chunks that have what must be there."""
+    def score_candidates(self, candidates: str) -> list[Hit]:
+        """Scores the chunks that the tsquery finds. "" means all chunks that have what the question requires."""
         required = [candidates] if candidates else []
-        required += [prefix.query for prefix in self.asked.prefixes]
-        required += [phrase.words for phrase in self.asked.phrases]
+        required += [prefix.query for prefix in self.query.prefixes]
+        required += [phrase.words for phrase in self.query.phrases]
         if self.scope.owner is not None and self.is_rare_owner:
             required.append(f"'{OWNER}{self.scope.owner}'")
-        return self._best(_SCORED.format(neighbours=self.neighbours), query=" & ".join(required))
+        return self._best(_SCORED.format(neighbors=self.neighbors), query=" & ".join(required))
 
-    def rows_of_few(self) -> list[Hit]:
-        """Among all chunks of the scope's documents."""
-        scored = _SCORED_OF_FEW.format(scope=self._scope("few"), neighbours=self.neighbours)
-        required = [prefix.query for prefix in self.asked.prefixes] + [phrase.words for phrase in self.asked.phrases]
+    def score_scope(self) -> list[Hit]:
+        """Scores all chunks of the scope's documents."""
+        scored = _SCORED_OF_FEW.format(scope=self._scope("few"), neighbors=self.neighbors)
+        required = [prefix.query for prefix in self.query.prefixes] + [phrase.words for phrase in self.query.phrases]
         if required:
             scored += " AND i.lexemes @@ %(query)s::tsquery"
         return self._best(scored, query=" & ".join(required))
 
-    def ranked(self, found: Sequence[Hit], earlier: Sequence[Hit] = ()) -> list[Hit]:
+    def merge(self, found: Sequence[Hit], earlier: Sequence[Hit] = ()) -> list[Hit]:
+        """Returns the best `depth` of both lists, each chunk once."""
         hits = {hit.chunk_id: hit for hit in [*earlier, *found]}.values()
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[: self.depth]
 
@@ -188,14 +193,18 @@ class _Look:
         found = self._run(_EACH.format(scored=scored), query)
         if self.scope.is_one_document:
             return found
-        hits = few_of_each(found)
+        hits = limit_per_document(found)
         if len(found) < self.depth or len(hits) >= self.depth // 2:
             return hits
         return self._run(_FEW_OF_EACH.format(scored=scored), query)
 
     def _run(self, scored: str, query: str) -> list[Hit]:
-        whole = "s.lexemes @@ %(whole)s::tsquery" if self.asked.whole else "false"
-        sql = _BEST.format(scored=scored, scope=self._scope("scope"), whole=whole, conditions=self.conditions)
+        sql = _BEST.format(
+            scored=scored,
+            scope=self._scope("scope"),
+            is_whole_phrase="s.lexemes @@ %(whole)s::tsquery" if self.query.whole_phrase else "false",
+            conditions=self.conditions,
+        )
         with connection.cursor() as cursor:
             cursor.execute(sql, {**self.parameters, "query": query})
             rows = cursor.fetchall()
@@ -203,25 +212,25 @@ class _Look:
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
 
     def _scope(self, name: str) -> str:
-        """The scope's SQL, with its parameters under names."""
+        """Returns the scope's SQL with named parameters."""
         names = [f"{name}{number}" for number in range(len(self.scope.parameters))]
         self.parameters.update(zip(names, self.scope.parameters, strict=True))
         return self.scope.sql % tuple(f"%({each})s" for each in names)
 
 
-def _may_hold(phrase: Phrase) -> str:
-    """What is true of all rows with the phrase, and of few others, without a look at the places of their lexemes."""
-    if not phrase.neighbours or () in phrase.neighbours:
+def _may_have_phrase(phrase: Phrase) -> str:
+    """Returns SQL that is true for every row with the phrase, and for few others. It reads no places of lexemes."""
+    if not phrase.neighbors or () in phrase.neighbors:
         return "true"
     chains = [
-        " AND ".join(_NEIGHBOURS.format(hash=hash) for hash in sorted(set(hashes))[:MOST_PAIRS])
-        for hashes in sorted(phrase.neighbours)
+        " AND ".join(_ARE_NEIGHBORS.format(hash=hash) for hash in sorted(set(hashes))[:MAX_PAIRS])
+        for hashes in sorted(phrase.neighbors)
     ]
     return "(" + " OR ".join(f"({chain})" for chain in chains) + ")"
 
 
-def few_of_each(hits: Iterable[Hit]) -> list[Hit]:
-    """At most MAX_PER_DOCUMENT of a document."""
+def limit_per_document(hits: Iterable[Hit]) -> list[Hit]:
+    """Returns at most MAX_PER_DOCUMENT hits of each document."""
     seen: dict[UUID, int] = {}
     kept = []
     for hit in hits:

@@ -1,4 +1,4 @@
-"""Which documents a search may answer from."""
+"""The scope of a search: the documents that it may answer from."""
 
 import math
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from aiworkstation.access.models import sees_only
 from documents.lookup import find_documents
 from documents.models import Document
 
-MOST_DOCUMENTS = 5_000
+MAX_COUNTED_DOCUMENTS = 5_000
 _NOTHING = "SELECT uid, generation, chunk_count FROM documents WHERE false"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Filters:
-    """`document_id` is a name that the asking user may use."""
+    """`document_id` is an id by which the asking user may name a document."""
 
     project_id: str | None = None
     tag: str | None = None
@@ -28,10 +28,10 @@ class Filters:
 
 @dataclass(frozen=True)
 class Scope:
-    """`sql` selects `uid` and `generation` of the documents: what it does not, no search finds.
+    """`sql` selects `uid` and `generation` of the documents. A search finds no other document.
 
-    `owner` is there to be quick: all of them are this user's. `chunks`: so many they have, infinity where there are
-    more documents than were counted.
+    `owner` is set if all of them belong to this user; it only makes the search faster. `chunks` is how many chunks
+    they have, or infinity if there are more than MAX_COUNTED_DOCUMENTS documents.
     """
 
     sql: str
@@ -42,7 +42,7 @@ class Scope:
 
 
 def scope_of(user: User, filters: Filters) -> Scope:
-    """One's own documents; a single one that is named may be any that `user` may see."""
+    """Returns the user's own documents that pass the filters. A single named one may be any that `user` can see."""
     owner = user.pk if filters.document_id is None else sees_only(user)
     documents = Document.objects.visible_to(user).filter(generation__gt=0)
     if owner is not None:
@@ -61,13 +61,12 @@ def scope_of(user: User, filters: Filters) -> Scope:
         sql, parameters = rows.query.sql_with_params()
     except EmptyResultSet:
         sql, parameters = _NOTHING, ()
-    return Scope(sql, parameters, owner, _chunks(sql, parameters), filters.document_id is not None)
+    return Scope(sql, parameters, owner, _count_chunks(sql, parameters), filters.document_id is not None)
 
 
-def _chunks(sql: str, parameters: tuple[Any, ...]) -> float:
+def _count_chunks(sql: str, parameters: tuple[Any, ...]) -> float:
+    limited = f"SELECT count(*), coalesce(sum(chunk_count), 0) FROM ({sql} LIMIT {MAX_COUNTED_DOCUMENTS + 1}) t"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count(*), coalesce(sum(chunk_count), 0) FROM ({sql} LIMIT {MOST_DOCUMENTS + 1}) t", parameters
-        )
+        cursor.execute(limited, parameters)
         documents, chunks = cursor.fetchone()
-    return float(chunks) if documents <= MOST_DOCUMENTS else math.inf
+    return float(chunks) if documents <= MAX_COUNTED_DOCUMENTS else math.inf

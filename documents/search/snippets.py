@@ -1,9 +1,12 @@
-"""A passage's best part: a window around the question's words. `ts_headline` is a hundred times slower."""
+"""Snippets: the part of a chunk with the most of the question's words. `ts_headline` is a hundred times slower."""
 
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from documents.text.stems import PREFIXING, stems_of_each
 from documents.text.words import Place, is_paired, places
@@ -16,53 +19,61 @@ _BLANKS = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`marks` are the starts and ends of the hits in `text`."""
+    """`marks` are the starts and ends of the found words in `text`."""
 
     text: str
     marks: tuple[tuple[int, int], ...] = ()
 
+    def as_html(self) -> SafeString:
+        """Returns the text with the found words in `<mark>`. Everything else is escaped."""
+        parts: list[tuple[str, str]] = []
+        at = 0
+        for start, end in self.marks:
+            parts.append((self.text[at:start], self.text[start:end]))
+            at = end
+        return format_html("{}{}", format_html_join("", "{}<mark>{}</mark>", parts), self.text[at:])
+
 
 @dataclass(frozen=True, slots=True)
-class _Hit:
+class _WordHit:
     start: int
     end: int
     lexeme: str
 
 
 def snippets(
-    passages: Sequence[tuple[str, str]], lexemes: Collection[str], beginnings: tuple[str, ...] = (), width: int = WIDTH
+    texts: Sequence[tuple[str, str]], lexemes: Collection[str], beginnings: tuple[str, ...] = (), width: int = WIDTH
 ) -> list[Snippet]:
-    """Of each passage, a text and its language, about `width` characters with as many of the words as possible.
+    """Returns, for each text and its language, about `width` characters with as many of the words as possible.
 
-    The words: what has one of these lexemes in the language, and what begins with one of the `beginnings`. "…" stands
-    where it was cut.
+    The words are those with one of the lexemes, and those that begin with one of the `beginnings`. "…" marks a cut.
     """
-    found = _hits_of_each(passages, lexemes, beginnings)
-    return [_snippet(text, hits, width) for (text, _), hits in zip(passages, found, strict=True)]
+    found = _hits_of_each(texts, lexemes, beginnings)
+    return [_snippet(text, hits, width) for (text, _), hits in zip(texts, found, strict=True)]
 
 
 def highlighted(text: str, language: str, lexemes: Collection[str], beginnings: tuple[str, ...] = ()) -> Snippet:
-    """The same words in the whole text, which stays as it is."""
+    """Returns the whole text, unchanged, with the same words marked."""
     (hits,) = _hits_of_each([(text, language)], lexemes, beginnings)
     return Snippet(text, tuple(_stretches(hits, 0, len(text))))
 
 
 def _hits_of_each(
-    passages: Sequence[tuple[str, str]], lexemes: Collection[str], beginnings: tuple[str, ...]
-) -> list[list[_Hit]]:
+    texts: Sequence[tuple[str, str]], lexemes: Collection[str], beginnings: tuple[str, ...]
+) -> list[list[_WordHit]]:
     first = {word[:2] for word in [*lexemes, *beginnings]}
     first |= {letters.replace("i", "y") for letters in first}  # `dying` has the stem `die`
-    found = [list(places(text, None if language in PREFIXING else first)) for text, language in passages]
+    found = [list(places(text, None if language in PREFIXING else first)) for text, language in texts]
     stems = stems_of_each(
         [
             ({place.word for place in group if place.word and not is_paired(place.word)}, language)
-            for group, (_, language) in zip(found, passages, strict=True)
+            for group, (_, language) in zip(found, texts, strict=True)
         ]
     )
     return [list(_hits(group, known, lexemes, beginnings)) for group, known in zip(found, stems, strict=True)]
 
 
-def _snippet(text: str, hits: Sequence[_Hit], width: int) -> Snippet:
+def _snippet(text: str, hits: Sequence[_WordHit], width: int) -> Snippet:
     start, end = _best_span(hits, width)
     spare = max(width - (end - start), 0)
     start = max(start - spare // 2, 0)
@@ -74,18 +85,18 @@ def _snippet(text: str, hits: Sequence[_Hit], width: int) -> Snippet:
 
 def _hits(
     found: Iterable[Place], stems: Mapping[str, str], lexemes: Collection[str], beginnings: tuple[str, ...]
-) -> Iterator[_Hit]:
+) -> Iterator[_WordHit]:
     for place in found:
         lexeme = stems.get(place.word, place.word)
         if lexeme in lexemes:
-            yield _Hit(place.start, place.end, lexeme)
+            yield _WordHit(place.start, place.end, lexeme)
         elif beginnings and place.word.startswith(beginnings):
-            # Of a pair of characters only the one that was asked for.
+            # Only the first character of a pair was asked for.
             end = place.start + 1 if is_paired(place.word) else place.end
-            yield _Hit(place.start, end, lexeme)
+            yield _WordHit(place.start, end, lexeme)
 
 
-def _cut(text: str, start: int, end: int, hits: Sequence[_Hit]) -> Snippet:
+def _cut(text: str, start: int, end: int, hits: Sequence[_WordHit]) -> Snippet:
     cut, marks = ELLIPSIS if start > 0 else "", list[tuple[int, int]]()
     at = start
     for first, last in _stretches(hits, start, end):
@@ -98,8 +109,8 @@ def _cut(text: str, start: int, end: int, hits: Sequence[_Hit]) -> Snippet:
     return Snippet(cut + (ELLIPSIS if end < len(text) else ""), tuple(marks))
 
 
-def _stretches(hits: Sequence[_Hit], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The hits between two places; pairs of characters overlap, and are one then."""
+def _stretches(hits: Sequence[_WordHit], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yields the hits between two places. Overlapping hits, such as pairs of characters, become one."""
     first = last = -1
     for hit in hits:
         if not start <= hit.start < hit.end <= end:
@@ -114,13 +125,13 @@ def _stretches(hits: Sequence[_Hit], start: int, end: int) -> Iterator[tuple[int
 
 
 def _joined(before: str, text: str) -> str:
-    """Blanks of any kind and number are one blank, and none at the beginning."""
+    """Appends the text with each run of blanks as one blank, and none at the beginning."""
     text = _BLANKS.sub(" ", text)
     return before + (text.lstrip() if before.endswith(" ") or before in ("", ELLIPSIS) else text)
 
 
-def _best_span(hits: Sequence[_Hit], width: int) -> tuple[int, int]:
-    """The stretch of at most `width` characters with the most different words; of equal ones the shortest."""
+def _best_span(hits: Sequence[_WordHit], width: int) -> tuple[int, int]:
+    """Returns the span of at most `width` characters with the most different words. The shortest wins a tie."""
     best, best_score = (0, 0), (0, 0)
     inside: Counter[str] = Counter()
     left = 0
@@ -137,7 +148,7 @@ def _best_span(hits: Sequence[_Hit], width: int) -> tuple[int, int]:
 
 
 def _word_start(text: str, position: int) -> int:
-    """The beginning of the next word, so that none is cut; a long run without blanks is."""
+    """Returns the beginning of the next word, so that no word is cut, unless it is very long."""
     if position == 0 or text[position - 1].isspace():
         return position
     nearby = range(position, min(position + LONGEST_WORD, len(text)))

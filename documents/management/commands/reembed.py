@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from documents.search.embeddings import catch_up, configured_model, forget, lacking
+from documents.search import catch_up, configured_model, documents_without_vectors, forget_model
 
 
 class Command(BaseCommand):
@@ -25,9 +25,9 @@ class Command(BaseCommand):
         if model is None:
             raise CommandError("EMBEDDING_MODEL and OPENAI_BASE_URL or OPENAI_API_KEY: set them.")
         if afresh:
-            forget(model)
+            forget_model(model)
             model = configured_model()
             assert model is not None
-        count = lacking(model).count()
+        count = documents_without_vectors(model).count()
         jobs = catch_up()
         self.stdout.write(f"{count:,} documents lack vectors of {model.name}; {jobs} jobs were started.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from documents.storage.sweep import Suspicious, sweep
+from documents.storage.orphaned_files import Suspicious, sweep
 
 
 class Command(BaseCommand):

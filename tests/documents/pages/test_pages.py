@@ -13,7 +13,6 @@ from pytest_django.asserts import assertNumQueries, assertRedirects
 from pytest_django.fixtures import Settings
 
 from documents.models import Document
-from documents.search.highlighting import marked
 from documents.search.snippets import Snippet
 from jobs.start import start
 from tests.support.builder import write_epub
@@ -227,10 +226,10 @@ def test_search_keeps_to_a_tag_a_type_and_a_project(alice: User, at_alice: Clien
 
 
 def test_marks() -> None:
-    assert marked(Snippet("The <b> of the carter", ((0, 3), (15, 21)))) == (
+    assert Snippet("The <b> of the carter", ((0, 3), (15, 21))).as_html() == (
         "<mark>The</mark> &lt;b&gt; of the <mark>carter</mark>"
     )
-    assert marked(Snippet("The contract")) == "The contract"
+    assert Snippet("The contract").as_html() == "The contract"
 
 
 def test_a_document_names_what_it_holds_and_what_it_came_in(alice: User, at_alice: Client) -> None:

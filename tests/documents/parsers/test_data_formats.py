@@ -8,7 +8,7 @@ import pytest
 
 from documents.errors import Corrupt, TooComplex
 from documents.parsers import Container, ParsedDocument, parser_for
-from documents.parsers.markup import FEW_ATTRIBUTES
+from documents.parsers.safe_xml import FEW_ATTRIBUTES
 from documents.reading.pipeline import read
 from tests.support import builder
 

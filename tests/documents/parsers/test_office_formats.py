@@ -8,7 +8,7 @@ from zipfile import ZipFile
 import pytest
 
 from documents.errors import Corrupt, Encrypted, TooLarge
-from documents.parsers import ParsedDocument, parser_for, sheets
+from documents.parsers import ParsedDocument, parser_for, spreadsheets
 from documents.reading.pipeline import read
 from tests.support import builder
 
@@ -157,11 +157,11 @@ def test_durations_and_blank_cells_at_the_end(tmp_path: Path) -> None:
     body = f'<table:table table:name="S">{body}</table:table>'
     path = builder.write_opendocument(tmp_path / "a.ods", "spreadsheet", body)
     assert _parse(path).pages == ["S\n30:05:07\n |  | 30:05:07"]
-    assert sheets._text(timedelta(hours=30, minutes=5, seconds=7)) == "30:05:07"
+    assert spreadsheets._text(timedelta(hours=30, minutes=5, seconds=7)) == "30:05:07"
 
 
 def test_a_workbook_of_too_many_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheets, "MAX_CELLS", 5)
+    monkeypatch.setattr(spreadsheets, "MAX_CELLS", 5)
     path = builder.write_xlsx(tmp_path / "a.xlsx", {"A": builder.sheet([["a", "b", "c"]] * 2)})
     with pytest.raises(TooLarge, match="split it"):
         _parse(path)

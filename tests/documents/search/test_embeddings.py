@@ -16,10 +16,17 @@ from pytest_django.fixtures import Settings
 
 from documents.models import ChunkVector, Document, EmbeddingModel
 from documents.reading import ingest
-from documents.search import embeddings
+from documents.search import (
+    Question,
+    activate_if_complete,
+    catch_up,
+    configured_model,
+    embed_document,
+    embeddings,
+    search,
+)
 from documents.search.ranking import Hit
-from documents.search.search import Question, search
-from documents.search.vectors import WrongDimensions, mixed, write
+from documents.search.vector_index import WrongDimensions, mix_rankings, write
 from documents.storage import stored_files
 from documents.tools import DocumentEmbed, DocumentIngest, EmbedArguments, IngestArguments
 from tests.servers.model_server import ModelServer, Reply
@@ -33,14 +40,14 @@ Configure = Callable[..., None]
 
 @pytest.fixture
 def configure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
-    monkeypatch.setattr(embeddings, "_rest_until", 0.0)
-    embeddings._vector_of.cache_clear()
+    monkeypatch.setattr(embeddings, "_paused_until", 0.0)
+    embeddings._question_vector.cache_clear()
 
     def change(**values: Any) -> None:
         settings.CONFIG = settings.CONFIG.model_copy(update=values)
 
     yield change
-    embeddings._vector_of.cache_clear()
+    embeddings._question_vector.cache_clear()
 
 
 @pytest.fixture
@@ -51,10 +58,10 @@ def server(configure: Configure) -> Iterator[ModelServer]:
 
 
 def embed(document: Document) -> int:
-    model = embeddings.configured_model()
+    model = configured_model()
     assert model is not None
-    written = embeddings.embed_document(document.pk, model)
-    embeddings.activate_if_whole(model)
+    written = embed_document(document.pk, model)
+    activate_if_complete(model)
     return written
 
 
@@ -89,8 +96,8 @@ def test_the_lexical_hit_and_the_near_one_are_both_found(alice: User, server: Mo
 def test_without_a_model_nothing_is_asked(alice: User, configure: Configure) -> None:
     configure(embedding_model="")
     document = add(alice, "My car is red.")
-    assert embeddings.configured_model() is None
-    assert embeddings.catch_up() == 0
+    assert configured_model() is None
+    assert catch_up() == 0
     assert find(alice, "vehicle") == []
     assert document.embedded_by is None
     with pytest.raises(NotConfigured):
@@ -117,7 +124,7 @@ def test_filters_do_not_thin_the_results_out(
     found = find(alice, "automobile", project_id="few", limit=10)
     assert len(found) == 10
     # By the index too, which meets the other 60 first.
-    monkeypatch.setattr("documents.search.vectors.MOST_NUMBERS", 0)
+    monkeypatch.setattr("documents.search.vector_index.MAX_EXACT_NUMBERS", 0)
     assert set(find(alice, "automobile", project_id="few", limit=12)) == {f"few{number}" for number in range(12)}
 
 
@@ -125,7 +132,7 @@ def test_of_many_numbers_the_index_tells_the_nearest(
     alice: User, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded(alice, "My car is red.", client_id="car")
-    monkeypatch.setattr("documents.search.vectors.MOST_NUMBERS", 0)
+    monkeypatch.setattr("documents.search.vector_index.MAX_EXACT_NUMBERS", 0)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
         assert find(alice, "vehicle") == ["car"]
@@ -141,7 +148,7 @@ def test_of_few_numbers_each_vector_is_compared(
 ) -> None:
     """More than a lexical search looks through, and less than the index is worth."""
     embedded(alice, "My car is red.", client_id="car")
-    monkeypatch.setattr("documents.search.ranking.MOST_OF_SCOPE", 0)
+    monkeypatch.setattr("documents.search.ranking.MAX_SCORED_SCOPE", 0)
     with CaptureQueriesContext(connection) as queries:
         assert find(alice, "vehicle") == ["car"]
     assert any("ORDER BY 0 + " in query["sql"] for query in queries)
@@ -195,7 +202,7 @@ class TestAnotherModel:
         embed(documents[1])
         assert [model.name for model in EmbeddingModel.objects.all()] == ["embed-32"]
         assert ChunkVector.objects.count() == 2
-        embeddings._vector_of.cache_clear()
+        embeddings._question_vector.cache_clear()
         assert find(alice, "vehicle")[0] == "car"
         assert server.requests[-1]["body"]["model"] == "embed-32"
         with connection.cursor() as cursor:
@@ -208,7 +215,7 @@ class TestAnotherModel:
         embedded(alice, "My car is red.", client_id="car")
         gone = EmbeddingModel(pk=999_999, name="gone", dimensions=64)
         question = embeddings.EmbeddedQuestion(gone, (1.0,) * 64)
-        monkeypatch.setattr("documents.search.search.embed_question", lambda text: question)
+        monkeypatch.setattr("documents.search.hybrid_search.embed_question", lambda text: question)
         assert find(alice, "car") == ["car"]
 
     def test_one_of_the_same_name_with_other_dimensions(self, alice: User, server: ModelServer) -> None:
@@ -224,17 +231,17 @@ class TestCatchingUp:
     def test_a_job_of_each_owner(self, alice: User, bob: User, server: ModelServer) -> None:
         for user in (alice, alice, bob):
             add(user, "My car is red.")
-        assert embeddings.catch_up() == 2
+        assert catch_up() == 2
         jobs = WorkflowExecution.objects.filter(job_type="document-embed")
         assert {(job.owner.username, job.name, job.queue) for job in jobs} == {
             ("alice", "Embed 2 documents with embed-64", "low"),
             ("bob", "Embed 1 document with embed-64", "low"),
         }
-        assert embeddings.catch_up() == 0
+        assert catch_up() == 0
 
     def test_its_steps_embed(self, alice: User, server: ModelServer) -> None:
         documents = [add(alice, f"{text} and more", client_id=text) for text in ("car", "sea")]
-        embeddings.catch_up()
+        catch_up()
         step = WorkflowStep.objects.get(tool="DOCUMENT_EMBED")
         told: list[Any] = []
         context = context_for(alice, step, report=lambda *report: told.append(report))
@@ -255,12 +262,12 @@ class TestCatchingUp:
 
     def test_after_a_failure_it_rests(self, alice: User, server: ModelServer) -> None:
         add(alice, "My car is red.")
-        embeddings.catch_up()
+        catch_up()
         jobs = WorkflowExecution.objects.filter(job_type="document-embed")
         jobs.update(status=ExecutionStatus.FAILED, finished_at=timezone.now())
-        assert embeddings.catch_up() == 0
+        assert catch_up() == 0
         jobs.update(finished_at=timezone.now() - timedelta(hours=1))
-        assert embeddings.catch_up() == 1
+        assert catch_up() == 1
 
     def test_a_passage_that_is_refused_is_left_out(self, alice: User, server: ModelServer) -> None:
         document = add(alice, "x" * 900, client_id="doc")
@@ -269,7 +276,7 @@ class TestCatchingUp:
         assert embed(document) == 0
         document.refresh_from_db()
         assert document.embedded_generation == 1
-        assert embeddings.catch_up() == 0
+        assert catch_up() == 0
 
     def test_a_passage_that_is_too_long_is_cut(self, alice: User, server: ModelServer) -> None:
         document = add(alice, "car " * 400)
@@ -327,4 +334,9 @@ class TestReading:
 def test_rankings_are_mixed_by_their_spread() -> None:
     by_text = [Hit(1, Document().uid, 8.0), Hit(2, Document().uid, 4.0)]
     by_vector = [Hit(2, Document().uid, 0.9), Hit(3, Document().uid, 0.45)]
-    assert [(hit.chunk_id, round(hit.score, 3)) for hit in mixed(by_text, by_vector)] == [(2, 0.7), (1, 0.6), (3, 0.2)]
+    mixed = mix_rankings(by_text, by_vector)
+    assert [(hit.chunk_id, round(hit.score, 3)) for hit in mixed] == [
+        (2, 0.7),
+        (1, 0.6),
+        (3, 0.2),
+    ]

@@ -11,11 +11,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from documents.models import ChunkTerms, Document
-from documents.search import indexing, postings, ranking, statistics
-from documents.search.query_parser import ask, phrase_of
+from documents.search import Question, full_text_index, posting_lists, ranking, search, term_statistics
+from documents.search.query_parser import parse_query, phrase_of
 from documents.search.ranking import Hit, best_chunks
 from documents.search.scope import Filters, scope_of
-from documents.search.search import Question, search
 from documents.text.languages import ENGLISH
 from documents.text.words import words
 from tests.support.documents import add, upload
@@ -43,7 +42,7 @@ def bm25(question: str, texts: list[str], k1: float = 1.5, b: float = 0.75) -> d
 def average(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one of TEXTS, as it will be when all are written."""
     value = sum(len(text.split()) for text in TEXTS) / len(TEXTS)
-    monkeypatch.setattr(indexing, "average_length", lambda: value)
+    monkeypatch.setattr(full_text_index, "average_length", lambda: value)
 
 
 @pytest.mark.usefixtures("average")
@@ -70,10 +69,10 @@ def test_the_whole_question_standing_there_is_worth_its_words_once_more(alice: U
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The table is large enough for PostgreSQL's statistics."""
-    monkeypatch.setattr(statistics, "SMALL_BYTES", 0)
-    statistics._kept.clear()
+    monkeypatch.setattr(term_statistics, "SMALL_BYTES", 0)
+    term_statistics._cached.clear()
     yield
-    statistics._kept.clear()
+    term_statistics._cached.clear()
 
 
 def written(user: User, count: int, **fields: Any) -> list[str]:
@@ -87,7 +86,7 @@ def written(user: User, count: int, **fields: Any) -> list[str]:
         for number in range(count)
     )
     for number, (document, text) in enumerate(zip(documents, texts, strict=True)):
-        indexing.write_terms(document.pk, user.pk, 1, ENGLISH, [(10_000 * user.pk + number, text.split())])
+        full_text_index.write_terms(document.pk, user.pk, 1, ENGLISH, [(10_000 * user.pk + number, text.split())])
     return texts
 
 
@@ -106,7 +105,7 @@ def test_few_lexemes_wait_for_the_index(alice: User) -> None:
 
 
 def best(user: User, text: str, limit: int = 10, filters: Filters | None = None) -> list[tuple[int, float]]:
-    hits = best_chunks(ask(text, [ENGLISH]), scope_of(user, filters or Filters()), [ENGLISH], limit)
+    hits = best_chunks(parse_query(text, [ENGLISH]), scope_of(user, filters or Filters()), [ENGLISH], limit)
     return [(hit.chunk_id, round(hit.score, 4)) for hit in hits[:limit]]
 
 
@@ -133,25 +132,25 @@ def test_lists_that_are_not_read_change_nothing(
 ) -> None:
     written(alice, 500)
     analyze()
-    monkeypatch.setattr("documents.search.scope.MOST_DOCUMENTS", 0)
-    monkeypatch.setattr(postings, "TOLERANCE", 0.0)
+    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
+    monkeypatch.setattr(posting_lists, "TOLERANCE", 0.0)
     every = best(alice, question)
-    monkeypatch.setattr(ranking, "FIRST_LOOK", room)
+    monkeypatch.setattr(ranking, "FIRST_BUDGET", room)
     looked = record(monkeypatch)
     assert best(alice, question) == every
     assert looked
 
 
-def record(monkeypatch: pytest.MonkeyPatch, name: str = "rows") -> list[str]:
+def record(monkeypatch: pytest.MonkeyPatch, name: str = "score_candidates") -> list[str]:
     """The candidates that are asked for."""
     asked: list[str] = []
-    rows = getattr(ranking._Look, name)
+    rows = getattr(ranking._ChunkScorer, name)
 
     def recording(look: Any, *candidates: str) -> list[Hit]:
         asked.append(" ".join(candidates))
         return list(rows(look, *candidates))
 
-    monkeypatch.setattr(ranking._Look, name, recording)
+    monkeypatch.setattr(ranking._ChunkScorer, name, recording)
     return asked
 
 
@@ -159,8 +158,8 @@ def record(monkeypatch: pytest.MonkeyPatch, name: str = "rows") -> list[str]:
 def test_the_best_for_a_common_word_are_read_off_its_high_impacts(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     written(alice, 500)
     analyze()
-    monkeypatch.setattr("documents.search.scope.MOST_DOCUMENTS", 0)
-    monkeypatch.setattr(ranking, "FIRST_LOOK", 60)
+    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
+    monkeypatch.setattr(ranking, "FIRST_BUDGET", 60)
     monkeypatch.setattr(ranking, "DEPTH", 10)
     looked = record(monkeypatch)
     best(alice, "wordbq", 3)
@@ -174,8 +173,8 @@ def test_a_frequent_phrase_is_read_off_high_impacts_and_a_rare_one_off_its_rares
 ) -> None:
     written(alice, 500)
     analyze()
-    monkeypatch.setattr("documents.search.scope.MOST_DOCUMENTS", 0)
-    monkeypatch.setattr(ranking, "FIRST_LOOK", 100)
+    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
+    monkeypatch.setattr(ranking, "FIRST_BUDGET", 100)
     looked = record(monkeypatch)
     best(alice, '"wordak wordbk"', 1)
     assert looked == ["'^^wordbk'"]
@@ -192,10 +191,10 @@ def test_no_filter_thins_out(alice: User, bob: User, way: str, monkeypatch: pyte
     few = list(Document.objects.filter(owner=alice).order_by("pk").values_list("pk", flat=True)[:15])
     Document.objects.filter(pk__in=few).update(project_id="few")
     analyze()
-    monkeypatch.setattr(ranking, "MOST_OF_SCOPE", 15 if way == "each is scored" else 0)
-    monkeypatch.setattr("documents.search.scope.MOST_DOCUMENTS", 0 if way == "lists alone" else 15)
-    monkeypatch.setattr(ranking, "FIRST_LOOK", 5)
-    looked, of_few = record(monkeypatch), record(monkeypatch, "rows_of_few")
+    monkeypatch.setattr(ranking, "MAX_SCORED_SCOPE", 15 if way == "each is scored" else 0)
+    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0 if way == "lists alone" else 15)
+    monkeypatch.setattr(ranking, "FIRST_BUDGET", 5)
+    looked, of_few = record(monkeypatch), record(monkeypatch, "score_scope")
     assert len(best(alice, "wordjt wordak", 15, Filters(project_id="few"))) == 15
     assert (len(of_few), len(looked)) == {"each is scored": (1, 0), "lists, then each": (1, 1)}.get(way, (0, 4))
     assert {id // 10_000 for id, _ in best(bob, "wordak wordal")} == {bob.pk}
@@ -208,7 +207,7 @@ def test_the_lists_of_rare_words_are_read_instead_of_a_larger_scope(
     texts = written(alice, 300)
     analyze()
     having = sum("wordjt" in text.split() for text in texts)
-    of_few = record(monkeypatch, "rows_of_few")
+    of_few = record(monkeypatch, "score_scope")
     assert 0 < having < len(texts) / 2
     assert len(best(alice, "wordjt", 300)) == having
     assert not of_few
@@ -218,13 +217,13 @@ def test_the_lists_of_rare_words_are_read_instead_of_a_larger_scope(
 def test_the_narrow_way_scores_alike(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     written(alice, 200)
     analyze()
-    looked, of_few = record(monkeypatch), record(monkeypatch, "rows_of_few")
+    looked, of_few = record(monkeypatch), record(monkeypatch, "score_scope")
     for question in [*QUESTIONS, '"wordak wordal"', "wordj* wordak"]:
-        monkeypatch.setattr("documents.search.scope.MOST_DOCUMENTS", 5000)
+        monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 5000)
         narrow = best(alice, question)
         assert not looked
         assert of_few
-        monkeypatch.setattr("documents.search.scope.MOST_DOCUMENTS", 0)
+        monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
         of_few.clear()
         assert narrow == best(alice, question)
         assert not of_few
@@ -234,11 +233,11 @@ def test_the_narrow_way_scores_alike(alice: User, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.usefixtures("large")
 def test_statistics_tell_what_counting_would(alice: User) -> None:
     texts = written(alice, 300)
-    found = statistics.statistics()
+    found = term_statistics.statistics()
     assert found.common is None
     analyze()
-    statistics._kept.clear()
-    found = statistics.statistics()
+    term_statistics._cached.clear()
+    found = term_statistics.statistics()
     assert found.common
     assert found.total == 300
     having = Counter(word for text in texts for word in set(text.split()))
@@ -247,7 +246,7 @@ def test_statistics_tell_what_counting_would(alice: User) -> None:
 
 
 def test_without_statistics_and_large_everything_is_read(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "SMALL_BYTES", 0)
+    monkeypatch.setattr(term_statistics, "SMALL_BYTES", 0)
     for text in TEXTS:
         add(alice, text)
     assert search(alice, Question("red"))[0].score > 0
@@ -256,7 +255,7 @@ def test_without_statistics_and_large_everything_is_read(alice: User, monkeypatc
 def test_a_chunk_of_very_many_words_is_stored(alice: User) -> None:
     every = [f"w{number}" for number in range(20_000)]
     document = upload(alice)
-    indexing.write_terms(document.pk, alice.pk, 1, "", [(1, every)])
+    full_text_index.write_terms(document.pk, alice.pk, 1, "", [(1, every)])
     assert ChunkTerms.objects.get().length == 20_000
 
 
@@ -272,8 +271,8 @@ def test_a_chunk_of_very_many_words_is_stored(alice: User) -> None:
 @pytest.mark.django_db
 def test_the_filter_tells_neighbours(text: str, phrase: list[str]) -> None:
     """A filter says `maybe` of what is there, and hardly of anything else."""
-    _, sequence = indexing.lexemes_of(words(text), {word: word for word in text.split() if word.isascii()})
-    bits = indexing.neighbours_of(sequence)
+    _, sequence = full_text_index.lexemes_of(words(text), {word: word for word in text.split() if word.isascii()})
+    bits = full_text_index.neighbors_filter(sequence)
 
     def may_hold(hash: int) -> bool:
         place = hash % (8 * len(bits))
@@ -281,14 +280,14 @@ def test_the_filter_tells_neighbours(text: str, phrase: list[str]) -> None:
 
     found = phrase_of(phrase, [""])
     assert found is not None
-    assert all(may_hold(hash) for hashes in found.neighbours for hash in hashes)
-    others = [indexing.neighbours_hash(f"a{number}", f"b{number}") for number in range(1000)]
+    assert all(may_hold(hash) for hashes in found.neighbors for hash in hashes)
+    others = [full_text_index.neighbors_hash(f"a{number}", f"b{number}") for number in range(1000)]
     assert sum(map(may_hold, others)) < 1000 * len(sequence) / (8 * len(bits)) * 1.3
 
 
 @pytest.mark.parametrize("is_narrow", [True, False])
 def test_phrases_are_told_by_the_filter(alice: User, is_narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("documents.search.scope.MOST_DOCUMENTS", 5000 if is_narrow else 0)
+    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 5000 if is_narrow else 0)
     add(alice, "the old red house")
     assert search(alice, Question('"red house"'))
     ChunkTerms.objects.update(neighbours=b"\0\0\0\0")

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from documents.models import Document
+from documents.search import Question, Result, search
 from documents.search.ranking import MAX_PER_DOCUMENT
-from documents.search.search import Question, Result, search
 from tests.support.documents import add, index
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from documents.search.search import Question, search
+from documents.search import Question, search
 from tests.support.documents import add
 
 FILES = {

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from documents.models import Document
-from documents.search.search import Question, search
+from documents.search import Question, search
 from documents.text.languages import LOOKED_AT, language_of, latin_language
 from documents.text.stems import stems_of
 from documents.text.words import fold, is_paired, pairs, words

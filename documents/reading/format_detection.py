@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 from zipfile import ZipFile
 
 from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
-from documents.parsers.archive import open_zip, small_part
 from documents.parsers.csv import is_table
 from documents.parsers.decoding import DETECTION_BYTES, decode
+from documents.parsers.zip_limits import open_zip, small_part
 
 HEAD_BYTES = 4096
 

@@ -1,10 +1,10 @@
-"""How many chunks there are, how long they are, and how many of them have a lexeme.
+"""Statistics that BM25 needs: how many chunks there are, how long they are, and how many have a lexeme.
 
-While the table is small everything is counted. Then PostgreSQL's own statistics tell: they need no table that
-every writer would update, and an idf is a logarithm. What they do not list is rare, and counted.
+While the table is small, everything is counted. Later the numbers come from PostgreSQL's own statistics: they need
+no table that every writer would have to update, and they are exact enough, as an idf is a logarithm. A lexeme that
+they do not list is rare, so it is counted.
 """
 
-import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from functools import cached_property
 from django.db import connection
 
 SMALL_BYTES = 8 << 20
-"""Some five thousand chunks."""
-MOST_COUNTED = 20_000
-USUAL_LENGTH = 200.0
-USUAL_WEIGHT = 20
-"""A guess of the average length, and how many chunks it counts for: there is none to measure at the start."""
-KEPT_SECONDS = 60.0
+"""About five thousand chunks."""
+MAX_COUNTED = 20_000
+ASSUMED_LENGTH = 200.0
+ASSUMED_WEIGHT = 20
+"""The first chunks have no average to be measured against: ASSUMED_LENGTH counts as this many chunks."""
+CACHE_SECONDS = 60.0
 
 _STATE = """
 SELECT greatest(c.reltuples, 0)::float8,
@@ -31,7 +31,7 @@ _SIZE = "SELECT pg_relation_size('document_terms')"
 _COUNT = "SELECT count(*) FROM document_terms"
 _SUM = "SELECT count(*), coalesce(sum(length), 0)::float8 FROM document_terms"
 _SAMPLE = "SELECT count(*), coalesce(sum(length), 0)::float8 FROM document_terms TABLESAMPLE SYSTEM (1)"
-# Planned once for all lexemes: a plan for each takes longer than its counting.
+# One plan for all lexemes: to plan each of them takes longer than to count it.
 _COUNTED = """
 SELECT lexeme, (
   SELECT count(*) FROM (
@@ -43,50 +43,46 @@ SELECT lexeme, (
 
 @dataclass(frozen=True)
 class Statistics:
-    """`common` has the share of chunks of each frequent lexeme; None: nothing is known but by counting."""
+    """`common` maps each frequent lexeme to its share of the chunks. None: there are no statistics, only counting."""
 
     total: float
     common: dict[str, float] | None = None
     read_at: float = field(default_factory=time.monotonic)
 
     def counts(self, lexemes: Collection[str]) -> dict[str, float]:
-        """In how many chunks each of them stands, or a bit more."""
+        """Returns how many chunks have each lexeme, or slightly more."""
         common = self.common or {}
         found = {lexeme: common[lexeme] * self.total for lexeme in lexemes if lexeme in common}
         rare = [lexeme for lexeme in lexemes if lexeme not in found]
-        return found | _counted(rare, self._most_counted)
+        return found | _count_lexemes(rare, self._max_counted)
 
     def rough_counts(self, lexemes: Collection[str]) -> dict[str, float]:
-        """The same, and nothing is counted where there are statistics."""
+        """Returns the same as `counts`, but counts nothing if there are statistics."""
         return self.counts(lexemes) if self.common is None else {lexeme: self.estimate(lexeme) for lexeme in lexemes}
 
     def estimate(self, lexeme: str) -> float:
-        """The same without counting: for a rare one, what the most frequent of the rare would have."""
-        return (self.common or {}).get(lexeme, self._floor) * self.total
+        """Returns the number of chunks without counting. A rare lexeme gets the most that a rare one can have."""
+        return (self.common or {}).get(lexeme, self._least_common_share) * self.total
 
     @property
-    def _most_counted(self) -> int:
-        return MOST_COUNTED if self.common is None else max(int(2 * self._floor * self.total), 100)
+    def _max_counted(self) -> int:
+        return MAX_COUNTED if self.common is None else max(int(2 * self._least_common_share * self.total), 100)
 
     @cached_property
-    def _floor(self) -> float:
+    def _least_common_share(self) -> float:
         return min(self.common.values(), default=1.0) if self.common else 1.0
 
-    def idf(self, count: float) -> float:
-        """The BM25 one, which is never negative."""
-        return math.log(1 + (max(self.total - count, 0) + 0.5) / (count + 0.5))
 
-
-_kept: dict[str, Statistics] = {}
+_cached: dict[str, Statistics] = {}
 _average: tuple[float, float] = (0.0, 0.0)
 
 
 def statistics() -> Statistics:
-    """As they are, while the table is small; otherwise as they were within the last minute."""
+    """Returns current numbers while the table is small, later those of the last minute."""
     name = str(connection.settings_dict["NAME"])
-    kept = _kept.get(name)
-    if kept is not None and time.monotonic() - kept.read_at < KEPT_SECONDS:
-        return kept
+    cached = _cached.get(name)
+    if cached is not None and time.monotonic() - cached.read_at < CACHE_SECONDS:
+        return cached
     with connection.cursor() as cursor:
         cursor.execute(_SIZE)
         (size,) = cursor.fetchone()
@@ -95,30 +91,30 @@ def statistics() -> Statistics:
             return Statistics(float(cursor.fetchone()[0]))
         cursor.execute(_STATE)
         total, lexemes, shares = cursor.fetchone()
-    if not lexemes or not total:  # PostgreSQL has not looked at the table since it grew
+    if not lexemes or not total:  # PostgreSQL has not analyzed the table since it grew
         return Statistics(total or size / 1500)
-    _kept[name] = found = Statistics(total, dict(zip(lexemes, shares, strict=True)))
+    _cached[name] = found = Statistics(total, dict(zip(lexemes, shares, strict=True)))
     return found
 
 
 def average_length() -> float:
-    """Places in a chunk. Exact while the table is small, otherwise of a sample within the last minute."""
+    """Returns the mean length of a chunk in places: exact while the table is small, later from a recent sample."""
     global _average
     value, read_at = _average
-    if value and time.monotonic() - read_at < KEPT_SECONDS:
+    if value and time.monotonic() - read_at < CACHE_SECONDS:
         return value
     with connection.cursor() as cursor:
         cursor.execute(_SIZE)
         (size,) = cursor.fetchone()
         cursor.execute(_SUM if size < SMALL_BYTES else _SAMPLE)
         count, total = cursor.fetchone()
-    value = (total + USUAL_WEIGHT * USUAL_LENGTH) / (count + USUAL_WEIGHT)
+    value = (total + ASSUMED_WEIGHT * ASSUMED_LENGTH) / (count + ASSUMED_WEIGHT)
     if size >= SMALL_BYTES:
         _average = value, time.monotonic()
     return float(value)
 
 
-def _counted(lexemes: Collection[str], limit: int) -> dict[str, float]:
+def _count_lexemes(lexemes: Collection[str], limit: int) -> dict[str, float]:
     if not lexemes:
         return {}
     with connection.cursor() as cursor:

@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from django_q.models import Schedule
 
 from documents.models import Document
-from documents.storage import sweep as sweeping
-from documents.storage.sweep import Suspicious, Swept, sweep, sweep_daily
+from documents.storage import orphaned_files
+from documents.storage.orphaned_files import Suspicious, Swept, sweep, sweep_daily
 from tests.support.documents import upload
 
 DAY = 24 * 3600
@@ -76,7 +76,7 @@ def aged_file(path: Path) -> Path:
 
 def test_a_wrong_database_takes_nothing(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty one that was set for a minute must not cost another its uploads."""
-    monkeypatch.setattr(sweeping, "MIN_FILES", 2)
+    monkeypatch.setattr(orphaned_files, "MIN_FILES", 2)
     paths = [aged(upload(alice, str(number)).path) for number in range(3)]
     Document.objects.all().delete()
     with pytest.raises(Suspicious, match="3 of 3 files"):
@@ -94,14 +94,14 @@ def test_bytes_that_get_a_document_meanwhile_stay(alice: User, monkeypatch: pyte
     """Between the look at the folders and the lock."""
     path = aged(upload(alice, "Hers.").path)
     Document.objects.all().delete()
-    found = sweeping._orphans
+    found = orphaned_files._orphans
 
     def late(files: list[Path]) -> list[Path]:
         orphans = found(files)
         upload(alice, "Hers.")
         return orphans
 
-    monkeypatch.setattr(sweeping, "_orphans", late)
+    monkeypatch.setattr(orphaned_files, "_orphans", late)
     assert sweep() == Swept(0, 0)
     assert path.exists()
 
@@ -111,5 +111,5 @@ def test_nothing_is_stored_yet(db: None) -> None:
 
 
 def test_a_schedule_sweeps_daily(db: None) -> None:
-    schedule = Schedule.objects.get(func="documents.storage.sweep.sweep_daily")
+    schedule = Schedule.objects.get(func="documents.storage.orphaned_files.sweep_daily")
     assert schedule.schedule_type == Schedule.DAILY

@@ -1,17 +1,15 @@
-"""What search reads of a chunk: a row of lexemes and of impacts, written in the transaction of the chunk.
+"""The full-text index of a chunk: a row of lexemes and BM25 impacts, written in the chunk's own transaction.
 
-The impact of a lexeme is the part of its BM25 score that does not depend on the question. It stands in a sparse
-vector at a place made from the lexeme, so that a score is one inner product, computed by pgvector, and no
-vocabulary is kept. See Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), and
-`docs/search.md`.
+The impact of a lexeme (see `bm25`) is stored in a sparse vector, at a dimension that is a hash of the lexeme. So a
+score is one inner product, which pgvector computes, and no vocabulary is stored. See `docs/search.md`.
 
-Which lexemes are neighbours stands in a filter of a byte a place (Bloom, 1970). By it most passages without a phrase
-are told, and the places of their lexemes, which lie elsewhere, need not be read.
+The neighbors filter, one byte for each place, records which lexemes are neighbors (a Bloom filter, 1970). It rules
+out most chunks without a phrase, so the places of their lexemes, which are stored elsewhere, need not be read.
 
-Lexemes, beside the stems (and pairs of characters) with their places:
-- `=word` for a word that is not its own stem, at the same place: prefixes are looked up in them;
-- `^stem` and `^^stem` where the impact is high: the best chunks for a common word are found by them;
-- `@owner`, for a question is mostly about one's own documents.
+The tsvector has the stems (and pairs of characters) with their places, and also:
+- `=word` at the same place, if a word is not its own stem: prefixes are looked up in these;
+- `^stem` and `^^stem`, if the impact is high: the best chunks for a common word are found by these;
+- `@owner`, because most questions are about the user's own documents.
 """
 
 from collections import defaultdict
@@ -23,28 +21,27 @@ from zlib import crc32
 
 from django.db import connection
 
-from documents.search.statistics import average_length
+from documents.search.bm25 import impact, length_factor
+from documents.search.term_statistics import average_length
 from documents.text.stems import MAX_KNOWN, stems_of
 from documents.text.words import is_paired, pairs
 
 DIMENSIONS = 1_000_000_000
-K1 = 1.5
-B = 0.75
 LEVELS = {"^": 1.6, "^^": 2.0}
-HIGHEST = K1 + 1
-"""No impact reaches it."""
+"""The signs of high impacts, each with the lowest impact that gets it."""
 AS_WRITTEN = "="
 OWNER = "@"
 MAX_IMPACTS = 16_000
-"""As many as pgvector takes."""
+"""pgvector's limit for a sparse vector."""
 
-Chunks = Sequence[tuple[int, list[str]]]
+ChunkWords = Sequence[tuple[int, list[str]]]
+"""The ids of chunks, each with its words."""
 
 _COPY = "COPY document_terms (chunk_id, document_id, generation, length, impacts, neighbours, lexemes) FROM STDIN"
 
 
-def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: Chunks) -> None:
-    """To be called in the transaction that writes the chunks: their ids and words."""
+def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: ChunkWords) -> None:
+    """Indexes chunks for full-text search. Call it in the transaction that writes the chunks."""
     every = set().union(*(found for _, found in chunks))
     spaced = {word for word in every if not is_paired(word)}
     stems = stems_of(spaced, language)
@@ -54,11 +51,11 @@ def write_terms(document: UUID, owner: int, generation: int, language: str, chun
             places, sequence = lexemes_of(found, stems)
             impacts = impacts_of(places, len(sequence), average)
             vector, text = vector_text(by_dimension(impacts)), _tsvector_text(places, impacts, owner)
-            copy.write_row((id, document, generation, len(sequence), vector, neighbours_of(sequence), text))
+            copy.write_row((id, document, generation, len(sequence), vector, neighbors_filter(sequence), text))
 
 
 def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str, list[int]], list[str]]:
-    """The places of each lexeme, from 1 on, and the stem or pair of characters of each place."""
+    """Returns the places of each lexeme, counted from 1, and the stem or pair of characters at each place."""
     places: dict[str, list[int]] = defaultdict(list)
     sequence: list[str] = []
     for word in found:
@@ -74,16 +71,16 @@ def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str
     return places, sequence
 
 
-def neighbours_of(sequence: Sequence[str]) -> bytes:
-    """The filter: for each two lexemes at successive places the bit at `neighbours_hash` modulo its bits."""
+def neighbors_filter(sequence: Sequence[str]) -> bytes:
+    """Returns the Bloom filter. Each two lexemes at successive places set the bit `neighbors_hash` modulo its size."""
     size = max(len(sequence), 1)
-    digits = bytearray(b"0") * (8 * size)  # of one binary number: faster than bits by themselves
+    digits = bytearray(b"0") * (8 * size)  # the digits of one binary number: faster than to set single bits
     for first, second in pairwise(map(dimension_of, sequence)):
         digits[-1 - _hash(first, second) % len(digits)] = ord("1")
     return int(digits, 2).to_bytes(size, "little")
 
 
-def neighbours_hash(first: str, second: str) -> int:
+def neighbors_hash(first: str, second: str) -> int:
     return _hash(dimension_of(first), dimension_of(second))
 
 
@@ -92,10 +89,10 @@ def _hash(first: int, second: int) -> int:
 
 
 def impacts_of(places: Mapping[str, Sequence[int]], length: int, average: float) -> dict[str, float]:
-    """tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average)) for each lexeme."""
-    weight = K1 * (1 - B + B * length / average)
+    """Returns the BM25 impact of each lexeme in a chunk of `length` places."""
+    factor = length_factor(length, average)
     counts = {lexeme: len(found) for lexeme, found in places.items() if lexeme[0] != AS_WRITTEN}
-    impacts = {count: count * (K1 + 1) / (count + weight) for count in set(counts.values())}
+    impacts = {count: impact(count, factor) for count in set(counts.values())}
     return {lexeme: impacts[count] for lexeme, count in counts.items()}
 
 
@@ -109,15 +106,15 @@ def by_dimension(values: Mapping[str, float]) -> dict[int, float]:
 
 
 def vector_text(values: Mapping[int, float]) -> str:
-    """As pgvector reads a sparse vector."""
+    """Returns a sparse vector in pgvector's notation."""
     shown = {value: f"{value:.4g}" for value in set(values.values())}
     kept = islice(values.items(), MAX_IMPACTS)
     return "{" + ",".join([f"{place}:{shown[value]}" for place, value in kept]) + f"}}/{DIMENSIONS}"
 
 
 def _tsvector_text(places: Mapping[str, Sequence[int]], impacts: Mapping[str, float], owner: int) -> str:
-    """As PostgreSQL reads a tsvector. Lexemes are letters, digits and our own signs, so the quotes hold."""
+    """Returns the tsvector in PostgreSQL's notation. Lexemes hold no quotation marks, so they need no escaping."""
     parts = [f"'{lexeme}':{','.join(map(str, found))}" for lexeme, found in places.items()]
     for sign, level in LEVELS.items():
-        parts += [f"'{sign}{lexeme}'" for lexeme, impact in impacts.items() if impact >= level]
+        parts += [f"'{sign}{lexeme}'" for lexeme, value in impacts.items() if value >= level]
     return f"'{OWNER}{owner}' " + " ".join(parts)

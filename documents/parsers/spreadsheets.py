@@ -12,10 +12,10 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Pass
 
 from documents.errors import Corrupt, Encrypted, TooLarge
 from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
-from documents.parsers.archive import is_zip, open_zip
 from documents.parsers.csv import rows_text
 from documents.parsers.ods_comments import comments
-from documents.parsers.xlsx_beside import texts_beside
+from documents.parsers.xlsx_drawings import texts_beside
+from documents.parsers.zip_limits import is_zip, open_zip
 
 BLOCK = 1 << 20
 

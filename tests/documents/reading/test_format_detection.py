@@ -5,8 +5,8 @@ import pytest
 
 from documents.errors import Corrupt, DocumentError, Empty, Encrypted, TooComplex, UnsupportedType, WrongType
 from documents.parsers import readable_formats
-from documents.parsers.archive import MAX_ENTRIES
-from documents.reading.detection import detect
+from documents.parsers.zip_limits import MAX_ENTRIES
+from documents.reading.format_detection import detect
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))

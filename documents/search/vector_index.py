@@ -1,7 +1,7 @@
-"""Vectors of passages in pgvector: written, searched, and mixed with the full-text ranking.
+"""The vectors of chunks in pgvector: written, searched, and mixed with the full-text ranking.
 
-Each model has a partition of its own, made when its first vectors come, for only then their dimensions are known:
-its HNSW index is of these dimensions, it fills as vectors come, and an old model goes in one DROP TABLE.
+Each embedding model has its own partition. It is created with the model's first vectors, because the HNSW index
+needs their number of dimensions. The index fills as vectors arrive, and an old model goes with one DROP TABLE.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -16,13 +16,14 @@ from documents.search.scope import Scope
 from workflows.errors import PermanentError
 
 MAX_DIMENSIONS = 4_000
-"""As many as pgvector's index takes of half-precision numbers."""
-MOST_NUMBERS = 6_000_000
-"""Of so many, all vectors of a scope together, comparing each is quicker than the index that leaves out the others."""
-WEIGHT = 0.4
-"""Of the vectors, against the full text's 0.6."""
+"""The limit of pgvector's index for half-precision vectors."""
+MAX_EXACT_NUMBERS = 6_000_000
+"""If all vectors of a scope have at most so many numbers, comparing each is faster than the filtered index."""
+VECTOR_WEIGHT = 0.4
+"""The weight of the vectors' ranking. Full text has the rest."""
 
-_MAKING_PARTITION = 0x76656374  # an advisory lock: two that meet the same new model make one partition
+# An advisory lock: two processes that get the first vectors of a model must not both create its partition.
+_PARTITION_LOCK = 0x76656374
 _PARTITION = """
 CREATE TABLE IF NOT EXISTS {table} PARTITION OF document_vectors FOR VALUES IN ({model});
 CREATE INDEX IF NOT EXISTS {table}_hnsw ON {table}
@@ -35,7 +36,7 @@ CROSS JOIN LATERAL (
   SELECT FROM ({scope}) d WHERE d.uid = v.document_id AND d.generation = v.generation OFFSET 0
 ) d WHERE {owner} ORDER BY {distance} LIMIT %(depth)s
 """
-# Of few passages each is looked at: an expression that is not the index's keeps the index out.
+# Each chunk of a small scope is compared: the planner cannot use the index for `0 + distance`.
 _NEAREST_OF_FEW = """
 SELECT v.chunk_id, v.document_id, -({distance}) AS score FROM ({scope}) d
 JOIN {table} v ON v.document_id = d.uid AND v.generation = d.generation
@@ -45,7 +46,7 @@ _OF_CHUNKS = """
 SELECT v.chunk_id, v.document_id, -({distance}) AS score FROM {table} v
 WHERE v.model_id = %(model)s AND v.chunk_id = ANY (%(chunks)s)
 """
-# Filters make the index go on until there are enough, instead of thinning out what it found.
+# The index scan continues until enough chunks pass the filters, instead of returning fewer.
 _SETTINGS = (
     "SET LOCAL hnsw.ef_search = 200; SET LOCAL hnsw.iterative_scan = relaxed_order;"
     " SET LOCAL hnsw.max_scan_tuples = 40000; SET LOCAL hnsw.scan_mem_multiplier = 4"
@@ -59,7 +60,7 @@ class WrongDimensions(PermanentError):
 
 
 def write(model: EmbeddingModel, document: UUID, owner: int, generation: int, vectors: dict[int, list[float]]) -> None:
-    """The vectors of chunks, by the chunks' ids. Raises WrongDimensions."""
+    """Stores the vectors of chunks, which are keyed by chunk id. Raises WrongDimensions."""
     if not vectors:
         return
     dimensions = {len(vector) for vector in vectors.values()}
@@ -72,17 +73,17 @@ def write(model: EmbeddingModel, document: UUID, owner: int, generation: int, ve
             copy.write_row((model.pk, chunk, document, generation, owner, as_text(vector)))
 
 
-def drop(model_id: int) -> None:
+def drop_partition(model_id: int) -> None:
     with connection.cursor() as cursor:
-        # What is not yet checked of this table would keep it from going.
+        # Deferred constraint checks on the table, if still pending, would make the DROP fail.
         cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; DROP TABLE IF EXISTS {_table(model_id)}")
 
 
 def nearest(model: EmbeddingModel, vector: Sequence[float], scope: Scope) -> list[Hit]:
-    """The passages of the scope that are nearest, best first."""
+    """Returns the nearest chunks of the scope, best first."""
     if model.dimensions != len(vector):
         return []
-    is_small = scope.chunks * model.dimensions <= MOST_NUMBERS
+    is_small = scope.chunks * model.dimensions <= MAX_EXACT_NUMBERS
     template = _NEAREST_OF_FEW if is_small else _NEAREST
     owner = "true" if scope.owner is None else "v.owner_id = %(owner)s"
     names = {f"scope{number}": value for number, value in enumerate(scope.parameters)}
@@ -93,33 +94,33 @@ def nearest(model: EmbeddingModel, vector: Sequence[float], scope: Scope) -> lis
 
 
 def similarities(model: EmbeddingModel, vector: Sequence[float], hits: Iterable[Hit]) -> list[Hit]:
-    """The same passages by their nearness."""
+    """Returns the same chunks, ranked by their similarity."""
     if model.dimensions != len(vector):
         return []
     chunks = [hit.chunk_id for hit in hits]
     return _run(_OF_CHUNKS, model, {"vector": as_text(vector), "chunks": chunks, "model": model.pk})
 
 
-def mixed(by_text: Sequence[Hit], by_vector: Sequence[Hit]) -> list[Hit]:
-    """Both rankings as one: each by where its scores lie between its lowest and its highest, then weighed."""
-    text, vector = _spread(by_text), _spread(by_vector)
+def mix_rankings(by_text: Sequence[Hit], by_vector: Sequence[Hit]) -> list[Hit]:
+    """Merges two rankings: scales the scores of each from 0 to 1, then adds them by weight."""
+    text, vector = _scale_scores(by_text), _scale_scores(by_vector)
     found = {hit.chunk_id: hit for hit in [*by_text, *by_vector]}
     hits = [
-        Hit(id, hit.document_id, (1 - WEIGHT) * text.get(id, 0.0) + WEIGHT * vector.get(id, 0.0))
+        Hit(id, hit.document_id, (1 - VECTOR_WEIGHT) * text.get(id, 0.0) + VECTOR_WEIGHT * vector.get(id, 0.0))
         for id, hit in found.items()
     ]
     return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
 
 
 def as_text(vector: Iterable[float]) -> str:
-    """Of length 1, as pgvector reads it."""
+    """Returns the vector, scaled to length 1, in pgvector's notation."""
     numbers = list(vector)
     length = sum(number * number for number in numbers) ** 0.5 or 1.0
     return "[" + ",".join([f"{number / length:.5g}" for number in numbers]) + "]"
 
 
-def _spread(hits: Collection[Hit]) -> dict[int, float]:
-    """Where there are fewer than were asked for, all others would have scored 0."""
+def _scale_scores(hits: Collection[Hit]) -> dict[int, float]:
+    """Scales scores from 0 to 1. If there are fewer hits than were asked for, 0 is what any other chunk scores."""
     scores = [hit.score for hit in hits]
     lowest = min(scores, default=0.0) if len(scores) >= DEPTH else 0.0
     width = max(scores, default=0.0) - lowest
@@ -141,7 +142,7 @@ def _make_partition(model: EmbeddingModel, dimensions: int) -> None:
             code="too_many_dimensions",
         )
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING_PARTITION])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_PARTITION_LOCK])
         cursor.execute(_PARTITION.format(table=_table(model.pk), model=model.pk, dimensions=dimensions))
         EmbeddingModel.objects.filter(pk=model.pk, dimensions=None).update(dimensions=dimensions)
     model.refresh_from_db(fields=["dimensions"])

@@ -5,8 +5,8 @@ from zipfile import ZipFile
 
 from documents.errors import Corrupt
 from documents.parsers.drawing import labels, pieces
-from documents.parsers.markup import Element, attribute, descendants
-from documents.parsers.opc import related, relationships, unseen, xml_part, xml_parts
+from documents.parsers.office_package import related, relationships, unseen, xml_part, xml_parts
+from documents.parsers.safe_xml import Element, attribute, descendants
 
 _FOLDERS = ("xl/comments", "xl/drawings/")
 """Without a part in these there is nothing: most files have none, and are not looked at further."""

@@ -11,7 +11,7 @@ from docx.oxml.coreprops import CT_CoreProperties
 from docx.oxml.parser import element_class_lookup
 
 from documents.errors import Corrupt
-from documents.parsers.markup import Element, attribute, local_name, parse_xml
+from documents.parsers.safe_xml import Element, attribute, local_name, parse_xml
 
 
 @dataclass(frozen=True)

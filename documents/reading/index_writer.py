@@ -12,7 +12,7 @@ from django.db import connection
 
 from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk, DocumentPage
 from documents.parsers import Rows
-from documents.search.indexing import write_terms
+from documents.search import write_terms
 from documents.text.words import words
 
 Page = tuple[int, str, Rows | None]
