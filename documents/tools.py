@@ -9,12 +9,10 @@ from pydantic import Field, model_validator
 from documents import search
 from documents.models import Document, DocumentPage
 from documents.reading.ingest import DocumentGone, find_for_step, ingest, record_failure
+from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 from workflows.errors import NotConfigured, PermanentError, StepError, TryLater
 from workflows.tools import Arguments, Slot, StepContext, Tool, register
 
-CHUNK_SIZE = 500
-OVERLAP = 100
-MAX_CHUNK_SIZE = 8000
 MAX_CHARS = 100_000
 
 

@@ -19,13 +19,13 @@ from aiworkstation.web.serializers import (
     Name,
     Number,
     StrictSerializer,
-    Text,
     Whole,
     invalid,
 )
+from documents.labels import ProjectIdField, TagsField
 from jobs import types
 from jobs.models import IdempotencyKey
-from jobs.types import JobType, TagsField
+from jobs.types import JobType
 from workflows import engine
 from workflows.models import Mode, Queue, WorkflowExecution
 from workflows.steps import NewExecution
@@ -58,7 +58,7 @@ class JobRequest(StrictSerializer):
     delaySeconds = Number(min_value=0, max_value=MAX_DELAY, default=0, source="delay")
     priority = serializers.ChoiceField(Queue.values, required=False)
     tags = TagsField()
-    projectId = Text(max_length=200, required=False, allow_blank=True, source="project_id")
+    projectId = ProjectIdField(required=False)
     maxParallel = Whole(min_value=1, max_value=MAX_PARALLEL, default=5, source="max_parallel")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:

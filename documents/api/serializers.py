@@ -8,41 +8,12 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
 from aiworkstation.web.paging import MAX_LIMIT, PageQuery
-from aiworkstation.web.serializers import Errors, Json, Name, OrNull, StrictSerializer, Text, Time, invalid
+from aiworkstation.web.serializers import Errors, Json, OrNull, StrictSerializer, Text, Time, invalid
+from documents.labels import FormTagsField, ModeField, ProjectIdField
 from documents.lookup import ALL, CLIENT_ID
 from documents.models import Document, DocumentStatus
 from documents.storage.stored_files import BadId
-from documents.tools import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
-from workflows.models import Mode
-
-MAX_TAG = 100
-MAX_TAGS = 100
-
-
-class ModeName(Name):
-    """The name of a mode that there is."""
-
-    default_error_messages = {"unknown": "There is no mode {name}. There are: {known}."}
-
-    def to_internal_value(self, data: Any) -> str:
-        name = super().to_internal_value(data)
-        known = list(Mode.objects.values_list("name", flat=True))
-        if name not in known:
-            self.fail("unknown", name=name, known=", ".join(known))
-        return name
-
-
-class FormTags(serializers.ListField):
-    """A form's labels: repeated, separated by commas, or both."""
-
-    child = Name(max_length=MAX_TAG)
-
-    def to_internal_value(self, data: Any) -> list[str]:
-        tags = [tag.strip() for text in data for tag in str(text).split(",")]
-        found = list(dict.fromkeys(super().to_internal_value([tag for tag in tags if tag])))
-        if len(found) > MAX_TAGS:
-            self.fail("max_length", max_length=MAX_TAGS)
-        return found
+from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 
 
 class ClientId(Text):
@@ -56,13 +27,13 @@ class ClientId(Text):
         return text
 
 
-class UploadForm(StrictSerializer):
-    """The fields beside the files."""
+class UploadSerializer(StrictSerializer):
+    """The fields of an upload, besides its files."""
 
     id = ClientId(required=False)
-    projectId = Text(max_length=200, default="", allow_blank=True, source="project_id")
-    tags = FormTags(default=list)
-    mode = ModeName(max_length=60, default=Mode.DEFAULT)
+    projectId = ProjectIdField(default="")
+    tags = FormTagsField(default=list)
+    mode = ModeField(required=False)
     csrfmiddlewaretoken = Text(required=False)
 
 
@@ -85,14 +56,20 @@ class SearchQuery(StrictSerializer):
     documentId = serializers.CharField(required=False, source="document_id")
 
 
+def check_overlap(value: Mapping[str, Any], size: str, overlap: str, errors: Errors) -> None:
+    """Adds an error if the overlap is not less than the chunk size. `size` and `overlap` are the fields' names."""
+    if size in errors or overlap in errors or value["overlap"] < value["chunk_size"]:
+        return
+    errors[overlap] = invalid(f"Must be less than {size} ({value['chunk_size']}). The default is {OVERLAP}.")
+
+
 class PreviewQuery(StrictSerializer):
     chunkSize = serializers.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
     overlap = serializers.IntegerField(min_value=0, default=OVERLAP)
     unit = serializers.ChoiceField(["tokens", "characters"], default="tokens")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
-        if not errors.keys() & {"chunkSize", "overlap"} and value["overlap"] >= value["chunk_size"]:
-            errors["overlap"] = invalid(f"Must be less than chunkSize ({value['chunk_size']}).")
+        check_overlap(value, "chunkSize", "overlap", errors)
 
 
 class DocumentSerializer(serializers.Serializer[Any]):

@@ -25,7 +25,7 @@ from documents.api.serializers import (
     DocumentsQuery,
     PreviewQuery,
     SearchQuery,
-    UploadForm,
+    UploadSerializer,
 )
 from documents.errors import DocumentError, TooLarge
 from documents.lookup import get_document, list_documents, readable
@@ -129,11 +129,13 @@ def search_documents(request: Request) -> HttpResponseBase:
 
 
 def _upload(request: Request) -> Response:
-    form = UploadForm(data=request.POST)
+    form = UploadSerializer(data=request.POST)
     form.is_valid(raise_exception=True)
     options = dict(form.validated_data)
     options.pop("csrfmiddlewaretoken", None)
     client_id = options.pop("id", None)
+    if "mode" in options:
+        options["mode"] = options["mode"].name
     files = _files(request, client_id)
     stored, rejected = _store(_user(request), files, client_id=client_id, **options)
     refused = [{"filename": name, "code": error.code, "detail": error.message} for name, error in rejected]

@@ -7,6 +7,7 @@ from django.contrib import messages
 
 from aiworkstation.web.requests import Request
 from documents.errors import DocumentError
+from documents.labels import MAX_PROJECT_ID, MAX_TAG, mode_choices, split_tags
 from documents.models import Document
 from documents.storage.multipart import RefusedFile
 from documents.storage.stored_files import store
@@ -16,22 +17,18 @@ TOLD = 20
 """Refused files that are named, each with its reason."""
 
 
-def modes() -> list[tuple[str, str]]:
-    return [(name, name) for name in Mode.objects.values_list("name", flat=True)]
-
-
 class UploadForm(forms.Form):
     """The labels of the files; the files themselves are judged one by one when they are stored."""
 
-    project_id = forms.CharField(label="Project", required=False, max_length=200)
+    project_id = forms.CharField(label="Project", required=False, max_length=MAX_PROJECT_ID)
     tags = forms.CharField(required=False, help_text="Separated by commas.")
-    mode = forms.ChoiceField(choices=modes, required=False, initial=Mode.DEFAULT)
+    mode = forms.ChoiceField(choices=mode_choices, required=False, initial=Mode.DEFAULT)
 
     def clean_tags(self) -> list[str]:
-        tags = [tag.strip() for tag in self.cleaned_data["tags"].split(",")]
-        if any(len(tag) > 100 for tag in tags):
-            raise forms.ValidationError("A tag has at most 100 characters.")
-        return [tag for tag in tags if tag]
+        tags = split_tags([self.cleaned_data["tags"]])
+        if any(len(tag) > MAX_TAG for tag in tags):
+            raise forms.ValidationError(f"A tag has at most {MAX_TAG} characters.")
+        return tags
 
 
 def receive_files(request: Request) -> list[Document]:

@@ -25,7 +25,7 @@ from documents.reading.chunk_preview import preview
 from documents.search import ChunkInPage, Question, Result, find_chunk_in_page, search
 from documents.storage import stored_files
 from documents.storage.multipart import screened
-from documents.tools import MAX_CHUNK_SIZE
+from documents.text.chunker import MAX_CHUNK_SIZE
 from workflows.errors import ChildCrashed, ChildFailed
 
 PAGES = 20

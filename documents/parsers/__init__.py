@@ -1,38 +1,40 @@
-"""Parsers: one file a format, found by the format's name.
+"""Parsers: one file for each format, or for several that are alike.
 
-A new format is a file here, which ends with `register(...)`, and a line in `_MODULES`. An app named in
-EXTRA_APPS brings more in its `parsers.py`: importing it registers them.
+To add a format, add a file to this package that ends with `register(...)`. All modules here are imported when the
+first document is read. An app named in EXTRA_APPS adds parsers in its `parsers.py`, in the same way.
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 Report = Callable[[int, int], None]
-"""Progress: how many of how many pages (or other units) are done. Cheap enough to call for each of them."""
+"""Reports progress: how many pages (or other units) are done, and of how many. Cheap enough to call for each page."""
 
 MAX_PAGES = 20_000
-"""Of a document, whatever its format calls them."""
+"""Limit for one document, whatever its format calls a page."""
 MAX_CHARACTERS = 20_000_000
-"""Of text in one document; War and Peace has three million."""
+"""Limit for the text of one document. War and Peace has three million."""
 MAX_CELLS = 2_000_000
-"""Of all tables in one document, blank ones within the used area too."""
+"""Limit for all tables of one document. Blank cells within the used area count."""
 
 Rows = list[list[str]]
 CELL_SEPARATOR = " | "
-"""Between the cells of a table's row in the text of a page."""
+"""Separates the cells of a table's row in the text of a page."""
 
 
 @dataclass
 class ParsedDocument:
-    """What a parser found.
+    """The content of a document.
 
-    `pages` has an entry for every physical page, blank ones too; a format without pages has one.
-    `rows` is as long as `pages` when the format is tabular (the cells of each page), otherwise None.
-    `warnings` are sentences for the user: what could not be read although the rest was.
-    `needs_ocr` is how many pages text recognition could read.
+    `pages` has an entry for every physical page, also for blank ones. A format without pages has one.
+    `rows` is None unless the format is tabular. Then it has the cells of each page.
+    `warnings` are sentences for the user about what could not be read.
+    `needs_ocr` is how many pages could be read by text recognition only.
     """
 
     pages: list[str]
@@ -43,7 +45,7 @@ class ParsedDocument:
 
 
 class Parser(Protocol):
-    """Reads files of some formats. `parse` raises DocumentError, and lets no error of a library through."""
+    """Reads files of some formats. `parse` raises DocumentError and turns every error of a library into one."""
 
     @property
     def formats(self) -> tuple[str, ...]: ...
@@ -53,9 +55,9 @@ class Parser(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """A document inside another. `name` may hold folders, and whatever else its maker chose.
+    """A document inside another. `name` is what its author chose. It may hold folders and unsafe characters.
 
-    `blocks` are its bytes; a damaged member raises Corrupt on the way.
+    `blocks` are its bytes. Iterating over a damaged member raises Corrupt.
     """
 
     name: str
@@ -64,39 +66,16 @@ class Member:
 
 @runtime_checkable
 class Container(Protocol):
-    """A parser whose files hold documents. Each member is read before the next one is asked for."""
+    """A parser whose files contain documents. Read each member before you ask for the next one."""
 
     def members(self, path: Path) -> Iterator[Member]: ...
 
-
-_MODULES = {
-    "csv": "documents.parsers.csv",
-    "docx": "documents.parsers.docx",
-    "eml": "documents.parsers.eml",
-    "epub": "documents.parsers.epub",
-    "html": "documents.parsers.html",
-    "json": "documents.parsers.json",
-    "md": "documents.parsers.markdown",
-    "odp": "documents.parsers.opendocument",
-    "ods": "documents.parsers.spreadsheets",
-    "odt": "documents.parsers.opendocument",
-    "pdf": "documents.parsers.pdf",
-    "pptx": "documents.parsers.pptx",
-    "rtf": "documents.parsers.rtf",
-    "tsv": "documents.parsers.csv",
-    "txt": "documents.parsers.plain_text",
-    "xls": "documents.parsers.spreadsheets",
-    "xlsx": "documents.parsers.spreadsheets",
-    "xml": "documents.parsers.xml",
-    "zip": "documents.parsers.zip",
-}
-"""The file of each built-in format, imported when the first such document comes."""
 
 _registry: dict[str, Parser] = {}
 
 
 def register(parser: Parser) -> None:
-    """Make `parser` the one for its formats. A format that another class has is an error."""
+    """Makes `parser` the one for its formats. Raises ValueError if another class reads one of them."""
     for name in parser.formats:
         known = _registry.get(name)
         if known is not None and type(known) is not type(parser):
@@ -104,17 +83,22 @@ def register(parser: Parser) -> None:
         _registry[name] = parser
 
 
+@cache
+def load_all() -> None:
+    """Imports every module of this package, so that its parsers register themselves.
+
+    It takes a second and much memory. Only processes that read documents call it, directly or by the functions below:
+    once in the process that forks them, so that they share the memory. The web server and the runners never do.
+    """
+    for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
+        importlib.import_module(module.name)
+
+
 def parser_for(format_name: str) -> Parser | None:
-    if format_name not in _registry and format_name in _MODULES:
-        importlib.import_module(_MODULES[format_name])
+    load_all()
     return _registry.get(format_name)
 
 
-def load_all() -> None:
-    """Imports every built-in parser: for a process that forks others, which then have them for nothing."""
-    for name in _MODULES.values():
-        importlib.import_module(name)
-
-
 def readable_formats() -> frozenset[str]:
-    return frozenset(_registry.keys() | _MODULES.keys())
+    load_all()
+    return frozenset(_registry)

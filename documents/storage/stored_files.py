@@ -26,6 +26,7 @@ from aiworkstation.ids import uuid7
 from documents.errors import DocumentError, Empty, TooLarge
 from documents.lookup import CLIENT_ID
 from documents.models import Document, path_of
+from workflows.models import Mode
 
 MAX_NAME = 255
 MEGABYTE = 1 << 20
@@ -91,7 +92,7 @@ def store(
     client_id: str | None = None,
     project_id: str = "",
     tags: Sequence[str] = (),
-    mode: str = "General",
+    mode: str = Mode.DEFAULT,
 ) -> Document:
     """Keeps a file that `user` uploads. Nothing is read out of it here: a job does that.
 

@@ -21,6 +21,8 @@ ENCODING = "o200k_base"
 PAGE_SEPARATOR = "\n\n"
 CHUNK_SIZE = 500
 OVERLAP = 100
+MAX_CHUNK_SIZE = 8000
+"""What a user may ask for at most, in tokens."""
 
 MAX_CHUNKS = 200_000
 MAX_CHUNK_CHARACTERS = 50_000

@@ -10,16 +10,13 @@ from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException, ValidationError
 
 from aiworkstation.ids import uuid7
+from documents.labels import mode_choices
 from workflows import tools
 from workflows.models import Mode
 
 ROWS = 5
 MAX_STEPS = 200
 Body = dict[str, Any]
-
-
-def modes() -> list[tuple[str, str]]:
-    return [(name, name) for name in Mode.objects.values_list("name", flat=True)]
 
 
 def tool_choices() -> list[tuple[str, str]]:
@@ -47,7 +44,7 @@ class WorkflowForm(forms.Form):
 
     name = forms.CharField(label="Name", required=False, max_length=300)
     description = forms.CharField(label="What it is for", required=False, widget=forms.Textarea({"rows": 2}))
-    mode = forms.ChoiceField(choices=modes, required=False, initial=Mode.DEFAULT)
+    mode = forms.ChoiceField(choices=mode_choices, required=False, initial=Mode.DEFAULT)
     model_id = forms.CharField(label="Model", required=False, help_text="Empty: the mode's own, or the server's.")
     key = forms.CharField(widget=forms.HiddenInput, required=False, initial=uuid7)
 

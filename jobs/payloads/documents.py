@@ -6,10 +6,9 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 
-from aiworkstation.web.serializers import Errors, invalid
+from aiworkstation.web.serializers import invalid
 from documents.lookup import find_documents
 from documents.models import Document
-from documents.tools import OVERLAP
 from workflows.models import Mode
 from workflows.steps import NewStep
 
@@ -30,13 +29,6 @@ def find(user: User, ids: Mapping[int, str]) -> tuple[list[Document], dict[int, 
         else:
             documents[document.uid] = document
     return list(documents.values()), errors
-
-
-def check_overlap(value: Mapping[str, Any], size: str, overlap: str, errors: Errors) -> None:
-    """`size` and `overlap` are their names in the payload."""
-    if size in errors or overlap in errors or value["overlap"] < value["chunk_size"]:
-        return
-    errors[overlap] = invalid(f"Must be less than {size} ({value['chunk_size']}); {OVERLAP} unless told.")
 
 
 def new_steps(tool: str, payload: Mapping[str, Any]) -> list[NewStep]:

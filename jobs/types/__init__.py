@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from rest_framework import serializers
 
-from aiworkstation.web.serializers import Name, StrictSerializer, Text
-from workflows.models import Mode, Queue
+from aiworkstation.web.serializers import StrictSerializer
+from documents.labels import ModeField, ProjectIdField, TagsField
+from workflows.models import Queue
 from workflows.steps import NewStep
-
-MAX_TAGS = 100
 
 
 @dataclass(slots=True)
@@ -29,35 +27,11 @@ class Plan:
     tolerates_failures: bool = False
 
 
-class ModeField(serializers.Field[Mode, Any, Any, Any]):
-    """The name of a mode; its row, once validated."""
-
-    default_error_messages = {"unknown": "There is no mode {name}. There are: {known}."}
-
-    def to_internal_value(self, data: Any) -> Mode:
-        name = Name(max_length=60).run_validation(data)
-        mode = Mode.objects.filter(name=name).first()
-        if mode is None:
-            known = ", ".join(Mode.objects.values_list("name", flat=True))
-            self.fail("unknown", name=name, known=known)
-        return mode
-
-
-class TagsField(serializers.ListField):
-    """Labels, each one once, in their order."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=Name(max_length=100), max_length=MAX_TAGS, required=False, **kwargs)
-
-    def to_internal_value(self, data: Any) -> list[str]:
-        return list(dict.fromkeys(super().to_internal_value(data)))
-
-
 class PayloadSerializer(StrictSerializer):
     """What every payload may hold. `context["user"]` is whose job it will be."""
 
     mode = ModeField(required=False)
-    projectId = Text(max_length=200, required=False, allow_blank=True, source="project_id")
+    projectId = ProjectIdField(required=False)
     tags = TagsField()
 
 

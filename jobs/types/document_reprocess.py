@@ -8,8 +8,10 @@ from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from aiworkstation.web.serializers import Errors, Name, Whole
-from documents.tools import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP, DocumentReprocess
-from jobs.payloads.documents import MAX_DOCUMENTS, attach, check_overlap, find, new_steps, numbered
+from documents.api.serializers import check_overlap
+from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
+from documents.tools import DocumentReprocess
+from jobs.payloads.documents import MAX_DOCUMENTS, attach, find, new_steps, numbered
 from jobs.types import JobType, PayloadSerializer, Plan, register
 from workflows.models import Queue
 

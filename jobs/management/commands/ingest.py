@@ -13,15 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from aiworkstation.web.serializers import Text
 from documents.errors import DocumentError
+from documents.labels import ProjectIdField, TagsField
 from documents.models import Document
 from documents.storage import stored_files
 from jobs.pages.forms import listed
 from jobs.payloads.documents import MAX_DOCUMENTS
 from jobs.start import start
 from jobs.terminal_progress import follow, progress_bar
-from jobs.types import TagsField
 from jobs.types.bulk_documents import BulkDocuments
 from workflows.models import StepStatus, WorkflowExecution
 
@@ -79,7 +78,7 @@ def _owner(username: str) -> User:
 def _check_labels(project: str, tags: list[str]) -> None:
     """Before anything is uploaded."""
     try:
-        Text(max_length=200, allow_blank=True).run_validation(project)
+        ProjectIdField().run_validation(project)
         TagsField().run_validation(tags)
     except ValidationError as error:
         raise CommandError("\n".join(listed(error)), returncode=BAD_INPUT) from error

@@ -40,6 +40,7 @@ class OtherIcsParser(IcsParser):
 
 @pytest.fixture
 def registry() -> Iterator[None]:
+    parsers.load_all()
     known = dict(parsers._registry)
     yield
     parsers._registry.clear()

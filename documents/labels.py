@@ -1,0 +1,58 @@
+"""The labels that users put on documents and jobs: project, tags and mode. How requests and forms may write them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rest_framework import serializers
+
+from aiworkstation.web.serializers import Name, Text
+from workflows.models import Mode
+
+MAX_PROJECT_ID = 200
+MAX_TAG = 100
+MAX_TAGS = 100
+
+
+class ProjectIdField(Text):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_PROJECT_ID, allow_blank=True, source="project_id", **kwargs)
+
+
+class TagsField(serializers.ListField):
+    """A list of tags. Each tag is kept once, in the given order."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(child=Name(max_length=MAX_TAG), max_length=MAX_TAGS, required=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return list(dict.fromkeys(super().to_internal_value(data)))
+
+
+class FormTagsField(TagsField):
+    """The tags of a multipart form: a field that is repeated, has commas, or both."""
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return super().to_internal_value(split_tags(data))
+
+
+def split_tags(texts: Iterable[Any]) -> list[str]:
+    return [tag for text in texts for part in str(text).split(",") if (tag := part.strip())]
+
+
+class ModeField(serializers.Field[Mode, Any, Any, Any]):
+    """The name of a mode. The validated value is the mode's row."""
+
+    default_error_messages = {"unknown": "There is no mode {name}. There are: {known}."}
+
+    def to_internal_value(self, data: Any) -> Mode:
+        name = Name(max_length=60).run_validation(data)
+        mode = Mode.objects.filter(name=name).first()
+        if mode is None:
+            known = ", ".join(Mode.objects.values_list("name", flat=True))
+            self.fail("unknown", name=name, known=known)
+        return mode
+
+
+def mode_choices() -> list[tuple[str, str]]:
+    """Returns the choices of a form field."""
+    return [(name, name) for name in Mode.objects.values_list("name", flat=True)]
