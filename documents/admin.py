@@ -1,4 +1,4 @@
-"""Documents in the admin, to read."""
+"""Documents in the admin, read-only."""
 
 from django.contrib import admin
 

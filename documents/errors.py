@@ -1,4 +1,4 @@
-"""Why a document cannot be read: a class for each code of the API, whose docstring is the default message."""
+"""Why a document cannot be read: a class for each `error.code`. Its docstring is the default message."""
 
 
 class DocumentError(Exception):
@@ -28,7 +28,7 @@ class Corrupt(DocumentError):
 
 
 class WrongType(DocumentError):
-    """The file is not what its name says, and nothing that can be read: upload the original document."""
+    """The file is not what its name says, and cannot be read: upload the original document."""
 
     code = "wrong_type"
 
@@ -64,6 +64,10 @@ class TooLarge(DocumentError):
 
 
 class TooComplex(DocumentError):
-    """The document is nested too deeply or unpacks to too much: save it anew, or split it into parts."""
+    """The document is nested too deeply or unpacks to too much: save it again, or split it into parts."""
 
     code = "too_complex"
+
+
+class Bomb(TooComplex):
+    """The file unpacks to many times its size, as no ordinary document does: save it again."""

@@ -1,4 +1,4 @@
-"""Files, their text, and the chunks that search finds."""
+"""Documents: files, their pages, and the chunks that search finds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,23 +16,23 @@ from django.db.models.functions import Now
 from aiworkstation.access.models import OwnedQuerySet
 from aiworkstation.ids import uuid7
 from documents.vector_fields import HalfVectorField, SparseVectorField
-from workflows.models import CLAIMABLE, StepStatus, WorkflowStep
+from workflows.models import CLAIMABLE, Mode, StepStatus, WorkflowStep
 
 
 class DocumentStatus(models.TextChoices):
     UPLOADED = "uploaded"
     QUEUED = "queued"  # a job has a step for it
-    PROCESSING = "processing"  # that step runs
+    PROCESSING = "processing"  # this step is running
     INDEXED = "indexed"
     FAILED = "failed"
 
 
 class DocumentQuerySet(OwnedQuerySet["Document"]):
     def with_state(self) -> "DocumentQuerySet":
-        """Annotates `state`: queued and processing are read off the step that works on the document."""
+        """Annotates `state`, which is queued or processing if a step is going to read the document or is reading it."""
         waiting = Q(step__status__in=[*CLAIMABLE, StepStatus.PENDING])
         return self.annotate(
-            state=Case(  # type: ignore[no-redef]  # declared for those who read it
+            state=Case(  # type: ignore[no-redef]  # declared on Document
                 When(waiting, then=Value(DocumentStatus.QUEUED.value)),
                 When(step__status=StepStatus.RUNNING, then=Value(DocumentStatus.PROCESSING.value)),
                 default=F("status"),
@@ -40,7 +40,7 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
         )
 
     def without_vectors_of(self, model: "EmbeddingModel") -> "DocumentQuerySet":
-        """Indexed documents whose present chunks were not given to this model."""
+        """Returns indexed documents whose current chunks do not all have vectors of this model."""
         return self.filter(generation__gt=0).exclude(embedded_by=model, embedded_generation=F("generation"))
 
     def attach(
@@ -52,9 +52,9 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
         tags: Sequence[str] = (),
         mode: str = "",
     ) -> None:
-        """Points documents to the steps of a new job that name them, and adds what the job says of them.
+        """Links documents to the steps of a new job that name them, and adds the job's labels to them.
 
-        Empty values leave a document's own. `only` limits it to these, for steps that were added later.
+        An empty value keeps the document's own. `only` restricts it to these documents, for steps added later.
         """
         wanted = None if only is None else list(only)
         values = {"execution": execution_id, "only": wanted, "project": project_id, "tags": list(tags), "mode": mode}
@@ -62,7 +62,7 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
             cursor.execute(_ATTACH, values)
 
 
-# Locked in one order, for another job may attach the same documents at this moment.
+# Rows are locked in the order of their ids: another job that attaches the same documents could deadlock otherwise.
 _ATTACH = """
 WITH named AS (
   SELECT d.uid, s.id AS step FROM workflow_steps s JOIN documents d ON d.uid = (s.arguments->>'documentId')::uuid
@@ -78,11 +78,11 @@ FROM named WHERE d.uid = named.uid
 
 
 class Document(models.Model):
-    """A file of a user. `status` is what the last finished reading left; see `with_state` for the rest."""
+    """A file of a user. `status` is the result of the last finished reading. `with_state` adds the current state."""
 
     uid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="documents")
-    client_id = models.CharField(max_length=64, help_text="The owner's own name for it.")
+    client_id = models.CharField(max_length=64, help_text="The owner's id for the document.")
     filename = models.CharField(max_length=255)
     file_type = models.CharField(max_length=20, blank=True)
     file_size = models.BigIntegerField()
@@ -96,21 +96,21 @@ class Document(models.Model):
     error = models.JSONField(null=True, blank=True)
     warnings = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
-    language = models.CharField(max_length=20, blank=True, help_text="Of its words in Latin letters; as its stemmer.")
+    language = models.CharField(max_length=20, blank=True, help_text="The language of Latin letters, as its stemmer.")
     page_count = models.PositiveIntegerField(null=True, blank=True)
     word_count = models.PositiveIntegerField(null=True, blank=True)
     chunk_count = models.PositiveIntegerField(default=0)
     chunk_size = models.PositiveIntegerField(null=True, blank=True)
     overlap = models.PositiveIntegerField(null=True, blank=True)
-    generation = models.PositiveIntegerField(default=0, help_text="Of the pages and chunks that everybody sees.")
+    generation = models.PositiveIntegerField(default=0, help_text="The current one, which is shown and searched.")
     embedded_by = models.ForeignKey(
         "EmbeddingModel", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
-    embedded_generation = models.PositiveIntegerField(default=0, help_text="Of the chunks that have vectors of it.")
-    latest_generation = models.PositiveIntegerField(default=0, help_text="Given to the last reading that began.")
+    embedded_generation = models.PositiveIntegerField(default=0, help_text="The one with vectors of embedded_by.")
+    latest_generation = models.PositiveIntegerField(default=0, help_text="The one of the reading that began last.")
     project_id = models.CharField(max_length=200, blank=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
-    mode = models.CharField(max_length=60, default="General")
+    mode = models.CharField(max_length=60, default=Mode.DEFAULT)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     indexed_at = models.DateTimeField(null=True, blank=True)
     changed_at = models.DateTimeField(db_default=Now())
@@ -147,7 +147,7 @@ class Document(models.Model):
 
     @property
     def path(self) -> Path:
-        """Of the bytes. Their hash is the name, so that nothing a user chose becomes part of a path."""
+        """Where the bytes are stored. Their hash is the name, so no path has a part that a user chose."""
         return path_of(self.sha256)
 
     def current_pages(self) -> "models.QuerySet[DocumentPage]":
@@ -157,7 +157,7 @@ class Document(models.Model):
         return DocumentChunk.objects.filter(document=self, generation=self.generation)
 
     def id_for(self, user: AbstractBaseUser | AnonymousUser) -> str:
-        """The owner's own name for it; everybody else reaches it by its uid."""
+        """Returns the id that the user has for it: the owner's own id, or the uid for everybody else."""
         return self.client_id if user.pk == self.owner_id else str(self.uid)
 
 
@@ -166,7 +166,7 @@ def path_of(sha256: str) -> Path:
 
 
 class DocumentPage(models.Model):
-    """The text of a page, as it was indexed; `rows` where the page is a table."""
+    """The text of a page as it was indexed, with `rows` if the page is a table."""
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="pages")
     generation = models.PositiveIntegerField()
@@ -184,7 +184,7 @@ class DocumentPage(models.Model):
 
 
 class DocumentChunk(models.Model):
-    """A passage; `start` and `end` are character offsets in the document's text."""
+    """A piece of a page that search finds. `start` and `end` are character offsets in the document's text."""
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
     generation = models.PositiveIntegerField()
@@ -205,20 +205,20 @@ class DocumentChunk(models.Model):
 
 
 class ChunkTerms(models.Model):
-    """What full-text search reads of a chunk; see `indexing`. A table of its own, for it is read much and narrow."""
+    """The full-text index of a chunk, see `search/full_text_index.py`. Its own table: small rows read faster."""
 
-    # No foreign key: chunks go by document and generation, as these rows do.
+    # No foreign key: chunks and these rows are deleted together, by document and generation.
     chunk_id = models.BigIntegerField(primary_key=True)
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+")
     generation = models.PositiveIntegerField()
-    length = models.PositiveIntegerField(help_text="In words; in a script without blanks, in characters.")
+    length = models.PositiveIntegerField(help_text="In words, or in characters for a script without blanks.")
     impacts = SparseVectorField(dimensions=1_000_000_000)
     neighbours = models.BinaryField()
     lexemes = SearchVectorField()
 
     class Meta:
         db_table = "document_terms"
-        # Pending entries, which go in together, are few: every search reads through them.
+        # The list of pending entries is kept short, because every search scans it.
         indexes = (GinIndex(fields=["lexemes"], name="terms_by_lexeme", fastupdate=True, gin_pending_list_limit=64),)
 
     def __str__(self) -> str:
@@ -226,7 +226,7 @@ class ChunkTerms(models.Model):
 
 
 class EmbeddingModel(models.Model):
-    """A model that makes vectors of passages. `dimensions` are known when it has answered once."""
+    """A model that makes vectors of chunks. `dimensions` is null until it has answered once."""
 
     name = models.CharField(max_length=200, unique=True)
     dimensions = models.PositiveIntegerField(null=True)
@@ -244,11 +244,11 @@ class EmbeddingModel(models.Model):
 
 
 class ChunkVector(models.Model):
-    """The vector of a chunk, of length 1. Each model has a partition, indexed for its dimensions; see `vectors`."""
+    """The vector of a chunk, scaled to length 1. Each model has a partition, see `search/vector_index.py`."""
 
     pk = models.CompositePrimaryKey("model_id", "chunk_id")
     model = models.ForeignKey(EmbeddingModel, on_delete=models.CASCADE, related_name="+", db_index=False)
-    # No foreign key: chunks go by document and generation, as these rows do.
+    # No foreign key: chunks and these rows are deleted together, by document and generation.
     chunk_id = models.BigIntegerField()
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+")
     generation = models.PositiveIntegerField()

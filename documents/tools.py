@@ -1,4 +1,4 @@
-"""The tools that steps use on documents."""
+"""The tools that read, index, embed and search documents."""
 
 from typing import Any, ClassVar, Self
 
@@ -44,10 +44,10 @@ class DocumentIngest(Tool):
 
 @register
 class DocumentReprocess(DocumentIngest):
-    """The same as ingesting: the file itself is read again, not the stored pages.
+    """Does the same as DOCUMENT_INGEST: it reads the file again, not the stored pages.
 
-    So a document gains from better parsers, one that failed before gets another chance, and pages, offsets
-    and chunks always come from one reading.
+    So a document benefits from improved parsers, a failed one gets another chance, and pages, offsets and chunks
+    always come from the same reading.
     """
 
     slug = "DOCUMENT_REPROCESS"
@@ -56,7 +56,7 @@ class DocumentReprocess(DocumentIngest):
 
 class ReadArguments(Arguments):
     document_id: str = Field(alias="documentId", min_length=1, description="the document's id")
-    page: int | None = Field(None, ge=1, description="one page only; all of them unless told")
+    page: int | None = Field(None, ge=1, description="one page only; by default all pages")
     max_chars: int = Field(MAX_CHARS, alias="maxChars", ge=1, le=1_000_000)
 
 
@@ -68,7 +68,7 @@ class DocumentRead(Tool):
     Arguments: ClassVar[type[Arguments]] = ReadArguments
 
     def run(self, context: StepContext, arguments: ReadArguments) -> dict[str, Any]:
-        """`truncated` is true, and there, only where `maxChars` cut something off."""
+        """Returns the text or the rows. `truncated` is there, and true, only if `maxChars` cut something off."""
         document = find_for_step(context, arguments.document_id)
         pages = _pages(document, arguments.page)
         named = {"documentId": document.id_for(User(pk=context.owner_id)), "filename": document.filename}
@@ -87,7 +87,7 @@ class EmbedArguments(Arguments):
 @register
 class DocumentEmbed(Tool):
     slug = search.TOOL
-    description = "Gives the passages of indexed documents the vectors that search by meaning needs."
+    description = "Gives the chunks of indexed documents the vectors that search by meaning needs."
     slot: ClassVar[Slot] = "thread"
     Arguments: ClassVar[type[Arguments]] = EmbedArguments
 
@@ -96,11 +96,11 @@ class DocumentEmbed(Tool):
             raise NotConfigured("Set EMBEDDING_MODEL, and OPENAI_BASE_URL or OPENAI_API_KEY.")
 
     def run(self, context: StepContext, arguments: EmbedArguments) -> dict[str, Any]:
-        """Documents that are gone are none. An attempt goes on where the one before it ended."""
+        """Skips deleted documents. Another attempt continues where the one before it stopped."""
         model = search.configured_model()
         if model is None:
             raise NotConfigured("Set EMBEDDING_MODEL, and OPENAI_BASE_URL or OPENAI_API_KEY.")
-        passages = 0
+        chunks = 0
         for place, id in enumerate(arguments.document_ids):
             done, total = place, len(arguments.document_ids)
             context.report(100 * done // total, f"document {done + 1} of {total}")
@@ -108,9 +108,9 @@ class DocumentEmbed(Tool):
                 document = find_for_step(context, id)
             except DocumentGone:
                 continue
-            passages += search.embed_document(document.pk, model)
+            chunks += search.embed_document(document.pk, model)
         search.activate_if_complete(model)
-        return {"documents": len(arguments.document_ids), "passages": passages}
+        return {"documents": len(arguments.document_ids), "passages": chunks}
 
 
 def _pages(document: Document, number: int | None) -> list[DocumentPage]:
@@ -128,7 +128,7 @@ def _pages(document: Document, number: int | None) -> list[DocumentPage]:
 
 
 def _rows_within(rows: list[list[str]], limit: int) -> list[list[str]]:
-    """The first rows whose cells together have no more than `limit` characters."""
+    """Returns the first rows whose cells together have at most `limit` characters."""
     total = 0
     for index, row in enumerate(rows):
         total += sum(map(len, row))
@@ -151,7 +151,7 @@ class SearchArguments(Arguments):
 @register
 class DocumentSearch(Tool):
     slug = "DOCUMENT_SEARCH"
-    description = "Finds the passages of the indexed documents that answer a question best."
+    description = "Finds the chunks of the indexed documents that answer a question best."
     slot: ClassVar[Slot] = "thread"
     Arguments: ClassVar[type[Arguments]] = SearchArguments
 

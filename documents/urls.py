@@ -1,4 +1,4 @@
-"""Addresses of documents: the pages, and the API's, without a slash at the end."""
+"""URLs of the documents' pages and API. The API's have no slash at the end."""
 
 from django.urls import include, path
 

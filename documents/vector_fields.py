@@ -1,4 +1,4 @@
-"""pgvector's types, as far as Django must know them: what they hold is written and read as text, in SQL."""
+"""The column types of pgvector. Their values are written and read as text, in SQL only."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class SparseVectorField(models.Field):  # type: ignore[type-arg]
 
 
 class HalfVectorField(models.Field):  # type: ignore[type-arg]
-    """Of any number of dimensions."""
+    """Half-precision vectors of any number of dimensions."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return "halfvec"

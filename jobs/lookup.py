@@ -4,20 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Q
 from django.http import Http404
 
 from aiworkstation.access.errors import NotYours
+from aiworkstation.access.lookup import ALL, Caller, as_uuid, filter_by_labels, owned_by
 from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
-
-Caller = AbstractBaseUser | AnonymousUser
-ALL = "all"
 
 
 def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
     """Raises Http404 for what is not there, and NotYours, which looks the same, for what is another's."""
-    key = _as_key(str(id))
+    key = as_uuid(str(id))
     rows = WorkflowExecution.objects.select_related("owner")
     execution = rows.visible_to(user).filter(pk=key).first() if key else None
     if execution is not None:
@@ -29,7 +26,7 @@ def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
 
 def find_execution(id: str) -> WorkflowExecution:
     """For callbacks, whose signature is good for every job. Raises Http404."""
-    key = _as_key(id)
+    key = as_uuid(id)
     execution = WorkflowExecution.objects.select_related("owner").filter(pk=key).first() if key else None
     if execution is None:
         raise Http404("There is no such job.")
@@ -40,7 +37,7 @@ def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -
     """By its id, its index, or both, which must agree. Raises Http404."""
     steps = WorkflowStep.objects.filter(execution=execution)
     if id is not None:
-        key = _as_key(id)
+        key = as_uuid(id)
         steps = steps.filter(pk=key) if key else steps.none()
     if index is not None:
         steps = steps.filter(index=index)
@@ -50,39 +47,19 @@ def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -
     return step
 
 
-def _as_key(text: str) -> UUID | None:
-    """Only as the API writes it: other spellings of a UUID are not ids."""
-    try:
-        key = UUID(text)
-    except ValueError:
-        return None
-    return key if str(key) == text else None
-
-
 def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQuerySet:
     """One's own unfinished jobs, unless told.
 
     Filters: `owner` (a username or `all`), `status` (several, or `all`), `type`, `mode`, `project_id`, `tag`,
     `q` (in names and descriptions). Whatever they say, what a user may not see is not in it.
     """
-    rows = _of_owner(user, filters.get("owner", ""))
+    rows = owned_by(WorkflowExecution.objects.select_related("owner"), user, filters.get("owner", ""))
     statuses = filters.get("status") or []
     if not statuses:
         rows = rows.unfinished()
     elif ALL not in statuses:
         rows = rows.filter(status__in=statuses)
-    exact = {"type": "job_type", "mode": "mode", "project_id": "project_id"}
-    wanted = {field: filters[name] for name, field in exact.items() if filters.get(name)}
-    if tag := filters.get("tag"):
-        wanted["tags__contains"] = [tag]
-    rows = rows.filter(**wanted)
+    rows = filter_by_labels(rows, filters, type_field="job_type")
     if q := filters.get("q"):
         rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q))
     return rows
-
-
-def _of_owner(user: Caller, owner: str) -> ExecutionQuerySet:
-    rows = WorkflowExecution.objects.visible_to(user).select_related("owner")
-    if not owner:
-        return rows.filter(owner_id=user.pk)
-    return rows if owner == ALL else rows.filter(owner__username=owner)

@@ -1,4 +1,4 @@
-"""The wire's documents, chunks and pages, and what requests may say of them."""
+"""The JSON of documents and chunks, and what requests may contain."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,11 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
+from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import MAX_LIMIT, PageQuery
 from aiworkstation.web.serializers import Errors, Json, OrNull, StrictSerializer, Text, Time, invalid
 from documents.labels import FormTagsField, ModeField, ProjectIdField
-from documents.lookup import ALL, CLIENT_ID
+from documents.lookup import CLIENT_ID
 from documents.models import Document, DocumentStatus
 from documents.storage.stored_files import BadId
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
@@ -18,7 +19,7 @@ from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 
 class ClientId(Text):
     def get_value(self, dictionary: Any) -> Any:
-        """An empty one is wrong, not absent as other fields of a form are."""
+        """An empty id is an error. In other fields of a form, an empty value counts as absent."""
         return dictionary.get(self.field_name, empty)
 
     def to_internal_value(self, data: Any) -> str:
@@ -73,7 +74,7 @@ class PreviewQuery(StrictSerializer):
 
 
 class DocumentSerializer(serializers.Serializer[Any]):
-    """`context["user"]` is who reads it: other documents are named so that this user can reach them."""
+    """The JSON of a document for `context["user"]`: other documents are named by ids that this user can use."""
 
     id = serializers.CharField(source="client_id")
     uid = serializers.CharField()

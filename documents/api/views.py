@@ -1,4 +1,4 @@
-"""The documents API. The contract of each address is its serializer and the verb that it calls."""
+"""The documents API. Each view validates with a serializer and calls a function of another package."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -40,8 +40,8 @@ Stored = list[Document]
 Rejected = list[tuple[str, DocumentError]]
 
 
-def with_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Decorates a view: a 400 or 413 to an upload has the two lists, whoever refused it."""
+def with_upload_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Decorates a view: every 400 or 413 to an upload has the two lists, whatever code refused it."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
@@ -53,7 +53,7 @@ def with_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespo
 
 
 @screened
-@with_lists
+@with_upload_lists
 @api_view([*READING, "POST"])
 @parser_classes([UploadParser])
 def documents(request: Request) -> HttpResponseBase:
@@ -62,7 +62,7 @@ def documents(request: Request) -> HttpResponseBase:
     query = read_query(DocumentsQuery, request)
     rows = list_documents(request.user, query)
     found = page(rows, ("-created_at", "-uid"), limit=query["limit"], cursor=query["cursor"])
-    return conditional(request, {"documents": _described(request, found.rows), "nextCursor": found.next_cursor})
+    return conditional(request, {"documents": _as_json(request, found.rows), "nextCursor": found.next_cursor})
 
 
 @api_view([*READING, "DELETE"])
@@ -71,7 +71,7 @@ def document(request: Request, id: str) -> HttpResponseBase:
     found = get_document(request.user, id)
     if request.method == "DELETE":
         return _delete(request, found)
-    return conditional(request, _described(request, [found])[0])
+    return conditional(request, _as_json(request, [found])[0])
 
 
 @api_view(READING)
@@ -85,11 +85,14 @@ def chunks(request: Request, id: str) -> HttpResponseBase:
 
 @api_view(READING)
 def chunk_preview(request: Request, id: str) -> HttpResponseBase:
-    """What a size and an overlap would give: the number of chunks, their mean size, and the first ones."""
+    """Previews another size and overlap: the number of chunks, their mean size, and the first chunks."""
     found = get_document(request.user, id)
     query = read_query(PreviewQuery, request)
     if not found.generation:
-        raise Conflict("The document has not been indexed: there is no text to cut.", code="not_indexed")
+        raise Conflict(
+            "The document has not been indexed yet: index it first.",
+            code="not_indexed",
+        )
     try:
         return conditional(request, asdict(preview(found, **query)))
     except (ChildFailed, ChildCrashed) as error:
@@ -98,7 +101,7 @@ def chunk_preview(request: Request, id: str) -> HttpResponseBase:
 
 @api_view(READING)
 def text(request: Request, id: str) -> HttpResponseBase:
-    """No pages where the document has not been indexed."""
+    """Returns no pages if the document has not been indexed."""
     read_query(Nothing, request)
     pages = get_document(request.user, id).current_pages().order_by("number").values_list("number", "text")
     return conditional(request, {"pages": [{"page": number, "text": content} for number, content in pages]})
@@ -106,7 +109,7 @@ def text(request: Request, id: str) -> HttpResponseBase:
 
 @api_view(READING)
 def file(request: Request, id: str) -> HttpResponseBase:
-    """The bytes as they were uploaded, which no browser may show as a page of this site."""
+    """Returns the uploaded bytes. The headers keep a browser from showing them as a page of this site."""
     read_query(Nothing, request)
     found = get_document(request.user, id)
     try:
@@ -139,14 +142,14 @@ def _upload(request: Request) -> Response:
     files = _files(request, client_id)
     stored, rejected = _store(_user(request), files, client_id=client_id, **options)
     refused = [{"filename": name, "code": error.code, "detail": error.message} for name, error in rejected]
-    answer = {"documents": _described(request, _with_state(stored)), "rejected": refused}
+    answer = {"documents": _as_json(request, _with_state(stored)), "rejected": refused}
     if stored:
         return Response(answer, status=HTTPStatus.CREATED)
     return _nothing_stored(answer, rejected)
 
 
 def _files(request: Request, client_id: str | None) -> list[Any]:
-    """UploadedFile and RefusedFile objects. Raises ValidationError."""
+    """Returns UploadedFile and RefusedFile objects. Raises ValidationError."""
     if unknown := request.FILES.keys() - {"file"}:
         raise ValidationError({name: invalid("Unknown key.", "unknown") for name in unknown})
     files: list[Any] = request.FILES.getlist("file")
@@ -158,7 +161,7 @@ def _files(request: Request, client_id: str | None) -> list[Any]:
 
 
 def _store(user: User, files: list[Any], **options: Any) -> tuple[Stored, Rejected]:
-    """Raises Conflict where the id is taken."""
+    """Stores the files one by one. Raises Conflict if the id is taken."""
     stored: Stored = []
     rejected: Rejected = []
     for file in files:
@@ -195,12 +198,12 @@ def _delete(request: Request, found: Document) -> Response:
 
 
 def _with_state(rows: Stored) -> Stored:
-    """The rows again, in their order, as lists have them."""
+    """Loads the documents again with everything that the JSON shows, in the same order."""
     found = readable().in_bulk([row.pk for row in rows])
     return [found[row.pk] for row in rows]
 
 
-def _described(request: Request, rows: Stored) -> list[dict[str, Any]]:
+def _as_json(request: Request, rows: Stored) -> list[dict[str, Any]]:
     return list(DocumentSerializer(rows, many=True, context={"user": request.user}).data)
 
 

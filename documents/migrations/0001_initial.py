@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                         default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("client_id", models.CharField(help_text="The owner's own name for it.", max_length=64)),
+                ("client_id", models.CharField(help_text="The owner's id for the document.", max_length=64)),
                 ("filename", models.CharField(max_length=255)),
                 ("file_type", models.CharField(blank=True, max_length=20)),
                 ("file_size", models.BigIntegerField()),
@@ -152,7 +152,9 @@ class Migration(migrations.Migration):
                 (
                     "language",
                     models.CharField(
-                        blank=True, help_text="Of its words in Latin letters; as its stemmer.", max_length=20
+                        blank=True,
+                        help_text="The language of Latin letters, as its stemmer.",
+                        max_length=20,
                     ),
                 ),
                 ("page_count", models.PositiveIntegerField(blank=True, null=True)),
@@ -162,15 +164,15 @@ class Migration(migrations.Migration):
                 ("overlap", models.PositiveIntegerField(blank=True, null=True)),
                 (
                     "generation",
-                    models.PositiveIntegerField(default=0, help_text="Of the pages and chunks that everybody sees."),
+                    models.PositiveIntegerField(default=0, help_text="The current one, which is shown and searched."),
                 ),
                 (
                     "embedded_generation",
-                    models.PositiveIntegerField(default=0, help_text="Of the chunks that have vectors of it."),
+                    models.PositiveIntegerField(default=0, help_text="The one with vectors of embedded_by."),
                 ),
                 (
                     "latest_generation",
-                    models.PositiveIntegerField(default=0, help_text="Given to the last reading that began."),
+                    models.PositiveIntegerField(default=0, help_text="The one of the reading that began last."),
                 ),
                 ("project_id", models.CharField(blank=True, max_length=200)),
                 (
@@ -286,7 +288,7 @@ class Migration(migrations.Migration):
                 ("generation", models.PositiveIntegerField()),
                 (
                     "length",
-                    models.PositiveIntegerField(help_text="In words; in a script without blanks, in characters."),
+                    models.PositiveIntegerField(help_text="In words, or in characters for a script without blanks."),
                 ),
                 ("impacts", documents.vector_fields.SparseVectorField(dimensions=1000000000)),
                 ("neighbours", models.BinaryField()),

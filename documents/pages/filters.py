@@ -1,4 +1,4 @@
-"""What a person chose to see of the list of documents."""
+"""The filters of the document list page."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -37,7 +37,7 @@ class DocumentFilter:
         return [("", "All"), *DocumentStatus.choices]
 
     def documents(self) -> QuerySet[Document]:
-        """One's own."""
+        """Returns the user's own documents that pass the filters."""
         filters = {"q": self.q, "project_id": self.project, "tag": self.tag}
         status = [self.state] if self.state in DocumentStatus.values else []
         return list_documents(self.user, {**filters, "status": status}).select_related("step")

@@ -1,4 +1,4 @@
-"""Files that come with a form."""
+"""The upload form, and storing the files that come with it."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from documents.storage.multipart import RefusedFile
 from documents.storage.stored_files import store
 from workflows.models import Mode
 
-TOLD = 20
-"""Refused files that are named, each with its reason."""
+MAX_NAMED = 20
+"""How many refused files are named, each with its reason."""
 
 
 class UploadForm(forms.Form):
-    """The labels of the files; the files themselves are judged one by one when they are stored."""
+    """The labels of the files. Each file is checked when it is stored."""
 
     project_id = forms.CharField(label="Project", required=False, max_length=MAX_PROJECT_ID)
     tags = forms.CharField(required=False, help_text="Separated by commas.")
@@ -32,7 +32,7 @@ class UploadForm(forms.Form):
 
 
 def receive_files(request: Request) -> list[Document]:
-    """Stores the files of an upload form, of a `screened` view. What is wrong with one is told, and stops no others."""
+    """Stores the uploaded files of a `screened` view. A refused file becomes a message and does not stop the others."""
     form = UploadForm(request.POST)
     files: list[Any] = request.FILES.getlist("file")
     if not form.is_valid():
@@ -41,7 +41,7 @@ def receive_files(request: Request) -> list[Document]:
                 messages.error(request, f"{form[name].label}: {error}")
         return []
     if not files:
-        messages.error(request, "Choose one file or more.")
+        messages.error(request, "Choose at least one file.")
     stored: list[Document] = []
     refused: list[str] = []
     for file in files:
@@ -49,21 +49,21 @@ def receive_files(request: Request) -> list[Document]:
             stored.append(_store(request, file, form.cleaned_data))
         except DocumentError as error:
             refused.append(f"{file.name}: {error.message}")
-    for line in refused[:TOLD]:
+    for line in refused[:MAX_NAMED]:
         messages.error(request, line)
-    if len(refused) > TOLD:
-        messages.error(request, f"{len(refused) - TOLD:,} more files were refused.")
-    if doubled := [document for document in stored if document.duplicate_of]:
-        messages.info(request, _told_of(doubled))
+    if len(refused) > MAX_NAMED:
+        messages.error(request, f"{len(refused) - MAX_NAMED:,} more files were refused.")
+    if duplicates := [document for document in stored if document.duplicate_of]:
+        messages.info(request, _duplicates_message(duplicates))
     return stored
 
 
-def _told_of(doubled: list[Document]) -> str:
-    if len(doubled) > 1:
-        return f"{len(doubled):,} files were here already: their bytes are stored once."
-    (document,) = doubled
+def _duplicates_message(duplicates: list[Document]) -> str:
+    if len(duplicates) > 1:
+        return f"{len(duplicates):,} files were uploaded before: their bytes are stored once."
+    (document,) = duplicates
     original = document.duplicate_of.filename if document.duplicate_of else ""
-    return f"{document.filename} was here already, as {original}: its bytes are stored once."
+    return f"{document.filename} was uploaded before as {original}: its bytes are stored once."
 
 
 def _store(request: Request, file: Any, labels: dict[str, Any]) -> Document:

@@ -1,4 +1,4 @@
-"""Addresses of the pages of documents."""
+"""URLs of the documents' pages."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The pages of documents, and search."""
+"""The pages of documents and of search."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +28,12 @@ from documents.storage.multipart import screened
 from documents.text.chunker import MAX_CHUNK_SIZE
 from workflows.errors import ChildCrashed, ChildFailed
 
-PAGES = 20
-CHUNKS = 50
-MEMBERS = 30
-RESULTS = 20
+PAGES_SHOWN = 20
+CHUNKS_SHOWN = 50
+MEMBERS_SHOWN = 30
+RESULTS_SHOWN = 20
 PDF = "pdf"
-ASKED = ("q", "project", "tag", "type")
-"""What the form of a search has."""
+SEARCH_FIELDS = ("q", "project", "tag", "type")
 
 
 @login_required
@@ -67,10 +66,10 @@ def document_state(document: Document) -> Fragment:
 @login_required
 @require_POST
 def upload(request: Request) -> HttpResponse:
-    """Only stores the files; `jobs:upload` indexes them too."""
+    """Stores the files only. `jobs:upload` also indexes them."""
     if stored := receive_files(request):
         noun = "document is" if len(stored) == 1 else "documents are"
-        messages.success(request, f"{len(stored)} {noun} stored. Tick what is to be indexed.")
+        messages.success(request, f"{len(stored)} {noun} stored. Select documents below to index them.")
     return redirect("documents:list")
 
 
@@ -79,19 +78,19 @@ def upload(request: Request) -> HttpResponse:
 def delete(request: Request) -> HttpResponse:
     found = find_documents(request.user, request.POST.getlist("document"))
     if not found:
-        messages.warning(request, "Tick the documents that are to be deleted.")
+        messages.warning(request, "Select the documents to delete.")
     for document in found.values():
         try:
             stored_files.delete(document, request.user)
-            messages.success(request, f"{document.filename} is deleted.")
+            messages.success(request, f"{document.filename} was deleted.")
         except DocumentError as error:
             messages.error(request, f"{document.filename}: {error.message}")
     return redirect("documents:list")
 
 
 @dataclass(frozen=True)
-class Reader:
-    """What of a document's text is shown: some pages, perhaps with a passage that was searched for, or some chunks."""
+class TextView:
+    """The part of a document's text that is shown: some pages, perhaps with a chunk that was found, or some chunks."""
 
     document: Document
     view: str
@@ -100,7 +99,7 @@ class Reader:
     question: str
 
     @classmethod
-    def of(cls, request: Request, document: Document) -> "Reader":
+    def of(cls, request: Request, document: Document) -> "TextView":
         view = "chunks" if request.GET.get("view") == "chunks" else "text"
         start, chunk_id = _number(request, "from", digits=9), _number(request, "chunk", digits=18)
         return cls(document, view, 1 if start is None else start, chunk_id, _text(request, "q"))
@@ -110,21 +109,20 @@ class Reader:
 
     def pages(self) -> list[Any]:
         rows = self.document.current_pages().filter(number__gte=self.start)
-        return list(rows.order_by("number")[:PAGES])
+        return list(rows.order_by("number")[:PAGES_SHOWN])
 
     def chunks(self) -> list[Any]:
         rows = self.document.current_chunks().filter(index__gte=self.start - 1)
-        return list(rows.order_by("index")[:CHUNKS])
+        return list(rows.order_by("index")[:CHUNKS_SHOWN])
 
     @property
     def next_start(self) -> int | None:
-        """Where the next screen begins."""
-        step, total = (CHUNKS, self.document.chunk_count) if self.view == "chunks" else (PAGES, self._page_count)
-        return self.start + step if self.start + step <= total else None
-
-    @property
-    def _page_count(self) -> int:
-        return self.document.page_count or 0
+        """The first page or chunk of the next screen, or None at the end."""
+        if self.view == "chunks":
+            following, total = self.start + CHUNKS_SHOWN, self.document.chunk_count
+        else:
+            following, total = self.start + PAGES_SHOWN, self.document.page_count or 0
+        return following if following <= total else None
 
     @property
     def next_url(self) -> str:
@@ -144,13 +142,18 @@ def _text(request: Request, name: str) -> str:
 @require_GET
 def document(request: Request, id: str) -> HttpResponse:
     found = get_document(request.user, id)
-    reader = Reader.of(request, found)
-    inside = list(found.members.order_by("created_at", "uid")[: MEMBERS + 1])
-    context = {"document": found, "reader": reader, "members": inside[:MEMBERS], "has_more": len(inside) > MEMBERS}
+    text_view = TextView.of(request, found)
+    members = list(found.members.order_by("created_at", "uid")[: MEMBERS_SHOWN + 1])
+    context = {
+        "document": found,
+        "text": text_view,
+        "members": members[:MEMBERS_SHOWN],
+        "has_more": len(members) > MEMBERS_SHOWN,
+    }
     parts = [
         document_state(found),
         Fragment("document-facts", "documents/_facts.html", context, (found.changed_at, found.state)),
-        Fragment("document-text", "documents/_text.html", context, (found.generation, reader.view, reader.start)),
+        Fragment("document-text", "documents/_text.html", context, (found.generation, text_view.view, text_view.start)),
     ]
     live = Live("document-live", page_url(request), parts, found.is_being_worked_on)
     if is_poll(request):
@@ -161,7 +164,7 @@ def document(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def shown_file(request: Request, id: str) -> FileResponse:
-    """A PDF in the browser's own viewer, which opens it at `#page=3`. Other files are only downloaded."""
+    """Shows a PDF in the browser's own viewer, which opens it at `#page=3`. Other files can only be downloaded."""
     found = get_document(request.user, id)
     if found.file_type != PDF or not found.path.exists():
         raise Http404("There is no such PDF.")
@@ -171,7 +174,7 @@ def shown_file(request: Request, id: str) -> FileResponse:
 
 
 class ChunksForm(forms.Form):
-    """In tokens, and within the limits of DOCUMENT_INGEST."""
+    """Sizes in tokens, within the limits of DOCUMENT_INGEST."""
 
     chunk_size = forms.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE)
     overlap = forms.IntegerField(min_value=0)
@@ -186,10 +189,10 @@ class ChunksForm(forms.Form):
 @login_required
 @require_GET
 def chunk_preview(request: Request, id: str) -> HttpResponse:
-    """What a size and an overlap would give; nothing is changed."""
+    """Shows the chunks that a size and an overlap would give. Nothing is stored."""
     found = get_document(request.user, id)
     if not found.generation:
-        messages.warning(request, f"{found.filename} has not been indexed: there is no text to cut.")
+        messages.warning(request, f"{found.filename} has not been indexed yet, so there is no text to split.")
         return redirect("documents:document", id=found.uid)
     present = {"chunk_size": found.chunk_size, "overlap": found.overlap}
     form = ChunksForm({name: request.GET.get(name, value) for name, value in present.items()})
@@ -205,13 +208,13 @@ def chunk_preview(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def search_page(request: Request) -> HttpResponse:
-    asked = {name: _text(request, name) for name in ASKED}
+    fields = {name: _text(request, name) for name in SEARCH_FIELDS}
     question = Question(
-        asked["q"],
-        limit=RESULTS,
-        project_id=asked["project"] or None,
-        tag=asked["tag"] or None,
-        file_type=asked["type"].lower() or None,
+        fields["q"],
+        limit=RESULTS_SHOWN,
+        project_id=fields["project"] or None,
+        tag=fields["tag"] or None,
+        file_type=fields["type"].lower() or None,
     )
     found = search(request.user, question) if question.text else []
     named = find_documents(request.user, {result.document_id for result in found})
@@ -220,20 +223,20 @@ def search_page(request: Request) -> HttpResponse:
             "filename": result.filename,
             "page": result.page,
             "snippet": result.snippet.as_html(),
-            "url": _passage_url(named[result.document_id], result, question.text),
+            "url": _chunk_url(named[result.document_id], result, question.text),
             "file_url": _file_url(named[result.document_id], result.page),
         }
         for result in found
         if result.document_id in named
     ]
-    return render(request, "documents/search.html", {**asked, "results": results})
+    return render(request, "documents/search.html", {**fields, "results": results})
 
 
-def _passage_url(document: Document, result: Result, question: str) -> str:
+def _chunk_url(document: Document, result: Result, question: str) -> str:
     query = urlencode({"from": result.page, "chunk": result.chunk_id, "q": question})
     return f"{reverse('documents:document', args=[document.uid])}?{query}#passage"
 
 
 def _file_url(document: Document, page: int) -> str:
-    """Of the page in the file, where browsers show such files."""
+    """Returns the URL of the page in the file, or "" if browsers cannot show the file."""
     return f"{reverse('documents:file', args=[document.uid])}#page={page}" if document.file_type == PDF else ""

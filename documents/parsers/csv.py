@@ -1,4 +1,4 @@
-"""Tables as text: comma, semicolon, tab or bar between the cells."""
+"""Tables as text (CSV, TSV): cells are separated by comma, semicolon, tab or bar."""
 
 import csv
 import re
@@ -16,20 +16,20 @@ from documents.parsers.decoding import read_text
 DELIMITERS = ",;\t|"
 SNIFFED_LINES = 50
 
-_TOLD = re.compile(r"sep=([,;\t|])\n", re.IGNORECASE)
+_SEP_LINE = re.compile(r"sep=([,;\t|])\n", re.IGNORECASE)
 
 
 class CsvParser:
     formats = ("csv", "tsv")
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """One page, whose text has a line for every row that is not blank."""
+        """Returns one page, whose text has a line for every row that is not blank."""
         csv.field_size_limit(sys.maxsize)
-        text, delimiter = _told_delimiter(read_text(path).replace("\0", ""))
+        text, delimiter = _declared_delimiter(read_text(path).replace("\0", ""))
         delimiter = delimiter or delimiter_of(text)
         warnings = []
         if _is_open_at_the_end(text, delimiter):
-            warnings.append("A quotation mark is not closed: all of them were read as they stand.")
+            warnings.append("A quotation mark is not closed, so all of them were read as ordinary characters.")
         try:
             rows = list(_rows(text, delimiter, csv.QUOTE_NONE if warnings else csv.QUOTE_MINIMAL))
         except csv.Error as error:
@@ -38,14 +38,14 @@ class CsvParser:
         return ParsedDocument([rows_text(rows)], rows=[rows], warnings=warnings)
 
 
-def _told_delimiter(text: str) -> tuple[str, str]:
-    """The text without the first line by which Excel is told the delimiter, and that, or ""."""
-    told = _TOLD.match(text)
-    return (text[told.end() :], told[1]) if told else (text, "")
+def _declared_delimiter(text: str) -> tuple[str, str]:
+    """Returns the text without a first line that declares the delimiter to Excel, and the delimiter, or ""."""
+    line = _SEP_LINE.match(text)
+    return (text[line.end() :], line[1]) if line else (text, "")
 
 
 def _is_open_at_the_end(text: str, delimiter: str) -> bool:
-    """Whether a quotation mark takes all that follows into one cell."""
+    """Whether an open quotation mark puts everything after it into one cell."""
     if text.count('"') % 2 == 0:
         return False
     try:
@@ -56,7 +56,7 @@ def _is_open_at_the_end(text: str, delimiter: str) -> bool:
 
 
 def _rows(text: str, delimiter: str, quoting: Literal[0, 3]) -> Iterator[list[str]]:
-    """Those that hold anything. Raises TooLarge."""
+    """Yields the rows that are not blank. Raises TooLarge."""
     cells = 0
     for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter, quoting=quoting):
         cells += len(row)
@@ -67,7 +67,7 @@ def _rows(text: str, delimiter: str, quoting: Literal[0, 3]) -> Iterator[list[st
 
 
 def rows_text(rows: Rows) -> str:
-    """A line for every row; line breaks inside a cell become blanks, and blank cells at the end are left out."""
+    """Returns a line for every row. Line breaks in a cell become blanks. Blank cells at the end are left out."""
     return "\n".join(map(_row_text, rows))
 
 
@@ -79,13 +79,13 @@ def _row_text(row: list[str]) -> str:
 
 
 def delimiter_of(text: str) -> str:
-    """The character between the cells: the one that gives most rows the same number of cells."""
+    """Returns the character between the cells: the one that gives most rows the same number of cells."""
     lines = list(islice(_lines(text), SNIFFED_LINES))
     return max(DELIMITERS, key=lambda delimiter: _agreement(lines, delimiter))
 
 
 def is_table(text: str) -> bool:
-    """Whether every line has the same number of cells, at least two: for files whose name does not say."""
+    """Whether every line has the same number of cells, at least two. For files whose name does not show their type."""
     lines = list(islice(_lines(text), SNIFFED_LINES))[: -1 if len(text) > 4096 else None]
     share, cells = _agreement(lines, delimiter_of(text))
     return len(lines) > 1 and share == 1 and cells > 1
@@ -102,7 +102,7 @@ def _lines(text: str) -> Iterable[str]:
 
 
 def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
-    """The share of rows with the most frequent number of cells, and that number; (0, 1) if none is split."""
+    """Returns the share of rows with the most frequent number of cells, and that number, or (0, 1) if none is split."""
     try:
         widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter))
     except csv.Error:

@@ -1,4 +1,4 @@
-"""From bytes to text, whatever the encoding."""
+"""Decodes bytes to text, in whatever encoding."""
 
 import codecs
 import re
@@ -14,11 +14,11 @@ SNIFFED_BYTES = 4096
 MAX_CONTROL_SHARE = 0.02
 MIN_VALID_PER_DAMAGED = 10
 MAX_NUL_SHARE = 0.1
-"""Of a text that a crash or an old program has padded."""
+"""NULs in a text that a crash or an old program has padded."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose BOM is the beginning of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -27,7 +27,7 @@ _WESTERN_LETTERS = "àáâãäåæçèéêëìíîïñòóôõöøùúûüßœÿ
 _WESTERN_SIGNS = "€‚„…‘’“”‹›•–—™\xa0¡¢£§ª«°º»©®±²³¹·´µ¼½¾¿×\xad"
 _NOT_WESTERN = re.compile(
     f"[^\\x00-\\x7f{_WESTERN_LETTERS}{_WESTERN_SIGNS}]"
-    f"|[{_WESTERN_LETTERS}]{{3}}"  # whole words of accented letters: Hebrew, Greek, Cyrillic
+    f"|[{_WESTERN_LETTERS}]{{3}}"  # words of accented letters only: Hebrew, Greek, Cyrillic
     "|[a-z][¹¿]|³[a-z]"  # Polish read as Western
     "|[a-zß-ÿ][À-Ý]"  # a capital within a word
 )
@@ -35,14 +35,14 @@ _RIGHT_TO_LEFT = (
     ("cp1255", re.compile(rb"[\xe0-\xfa]{2,}")),
     ("iso8859_6", re.compile(rb"[\xc1-\xda\xe0-\xea]{2,}")),
 )
-"""Words of their letters. Cyrillic has letters at further places, other scripts have none that follow one another."""
+"""Words of Hebrew and Arabic letters. Cyrillic also has letters elsewhere; other scripts have no such sequences."""
 _HIGH = re.compile(rb"[\x80-\xff]")
 MIN_WORDS_SHARE = 0.85
 MIN_HIGH = 40
 _ISO_8859_2 = re.compile(rb"[\xa6\xa9\xae\xb1\xb6\xb9\xbc\xbe]")
 _ONLY_IN_CP1250 = re.compile(rb"[\x80-\x9f]")
-"""Letters that the two have at different places, and where only one of them has any."""
-_WIDER = {
+"""Bytes for letters that the two encodings have at different places, and bytes that only cp1250 uses."""
+_SUCCESSORS = {
     **dict.fromkeys(("ascii", "us-ascii", "iso-8859-1", "latin1"), "cp1252"),
     **dict.fromkeys(("big5", "big5-hkscs"), "big5hkscs"),
     **dict.fromkeys(("gb2312", "gbk", "x-gbk"), "gb18030"),
@@ -53,16 +53,16 @@ _WIDER = {
     "iso-8859-9": "cp1254",
     "x-mac-cyrillic": "mac_cyrillic",
 }
-"""What is meant by these names: files hold characters that their encoding lacks and its successor has."""
-_NOT_BELIEVED = re.compile("utf-?(8|16|32)|ucs|unicode|raw|idna|punycode|undefined")
-"""UTF is told by the bytes; what else Python has is no encoding of files."""
+"""The encoding that is meant by a name: files use characters that only the successor of their encoding has."""
+_IGNORED_NAMES = re.compile("utf-?(8|16|32)|ucs|unicode|raw|idna|punycode|undefined")
+"""The bytes themselves show UTF. The other names are codecs of Python that no file uses."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x19\x1c-\x1f\x7f-\x9f\ufffd]")
 
 
 def read_text(path: Path, declares: re.Pattern[bytes] | None = None) -> str:
-    """The file's text with `\\n` line ends. Raises TooLarge, and WrongType when it is no text in any encoding.
+    """Returns the file's text with `\\n` line ends. Raises TooLarge, and WrongType if no encoding gives text.
 
-    What `declares` finds first in the file names its encoding.
+    The first match of `declares` in the file names its encoding.
     """
     data = path.read_bytes()
     text = decode(data, declared_in(data, declares) if declares else "")
@@ -74,15 +74,15 @@ def read_text(path: Path, declares: re.Pattern[bytes] | None = None) -> str:
 
 
 def declared_in(data: bytes, declares: re.Pattern[bytes]) -> str:
-    """The first group of the pattern; "" without one."""
+    """Returns the first group of the pattern, or "" without a match."""
     found = declares.search(data)
     return found[1].decode("ascii", "ignore") if found else ""
 
 
 def decode(data: bytes, declared: str = "") -> str | None:
-    """`data` as text, or None for binary data. A damaged character in a long file becomes U+FFFD.
+    """Returns `data` as text, or None for binary data. A damaged character in a long file becomes U+FFFD.
 
-    `declared` is the encoding that the file or its mail names; many are wrong, and then it does not count.
+    `declared` is the encoding that the file or its mail names. It is often wrong, and then ignored.
     """
     encoding = _as_declared(data, declared) or encoding_of(data)
     if encoding is None:
@@ -91,7 +91,7 @@ def decode(data: bytes, declared: str = "") -> str | None:
 
 
 def encoding_of(data: bytes) -> str | None:
-    """The encoding in which `data` reads as text: by its mark, UTF-8, by its NULs, Western, by a detector."""
+    """Returns the encoding in which `data` is text. Tries the BOM, UTF-8, NULs, Western encodings, then a detector."""
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return encoding
@@ -105,9 +105,9 @@ def encoding_of(data: bytes) -> str | None:
 
 
 def _as_declared(data: bytes, name: str) -> str | None:
-    """The encoding of that name, unless there is a mark, or every letter is UTF-8: neither comes by chance."""
-    encoding = _WIDER.get(name.lower(), name.lower())
-    if not encoding or _NOT_BELIEVED.match(encoding) or any(data.startswith(mark) for mark, _ in _BOMS):
+    """Returns the encoding of that name, unless there is a BOM or all is valid UTF-8: neither happens by chance."""
+    encoding = _SUCCESSORS.get(name.lower(), name.lower())
+    if not encoding or _IGNORED_NAMES.match(encoding) or any(data.startswith(mark) for mark, _ in _BOMS):
         return None
     if not data.isascii() and _is_text(data, "utf-8"):
         return None
@@ -115,12 +115,12 @@ def _as_declared(data: bytes, name: str) -> str | None:
 
 
 def _as_escaped(data: bytes) -> str | None:
-    """ISO-2022-JP: ASCII bytes only, so that UTF-8 would take it as well."""
+    """Detects ISO-2022-JP, which consists of ASCII bytes, so it is also valid UTF-8."""
     return "iso2022_jp" if b"\x1b$" in data and _is_text(data, "iso2022_jp") else None
 
 
 def _as_utf8(data: bytes) -> str | None:
-    """UTF-8, even with a few damaged characters: in other encodings hardly any sequence is valid UTF-8."""
+    """Detects UTF-8, even with a few damaged characters: texts in other encodings are hardly ever valid UTF-8."""
     text = data.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     if damaged and len(data) - len(text) < MIN_VALID_PER_DAMAGED * damaged:
@@ -129,7 +129,7 @@ def _as_utf8(data: bytes) -> str | None:
 
 
 def _as_wide(data: bytes) -> str | None:
-    """UTF-16 and UTF-32 without a mark: ASCII characters put their NULs on one side."""
+    """Detects UTF-16 and UTF-32 without a BOM: the NULs of ASCII characters are all on one side."""
     sample = data[:SNIFFED_BYTES]
     if b"\0" not in sample:
         return None
@@ -140,14 +140,14 @@ def _as_wide(data: bytes) -> str | None:
 
 
 def _is_assigned(sample: bytes, encoding: str) -> bool:
-    """Whether the characters exist: junk bytes in pairs or fours are valid, but mostly no character."""
+    """Whether the characters exist: random bytes in pairs or fours are valid, but mostly unassigned."""
     text = sample.decode(encoding, "ignore")
     unknown = sum(1 for character in text if not character.isprintable() and not character.isspace())
     return unknown <= len(text) * MAX_CONTROL_SHARE
 
 
 def _as_western(data: bytes) -> str | None:
-    """cp1252, where the detector wavers between a dozen code pages that differ in the accents only."""
+    """Detects cp1252. The detector confuses it with a dozen code pages that differ in accents only."""
     try:
         text = data[:DETECTION_BYTES].decode("cp1252")
     except UnicodeDecodeError:
@@ -159,14 +159,14 @@ def _as_western(data: bytes) -> str | None:
 
 
 def _as_mac(data: bytes) -> str | None:
-    """The Western encoding of old Macs, whose letters no other encoding has at the same places."""
+    """Detects the Western encoding of old Macs. No other encoding has its letters at the same places."""
     text = data[:DETECTION_BYTES].decode("mac_roman")
     is_mac = re.search(f"[a-z][{_WESTERN_LETTERS}]", text) and not _NOT_WESTERN.search(text)
     return "mac_roman" if is_mac and _is_prose(text) else None
 
 
 def _as_right_to_left(data: bytes) -> str | None:
-    """Hebrew and Arabic, which the detector takes for Cyrillic."""
+    """Detects Hebrew and Arabic, which the detector takes for Cyrillic."""
     sample = data[:DETECTION_BYTES]
     high = len(_HIGH.findall(sample))
     for encoding, words in _RIGHT_TO_LEFT:
@@ -194,5 +194,5 @@ def _is_text(data: bytes, encoding: str) -> bool:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether control characters are rare: junk bytes decode in many encodings, but not to letters."""
+    """Whether control characters are rare: random bytes decode in many encodings, but not to letters."""
     return len(_CONTROLS.findall(text)) <= len(text) * MAX_CONTROL_SHARE

@@ -1,8 +1,8 @@
-"""Word documents: everything a reader sees, tracked insertions, text boxes, notes and comments among it.
+"""Word documents: everything that a reader sees, including tracked insertions, text boxes, notes and comments.
 
-The text is taken from the XML, as paragraphs of python-docx leave out tracked insertions, text boxes and
-footnotes; properties and styles are python-docx's. It opens no file that lacks a part, so it is given those parts
-alone. Names are compared without their namespace, which differs in the strict variant.
+The text is read from the XML, because paragraphs of python-docx leave out tracked insertions, text boxes and
+footnotes. Properties and styles are read by python-docx. It does not open a file that lacks a part, so it gets only
+the parts that it reads. Names are compared without their namespace, which differs in the strict variant.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ from documents.parsers.html import read_page
 from documents.parsers.office_package import (
     core_properties,
     docx_part,
-    left_out,
+    missing_part_warning,
     part,
     related,
     relationships,
@@ -36,7 +36,7 @@ from documents.parsers.zip_limits import open_zip
 
 BLOCKS_PER_REPORT = 200
 MAX_SPAN = 63
-"""Columns of a table in Word."""
+"""Word's limit for the columns of a table."""
 
 _HIDDEN = {"del", "moveFrom", "instrText", "Fallback", "pPr", "rPr", "rt"}
 """Deleted and moved text, field codes, the second copy of a text box, properties."""
@@ -52,20 +52,20 @@ _PASTED: dict[str, Callable[[bytes], str]] = {
     "txt": lambda data: decode(data) or "",
 }
 _DRAWN = {"chart": "id", "relIds": "dm"}
-"""Charts and diagrams: the attribute that names the relationship to their part."""
+"""Charts and diagrams, with the attribute that names the relationship to their part."""
 
 
 class DocxParser:
     formats = ("docx",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """One page: headers, the body's paragraphs and tables in order, then notes, comments and footers."""
+        """Returns one page: headers, the body's paragraphs and tables in order, then notes, comments and footers."""
         with open_zip(path) as archive:
             main = next(iter(related(archive, "", "officeDocument")), "")
             if main not in archive.NameToInfo:
                 raise Corrupt("The file is a Word document without its main part: save it again in Word.")
             root = xml_part(archive, main)
-            text = _Text(archive, main)
+            text = _WordText(archive, main)
             blocks = [*text.of_parts(_BEFORE), *text.of_body(root, report), *text.of_parts(_AFTER)]
             metadata = core_properties(archive)
             if "title" not in metadata and (title := text.title(root)):
@@ -73,8 +73,8 @@ class DocxParser:
             return ParsedDocument(["\n\n".join(blocks)], metadata, text.warnings)
 
 
-class _Text:
-    """The blocks of a document in order: paragraphs, tables, and what stands in text boxes."""
+class _WordText:
+    """The blocks of a document in order: paragraphs, tables, and the text of text boxes."""
 
     def __init__(self, archive: ZipFile, main: str) -> None:
         self.archive = archive
@@ -83,22 +83,22 @@ class _Text:
         self.lists = Lists(self._root("numbering"), self._root("styles"))
 
     def of_parts(self, kinds: Iterable[str]) -> list[str]:
-        """The blocks of the parts beside the body, each text once: sections repeat their headers."""
+        """Returns the blocks of parts outside the body, each text once, as sections repeat their headers."""
         names = [name for kind in kinds for name in self._named(kind)]
         roots = xml_parts(self.archive, names, self.warnings)
         return list(dict.fromkeys(block for root in roots for block in self.blocks(root)))
 
     def of_body(self, root: Element, report: Report) -> Iterator[str]:
-        """With progress by the body's direct children."""
+        """Yields the blocks of the body. Progress counts its direct children."""
         body = next((child for child in root if local_name(child) == "body"), root)
-        total = len(body)  # once: lxml counts anew each time
+        total = len(body)  # once: lxml counts the children at each call
         for done, child in enumerate(body, start=1):
             yield from self.block(child)
             if done % BLOCKS_PER_REPORT == 0 or done == total:
                 report(done, total)
 
     def title(self, root: Element) -> str:
-        """The first paragraph in the style that Word calls Title; its id differs from language to language."""
+        """Returns the first paragraph in Word's style Title, whose id differs from language to language."""
         wanted = self._style_id("Title")
         for style in root.iter("{*}pStyle") if wanted else ():
             if attribute(style, "val") == wanted:
@@ -110,7 +110,7 @@ class _Text:
             yield from self.block(child)
 
     def block(self, element: Element) -> Iterator[str]:
-        """The texts of a paragraph and of what is anchored in it, of a table, or inside a container."""
+        """Yields the texts of a paragraph and of what is anchored in it, of a table, or inside a container."""
         name = local_name(element)
         if name == "p":
             anchored: list[Element] = []
@@ -127,7 +127,7 @@ class _Text:
             yield from self.blocks(element)
 
     def _rows(self, table: Element) -> Iterator[str]:
-        """A line for every row that holds text, the blocks of a cell, nested tables too, one after another."""
+        """Yields a line for every row with text. The blocks of a cell, also nested tables, follow one another."""
         for row in _descend(table, "tr"):
             cells: list[str] = []
             for cell in _descend(row, "tc"):
@@ -136,23 +136,23 @@ class _Text:
                 yield CELL_SEPARATOR.join(cells)
 
     def _pasted(self, id: str) -> str:
-        """A web page or a text that stands in the file as it is, for Word to take in."""
+        """Returns the text of an embedded web page or text file, which Word shows as part of the document."""
         name = self.parts[id].target if id in self.parts else ""
         read = _PASTED.get(name.rpartition(".")[2].lower())
         if read is not None:
             with suppress(Corrupt):
                 return read(part(self.archive, name)).strip()
-        self.warnings.append(left_out(name or id))
+        self.warnings.append(missing_part_warning(name or id))
         return ""
 
     def _drawn(self, item: Element) -> Iterator[str]:
-        """The texts of a chart or diagram, once: a file of some kB may draw it for ever."""
+        """Yields the texts of a chart or diagram, once: a small file may draw the same one endlessly."""
         found = self.parts.pop(attribute(item, _DRAWN[local_name(item)]), None)
         for root in xml_parts(self.archive, [found.target] if found else [], self.warnings):
             yield from filter(None, ["\n".join(labels(root))])
 
     def _style_id(self, name: str) -> str:
-        """ "" where there is none, or none that python-docx knows as a style."""
+        """Returns "" if there is no such style, or none that python-docx can read."""
         for root in xml_parts(self.archive, self._named("styles"), [], docx_part):
             with suppress(InvalidXmlError, KeyError, ValueError):
                 if isinstance(root, CT_Styles) and name in Styles(root):
@@ -167,7 +167,7 @@ class _Text:
 
 
 def _inline(parent: Element, anchored: list[Element]) -> Iterator[str]:
-    """The pieces of text in a paragraph; text boxes, charts and diagrams on the way are put into `anchored`."""
+    """Yields the pieces of text in a paragraph. Adds its text boxes, charts and diagrams to `anchored`."""
     for child in parent:
         name = local_name(child)
         if name == "t":
@@ -186,7 +186,7 @@ def _is_invisible(run: Element) -> bool:
 
 
 def _descend(parent: Element, wanted: str) -> Iterator[Element]:
-    """The nearest `wanted` elements below that are not deleted, through content controls and the like."""
+    """Yields the nearest `wanted` elements below that are not deleted, also inside content controls."""
     for child in parent:
         name = local_name(child)
         if name == wanted:
@@ -197,14 +197,14 @@ def _descend(parent: Element, wanted: str) -> Iterator[Element]:
 
 
 def _properties(item: Element) -> Iterator[Element]:
-    """Of a row or a cell."""
+    """Yields the properties of a row or a cell."""
     for child in item:
         if local_name(child) in {"trPr", "tcPr"}:
             yield from child
 
 
 def _span(cell: Element) -> int:
-    """How many columns it is wide."""
+    """Returns how many columns the cell spans."""
     wide = next((attribute(each, "val") for each in _properties(cell) if local_name(each) == "gridSpan"), "")
     return min(int(wide), MAX_SPAN) if wide.isdecimal() else 1
 

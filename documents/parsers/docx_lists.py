@@ -1,4 +1,4 @@
-"""Word's numbers of list items and headings: "2.1" stands in no paragraph, it is counted ([ECMA-376] 17.9)."""
+"""Word's numbers of list items and headings. No paragraph contains its "2.1": it is counted ([ECMA-376] 17.9)."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from documents.parsers.safe_xml import Element, attribute, local_name
 
 LEVELS = 9
 MAX_STYLES = 50
-"""Of which one is based on the next."""
+"""Limit for a chain of styles that are based on one another."""
 
 _PLACE = re.compile(r"%([1-9])")
 _NUMERALS: dict[str, Numeral] = {
@@ -23,7 +23,7 @@ _NUMERALS: dict[str, Numeral] = {
 
 @dataclass(frozen=True)
 class _Level:
-    """`pattern` has `%1` for the number of the first level, and so on; a bullet has none."""
+    """A level of a list. `pattern` has `%1` for the number of the first level, and so on. A bullet has no pattern."""
 
     start: int = 1
     pattern: str = ""
@@ -33,9 +33,9 @@ class _Level:
 
 @dataclass
 class _List:
-    """`counts`, the number of the last item at each level, are shared by all lists of one kind.
+    """A list. `counts`, the number of the last item at each level, are shared by all lists of the same kind.
 
-    `restarts` are the numbers with which this one begins anew.
+    `restarts` are the numbers with which this list starts again.
     """
 
     levels: dict[int, _Level]
@@ -44,7 +44,7 @@ class _List:
 
 
 class Lists:
-    """Tells each paragraph's number. They must be asked in their order."""
+    """Numbers paragraphs. Call `label` for every paragraph in order."""
 
     def __init__(self, numbering: Element | None, styles: Element | None) -> None:
         kinds = {
@@ -59,7 +59,7 @@ class Lists:
         self._places: dict[str, tuple[str, int | None, str]] = {}
 
     def label(self, paragraph: Element) -> str:
-        """With a blank behind it; "" where there is none."""
+        """Returns the paragraph's number and a blank, or "" if it has none."""
         if not self._lists:
             return ""
         name, level, style = self._place(paragraph)
@@ -74,7 +74,7 @@ class Lists:
         return _label(found, level)
 
     def _place(self, paragraph: Element) -> tuple[str, int | None, str]:
-        """The list, the level, and the style that names the list where the paragraph does not."""
+        """Returns the list, the level, and the style that names the list if the paragraph does not."""
         properties = _child(paragraph, "pPr")
         name, level = _numbering(properties)
         if name:
@@ -98,7 +98,7 @@ class Lists:
 
 
 def _numbering(properties: Element | None) -> tuple[str, int | None]:
-    """The list and the level that they name, if they do."""
+    """Returns the list and the level that the properties name, if any."""
     numbering = _child(properties, "numPr")
     level = _value(numbering, "ilvl")
     return _value(numbering, "numId"), int(level) if level.isdecimal() else None
@@ -154,6 +154,6 @@ def _child(parent: Element | None, wanted: str) -> Element | None:
 
 
 def _value(parent: Element | None, wanted: str) -> str:
-    """Of the child's attribute `val`."""
+    """Returns the attribute `val` of the child."""
     child = _child(parent, wanted)
     return attribute(child, "val") if child is not None else ""

@@ -1,4 +1,4 @@
-"""What is drawn in Office files: the text of shapes, charts and diagrams."""
+"""Text in drawings of Office files: shapes, charts and diagrams."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ def pieces(paragraph: Element) -> Iterator[str]:
 
 
 def labels(root: Element) -> Iterator[str]:
-    """The texts of a chart (titles, names of series and categories), a diagram, or comments, each once."""
+    """Yields the texts of a chart (titles, names of series and categories), a diagram, or comments, each once."""
     texts = (
         "".join(pieces(element)) if local_name(element) == "p" else element.text or ""
         for element in descendants(root, "p", "strCache", "text")

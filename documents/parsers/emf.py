@@ -1,4 +1,4 @@
-"""Text in EMF pictures: what old charts and embedded tables look like to programs that cannot open them."""
+"""Text in EMF pictures, which show old charts and embedded tables to programs that cannot open them."""
 
 import struct
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ _RECORD = struct.Struct("<II")
 _TEXT_OUT = 84
 _TEXT = struct.Struct("<II")
 _TEXT_AT = 44
-"""The number of characters, and where they begin in the record ([MS-EMF] 2.3.5.8)."""
+"""The place in a record of the number of characters and their offset ([MS-EMF] 2.3.5.8)."""
 
 
 def emf_texts(data: bytes) -> Iterator[str]:
-    """The pieces of text in the order in which they are drawn; what is no EMF has none."""
+    """Yields the pieces of text in the order in which they are drawn. Other data than EMF has none."""
     place = 0
     for _ in range(MAX_RECORDS):
         if place + _RECORD.size > len(data):

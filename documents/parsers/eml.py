@@ -1,4 +1,4 @@
-"""Mails: headers and body as text, attachments as documents of their own."""
+"""Mails: headers and body as text. Attachments become separate documents."""
 
 import re
 from collections.abc import Iterator
@@ -19,22 +19,22 @@ from documents.parsers.html import read_page
 MAX_PARTS = 5_000
 MAX_HEADER = 20_000
 MAX_DEPTH = 50
-"""Of parts in parts: each line is compared with the boundaries of all that it stands in."""
+"""Limit for parts in parts. Each line is compared with the boundaries of all enclosing parts."""
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _DAMAGE = (MessageError, AttributeError, LookupError, TypeError, ValueError)
-"""What the standard library raises over headers and parts that break the rules."""
+"""What the standard library raises for headers and parts that break the rules."""
 _SHOWN = {"text/plain", "text/html", "text/markdown", "text/enriched", "text/richtext"}
 _EXTENSIONS = {"message/rfc822": ".eml", "application/pdf": ".pdf", "text/calendar": ".ics"}
 _CMS = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _SIGNATURES = {"pgp-signature", "pkcs7-signature", "x-pkcs7-signature"}
 _UNSAFE = re.compile(r"[\\/:*?\"<>|]+")
 
-Part = Message
-"""Of the older interface: the newer one parses every address, in a time that grows with the square of them."""
+MailPart = Message
+"""A part in the older interface. The newer one parses every address, in quadratic time."""
 
 
-class _Part(Message):
+class _LimitedPart(Message):
     depth = 0
 
     def attach(self, payload: Any) -> None:
@@ -44,7 +44,7 @@ class _Part(Message):
         super().attach(payload)
 
     def set_raw(self, name: str, value: Any) -> None:
-        """Cut: parameters are read in a time that grows with the square of the header."""
+        """Cuts long headers, because reading their parameters takes quadratic time."""
         super().set_raw(name, value[:MAX_HEADER])
 
 
@@ -52,7 +52,7 @@ class EmlParser:
     formats = ("eml",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """One page. Of a body that comes as plain text and as a web page, the plain text counts, if there is any."""
+        """Returns one page. Of a body as plain text and as a web page, the plain text is used, unless it is empty."""
         parts = _parts(path)
         if _is_encrypted(parts[0]):
             raise Encrypted("The mail is encrypted: save it in your mail program as a readable copy, and upload that.")
@@ -72,13 +72,13 @@ class EmlParser:
 
 
 def body_of(data: bytes) -> str:
-    """The text of a web page that was saved as a mail (MHTML). Raises Corrupt and TooComplex."""
+    """Returns the text of a web page that was saved as a mail (MHTML). Raises Corrupt and TooComplex."""
     return "\n\n".join(_texts(_parsed(data)))
 
 
 @lru_cache(maxsize=1)
-def _parts(path: Path) -> list[Part]:
-    """The mail and its parts in order, without what is inside attached mails. Raises Corrupt and TooComplex."""
+def _parts(path: Path) -> list[MailPart]:
+    """Returns the mail and its parts in order, without those of attached mails. Raises Corrupt and TooComplex."""
     message = _parsed(path.read_bytes())
     found, stack = [message], [message]
     while stack:
@@ -89,15 +89,15 @@ def _parts(path: Path) -> list[Part]:
     return found
 
 
-def _parsed(data: bytes) -> Part:
+def _parsed(data: bytes) -> MailPart:
     count = 0
 
-    def new_part(policy: "Policy[Message]" = compat32) -> Part:
+    def new_part(policy: "Policy[Message]" = compat32) -> MailPart:
         nonlocal count
         count += 1
         if count > MAX_PARTS:
             raise TooComplex("The mail has too many parts: save its attachments, and upload those.")
-        return _Part(policy)
+        return _LimitedPart(policy)
 
     try:
         return BytesParser(new_part, policy=compat32).parsebytes(data)
@@ -105,23 +105,23 @@ def _parsed(data: bytes) -> Part:
         raise Corrupt() from error
 
 
-def _inside(part: Part) -> list[Part]:
-    """The parts of a part; attached mails keep theirs."""
+def _inside(part: MailPart) -> list[MailPart]:
+    """Returns the parts of a multipart part. The parts of an attached mail are not listed."""
     inside = part.get_payload()
     if part.get_content_maintype() != "multipart" or not isinstance(inside, list):
         return []
     return [item for item in inside if isinstance(item, Message)]
 
 
-def _is_encrypted(message: Part) -> bool:
+def _is_encrypted(message: MailPart) -> bool:
     kind = message.get_content_type()
     return kind == "multipart/encrypted" or (kind in _CMS and message.get_param("smime-type") != "signed-data")
 
 
-def _header(message: Part, name: str) -> str:
-    """Without line breaks, and with its words decoded."""
+def _header(message: MailPart, name: str) -> str:
+    """Returns a header, decoded and without line breaks."""
     raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
-    if not raw.isascii():  # 8-bit characters, which must not stand there
+    if not raw.isascii():  # 8-bit characters, which are not allowed in headers
         raw = decode(raw.encode("utf-8", "surrogateescape")) or ""
     try:
         value = str(make_header(decode_header(raw)))
@@ -130,8 +130,8 @@ def _header(message: Part, name: str) -> str:
     return " ".join(value.split())
 
 
-def _texts(part: Part) -> Iterator[str]:
-    """What a reader sees: text that is not attached, and of alternatives the plain one, if there is any in it."""
+def _texts(part: MailPart) -> Iterator[str]:
+    """Yields what a reader sees: text that is not attached. Of alternatives, the plain one, unless it is empty."""
     inside = _inside(part)
     if part.get_content_subtype() == "alternative" and inside:
         versions = (list(_texts(each)) for each in sorted(inside, key=_is_page))
@@ -145,12 +145,12 @@ def _texts(part: Part) -> Iterator[str]:
         yield (read_page(data, charset).text if _is_page(part) else decode(data, charset) or "").replace("\r\n", "\n")
 
 
-def _is_page(part: Part) -> bool:
+def _is_page(part: MailPart) -> bool:
     return any(each.get_content_type() == "text/html" for each in part.walk())
 
 
-def _is_attached(part: Part) -> bool:
-    """Files and mails. Pictures that belong to the body's looks are none, nor are signatures."""
+def _is_attached(part: MailPart) -> bool:
+    """Whether the part is an attached file or mail. Pictures of the body's layout and signatures are not."""
     kind = part.get_content_maintype()
     if kind in {"text", "multipart"}:
         return kind == "text" and (_is_attachment(part) or bool(_filename(part)))
@@ -159,14 +159,14 @@ def _is_attached(part: Part) -> bool:
     return kind == "message" or (bool(_filename(part)) and part.get_content_subtype() not in _SIGNATURES)
 
 
-def _is_attachment(part: Part) -> bool:
+def _is_attachment(part: MailPart) -> bool:
     try:
         return part.get_content_disposition() == "attachment"
     except _DAMAGE:
         return False
 
 
-def _filename(part: Part) -> str:
+def _filename(part: MailPart) -> str:
     try:
         name = part.get_filename() or ""
         return str(make_header(decode_header(name)))
@@ -174,7 +174,7 @@ def _filename(part: Part) -> str:
         return ""
 
 
-def _data(part: Part) -> bytes:
+def _data(part: MailPart) -> bytes:
     try:
         inside = part.get_payload()
         if isinstance(inside, list):
@@ -185,8 +185,8 @@ def _data(part: Part) -> bytes:
     return data if isinstance(data, bytes) else b""
 
 
-def _name(part: Part, number: int) -> str:
-    """Its file's name, an attached mail's subject, or a number."""
+def _name(part: MailPart, number: int) -> str:
+    """Returns the file's name, the subject of an attached mail, or a number."""
     if name := _filename(part):
         return name
     inside = part.get_payload()

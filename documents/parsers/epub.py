@@ -1,6 +1,6 @@
-"""EPUB books: a page for every file of the reading order, which is a chapter most often.
+"""EPUB books: a page for every file of the reading order, usually a chapter.
 
-EbookLib is under the AGPL, and what it adds here is little: a book is a ZIP of web pages and a list of them.
+EbookLib is licensed under the AGPL and would add little: a book is a ZIP of web pages and a list of them.
 """
 
 import posixpath
@@ -38,7 +38,7 @@ class EpubParser:
 
 
 def _refuse_encrypted(archive: ZipFile) -> None:
-    """Shops encrypt chapters; many honest books encrypt their fonts, which nobody reads here."""
+    """Raises Encrypted if chapters are encrypted. Many books only encrypt their fonts, which are not read."""
     if _ENCRYPTION not in archive.NameToInfo:
         return
     for reference in descendants(xml_part(archive, _ENCRYPTION), "CipherReference"):
@@ -49,11 +49,11 @@ def _refuse_encrypted(archive: ZipFile) -> None:
 def _package_name(archive: ZipFile) -> str:
     for root in descendants(xml_part(archive, _CONTAINER), "rootfile"):
         return attribute(root, "full-path")
-    raise Corrupt("The book does not say where its contents are: convert it anew, with Calibre for example.")
+    raise Corrupt("The book does not name its contents: convert it again, for example with Calibre.")
 
 
 def _reading_order(package: Element, folder: str) -> list[str]:
-    """The parts of the chapters, each once: a bomb names one again and again."""
+    """Returns the parts of the chapters, each once, as a bomb may name one many times."""
     items = {attribute(item, "id"): item for item in descendants(package, "item")}
     wanted = (items.get(attribute(reference, "idref")) for reference in descendants(package, "itemref"))
     pages = [item for item in wanted if item is not None and attribute(item, "media-type") in _PAGES]
@@ -62,7 +62,7 @@ def _reading_order(package: Element, folder: str) -> list[str]:
 
 
 def _read_chapter(archive: ZipFile, name: str, document: ParsedDocument) -> None:
-    """Append its text; a chapter that is damaged or missing costs that chapter."""
+    """Appends the chapter's text. A damaged or missing chapter becomes a warning and a blank page."""
     text = ""
     try:
         text = read_page(part(archive, name)).text

@@ -10,25 +10,25 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 from documents.errors import TooComplex
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.decoding import declared_in, decode, read_text
-from documents.parsers.html_layout import Text, is_called_menu, is_made_of_links, numbers, places
+from documents.parsers.html_layout import Prefixes, column_marks, is_called_menu, is_made_of_links, item_numbers
 
 MAX_DEPTH = 5_000
-"""The parser takes quadratic time in the depth: 0.03 s for this one, minutes for 200,000."""
-MAX_JUDGED = 10
-"""Tables and menus around a place. To judge one takes reading all that is in it: those further in are plain text."""
+"""The parser takes quadratic time in the depth: 0.03 s for this depth, minutes for 200,000."""
+MAX_ANALYZED = 10
+"""How many nested tables and menus are analyzed, which reads everything inside each. Deeper ones are plain text."""
 MAX_PAIRS = 1_000_000_000
-"""Of attributes of one tag, each of which the parser compares with each: 2 seconds' worth."""
+"""Limit for pairs of attributes of one tag. The parser compares each pair: this many take 2 seconds."""
 FEW_CHARACTERS = 100_000
-"""Hold no such number of attributes."""
+"""A shorter page cannot have so many attributes."""
 
 _SKIPPED = {
     "head", "iframe", "nav", "noscript", "object", "rp", "rt", "script", "style", "svg", "template",
 }  # fmt: skip
 _NOTES = {"endnote", "footnote", "note", "rearnote", "doc-endnote", "doc-footnote"}
-"""In books, that open where the text refers to them: hidden until then."""
+"""Notes in books, which are hidden until the reader opens them."""
 _SKIPPED_ROLES = {"dialog", "menu", "menubar", "navigation", "search"}
 _PARAGRAPH, _LINE, _ROW, _CELL, _KEEP = "\n", "\v", "\r", "\t", "\0"
-"""Marks until the text is tidied: the borders of blocks, and a line whose indentation counts."""
+"""Marks for the borders of blocks, and for lines whose indentation counts. `_tidied` replaces them."""
 
 # fmt: off
 _LINES = {"address", "br", "dd", "div", "dt", "figcaption", "legend", "li", "option", "summary", "textarea"}
@@ -49,12 +49,12 @@ _BREAKS = {
 }
 """The marks before and after the text of an element."""
 MAX_CELL = 300
-"""Longer ones make no table: they hold the columns of a page."""
+"""With longer cells, a table is the layout of a page."""
 
 _DECLARES = re.compile(
     rb"<(?:meta\s[^>]{0,200}?charset|\?xml\s[^>]{0,100}?encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE
 )
-"""The encoding that a page names."""
+"""Finds the encoding that a page names."""
 _BLANKS = re.compile(r"\s+")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _ATTRIBUTE = r"""[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+"""
@@ -62,7 +62,7 @@ _ATTRIBUTES = re.compile(
     rf"<!--.*?(?:-->|\Z)|<(?:(script|style)\b|[a-z])[^\s/>]*+((?:{_ATTRIBUTE})*+)(?(1).*?(?:</\1\b|\Z))",
     re.IGNORECASE | re.DOTALL,
 )
-"""Of each tag, as the second group. What stands in a script or a comment are no tags."""
+"""Finds the attributes of each tag, as the second group. Skips scripts and comments."""
 
 
 class HtmlParser:
@@ -81,12 +81,12 @@ class WebPage:
 
 
 def read_page(data: bytes, charset: str = "") -> WebPage:
-    """`read_html` of bytes in the encoding that a mail names, or the page itself, or its letters tell."""
+    """Reads a page in the encoding that a mail names, or the page itself, or that its bytes suggest."""
     return read_html(decode(data, charset or declared_in(data, _DECLARES)) or "")
 
 
 def read_html(source: str) -> WebPage:
-    """What a reader sees of the page. Raises TooComplex."""
+    """Returns what a reader sees of the page. Raises TooComplex."""
     _check_depth(source)
     _check_attributes(source)
     try:
@@ -99,7 +99,7 @@ def read_html(source: str) -> WebPage:
 
 
 def _check_depth(source: str) -> None:
-    """Raise TooComplex when elements are nested beyond any honest page."""
+    """Raises TooComplex if elements are nested deeper than on any ordinary page."""
     depth = 0
     for slash, tag in _TAG.findall(source):
         if tag.lower() not in _UNNESTED:
@@ -109,7 +109,7 @@ def _check_depth(source: str) -> None:
 
 
 def _check_attributes(source: str) -> None:
-    """Raise TooComplex when tags have more attributes than the parser can compare."""
+    """Raises TooComplex if tags have more attributes than the parser can compare in a few seconds."""
     if len(source) < FEW_CHARACTERS:
         return
     listed = (match[2] or "" for match in _ATTRIBUTES.finditer(source))
@@ -118,14 +118,14 @@ def _check_attributes(source: str) -> None:
 
 
 def _pieces(root: LexborNode) -> Iterator[str]:
-    """The texts below `root` in order, with breaks and marks. No recursion: depth is the file's choice."""
+    """Yields the texts below `root` in order, with marks. No recursion, because the file chooses the depth."""
     stack: list[LexborNode | str | None] = [*reversed([*root.iter(include_text=True)])]
-    before: Text = {}
-    judged = 0
+    before: Prefixes = {}
+    analyzed = 0
     while stack:
         item = stack.pop()
-        if item is None:  # the end of what was judged
-            judged -= 1
+        if item is None:  # the end of a table or menu
+            analyzed -= 1
         elif isinstance(item, str):
             yield item
         elif item.is_text_node:
@@ -136,19 +136,19 @@ def _pieces(root: LexborNode) -> Iterator[str]:
             inside = [_preformatted(item)] if item.tag == "pre" else [*item.iter(include_text=True)]
             is_called = is_called_menu(item)
             if is_called or item.tag == "table":
-                judged += 1
+                analyzed += 1
                 stack.append(None)
-                if judged <= MAX_JUDGED and is_called and is_made_of_links(item):
+                if analyzed <= MAX_ANALYZED and is_called and is_made_of_links(item):
                     continue
-                if judged <= MAX_JUDGED and item.tag == "table":
-                    before |= places(item, _CELL)
+                if analyzed <= MAX_ANALYZED and item.tag == "table":
+                    before |= column_marks(item, _CELL)
             if item.tag == "ol":
-                before |= numbers(item)
+                before |= item_numbers(item)
             stack += [end, *reversed(inside), start + before.get(item.mem_id, "")]
 
 
 def _is_unseen(node: LexborNode) -> bool:
-    """Hidden, or of a role such as navigation's."""
+    """Whether the element is hidden or has a role such as navigation."""
     attributes = node.attributes
     if not attributes:
         return False
@@ -167,7 +167,7 @@ def _preformatted(node: LexborNode) -> str:
 
 
 def _tidied(text: str) -> str:
-    """The text with its marks turned into bars between cells, line ends, and empty lines between paragraphs."""
+    """Turns the marks into bars between cells, line ends, and empty lines between paragraphs."""
     rows = _LINE.join(map(_row_text, text.split(_ROW)))
     paragraphs = filter(None, map(_paragraph_text, rows.split(_PARAGRAPH)))
     return "\n\n".join(paragraphs).replace(_KEEP, "")

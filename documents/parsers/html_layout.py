@@ -1,4 +1,4 @@
-"""What is told by a page's elements alone: numbers of list items, the columns of cells, which links are a menu."""
+"""The layout of a web page by its elements: numbers of list items, columns of cells, menus of links."""
 
 import re
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from documents.errors import TooLarge
 from documents.parsers import MAX_CELLS
 from documents.parsers.list_numerals import NUMERALS
 
-MAX_COLUMNS_WIDE, MAX_ROWS_TALL = 1_000, 65_534
-"""Of a cell, as browsers have it."""
+MAX_COLSPAN, MAX_ROWSPAN = 1_000, 65_534
+"""The limits of browsers."""
 MIN_LINKED_SHARE = 0.6
-"""Of the text of a menu. A list of chapters on a page of its own has no such name, and stays."""
+"""The share of links in a menu's text. A page that only lists chapters is not called a menu, so it stays."""
 
 _MENU = re.compile(r"(?:^|[\s_-])(?:nav|navbar|navi|navigation|menu|breadcrumbs?|topnav|sitenav)(?:$|[\s_-])")
-Text = dict[int, str]
-"""What stands before an element's own text, by the element's `mem_id`."""
+Prefixes = dict[int, str]
+"""The text to put before an element's own, by the element's `mem_id`."""
 
 
 def is_called_menu(node: LexborNode) -> bool:
@@ -26,7 +26,7 @@ def is_called_menu(node: LexborNode) -> bool:
 
 
 def is_made_of_links(node: LexborNode) -> bool:
-    """As navigation is that is no `nav` but is called so."""
+    """Whether most of the text is links, as in navigation that is not marked as `nav`."""
     links = sum(_length(link) for link in node.css("a"))
     return links > MIN_LINKED_SHARE * _length(node)
 
@@ -35,14 +35,14 @@ def _length(node: LexborNode) -> int:
     return len("".join(node.text().split()))
 
 
-def numbers(items: LexborNode) -> Text:
-    """Of the items of a numbered list."""
+def item_numbers(items: LexborNode) -> Prefixes:
+    """Returns the numbers of the items of a numbered list."""
     attributes = items.attributes
     numerals = NUMERALS.get(attributes.get("type") or "", str)
     children = [child for child in items.iter() if child.tag == "li"]
     is_reversed = "reversed" in attributes
     number = _integer(attributes.get("start"), len(children) if is_reversed else 1)
-    found: Text = {}
+    found: Prefixes = {}
     for child in children:
         number = _integer(child.attributes.get("value"), number)
         found[child.mem_id] = f"{numerals(number)}. "
@@ -50,14 +50,14 @@ def numbers(items: LexborNode) -> Text:
     return found
 
 
-def places(table: LexborNode, mark: str) -> Text:
-    """Before each cell that holds text, a mark for every column that has begun since the one before.
+def column_marks(table: LexborNode, mark: str) -> Prefixes:
+    """Returns, for each cell with text, a mark for every column since the previous cell with text.
 
-    Columns in which no cell with text begins, such as those that keep others apart, do not count.
+    Columns in which no cell with text begins, such as spacers, do not count.
     """
     rows = [[(cell, column) for cell, column in row if cell.text().strip()] for row in _columns(table)]
     ranks = {column: rank for rank, column in enumerate(sorted({column for row in rows for _, column in row}))}
-    found: Text = {}
+    found: Prefixes = {}
     for row in rows:
         last = -1
         for cell, column in row:
@@ -67,8 +67,8 @@ def places(table: LexborNode, mark: str) -> Text:
 
 
 def _columns(table: LexborNode) -> Iterator[list[tuple[LexborNode, int]]]:
-    """The cells of each row, and the columns at which they begin. Raises TooLarge."""
-    tall: dict[int, int] = {}  # for how many rows more a column belongs to a cell above
+    """Yields the cells of each row with the columns in which they begin. Raises TooLarge."""
+    tall: dict[int, int] = {}  # for how many more rows a column belongs to a cell above
     total = 0
     for row in _rows(table):
         cells, column = [], 0
@@ -79,8 +79,8 @@ def _columns(table: LexborNode) -> Iterator[list[tuple[LexborNode, int]]]:
                 tall[column] -= 1
                 column += 1
             cells.append((cell, column))
-            wide = _span(cell, "colspan", MAX_COLUMNS_WIDE)
-            rows = _span(cell, "rowspan", MAX_ROWS_TALL)
+            wide = _span(cell, "colspan", MAX_COLSPAN)
+            rows = _span(cell, "rowspan", MAX_ROWSPAN)
             if rows > 1:
                 tall.update(dict.fromkeys(range(column, column + wide), rows - 1))
             column += wide
@@ -99,8 +99,8 @@ def _rows(table: LexborNode) -> Iterator[LexborNode]:
             yield from (row for row in part.iter() if row.tag == "tr")
 
 
-def _span(cell: LexborNode, name: str, most: int) -> int:
-    return min(max(_integer(cell.attributes.get(name), 1), 1), most)
+def _span(cell: LexborNode, name: str, limit: int) -> int:
+    return min(max(_integer(cell.attributes.get(name), 1), 1), limit)
 
 
 def _integer(value: str | None, default: int) -> int:

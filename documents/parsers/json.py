@@ -1,4 +1,4 @@
-"""JSON as people read it: a line for every value, with its key, indented by its place."""
+"""JSON as readable text: a line for every value, with its key, indented by its depth."""
 
 import json
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from documents.parsers.decoding import read_text
 
 INDENT = "  "
 MAX_INDENT = 40
-"""Characters: more would make a long text of a file that is nested for the purpose."""
+"""Limit in characters: without it, a file of deeply nested values would become an enormous text."""
 
-Part = str | tuple[Any, str]
-"""A line, or a value that makes several and their indentation."""
+LineOrValue = str | tuple[Any, str]
+"""A line, or a value of several lines with their indentation."""
 
 
 class JsonParser:
     formats = ("json",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """One page. What is no JSON after all is read as it stands, with a warning."""
+        """Returns one page. Damaged JSON is read as plain text, with a warning."""
         source = read_text(path)
         warnings: list[str] = []
         try:
@@ -33,7 +33,7 @@ class JsonParser:
 
 
 def _value(source: str) -> Any:
-    """A value, or one on each line (JSON Lines). Raises ValueError, which says where it is wrong."""
+    """Returns the value, or a list of the values of JSON Lines. Raises ValueError, which names the place."""
     try:
         return _loaded(source)
     except ValueError:
@@ -48,13 +48,13 @@ def _value(source: str) -> Any:
 
 
 def _loaded(source: str) -> Any:
-    """Numbers as they stand there, however long."""
+    """Parses JSON. Numbers stay as they are written, however long."""
     return json.loads(source, parse_int=str, parse_float=str)
 
 
 def _lines(value: Any) -> Iterator[str]:
-    """No recursion: a line would pass through all that it is nested in."""
-    stack: list[Iterator[Part]] = [iter([(value, "")])]
+    """Yields the lines. No recursion: each line would pass through one generator for every level."""
+    stack: list[Iterator[LineOrValue]] = [iter([(value, "")])]
     while stack:
         item = next(stack[-1], None)
         if item is None:
@@ -62,10 +62,10 @@ def _lines(value: Any) -> Iterator[str]:
         elif isinstance(item, str):
             yield item
         else:
-            stack.append(_parts(*item))
+            stack.append(_lines_of(*item))
 
 
-def _parts(value: Any, indent: str) -> Iterator[Part]:
+def _lines_of(value: Any, indent: str) -> Iterator[LineOrValue]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _entry(f"{indent}{key}:", inner, indent)
@@ -76,8 +76,8 @@ def _parts(value: Any, indent: str) -> Iterator[Part]:
         yield indent + _scalar(value)
 
 
-def _entry(head: str, value: Any, indent: str) -> Iterator[Part]:
-    """`key: value`; what is inside a value of several lines stands below it, further in."""
+def _entry(head: str, value: Any, indent: str) -> Iterator[LineOrValue]:
+    """Yields `key: value`. A value of several lines follows below, indented."""
     if not isinstance(value, dict | list):
         yield f"{head} {_scalar(value)}"
     elif value and isinstance(value, list) and not any(isinstance(inner, dict | list) for inner in value):
@@ -87,8 +87,8 @@ def _entry(head: str, value: Any, indent: str) -> Iterator[Part]:
         yield value, (indent + INDENT)[:MAX_INDENT]
 
 
-def _item(value: Any, indent: str) -> Iterator[Part]:
-    """A value of a list. Records are paragraphs, so that a chunk holds whole ones."""
+def _item(value: Any, indent: str) -> Iterator[LineOrValue]:
+    """Yields a value of a list. Records become paragraphs, so that chunks end between them."""
     if isinstance(value, dict | list):
         yield ""
         yield value, indent

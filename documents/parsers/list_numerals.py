@@ -14,7 +14,7 @@ MAX_ROMAN = 4_999
 
 
 def letters(number: int) -> str:
-    """a to z, then aa, ab; what is no positive number stays as it is."""
+    """Returns a to z, then aa, ab. A number below 1 stays as it is."""
     text, rest = "", number
     while rest > 0:
         rest, place = divmod(rest - 1, 26)
@@ -37,4 +37,4 @@ def _capital(numeral: Numeral) -> Numeral:
 
 
 NUMERALS: dict[str, Numeral] = {"a": letters, "A": _capital(letters), "i": roman, "I": _capital(roman)}
-"""By their signs in HTML and OpenDocument."""
+"""The numerals by their signs in HTML and OpenDocument."""

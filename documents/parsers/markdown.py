@@ -1,4 +1,4 @@
-"""Markdown, kept as it is written: headings, lists and tables mean something to readers and models alike."""
+"""Markdown, kept as it is written: readers and models understand its headings, lists and tables."""
 
 import re
 from pathlib import Path

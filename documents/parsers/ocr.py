@@ -17,7 +17,7 @@ INSTALL = "pip install -r requirements-ocr.txt"
 DOTS_PER_INCH = 150
 POINTS_PER_INCH = 72
 MAX_SIDE = 2_000
-"""Pixels of a page; a poster is drawn smaller."""
+"""Limit for a page, in pixels. A poster is rendered smaller."""
 
 _ENGINE = {
     "Global.log_level": "critical",
@@ -28,19 +28,19 @@ _ENGINE = {
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
 }
-"""Half the memory of its own settings, and one core; it finds the same phrases."""
+"""These settings take half the memory of the defaults, and one core. They find the same phrases."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Of one document. What they leave unread is told in a warning."""
+class OcrLimits:
+    """Limits for one document. A warning lists the pages that they leave unread."""
 
     pages: int
     seconds: float
 
 
-limits: Limits | None = None
-"""Of this process: a child that is to recognize text is told before it begins. None: it is not."""
+limits: OcrLimits | None = None
+"""Set in a child process that should recognize text, before it reads the document. None: no text recognition."""
 
 
 @cache
@@ -49,17 +49,17 @@ def is_installed() -> bool:
 
 
 def advice(problem: str) -> str:
-    """A sentence for a document that only OCR can read."""
+    """Returns an error message for a document that only OCR can read."""
     if is_installed():
-        return f"{problem}, and text recognition (OCR) finds none in them: scan them anew, sharper, and upload that."
+        return f"{problem}, and text recognition (OCR) found none: scan them again in better quality."
     return (
         f"{problem}: run the file through text recognition (OCR) and upload the result,"
-        f" or let whoever runs this application install it here ({INSTALL})."
+        f" or ask the operator of this application to install it here ({INSTALL})."
     )
 
 
 def recognize(document: "PdfDocument", numbers: Sequence[int], report: Report) -> Iterator[tuple[int, str]]:
-    """The texts of the pages of these numbers, as far as the limits reach."""
+    """Yields the texts of the pages with these numbers, within the limits."""
     if limits is None:
         return
     end = time.monotonic() + limits.seconds
@@ -78,9 +78,9 @@ def _text(document: "PdfDocument", index: int) -> str:
 
     try:
         found = _engine()(picture.to_numpy())
-    except ONNXRuntimeError as error:  # it had no memory left
+    except ONNXRuntimeError as error:  # out of memory
         raise TooComplex(
-            "Recognizing the text of a page takes too much memory: scan it in a lower resolution."
+            "Recognizing the text of a page takes too much memory: scan it at a lower resolution."
         ) from error
     picture.close()
     return "\n".join(found.txts or ())

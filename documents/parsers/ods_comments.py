@@ -1,4 +1,4 @@
-"""The comments at the cells of OpenDocument sheets, which calamine passes over."""
+"""The comments in cells of OpenDocument spreadsheets, which calamine does not read."""
 
 import zlib
 from zipfile import BadZipFile, ZipFile
@@ -6,14 +6,14 @@ from zipfile import BadZipFile, ZipFile
 from lxml import etree
 
 from documents.errors import Corrupt
-from documents.parsers.safe_xml import Element, attribute, descendants, judged
+from documents.parsers.safe_xml import Element, attribute, descendants, error_of
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 
 
 def comments(archive: ZipFile, name: str) -> dict[str, list[str]]:
-    """By the sheet's name. Row by row: a whole workbook would not fit into memory. Raises Corrupt and TooComplex."""
+    """Returns the comments by sheet name. Reads row by row to save memory. Raises Corrupt and TooComplex."""
     found: dict[str, list[str]] = {}
     sheet = ""
     try:
@@ -33,7 +33,7 @@ def comments(archive: ZipFile, name: str) -> dict[str, list[str]]:
                     found.setdefault(sheet, []).extend(_comments(element))
                     element.clear()
     except etree.XMLSyntaxError as error:
-        raise judged(error) from error
+        raise error_of(error) from error
     except (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error) as error:
         raise Corrupt() from error
     return found

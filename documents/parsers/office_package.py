@@ -1,4 +1,4 @@
-"""Office Open XML packages: parts, and the relationships that lead from one to another."""
+"""Office Open XML packages (OPC): parts, and the relationships between them."""
 
 import posixpath
 import zlib
@@ -16,7 +16,7 @@ from documents.parsers.safe_xml import Element, attribute, local_name, parse_xml
 
 @dataclass(frozen=True)
 class Relationship:
-    """`kind` is the end of its type's address, `target` the name of a part, which may be missing."""
+    """A relationship. `kind` is the last part of its type's URL, `target` the name of a part, which may be missing."""
 
     id: str
     kind: str
@@ -24,7 +24,7 @@ class Relationship:
 
 
 def part(archive: ZipFile, name: str) -> bytes:
-    """Raises Corrupt, also where the part is missing."""
+    """Returns the bytes of a part. Raises Corrupt, also if the part is missing."""
     try:
         return archive.read(name)
     except (BadZipFile, EOFError, KeyError, NotImplementedError, OSError, ValueError, zlib.error) as error:
@@ -36,7 +36,7 @@ def xml_part(archive: ZipFile, name: str) -> Element:
 
 
 def docx_part(archive: ZipFile, name: str) -> Element:
-    """Made of python-docx's elements, but read by our parser, with its limits."""
+    """Returns a part as elements of python-docx, but read by our parser, with its limits."""
     return parse_xml(part(archive, name), classes=element_class_lookup)
 
 
@@ -46,21 +46,20 @@ def xml_parts(
     warnings: list[str],
     read: Callable[[ZipFile, str], Element] = xml_part,
 ) -> Iterator[Element]:
-    """Those that can be read; Office opens files that lack some, too. The others are told in `warnings`."""
+    """Yields the parts that can be read. Adds a warning for each of the others, as Office also opens such files."""
     for name in names:
         try:
             yield read(archive, name)
         except Corrupt:
-            warnings.append(left_out(name))
+            warnings.append(missing_part_warning(name))
 
 
-def left_out(name: str) -> str:
-    """A warning."""
+def missing_part_warning(name: str) -> str:
     return f"A part of the file ({name}) is missing, damaged or unreadable: its text was left out."
 
 
 def relationships(archive: ZipFile, source: str = "") -> Iterator[Relationship]:
-    """Those of the part, or of the package, to other parts. What lies outside the file is left alone."""
+    """Yields the relationships of a part, or of the package, to other parts. External targets are skipped."""
     folder, name = posixpath.split(source)
     address = posixpath.join(folder, "_rels", f"{name}.rels")
     if address not in archive.NameToInfo:
@@ -77,7 +76,7 @@ def related(archive: ZipFile, source: str, *kinds: str) -> list[str]:
 
 
 def unseen(names: Iterable[str], seen: set[str]) -> Iterator[str]:
-    """Those that no other slide or sheet has named: a bomb names one part again and again."""
+    """Yields parts that no other slide or sheet has named: a bomb may name one part many times."""
     for name in names:
         if name not in seen:
             seen.add(name)
@@ -85,7 +84,7 @@ def unseen(names: Iterable[str], seen: set[str]) -> Iterator[str]:
 
 
 def core_properties(archive: ZipFile) -> dict[str, str]:
-    """Title, author and the like, where the file has them."""
+    """Returns title, author and the like, if the file has them."""
     found: dict[str, str] = {}
     for root in xml_parts(archive, related(archive, "", "core-properties"), [], docx_part):
         if isinstance(root, CT_CoreProperties):

@@ -1,4 +1,4 @@
-"""OpenDocument texts and presentations (ODT, ODP): a presentation's pages are its slides, with their notes."""
+"""OpenDocument texts and presentations (ODT, ODP). A presentation has a page for each slide, with its notes."""
 
 import re
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from documents.parsers.safe_xml import Element, attribute, descendants, local_na
 from documents.parsers.zip_limits import open_zip
 
 MAX_REPEATED = 100
-"""Blanks and cells that one element may stand for."""
+"""Limit for blanks or cells that one element repeats."""
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _PARAGRAPHS = {"p", "h"}
 _HIDDEN = {"tracked-changes", "forms", "sequence-decls", "ruby-text", "settings", "variable-decls", "user-field-decls"}
-"""Deleted text, and what is not text."""
-_BESIDE = {"note", "annotation", "frame", "custom-shape", "rect", "ellipse"}
-"""What stands in a paragraph but reads as blocks of its own behind it."""
+"""Deleted text, and elements that are not text."""
+_ANCHORED = {"note", "annotation", "frame", "custom-shape", "rect", "ellipse"}
+"""Elements anchored in a paragraph. Their text follows it as separate blocks."""
 _METADATA = {"title": "title", "creator": "author", "subject": "subject", "keyword": "keywords"}
 
 
@@ -61,7 +61,7 @@ def _body(root: Element) -> Iterator[str]:
 
 
 def _margins(styles: Element | None) -> tuple[list[str], list[str]]:
-    """The texts of headers and footers, each once: every kind of page repeats them."""
+    """Returns the texts of headers and footers, each once, as every page style repeats them."""
     found: dict[str, dict[str, None]] = {"header": {}, "footer": {}}
     for element in descendants(styles, *found) if styles is not None else ():
         kind = local_name(element)
@@ -75,12 +75,12 @@ def _blocks(parent: Element) -> Iterator[str]:
 
 
 def _block(element: Element) -> Iterator[str]:
-    """The texts of a paragraph with its notes and frames, of a table, or inside a container."""
+    """Yields the texts of a paragraph with its notes and frames, of a table, or of what is inside a container."""
     name = local_name(element)
     if name in _PARAGRAPHS:
-        beside: list[Element] = []
-        yield from filter(None, ["".join(_inline(element, beside)).strip()])
-        for item in beside:
+        anchored: list[Element] = []
+        yield from filter(None, ["".join(_inline(element, anchored)).strip()])
+        for item in anchored:
             yield from _blocks(item)
     elif name == "table":
         yield from filter(None, ["\n".join(_rows(element))])
@@ -88,29 +88,29 @@ def _block(element: Element) -> Iterator[str]:
         yield from _blocks(element)
 
 
-def _inline(parent: Element, beside: list[Element]) -> Iterator[str]:
-    """The pieces of text in a paragraph; notes, comments and frames on the way are put into `beside`."""
+def _inline(parent: Element, anchored: list[Element]) -> Iterator[str]:
+    """Yields the pieces of text in a paragraph. Adds its notes, comments and frames to `anchored`."""
     yield _collapsed(parent.text)
     for child in parent:
         name = local_name(child)
-        if name in _BESIDE:
-            beside.append(child)
+        if name in _ANCHORED:
+            anchored.append(child)
         elif name == "s":
             yield " " * _repeated(child, "c")
         elif name in {"tab", "line-break"}:
             yield "\t" if name == "tab" else "\n"
         elif name and name not in _HIDDEN:
-            yield from _inline(child, beside)
+            yield from _inline(child, anchored)
         yield _collapsed(child.tail)
 
 
 def _collapsed(text: str | None) -> str:
-    """Line ends and indentation of the file are no text."""
+    """Replaces line ends and indentation of the file, which are not text, by one blank."""
     return _BLANKS.sub(" ", text or "")
 
 
 def _rows(table: Element) -> Iterator[str]:
-    """A line for every row that holds text; a nested table is in its cell."""
+    """Yields a line for every row with text. A nested table is part of its cell."""
     for row in _nearest(table, "table-row"):
         cells = []
         for cell in _nearest(row, "table-cell", "covered-table-cell"):

@@ -1,4 +1,4 @@
-"""OpenDocument's numbers of list items and headings stand in no paragraph: they are counted ([ODF 1.3] 5.3, 16.31)."""
+"""OpenDocument's numbers of list items and headings. No paragraph contains them ([ODF 1.3] 5.3, 16.31)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ MAX_LEVELS = 10
 
 @dataclass(frozen=True)
 class _Level:
-    """`shown`: of how many levels the number is made, as "2.1" is of two. Without a `numeral` there is none."""
+    """A level of a list. `shown` is how many levels its number shows: two for "2.1". No `numeral` means no number."""
 
     numeral: str
     prefix: str
@@ -23,13 +23,13 @@ class _Level:
 
 @dataclass
 class _Numbers:
-    """Of one list: `counts` is the number of the last item at each level."""
+    """The numbers of one list. `counts` is the number of the last item at each level."""
 
     levels: dict[int, _Level]
     counts: dict[int, int] = field(default_factory=dict)
 
     def next(self, level: int, start: int | None) -> str:
-        """With a blank behind it; "" where there is none, as for bullets."""
+        """Returns the next number and a blank, or "" if there is no number, as for bullets."""
         found = self.levels.get(level)
         self.counts = {place: count for place, count in self.counts.items() if place <= level}
         first = found.start if found else 1
@@ -49,7 +49,7 @@ class Numbering:
     """Writes the numbers into the paragraphs, before their text."""
 
     def __init__(self, *roots: Element) -> None:
-        """`roots` are those that have styles."""
+        """`roots` are the parts that have styles."""
         self._styles = {
             attribute(style, "name"): dict(_levels(style))
             for root in roots
@@ -60,7 +60,7 @@ class Numbering:
         self._last: dict[str, _Numbers] = {}
 
     def write(self, parent: Element) -> None:
-        """Into all below, in order. Deleted text counts for nothing."""
+        """Numbers everything below `parent`, in order. Deleted text does not count."""
         for child in parent:
             name = local_name(child)
             if name == "list":
@@ -76,7 +76,7 @@ class Numbering:
         self.write(heading)
 
     def _write_list(self, items: Element, outer: str, level: int, numbers: _Numbers | None) -> None:
-        """`outer` is the style of the list around it, whose `numbers` it goes on with unless it has another."""
+        """`outer` is the style of the enclosing list. The list continues its `numbers` unless its own style differs."""
         style = attribute(items, "style-name") or outer
         if numbers is None or style != outer:
             numbers = self._numbers(items, style)

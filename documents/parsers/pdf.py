@@ -1,6 +1,6 @@
-"""PDF, page by page, by PDFium; pages that it cannot read well go to a second reader, then to OCR.
+"""PDF files, read page by page by PDFium. Pages that it cannot read well go to a second reader, then to OCR.
 
-A damaged page costs that page.
+A damaged page becomes a warning, and the other pages are still read.
 """
 
 import re
@@ -17,11 +17,11 @@ from documents.parsers.pdf_annotations import read_annotations
 from documents.parsers.pdf_attachments import attachments
 from documents.parsers.pdf_bombs import refuse_bombs
 from documents.parsers.pdf_fallback import SecondReader
-from documents.parsers.pdf_repair import HYPHEN, has_garbage, is_garbled, plain, repair
+from documents.parsers.pdf_repair import HYPHEN, has_garbage, is_garbled, repair, replace_ligatures
 
 MIN_CHARACTERS = 20
-"""A page with less is looked at again: there may be a picture of text on it, or more than PDFium has seen."""
-PAGES_LOOKED_AT_AGAIN = 3
+"""A page with fewer is checked: it may have a picture of text, or more text than PDFium has found."""
+MAX_RECHECKED_PAGES = 3
 MAX_OBJECTS = 5_000
 MAX_FORM_NESTING = 4
 SAMPLED_CHARACTERS = 16
@@ -32,12 +32,12 @@ END_MARK_WITHIN_BYTES = 2048
 _METADATA = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
 _PLACEHOLDERS = {"(anonymous)", "(unspecified)", "anonymous", "untitled", "unspecified"}
 _HYPHEN_AT_LINE_END = 2
-"""What PDFium calls the character that stands as HYPHEN in its text. So do letters that it has no name for."""
+"""PDFium's code for a real hyphen in the place of HYPHEN. Letters without a known code are shown as HYPHEN too."""
 
 
 @dataclass
 class _Pages:
-    """The texts so far, and the numbers of the pages that something is wrong with."""
+    """The texts so far, and the numbers of pages with problems."""
 
     texts: list[str] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
@@ -50,8 +50,9 @@ class _Pages:
 
 @dataclass
 class _Page:
-    """`is_poor`: the other reader may find more. What the letters read as is chance, for some of them
-    (`is_doubtful`) or for most (`is_garbled`).
+    """The first reading of a page. `is_poor`: the second reader may find more.
+
+    `is_doubtful` and `is_garbled`: some or most letters are wrong, because their font has no table of letters.
     """
 
     text: str
@@ -68,13 +69,13 @@ class PdfParser:
 
     def __init__(self) -> None:
         self.with_files: list[int] = []
-        """The pages with attached files, of the document that was parsed last."""
+        """The pages with attached files, in the document that was parsed last."""
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """An entry for every physical page. Raises Encrypted, Corrupt, TooComplex, TooLarge, NoText or NeedsOcr."""
+        """Reads every page. Raises Encrypted, Corrupt, TooComplex, TooLarge, NoText or NeedsOcr."""
         refuse_bombs(path)
         second = SecondReader(path)
-        document = _opened(path)
+        document = _open(path)
         total = second.total = len(document) if document is not None else second.page_count()
         if total > MAX_PAGES:
             raise TooLarge(f"The document has {total} pages, more than {MAX_PAGES}: split it and upload the parts.")
@@ -86,7 +87,7 @@ class PdfParser:
         if document is not None:
             _recognize(document, pages, report)
         if not any(map(str.strip, pages.texts)) and not pages.pictures:
-            _look_again(second, pages)
+            _recheck_blank_pages(second, pages)
         _refuse_unreadable(pages)
         warnings = [*_warnings(pages), *_end_warning(path)]
         unread = len({*pages.pictures, *pages.garbled})
@@ -96,8 +97,8 @@ class PdfParser:
         return attachments(path, self.with_files)
 
 
-def _opened(path: Path) -> pdfium.PdfDocument | None:
-    """None for a damaged file, which the second reader may still read. Raises Encrypted."""
+def _open(path: Path) -> pdfium.PdfDocument | None:
+    """Returns None for a damaged file, which the second reader may still read. Raises Encrypted."""
     try:
         document = pdfium.PdfDocument(path)
         if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
@@ -110,7 +111,7 @@ def _opened(path: Path) -> pdfium.PdfDocument | None:
 
 
 def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index: int, pages: _Pages) -> None:
-    """Append the page's text, what can be read of it, and note what is wrong with it."""
+    """Appends what can be read of the page, and notes its problems."""
     number = index + 1
     page = _first_reading(document, index)
     if page.has_files:
@@ -133,9 +134,9 @@ def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index:
     pages.texts.append(page.text)
 
 
-def _look_again(second: SecondReader, pages: _Pages) -> None:
-    """Blank pages, or damage that PDFium takes for blank pages?"""
-    for index in range(min(len(pages.texts), PAGES_LOOKED_AT_AGAIN)):
+def _recheck_blank_pages(second: SecondReader, pages: _Pages) -> None:
+    """Reads the first pages with the second reader: PDFium may take damaged pages for blank ones."""
+    for index in range(min(len(pages.texts), MAX_RECHECKED_PAGES)):
         pages.texts[index], is_damaged = second.page_text(index)
         if is_damaged:
             pages.damaged.append(index + 1)
@@ -166,23 +167,23 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
 def _page_text(text_page: pdfium.PdfTextPage) -> str:
     text: str = text_page.get_text_range(errors="ignore")
     if HYPHEN in text:
-        text = re.sub(HYPHEN, lambda match: _mark(text_page, match.start()), text)
-    return plain(text.replace("\r\n", "\n").replace("\r", "\n"))
+        text = re.sub(HYPHEN, lambda match: _hyphen_or_gap(text_page, match.start()), text)
+    return replace_ligatures(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _mark(text_page: pdfium.PdfTextPage, place: int) -> str:
+def _hyphen_or_gap(text_page: pdfium.PdfTextPage, place: int) -> str:
     return HYPHEN if pdfium_c.FPDFText_GetUnicode(text_page, place) == _HYPHEN_AT_LINE_END else "\ufffd"
 
 
 def _unmapped_share(text_page: pdfium.PdfTextPage) -> float:
-    """How many characters come from fonts without a table of letters, by a sample: what they read as is chance."""
+    """Returns the share of characters from fonts without a table of letters, by a sample. These are read wrong."""
     places = range(0, text_page.count_chars(), max(1, text_page.count_chars() // SAMPLED_CHARACTERS))
     unmapped = sum(pdfium_c.FPDFText_HasUnicodeMapError(text_page, place) == 1 for place in places)
     return float(unmapped / max(1, len(places)))
 
 
 def _object_kinds(page: pdfium.PdfPage) -> set[int]:
-    """The kinds of things drawn on the page, pictures and texts among them."""
+    """Returns the kinds of objects on the page, such as pictures and texts."""
     kinds: set[int] = set()
     for count, item in enumerate(page.get_objects(max_depth=MAX_FORM_NESTING)):
         kinds.add(item.type)
@@ -192,7 +193,7 @@ def _object_kinds(page: pdfium.PdfPage) -> set[int]:
 
 
 def _recognize(document: pdfium.PdfDocument, pages: _Pages, report: Report) -> None:
-    """Reads pictures of text, where OCR is wanted, and as far as its limits reach."""
+    """Reads pictures of text by OCR, if it is enabled, and within its limits."""
     wanted = sorted({*pages.pictures, *pages.garbled})
     for number, text in ocr.recognize(document, wanted, report):
         pages.recognized.append(number)
@@ -213,7 +214,7 @@ def _letters(text: str) -> int:
 
 
 def _refuse_unreadable(pages: _Pages) -> None:
-    """Raise when no page, or hardly one, has text."""
+    """Raises an error if no page, or hardly any, has text."""
     readable = [text for number, text in enumerate(pages.texts, 1) if text.strip() and number not in pages.pictures]
     if not readable and pages.pictures:
         raise NeedsOcr(ocr.advice("The pages are pictures of text"))
@@ -224,7 +225,7 @@ def _refuse_unreadable(pages: _Pages) -> None:
     if not readable:
         raise NoText()
     if 2 * len(pages.garbled) > len(readable):
-        raise NeedsOcr(ocr.advice("The text in the file is garbled, for its fonts lack the table of letters"))
+        raise NeedsOcr(ocr.advice("The text in the file is garbled, because its fonts lack the table of letters"))
 
 
 def _warnings(pages: _Pages) -> Iterator[str]:
@@ -241,7 +242,7 @@ def _warnings(pages: _Pages) -> Iterator[str]:
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """Ascending numbers for people: `1-3, 7`."""
+    """Formats ascending numbers for people: `1-3, 7`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -259,7 +260,7 @@ def _end_warning(path: Path) -> Iterator[str]:
 
 
 def _metadata(document: pdfium.PdfDocument | None) -> dict[str, str]:
-    """Title and author where the file has them."""
+    """Returns title, author and the like, if the file has them."""
     if document is None:
         return {}
     raw = document.get_metadata_dict(skip_empty=True)

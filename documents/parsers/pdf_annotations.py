@@ -1,4 +1,4 @@
-"""What people have written on a PDF's pages: values of form fields, and comments. None of it is page text."""
+"""Annotations of a PDF: the values of form fields, and comments. They are not part of the page's text."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from documents.parsers.pdf_repair import plain
+from documents.parsers.pdf_repair import replace_ligatures
 
 MAX_OPTIONS = 500
-"""Of a list to choose from: what is chosen of more is not looked for."""
+"""Limit for the options of a list. Choices beyond it are not read."""
 
 _COMMENTS = {
     pdfium_c.FPDF_ANNOT_CARET,
@@ -29,21 +29,21 @@ _COMMENTS = {
     pdfium_c.FPDF_ANNOT_TEXT,
     pdfium_c.FPDF_ANNOT_UNDERLINE,
 }
-_TICKED = {pdfium_c.FPDF_FORMFIELD_CHECKBOX, pdfium_c.FPDF_FORMFIELD_RADIOBUTTON}
+_CHECKED = {pdfium_c.FPDF_FORMFIELD_CHECKBOX, pdfium_c.FPDF_FORMFIELD_RADIOBUTTON}
 _CHOSEN = {pdfium_c.FPDF_FORMFIELD_COMBOBOX, pdfium_c.FPDF_FORMFIELD_LISTBOX}
 
 
 @dataclass
-class Written:
-    """`has_files`: some are attached to places on the page."""
+class PageAnnotations:
+    """The texts of a page's annotations. `has_files`: files are attached to places on the page."""
 
     texts: list[str] = field(default_factory=list)
     has_files: bool = False
 
 
-def read_annotations(document: pdfium.PdfDocument, page: pdfium.PdfPage, text: str) -> Written:
-    """The filled fields and the comments of the page, whose own text is `text`. Hidden ones are left out."""
-    found = Written()
+def read_annotations(document: pdfium.PdfDocument, page: pdfium.PdfPage, text: str) -> PageAnnotations:
+    """Returns the filled fields and the comments of a page, without hidden ones. `text` is the page's own text."""
+    found = PageAnnotations()
     words = ""
     for annotation in annotations(page):
         kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
@@ -64,18 +64,18 @@ def annotations(page: pdfium.PdfPage) -> Iterator[object]:
 
 
 def _comment(annotation: object, words: str) -> Iterator[str]:
-    """Some programs note beside marked words those words: they are on the page."""
+    """Yields a comment's text. Some programs copy marked words into the comment: those are on the page already."""
     text = string(pdfium_c.FPDFAnnot_GetStringValue, annotation, b"Contents").strip()
     if text and " ".join(text.split()) not in words:
         yield text
 
 
 def _field(form: pdfium.PdfFormEnv, annotation: object) -> Iterator[str]:
-    """`name: value` of a field that was filled in."""
+    """Yields `name: value` if the field is filled in."""
     kind = pdfium_c.FPDFAnnot_GetFormFieldType(form, annotation)
     name = string(pdfium_c.FPDFAnnot_GetFormFieldAlternateName, form, annotation).strip()
     value = ""
-    if kind in _TICKED and pdfium_c.FPDFAnnot_IsChecked(form, annotation):
+    if kind in _CHECKED and pdfium_c.FPDFAnnot_IsChecked(form, annotation):
         value = string(pdfium_c.FPDFAnnot_GetFormFieldExportValue, form, annotation).strip()
         name = name or string(pdfium_c.FPDFAnnot_GetFormFieldName, form, annotation).strip()
     elif kind in _CHOSEN:
@@ -91,15 +91,15 @@ def _value(form: pdfium.PdfFormEnv, annotation: object) -> str:
 
 
 def _chosen(form: pdfium.PdfFormEnv, annotation: object) -> Iterator[str]:
-    """As the page shows it: the value may be a code, and only the first of several."""
+    """Yields the labels of the chosen options. The value may be a code, and only the first of several."""
     for place in range(min(MAX_OPTIONS, pdfium_c.FPDFAnnot_GetOptionCount(form, annotation))):
         if pdfium_c.FPDFAnnot_IsOptionSelected(form, annotation, place):
             yield string(pdfium_c.FPDFAnnot_GetOptionLabel, form, annotation, place).strip()
 
 
 def string(read: Callable[..., int], *arguments: object) -> str:
-    """What a function of PDFium writes as UTF-16: called once for its length, and once for the text."""
+    """Returns a string of PDFium, in UTF-16. Calls the function once for the length and once for the text."""
     size = read(*arguments, None, 0)
     buffer = ctypes.create_string_buffer(size)
     read(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
-    return plain(buffer.raw.decode("utf-16-le", "ignore").rstrip("\0").replace("\r", "\n"))
+    return replace_ligatures(buffer.raw.decode("utf-16-le", "ignore").rstrip("\0").replace("\r", "\n"))

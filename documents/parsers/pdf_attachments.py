@@ -1,4 +1,4 @@
-"""Files attached to a PDF, to the whole of it or to a place on a page: documents of their own."""
+"""Files attached to a PDF or to a place on a page. They become separate documents."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ from documents.parsers.pdf_annotations import annotations
 
 
 def attachments(path: Path, pages: Iterable[int]) -> Iterator[Member]:
-    """Those of the document, then those on `pages`: these alone are looked at, for that takes reading them anew."""
+    """Yields the files attached to the document, then those on `pages`. Other pages are not read again."""
     try:
         document = pdfium.PdfDocument(path)
-    except pdfium.PdfiumError:  # what was read of the file was read by the other reader
+    except pdfium.PdfiumError:  # a damaged file, which the second reader has read
         return
     with document:
         for number, attachment in enumerate(_attachments(document, pages), start=1):

@@ -1,4 +1,4 @@
-"""PDF files that unpack to far more than any reader should hold: found before one is let at them."""
+"""Refuses PDF bombs: files that unpack to far more than a reader should hold. Runs before any reader."""
 
 import mmap
 import re
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from documents.errors import TooComplex
+from documents.errors import Bomb
 
 MAX_STREAM_BYTES = 100_000_000
 MAX_RATIO = 1032
-"""Of Deflate: a stream that is shorter than the limit by this factor cannot exceed it."""
+"""The highest ratio of Deflate: a stream that is shorter than the limit by this factor cannot exceed it."""
 BLOCK = 1 << 20
 DICTIONARY_BYTES = 2_000
 
@@ -21,19 +21,19 @@ _DEFLATED = re.compile(rb"/Fl(?:ateDecode)?\b")
 
 
 def refuse_bombs(path: Path) -> None:
-    """Raises TooComplex when a stream other than a picture's, which is not unpacked for its text, is a bomb.
+    """Raises TooComplex if a stream is a bomb. Pictures are skipped, as reading the text does not unpack them.
 
-    Streams lie in the open, whatever is wrong with the rest of the file. Those of encrypted files do not unpack:
-    for them there is the limit of the process.
+    Streams can be found even if the rest of the file is damaged. Those of encrypted files cannot be unpacked here: for
+    them, the process's memory limit applies.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for match in _STREAM.finditer(data):
-            if times := _times_deflated(data, match.start()):
+            if times := _count_deflate_filters(data, match.start()):
                 _check(data, match.end(), times)
 
 
-def _times_deflated(data: mmap.mmap, start: int) -> int:
-    """By the stream's dictionary, which stands before it; 0 for pictures."""
+def _count_deflate_filters(data: mmap.mmap, start: int) -> int:
+    """Counts the Deflate filters in the stream's dictionary, which precedes it. Returns 0 for pictures."""
     before = data[max(0, start - DICTIONARY_BYTES) : start]
     dictionary = before[max(0, before.rfind(b" obj")) :]
     return 0 if b"/Image" in dictionary else len(_DEFLATED.findall(dictionary))
@@ -46,12 +46,12 @@ def _check(data: mmap.mmap, start: int, times: int) -> None:
         return
     blocks: Iterator[bytes] = (data[place : min(end, place + BLOCK)] for place in range(start, end, BLOCK))
     for _ in range(times):
-        blocks = _inflated(blocks)
+        blocks = _inflate(blocks)
     with suppress(zlib.error):
         deque(blocks, maxlen=0)
 
 
-def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _inflate(blocks: Iterator[bytes]) -> Iterator[bytes]:
     decoder, total = zlib.decompressobj(), 0
     for block in blocks:
         packed = block
@@ -60,5 +60,5 @@ def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
             packed = decoder.unconsumed_tail
             total += len(unpacked)
             if total > MAX_STREAM_BYTES:
-                raise TooComplex("The file unpacks to many times its size, as no ordinary document does: save it anew.")
+                raise Bomb()
             yield unpacked

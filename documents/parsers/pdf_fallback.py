@@ -1,4 +1,4 @@
-"""A second reader of PDF files, slow and thorough: for pages of which PDFium makes little or nothing."""
+"""The second reader of PDF files, slow and thorough, for pages in which PDFium finds little or nothing."""
 
 import logging
 from contextlib import suppress
@@ -10,10 +10,10 @@ from pypdf.errors import LimitReachedError, PyPdfError
 from pypdf.generic import DecodedStreamObject, NameObject
 
 from documents.errors import Corrupt, Encrypted, TooComplex
-from documents.parsers.pdf_repair import plain
+from documents.parsers.pdf_repair import replace_ligatures
 
 MAX_PAGES = 300
-"""So many pages of a file are read a second time: it takes twenty times as long."""
+"""Limit for pages that are read a second time, which takes twenty times as long."""
 
 _DAMAGE = (
     ArithmeticError,
@@ -25,13 +25,14 @@ _DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What pypdf raises over damaged objects, beside its own errors: what an object of the wrong type leads to."""
+"""What pypdf raises for damaged objects besides its own errors, for instance if an object has the wrong type."""
 
 
 class SecondReader:
-    """Opens the file when it is first asked: few files need it.
+    """Opens the file at the first call, as few files need it.
 
-    `total` is how many pages there are: a reader that counts others has left some out, and its pages are not these.
+    `total` is the number of pages by PDFium. If this reader counts otherwise, its page numbers are not the same, and
+    it reads none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,14 +50,14 @@ class SecondReader:
             raise Corrupt() from error
 
     def page_text(self, index: int) -> tuple[str, bool]:
-        """What can be read of the page, and whether it is damaged. Raises TooComplex."""
+        """Returns what can be read of the page, and whether it is damaged. Raises TooComplex."""
         self.pages_read += 1
         if self.pages_read > MAX_PAGES:
             return "", False
         try:
             if len(self._reader.pages) != self.total:
                 return "", False
-            return plain(self._reader.pages[index].extract_text()), False
+            return replace_ligatures(self._reader.pages[index].extract_text()), False
         except LimitReachedError as error:
             raise TooComplex() from error
         except (PyPdfError, Corrupt, *_DAMAGE):
@@ -64,15 +65,16 @@ class SecondReader:
 
     @cached_property
     def _reader(self) -> PdfReader:
-        """Files with an owner's password only open with an empty user password, as in every viewer."""
-        logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a line for every damaged object of a hostile file
+        """Opens the file. If it has an owner's password only, an empty user password opens it, as in every viewer."""
+        # Otherwise a hostile file writes a line to the log for every damaged object.
+        logging.getLogger("pypdf").setLevel(logging.CRITICAL)
         reader = PdfReader(self.path)
         if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
             raise Encrypted()
         return reader
 
     def _text_before_damage(self, index: int) -> str:
-        """The page's text with more and more lines left out at the end of its drawing instructions."""
+        """Returns the page's text, leaving out more and more lines at the end of its drawing instructions."""
         dropped = 1
         with suppress(PyPdfError, *_DAMAGE):
             page = self._reader.pages[index]
@@ -83,6 +85,6 @@ class SecondReader:
                 shortened.set_data(b"".join(lines[:-dropped]))
                 page[NameObject("/Contents")] = shortened
                 with suppress(PyPdfError, *_DAMAGE):
-                    return plain(page.extract_text())
+                    return replace_ligatures(page.extract_text())
                 dropped *= 2
         return ""

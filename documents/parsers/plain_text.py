@@ -1,4 +1,4 @@
-"""Plain text and whatever else reads as it stands."""
+"""Plain text."""
 
 from pathlib import Path
 

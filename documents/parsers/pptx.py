@@ -1,6 +1,6 @@
-"""PowerPoint presentations: a page for every slide, hidden ones too, each with its speaker notes.
+"""PowerPoint presentations: a page for every slide, also for hidden ones, with its speaker notes.
 
-python-pptx (last release 2024) passes over charts' labels, SmartArt and comments; the XML has them all.
+python-pptx (last release 2024) does not read the labels of charts, SmartArt and comments. The XML has them all.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from documents.parsers.safe_xml import Element, attribute, descendants, local_na
 from documents.parsers.zip_limits import open_zip
 
 _HIDDEN = {"Fallback", "rPr", "pPr"}
-"""The second copy of what newer versions draw, properties."""
+"""A second copy of shapes, for older versions, and properties."""
 _FIELDS_OF_NOTES = {"sldNum", "dt", "ftr", "hdr", "sldImg"}
-"""Number, date, footer, header and picture of the notes page: the same on each."""
+"""Number, date, footer, header and picture of the notes page, the same on every page."""
 
 
 class PptxParser:
@@ -39,7 +39,7 @@ class PptxParser:
 
 
 def _slides(archive: ZipFile) -> list[str]:
-    """The parts of the slides in the order of the presentation, each once: a bomb names one again and again."""
+    """Returns the parts of the slides in order, each once, as a bomb may name one many times."""
     for main in related(archive, "", "officeDocument"):
         targets = {found.id: found.target for found in relationships(archive, main)}
         ids = [_relationship_id(item) for item in descendants(xml_part(archive, main), "sldId")]
@@ -48,12 +48,12 @@ def _slides(archive: ZipFile) -> list[str]:
 
 
 def _relationship_id(item: Element) -> str:
-    """`r:id`, not the slide's own `id` beside it."""
+    """Returns `r:id`, not the slide's own `id`."""
     return next((str(item.get(name)) for name in item.attrib if name.endswith("}id")), "")
 
 
 def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str], seen: set[str]) -> str:
-    """A slide that is damaged or missing costs that slide."""
+    """Returns the slide's text. A damaged or missing slide becomes a warning, and the others are still read."""
     try:
         return "\n\n".join(_slide_blocks(archive, slide, warnings, seen))
     except Corrupt:
@@ -73,7 +73,7 @@ def _slide_blocks(archive: ZipFile, slide: str, warnings: list[str], seen: set[s
 
 
 def _blocks(parent: Element) -> Iterator[str]:
-    """The texts of the shapes and tables below, in order."""
+    """Yields the texts of the shapes and tables below `parent`, in order."""
     for child in parent:
         name = local_name(child)
         if name == "txBody":
@@ -97,7 +97,7 @@ def _rows(table: Element) -> Iterator[str]:
 
 
 def _drawn_texts(archive: ZipFile, slide: str) -> Iterator[str]:
-    """Of embedded objects, by the pictures of them: on the slide, or in a drawing of the old kind."""
+    """Yields the texts of embedded objects, from their pictures: on the slide, or in a VML drawing."""
     sources = [slide, *related(archive, slide, "vmlDrawing")]
     pictures = dict.fromkeys(name for source in sources for name in related(archive, source, "image"))
     for name in pictures:

@@ -1,4 +1,4 @@
-"""Rich Text, of which old word processors and mail programs still write much."""
+"""Rich Text Format (RTF), which old word processors and mail programs still write."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ from documents.errors import Corrupt, TooComplex, TooLarge
 from documents.parsers import CELL_SEPARATOR, MAX_CHARACTERS, ParsedDocument, Report, register
 
 MAX_GROUPS = 2_000_000
-"""In braces. Word writes about one for every 40 characters."""
+"""Limit for groups in braces. Word writes about one for every 40 characters."""
 
 _PICTURES = re.compile(r"[0-9a-fA-F\s]{2000,}")
-"""Pictures, as hexadecimal digits: most of a file's size, and no text."""
+"""Pictures as hexadecimal digits: most of a file's size, but no text."""
 _CODE_PAGE = re.compile(r"\\ansicpg(\d+)")
 _MACHINE = re.compile(r"\{\\rtf1?\s*\\(ansi|mac|pca?)\b")
 _MACHINES = {"ansi": "cp1252", "mac": "mac_roman", "pc": "cp437", "pca": "cp850"}
 _DELETED = r"\{(?:\\[a-z]++(?:-?\d++)?+ ?+|\s)*?\\deleted(?![a-z0-9])"
 _GROUPS = re.compile(
     rf"\\[\\{{}}]|(?P<deleted>{_DELETED})"
-    r"|(?P<beside>\{(?:\\\*)?\\(?:annotation|footnote|shptxt|(?:header|footer)[lrf]?)\b ?)|[{}]"
+    r"|(?P<outside>\{(?:\\\*)?\\(?:annotation|footnote|shptxt|(?:header|footer)[lrf]?)\b ?)|[{}]"
 )
-"""Braces; those that begin text which was deleted but is kept, or which stands beside the others."""
+"""Braces, and those that begin deleted text or text outside the body, such as notes and headers."""
 _TITLE = re.compile(r"\{\\title ([^\\{}]*)\}")
 
 
@@ -38,13 +38,13 @@ class RtfParser:
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         source = path.read_bytes().decode("latin-1").replace("\0", "")
-        marked = _PICTURES.sub(" ", source).replace(r"{\pntext", r"{\listtext")
-        if len(marked) > MAX_CHARACTERS:
+        stripped = _PICTURES.sub(" ", source).replace(r"{\pntext", r"{\listtext")
+        if len(stripped) > MAX_CHARACTERS:
             raise TooLarge()
-        if marked.count("{") > MAX_GROUPS:
+        if stripped.count("{") > MAX_GROUPS:
             raise TooComplex()
         try:
-            text: str = rtf_to_text(_told_apart(marked), encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
+            text: str = rtf_to_text(_move_outside_text(stripped), encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
         except (LookupError, ValueError) as error:
             raise Corrupt() from error
         title = _TITLE.search(source)
@@ -52,13 +52,13 @@ class RtfParser:
         return ParsedDocument(["\n".join(map(_line, text.splitlines()))], {"title": title[1]} if title else {})
 
 
-def _told_apart(source: str) -> str:
-    """Without deleted text, and with notes, comments, text boxes, headers and footers, each once, behind the rest.
+def _move_outside_text(source: str) -> str:
+    """Removes deleted text, and moves notes, comments, text boxes, headers and footers to the end, each once.
 
-    striprtf reads the one and passes over the others.
+    striprtf would read the former and skip the latter.
     """
     open_groups = [_Group("", 0)]
-    beside: list[str] = []
+    outside: list[str] = []
     depth = last = 0
     for match in _GROUPS.finditer(source):
         depth += match[0].startswith("{")
@@ -69,13 +69,13 @@ def _told_apart(source: str) -> str:
         elif match[0] == "}":
             if len(open_groups) > 1 and open_groups[-1].depth == depth:
                 group = open_groups.pop()
-                if group.kind == "beside":
-                    beside.append("".join([*group.pieces, source[last : match.start()]]))
+                if group.kind == "outside":
+                    outside.append("".join([*group.pieces, source[last : match.start()]]))
                 last = match.end()
             depth -= 1
     open_groups[-1].pieces.append(source[last:])
     text = "".join(piece for group in open_groups for piece in group.pieces).rstrip().removesuffix("}")
-    return "".join([text, *(rf"\par\pard{{{each}}}" for each in dict.fromkeys(beside)), "}"])
+    return "".join([text, *(rf"\par\pard{{{each}}}" for each in dict.fromkeys(outside)), "}"])
 
 
 def _encoding(source: str) -> str:
@@ -85,7 +85,7 @@ def _encoding(source: str) -> str:
 
 
 def _line(line: str) -> str:
-    """A table's row has a bar behind each cell."""
+    """Formats a table's row, which has a bar after each cell."""
     if not line.endswith("|"):
         return line.rstrip()
     cells = [" ".join(cell.split()) for cell in line[:-1].split("|")]

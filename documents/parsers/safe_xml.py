@@ -1,4 +1,4 @@
-"""XML that nobody trusts: no entities from elsewhere, no DTD, no network; names without their namespaces."""
+"""Parses untrusted XML: no external entities, no DTD, no network. Names are compared without their namespaces."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,15 @@ from lxml import etree
 from documents.errors import Corrupt, DocumentError, TooComplex
 
 Element = Any
-"""lxml's elements carry no types."""
+"""lxml's elements have no type annotations."""
 FEW_ATTRIBUTES = 100
 
 
 def parse_xml(data: bytes, *, is_damaged: bool = False, classes: etree.ElementClassLookup | None = None) -> Element:
-    """The root element. Raises Corrupt, and TooComplex for what libxml2 takes for an attack.
+    """Returns the root element. Raises Corrupt, and TooComplex if libxml2 takes the file for an attack.
 
-    `is_damaged`: what can be read; None if that is nothing. `classes` makes elements of another library's.
+    With `is_damaged` it reads as much as possible, and returns None if nothing can be read. `classes` are the element
+    classes of another library.
     """
     parser = etree.XMLParser(
         resolve_entities="internal",
@@ -30,38 +31,38 @@ def parse_xml(data: bytes, *, is_damaged: bool = False, classes: etree.ElementCl
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        raise judged(error) from error
-    except ValueError as error:  # nothing at all, or characters that no XML may hold
+        raise error_of(error) from error
+    except ValueError as error:  # an empty file, or characters that are not allowed in XML
         raise Corrupt() from error
 
 
-def judged(error: SyntaxError) -> DocumentError:
-    """What an error of libxml2 says of the file: nested or expanded like an attack, or damaged."""
+def error_of(error: SyntaxError) -> DocumentError:
+    """Returns our error for libxml2's: TooComplex for a file that looks like an attack, otherwise Corrupt."""
     words = ("depth", "too long", "too big", "huge", "amplification", "loop")
     return TooComplex() if any(word in str(error) for word in words) else Corrupt()
 
 
 def local_name(element: Element) -> str:
-    """Without the namespace; "" for what is no element, such as a reference to an entity."""
-    return local(element.tag) if isinstance(element.tag, str) else ""
+    """Returns the name without its namespace, or "" if it is not an element, such as an entity reference."""
+    return without_namespace(element.tag) if isinstance(element.tag, str) else ""
 
 
-def local(name: str) -> str:
+def without_namespace(name: str) -> str:
     return name.rpartition("}")[2]
 
 
 def attribute(element: Element, wanted: str) -> str:
-    """By its name without the namespace, "" where it is missing."""
-    return next((str(element.get(name)) for name in element.attrib if local(name) == wanted), "")
+    """Returns the attribute with this name, whatever its namespace, or "" if it is missing."""
+    return next((str(element.get(name)) for name in element.attrib if without_namespace(name) == wanted), "")
 
 
 def attributes(element: Element) -> list[tuple[str, str]]:
-    """All names and values. In their number lxml's `items` takes quadratic time, and XPath linear time."""
+    """Returns all names and values. For many attributes, lxml's `items` takes quadratic time, and XPath linear time."""
     if len(element.attrib) < FEW_ATTRIBUTES:
         return [*element.items()]
     return [(value.attrname, str(value)) for value in element.xpath("@*")]
 
 
 def descendants(element: Element, *names: str) -> Iterator[Element]:
-    """In the order of the file, at any depth."""
+    """Yields the elements with these names at any depth, in the order of the file."""
     return (found for found in element.iter() if local_name(found) in names)

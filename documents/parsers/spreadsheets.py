@@ -1,4 +1,4 @@
-"""Workbooks of Excel and OpenDocument: a page for every sheet, hidden ones too, with its rows."""
+"""Spreadsheets of Excel and OpenDocument: a page for every sheet, also for hidden ones, with its rows."""
 
 import re
 import zlib
@@ -14,7 +14,7 @@ from documents.errors import Corrupt, Encrypted, TooLarge
 from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
 from documents.parsers.csv import rows_text
 from documents.parsers.ods_comments import comments
-from documents.parsers.xlsx_drawings import texts_beside
+from documents.parsers.xlsx_drawings import texts_outside_cells
 from documents.parsers.zip_limits import is_zip, open_zip
 
 BLOCK = 1 << 20
@@ -22,12 +22,12 @@ BLOCK = 1 << 20
 _CONTENT = "content.xml"
 _COMMENT = b"<office:annotation"
 _DURATION = re.compile(r"PT(\d+)H(\d\d)M(\d\d)(?:[.,]\d+)?S")
-"""Of over a day, as OpenDocument has it."""
+"""A duration of more than a day in OpenDocument."""
 
-DIGITS = 15
-"""Of a number: Excel knows no more."""
-MAX_WHOLE = 2**53
-"""Smaller whole numbers are exact."""
+MAX_DIGITS = 15
+"""Excel's precision."""
+MAX_EXACT_INTEGER = 2**53
+"""Integers below this are exact as floating-point numbers."""
 
 Cell = str | int | float | bool | date | time | timedelta
 
@@ -36,15 +36,15 @@ class SheetParser:
     formats = ("xlsx", "xls", "ods")
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        beside: dict[str, list[str]] = {}
+        extra_texts: dict[str, list[str]] = {}
         warnings: list[str] = []
         if is_zip(path):
             with open_zip(path) as archive:
                 has_comments = _check_content(archive)
-                beside = comments(archive, _CONTENT) if has_comments else texts_beside(archive, warnings)
+                extra_texts = comments(archive, _CONTENT) if has_comments else texts_outside_cells(archive, warnings)
         try:
             with CalamineWorkbook.from_path(str(path)) as workbook:
-                document = _read(workbook, report, beside)
+                document = _read_sheets(workbook, report, extra_texts)
         except PasswordError as error:
             raise Encrypted() from error
         except (CalamineError, OSError, ValueError) as error:
@@ -54,9 +54,9 @@ class SheetParser:
 
 
 def _check_content(archive: ZipFile) -> bool:
-    """Of OpenDocument: calamine looks for the end of a table that has none for ever. Raises Corrupt.
+    """Checks that OpenDocument's XML is complete: otherwise calamine hangs, searching for the end of a table.
 
-    Returns whether there are comments, which take a slower look.
+    Returns whether there are comments, which take longer to read. Raises Corrupt.
     """
     if _CONTENT not in archive.NameToInfo:
         return False
@@ -73,7 +73,7 @@ def _check_content(archive: ZipFile) -> bool:
     return has_comments
 
 
-def _read(workbook: CalamineWorkbook, report: Report, beside: dict[str, list[str]]) -> ParsedDocument:
+def _read_sheets(workbook: CalamineWorkbook, report: Report, extra_texts: dict[str, list[str]]) -> ParsedDocument:
     names = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     document = ParsedDocument([], rows=[])
     assert document.rows is not None
@@ -85,14 +85,14 @@ def _read(workbook: CalamineWorkbook, report: Report, beside: dict[str, list[str
             raise TooLarge(f"The workbook has over {MAX_CELLS} cells: split it, or save the sheets needed as CSV.")
         rows = list(_rows(sheet))
         document.rows.append(rows)
-        texts = [rows_text(rows), *beside.get(name, [])]
+        texts = [rows_text(rows), *extra_texts.get(name, [])]
         document.pages.append("\n".join([name, *filter(None, texts)]) if any(texts) else "")
         report(done, len(names))
     return document
 
 
 def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:
-    """The rows that hold anything, each as wide as the sheet."""
+    """Yields the rows that are not blank, each as wide as the sheet."""
     if not sheet.height:
         return
     for row in sheet.iter_rows():
@@ -102,18 +102,18 @@ def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:
 
 
 def _text(cell: Cell) -> str:
-    """As people write it: no `.0` behind whole numbers, no time at midnight, hours beyond a day."""
+    """Formats a cell as people write it: no `.0` after integers, no time at midnight, durations in hours."""
     if isinstance(cell, bool):
         return str(cell).upper()
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < MAX_WHOLE else f"{cell:.{DIGITS}g}"
+        return str(int(cell)) if cell.is_integer() and abs(cell) < MAX_EXACT_INTEGER else f"{cell:.{MAX_DIGITS}g}"
     if isinstance(cell, datetime):
         return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
     if isinstance(cell, timedelta):
         minutes, seconds = divmod(round(cell.total_seconds()), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-    told = _DURATION.fullmatch(cell) if isinstance(cell, str) else None
-    return f"{told[1]}:{told[2]}:{told[3]}" if told else str(cell)
+    duration = _DURATION.fullmatch(cell) if isinstance(cell, str) else None
+    return f"{duration[1]}:{duration[2]}:{duration[3]}" if duration else str(cell)
 
 
 register(SheetParser())

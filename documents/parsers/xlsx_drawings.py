@@ -1,4 +1,4 @@
-"""What Excel shows beside a sheet's cells: comments, text boxes and charts."""
+"""Texts of Excel sheets outside the cells: comments, text boxes and charts."""
 
 from collections.abc import Iterator
 from zipfile import ZipFile
@@ -9,11 +9,11 @@ from documents.parsers.office_package import related, relationships, unseen, xml
 from documents.parsers.safe_xml import Element, attribute, descendants
 
 _FOLDERS = ("xl/comments", "xl/drawings/")
-"""Without a part in these there is nothing: most files have none, and are not looked at further."""
+"""Files without a part in these folders have no such texts. Most have none, and are not read further."""
 
 
-def texts_beside(archive: ZipFile, warnings: list[str]) -> dict[str, list[str]]:
-    """By the sheet's name. Damage is told in `warnings`."""
+def texts_outside_cells(archive: ZipFile, warnings: list[str]) -> dict[str, list[str]]:
+    """Returns the texts by sheet name. Adds a warning if they are damaged."""
     if not any(name.startswith(_FOLDERS) for name in archive.NameToInfo):
         return {}
     found: dict[str, list[str]] = {}
@@ -21,13 +21,13 @@ def texts_beside(archive: ZipFile, warnings: list[str]) -> dict[str, list[str]]:
     try:
         for name, part in _sheets(archive):
             found[name] = list(_texts(archive, part, warnings, seen))
-    except Corrupt:  # whether there is a workbook at all, is for the reader of the cells to judge
-        warnings.append("What stands beside the cells is damaged: comments, text boxes and charts were left out.")
+    except Corrupt:  # the reader of the cells finds out whether the workbook itself is damaged
+        warnings.append("Comments, text boxes and charts are damaged and were left out.")
     return found
 
 
 def _sheets(archive: ZipFile) -> Iterator[tuple[str, str]]:
-    """The names of the sheets, and their parts. Workbooks of the binary kind name theirs in no XML."""
+    """Yields the names of the sheets with their parts. Binary workbooks (.xlsb) do not list them in XML."""
     for main in related(archive, "", "officeDocument"):
         targets = {found.id: found.target for found in relationships(archive, main)}
         for sheet in descendants(xml_part(archive, main), "sheet") if main.endswith(".xml") else ():
@@ -44,7 +44,7 @@ def _texts(archive: ZipFile, sheet: str, warnings: list[str], seen: set[str]) ->
 
 
 def _comments(root: Element) -> Iterator[str]:
-    """`B2: what was written at that cell`."""
+    """Yields `B2: the comment on that cell`."""
     for comment in descendants(root, "comment"):
         if text := "".join(pieces(comment)).strip():
             yield f"{attribute(comment, 'ref')}: {text}"

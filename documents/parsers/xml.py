@@ -7,9 +7,9 @@ from pathlib import Path
 from documents.errors import Corrupt
 from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.decoding import decode
-from documents.parsers.safe_xml import Element, attributes, local, local_name, parse_xml
+from documents.parsers.safe_xml import Element, attributes, local_name, parse_xml, without_namespace
 
-_UNSEEN = {"schemaLocation", "noNamespaceSchemaLocation"}
+_SKIPPED_ATTRIBUTES = {"schemaLocation", "noNamespaceSchemaLocation"}
 _BLANKS = " \t\r\n"
 _DECLARES = re.compile(rb"\s*(\xef\xbb\xbf)?<\?xml[^>]{1,200}encoding")
 
@@ -18,13 +18,13 @@ class XmlParser:
     formats = ("xml",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """One page. Of a damaged file what can be read, with a warning."""
+        """Returns one page. Reads what it can of a damaged file, with a warning."""
         data, warnings = _utf8(path.read_bytes()), []
         try:
             root = parse_xml(data)
         except Corrupt:
             root = parse_xml(data, is_damaged=True)
-            warnings.append("The XML is damaged or cut off: what could be read of it was read.")
+            warnings.append("The XML is damaged or cut off, so only a part of it was read.")
         text = "\n".join(_lines(root)) if root is not None else ""
         if warnings and not text:
             raise Corrupt()
@@ -33,7 +33,7 @@ class XmlParser:
 
 
 def _utf8(data: bytes) -> bytes:
-    """As UTF-8 what libxml2 does not read: UTF-16 without a mark, and other encodings that are not declared."""
+    """Converts to UTF-8 what libxml2 cannot read: UTF-16 without a BOM, and encodings that are not declared."""
     is_wide = data[:4].count(0) > 0
     if not is_wide and (_DECLARES.match(data) or _is_utf8(data)):
         return data
@@ -50,16 +50,16 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _lines(root: Element) -> Iterator[str]:
-    """A line for every value, in order. No recursion: depth is the file's choice."""
+    """Yields a line for every value, in order. No recursion, because the file chooses the depth."""
     stack = [root]
     while stack:
         element = stack.pop()
         name = local_name(element)
-        if not name:  # a reference to an entity: nothing is read from elsewhere
+        if not name:  # an entity reference: nothing is read from other files
             continue
         for key, value in attributes(element):
-            if value.strip() and local(key) not in _UNSEEN:
-                yield f"{name} {local(key)}: {' '.join(value.split())}"
+            if value.strip() and without_namespace(key) not in _SKIPPED_ATTRIBUTES:
+                yield f"{name} {without_namespace(key)}: {' '.join(value.split())}"
         if _is_prose(element):
             yield " ".join("".join(element.itertext()).split())
         elif len(element):
@@ -69,7 +69,7 @@ def _lines(root: Element) -> Iterator[str]:
 
 
 def _is_prose(element: Element) -> bool:
-    """Whether text stands between the elements inside: marked words of a sentence, not fields of a record."""
+    """Whether there is text between the child elements: they are words of a sentence, not fields of a record."""
     return len(element) > 0 and any(text and text.strip(_BLANKS) for text in _texts_between(element))
 
 

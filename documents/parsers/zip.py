@@ -1,4 +1,4 @@
-"""ZIP archives: their members are documents of their own; the archive's own text is the list of their names."""
+"""ZIP archives: their members become separate documents. The archive's own text is the list of their names."""
 
 import stat
 import zlib
@@ -16,7 +16,7 @@ BLOCK = 1 << 20
 _UTF8_FLAG = 0x800
 _SKIPPED_FOLDERS = ("__MACOSX/",)
 _SKIPPED_NAMES = {".ds_store", "desktop.ini", "thumbs.db"}
-"""What systems leave beside people's files."""
+"""Files that operating systems add."""
 
 
 class ZipParser:
@@ -52,7 +52,7 @@ def _entries(archive: ZipFile) -> Iterator[ZipInfo]:
 
 
 def _name(entry: ZipInfo) -> str:
-    """As its maker wrote it: without the mark for UTF-8 a name may be in any encoding, and zipfile takes cp437."""
+    """Decodes a member's name. Without the UTF-8 flag it may be in any encoding, but zipfile assumes cp437."""
     if entry.flag_bits & _UTF8_FLAG or entry.filename.isascii():
         return entry.filename
     return decode(entry.filename.encode("cp437", "replace")) or entry.filename

@@ -1,10 +1,10 @@
-"""ZIP containers (DOCX and its kin): judged by their directory before anything is unpacked."""
+"""Limits for ZIP containers (DOCX and its kind): checked by their directory before anything is unpacked."""
 
 import zlib
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from documents.errors import Corrupt, Encrypted, TooComplex, TooLarge
+from documents.errors import Bomb, Corrupt, Encrypted, TooComplex, TooLarge
 
 MAX_UNPACKED_BYTES = 400_000_000
 MAX_ENTRIES = 20_000
@@ -16,10 +16,9 @@ ENCRYPTED_FLAG = 0x1
 
 
 def open_zip(path: Path) -> ZipFile:
-    """The archive, once its directory promises to stay within the limits.
+    """Opens an archive whose directory is within the limits. Raises Corrupt, Encrypted, TooLarge or TooComplex.
 
-    Raises Corrupt, Encrypted, TooLarge or TooComplex. What an entry unpacks to is bounded by the size that
-    the directory declares, for ZipFile reads no further.
+    An entry cannot unpack to more than the directory declares, because ZipFile reads no further.
     """
     try:
         archive = ZipFile(path)
@@ -39,7 +38,7 @@ def is_zip(path: Path) -> bool:
 
 
 def check_directory(entries: list[ZipInfo]) -> None:
-    """Refuse encrypted archives and bombs by what the directory declares."""
+    """Refuses encrypted archives and bombs by what the directory declares."""
     if any(entry.flag_bits & ENCRYPTED_FLAG for entry in entries):
         raise Encrypted()
     if len(entries) > MAX_ENTRIES:
@@ -49,13 +48,13 @@ def check_directory(entries: list[ZipInfo]) -> None:
     unpacked = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
     if unpacked > RATIO_MATTERS_FROM_BYTES and unpacked > MAX_RATIO * packed:
-        raise TooComplex("The file unpacks to many times its size, as no ordinary document does: save it anew.")
+        raise Bomb()
     if unpacked > MAX_UNPACKED_BYTES:
         raise TooLarge(f"The file unpacks to {unpacked // 1_000_000} MB: split it and upload the parts.")
 
 
 def small_part(archive: ZipFile, name: str) -> bytes:
-    """The bytes of a part that is small in any honest file, b"" when it is missing. Raises Corrupt."""
+    """Returns a part that is small in any ordinary file, or b"" if it is missing. Raises Corrupt and TooComplex."""
     try:
         entry = archive.getinfo(name)
     except KeyError:

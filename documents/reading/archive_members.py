@@ -1,4 +1,4 @@
-"""Documents inside documents: stored as children of theirs, and read by steps that are added to the same job."""
+"""Documents inside documents: stored with the outer document as their parent, and read by steps added to the job."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from workflows.steps import NewStep
 from workflows.tools import StepContext
 
 MAX_DEPTH = 3
-"""Archives in archives in archives: what is inside those stays there."""
+"""Archives in archives in archives. Deeper members are not unpacked."""
 MAX_FAMILY = 2_000
-"""Documents that came, at any depth, out of one."""
+"""How many documents may come out of one, at any depth."""
 
 
 def depth_of(document: Document) -> int:
-    """How many documents it lies in."""
+    """Returns how many documents it is nested in."""
     depth = 0
     while document.parent is not None:
         document, depth = document.parent, depth + 1
@@ -30,7 +30,7 @@ def depth_of(document: Document) -> int:
 
 
 def store_member(parent: Document, number: int, name: str, path: Path) -> Document:
-    """The member's document: the same one at every reading of its parent. Raises DocumentError."""
+    """Returns the member's document. Every reading of the parent gets the same one. Raises DocumentError."""
     uid = uuid5(parent.uid, f"{number}:{name}")
     known = Document.objects.filter(pk=uid).first()
     if known is not None:
@@ -40,12 +40,12 @@ def store_member(parent: Document, number: int, name: str, path: Path) -> Docume
     with path.open("rb") as file:
         try:
             return stored_files.store_member(parent, uid, name, file)
-        except stored_files.IdTaken:  # another reading of the parent was quicker
+        except stored_files.IdTaken:  # another reading of the parent stored it first
             return Document.objects.get(pk=uid)
 
 
 def family_size(document: Document) -> int:
-    """How many documents came out of the one that this one came out of at last."""
+    """Returns how many documents came out of the outermost one."""
     while document.parent is not None:
         document = document.parent
     total, level = 0, [document.pk]
@@ -55,7 +55,7 @@ def family_size(document: Document) -> int:
 
 
 def store_members(parent: Document, parsed: dict[str, Any], folder: Path) -> list[Document]:
-    """Stores what the child has unpacked; what cannot be is told in the warnings of `parsed`."""
+    """Stores what the child has unpacked. Adds a warning to `parsed` for what cannot be stored."""
     stored: list[Document] = []
     members: list[dict[str, str]] = parsed.get("members", [])
     for number, member in enumerate(members):
@@ -70,11 +70,11 @@ def store_members(parent: Document, parsed: dict[str, Any], folder: Path) -> lis
 
 
 def add_steps(context: StepContext, tool: str, members: list[Document], settings: dict[str, int]) -> None:
-    """Steps for the members, behind those of the job; in a job that cannot do without one of its steps, none.
+    """Adds a step for each member at the end of the job.
 
-    There, such as in a workflow, the members are stored and wait for a job of their own.
+    A job that fails with any of its steps, such as a workflow, gets none: there the members are only stored.
     """
-    if not members or context.token is None or not _takes_more(context.execution_id):
+    if not members or context.token is None or not _tolerates_failures(context.execution_id):
         return
     steps = {
         str(member.uid): NewStep(member.filename, tool=tool, arguments={"documentId": str(member.uid), **settings})
@@ -86,5 +86,5 @@ def add_steps(context: StepContext, tool: str, members: list[Document], settings
         Document.objects.attach(context.execution_id, only=[UUID(uid) for uid in steps])
 
 
-def _takes_more(execution_id: UUID) -> bool:
+def _tolerates_failures(execution_id: UUID) -> bool:
     return WorkflowExecution.objects.filter(pk=execution_id, tolerates_failures=True).exists()

@@ -1,4 +1,4 @@
-"""What chunks a document would have with another size and overlap, before it is indexed anew."""
+"""A preview of the chunks that a document would have with another size and overlap."""
 
 import asyncio
 import json
@@ -14,17 +14,17 @@ from documents.models import Document
 from documents.text.chunker import Chunk
 from workflows.worker.sandbox.client import Sandbox
 
-SHOWN = 10
+MAX_SHOWN = 10
 SECONDS = 30
 RECHUNK = "documents.reading.pipeline:rechunk_in_child"
 
-# The tokenizer takes 150 MB, in a process that ends with the answer: one at a time.
-_turn = threading.Lock()
+# One at a time: the tokenizer takes 150 MB, in a process that ends with the preview.
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Preview:
-    """`chunks` are the first of `count`. `tokens` is their mean size, in the unit that was asked for."""
+    """`chunks` are the first of `count` chunks. `tokens` is the mean size of all, in the requested unit."""
 
     count: int
     tokens: int
@@ -32,16 +32,16 @@ class Preview:
 
 
 def preview(document: Document, *, chunk_size: int, overlap: int, unit: str = "tokens") -> Preview:
-    """By the text that is indexed. Takes a second and more; raises ChildFailed and ChildCrashed."""
+    """Chunks the indexed text anew. Takes a second or more. Raises ChildFailed and ChildCrashed."""
     pages = list(document.current_pages().order_by("number").values_list("text", flat=True))
-    with tempfile.TemporaryDirectory(prefix="preview-") as folder, _turn:
+    with tempfile.TemporaryDirectory(prefix="preview-") as folder, _one_at_a_time:
         source, output = Path(folder) / "pages.json", Path(folder) / "chunks.json"
         source.write_text(json.dumps({"pages": pages}), encoding="utf-8")
         arguments = {"input": str(source), "output": str(output), "chunkSize": chunk_size, "overlap": overlap}
         asyncio.run(_in_child({**arguments, "unit": unit}))
         chunks: list[list[Any]] = json.loads(output.read_text(encoding="utf-8"))["chunks"]
     sizes = [chunk[5] for chunk in chunks]
-    shown = [Chunk(*values) for values in chunks[:SHOWN]]
+    shown = [Chunk(*values) for values in chunks[:MAX_SHOWN]]
     return Preview(len(chunks), sum(sizes) // max(len(sizes), 1), shown)
 
 

@@ -1,4 +1,4 @@
-"""What a file is: its content decides, not its name."""
+"""Detects the format of a file by its content, not by its name."""
 
 import json
 import mmap
@@ -42,7 +42,7 @@ _EXTENSIONS = {
     "xlsm": "xlsx",
     "xltx": "xlsx",
 }
-"""Other extensions of a format; a format's own name is one too."""
+"""Other extensions of formats. The name of a format is an extension, too."""
 
 _DESCRIPTIONS = {
     "bmp": "a picture",
@@ -88,7 +88,7 @@ _DESCRIPTIONS = {
 _ARCHIVES = {"7z", "gz", "rar", "zip"}
 _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
 _OTHER_PROGRAMS = {"doc": ".docx", "iwork": "PDF", "msg": ".eml", "ppt": ".pptx or PDF"}
-"""What files of these kinds can be saved as by their own programs."""
+"""The format in which the program of such a file can save it."""
 _DOCUMENTS = {"eml", "epub", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
 _TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
 
@@ -136,7 +136,7 @@ _PARTS = {
     "AndroidManifest.xml": "exe",
     "Index/Document.iwa": "iwork",
 }
-"""What a part of this name says of a ZIP file without a word of its own."""
+"""The format of a ZIP file by the name of one of its parts."""
 _HTML = re.compile(
     r"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
@@ -157,11 +157,10 @@ class Detected:
 
 
 def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
-    """The format of the file at `path`, one of `readable`.
+    """Returns the format of the file at `path`, one of `readable`.
 
-    A format in `readable` that this module does not know by its content, such as one of another app, goes by
-    the extension of `filename`. Raises Empty, Corrupt, Encrypted, TooLarge, TooComplex, WrongType or
-    UnsupportedType.
+    A format that this module cannot detect by content, such as one of an extra app, is detected by the extension of
+    `filename`. Raises Empty, Corrupt, Encrypted, TooLarge, TooComplex, WrongType or UnsupportedType.
     """
     if path.stat().st_size == 0:
         raise Empty()
@@ -172,7 +171,7 @@ def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
     if found not in readable:
         _refuse(found, named)
     if named in _DESCRIPTIONS and named != found:
-        warning = f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}: it was read as that."
+        warning = f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}. It was read as such."
         return Detected(found, [warning])
     return Detected(found)
 
@@ -183,7 +182,7 @@ def _format_of_name(filename: str) -> str:
 
 
 def _format_of_content(path: Path, named: str) -> str:
-    """A key of `_DESCRIPTIONS`, or "" for binary data of no known kind."""
+    """Returns a key of `_DESCRIPTIONS`, or "" for unknown binary data."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.lstrip().startswith(b"%PDF-") or b"\n%PDF-" in head[:1024]:
@@ -207,12 +206,12 @@ def _format_of_signature(head: bytes) -> str:
 
 
 def _is_plausible(head: bytes, name: str) -> bool:
-    """Texts may begin with the letters MZ or ID3: those signatures count for binary data only."""
+    """Whether the signature counts: texts may begin with the letters MZ or ID3, so these only count in binary data."""
     return name not in {"exe", "mp3"} or any(byte < 9 for byte in head)
 
 
 def _format_of_ole2(path: Path) -> str:
-    """Old Office files and encrypted new ones share a container; the names of its streams tell them apart."""
+    """Distinguishes old Office files and encrypted new ones, which share a container, by the names of its streams."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for stream, name in _OLE2_STREAMS:
             if data.find(stream.encode("utf-16-le")) >= 0:
@@ -235,10 +234,10 @@ def _format_of_zip(path: Path) -> str:
 
 
 def _format_of_package(archive: ZipFile) -> str:
-    """An Office Open XML file is what its main part's content type says. Raises Corrupt without one."""
+    """Returns the format of an Office Open XML file by the content type of its main part. Raises Corrupt."""
     main = _main_part(archive)
     if main not in archive.NameToInfo:
-        raise Corrupt("The file is an Office document without its main part: save it anew in its own program.")
+        raise Corrupt("The file is an Office document without its main part: save it again in its own program.")
     content_type = _content_type(archive, main)
     return next((name for marks, name in _MAIN_PARTS if any(mark in content_type for mark in marks)), "package")
 
@@ -287,7 +286,7 @@ def _format_of_text(path: Path, named: str) -> str:
 
 
 def _is_json(text: str) -> bool:
-    """Judged by a whole small file, and by both ends of the beginning of a large one."""
+    """Whether the text is JSON. A small file is parsed, of a large one only the beginning is checked."""
     text = text.strip()
     if not text.startswith(("{", "[")):
         return False
@@ -301,12 +300,12 @@ def _is_json(text: str) -> bool:
 
 
 def _refuse(found: str, named: str) -> NoReturn:
-    """Raise the error for what cannot be read: junk under a false name, or an unsupported kind of file."""
+    """Raises the error for a file that cannot be read: a wrong type or an unsupported type."""
     if found in _OTHER_PROGRAMS:
         raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}: save it as {_OTHER_PROGRAMS[found]} and upload that.")
     if named in _DESCRIPTIONS and named != found and found not in _DOCUMENTS:
-        content = _DESCRIPTIONS.get(found, "binary data of no known kind")
-        raise WrongType(f"The name says {_DESCRIPTIONS[named]}, this is {content}: upload the original.")
+        content = _DESCRIPTIONS.get(found, "binary data of an unknown kind")
+        raise WrongType(f"The name says {_DESCRIPTIONS[named]}, but this is {content}: upload the original.")
     if not found:
         raise UnsupportedType()
     raise UnsupportedType(f"This is {_DESCRIPTIONS[found]}, which cannot be read: {_remedy(found)}.")

@@ -1,6 +1,6 @@
-"""The rows that a reading of a document leaves: pages, chunks, and what search reads of those.
+"""Writes and deletes the rows of a document's generation: pages, chunks, and their full-text index.
 
-They are copied in, past the models: an instance for each of thousands of rows takes its time.
+The rows are written by COPY, without model instances, which would be slow for thousands of rows.
 """
 
 import json
@@ -16,7 +16,7 @@ from documents.search import write_terms
 from documents.text.words import words
 
 Page = tuple[int, str, Rows | None]
-"""Its number, its text, and its cells where it is a table."""
+"""A page's number, its text, and its cells if it is a table."""
 
 _TABLES = (DocumentPage, DocumentChunk, ChunkTerms, ChunkVector)
 
@@ -34,15 +34,15 @@ def write_pages(document: Document, generation: int, pages: Sequence[Page]) -> N
 
 
 def write_chunks(document: Document, generation: int, language: str, chunks: Sequence[list[Any]]) -> None:
-    """Chunks as `pipeline.rechunk` gives them. To be called in a transaction: what is stored is found."""
+    """Stores chunks, as `pipeline.rechunk` returns them, and indexes them. Call it in a transaction for both."""
     with connection.cursor() as cursor:
         cursor.execute(_NEW_IDS, [len(chunks)])
         ids = [id for (id,) in cursor.fetchall()]
         with cursor.copy(_COPY_CHUNKS) as copy:
             for id, chunk in zip(ids, chunks, strict=True):
                 copy.write_row((id, document.pk, generation, *chunk))
-    lexed = [(id, words(text)) for id, (*_, text, _) in zip(ids, chunks, strict=True)]
-    write_terms(document.pk, document.owner_id, generation, language, lexed)
+    with_words = [(id, words(text)) for id, (*_, text, _) in zip(ids, chunks, strict=True)]
+    write_terms(document.pk, document.owner_id, generation, language, with_words)
 
 
 def delete_generation(document: UUID, generation: int) -> None:
@@ -51,7 +51,7 @@ def delete_generation(document: UUID, generation: int) -> None:
 
 
 def delete_generations_before(document: UUID, generation: int) -> None:
-    """What a crash left is among them. Before the first there are none."""
+    """Deletes earlier generations, including what crashed readings left."""
     if generation > 1:
         for table in _TABLES:
             table._default_manager.filter(document=document, generation__lt=generation).delete()

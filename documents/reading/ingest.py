@@ -1,15 +1,13 @@
 """Reading a document into the index.
 
-1. `begin` finds the document, ties it to the step, and gives the reading a generation number of its own.
-2. A child process turns the file into pages and chunks: no transaction is open meanwhile.
-3. `write` puts them beside those of the present generation, in small transactions. Nobody sees them yet.
-4. `swap` makes them the present generation, and deletes the earlier ones, in one transaction under the
-   document's lock.
-5. Where EMBEDDING_MODEL is set, the new chunks get vectors. Whether they do or not, the document is indexed.
+1. `begin` finds the document, links it to the step, and gives the reading its own generation number.
+2. A child process turns the file into pages and chunks. No transaction is open meanwhile.
+3. `write` stores them beside those of the current generation, in small transactions. Nobody sees them yet.
+4. `swap` makes them the current generation and deletes the earlier ones, in one transaction that locks the document.
+5. With EMBEDDING_MODEL, the new chunks get vectors. If that fails, the document is still indexed.
 
-Readings of one document may overlap. The one that began last wins, whichever ends first: it has the newest
-settings.
-A reading that fails leaves the index as it was.
+Readings of one document may overlap. The one that began last wins, whichever ends first, because it has the newest
+settings. A reading that fails leaves the index as it was.
 """
 
 import asyncio
@@ -46,12 +44,13 @@ logger = logging.getLogger(__name__)
 
 READ = "documents.reading.pipeline:read_in_child"
 BATCH = 200
-READING_SHARE = 90  # per cent of a step's progress; the rest is writing the index
-
+READING_SHARE = 90
+"""Percent of a step's progress. The rest is for writing the index and the vectors."""
 OCR_SHARE = 0.9
-"""Of its time; what is left is for what comes after."""
+"""The share of OCR_SECONDS for recognizing pages. The rest is for chunking."""
 
-# Two readings that begin together get different numbers. A job that is still to come keeps the document.
+# The increment locks the row, so two readings that begin together get different numbers.
+# A document that is already linked to a step of a later job stays linked to it.
 _BEGIN = """
 UPDATE documents d SET
   latest_generation = latest_generation + 1, changed_at = clock_timestamp(),
@@ -62,12 +61,12 @@ WHERE uid = %(document)s
 RETURNING latest_generation
 """
 
-_ocr_turn = asyncio.Semaphore(1)
-# Few threads, so that a bulk job leaves connections to everybody else. Those that begin never wait for those that
-# write, and a document that waits to be written keeps its slot: what has been read does not pile up.
+_ocr_lock = asyncio.Semaphore(1)
+# Few threads, so that a bulk job does not take the database connections of everything else. `begin` has its own, so
+# it never waits for writing. A document that waits to be written keeps its slot, so finished readings do not pile up.
 _beginners = ThreadPoolExecutor(max_workers=2, thread_name_prefix="begin")
 _writers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="write")
-# They wait for the provider.
+# These threads mostly wait for the provider.
 _embedders = ThreadPoolExecutor(max_workers=4, thread_name_prefix="embed")
 
 
@@ -78,20 +77,20 @@ class DocumentGone(PermanentError):
 
 
 class Stopped(PermanentError):
-    """The step was cut off while its document was being written to the index."""
+    """The step was stopped while its document was being written to the index."""
 
     code = "stopped"
 
 
 class Overtaken(PermanentError):
-    """A job that began later has indexed the document meanwhile: its result stands."""
+    """A job that began later has already indexed the document: its result is kept."""
 
     code = "overtaken"
 
 
 @dataclass
 class Reading:
-    """One reading of a document. `stopped` is set when the step is cut off: then nothing more is written."""
+    """One reading of a document. `stopped` is set when the step is stopped: then nothing more is written."""
 
     context: StepContext
     document: Document
@@ -102,7 +101,7 @@ class Reading:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def report(self, done: int, total: int) -> None:
-        """Progress of the child, in pages."""
+        """Reports the child's progress, in pages."""
         share = READING_SHARE * done // max(total, 1)
         self.context.report(share, f"page {done} of {total}")
 
@@ -110,7 +109,7 @@ class Reading:
 async def ingest(
     context: StepContext, document_id: str, chunk_size: int, overlap: int, *, tool: str = "DOCUMENT_INGEST"
 ) -> dict[str, Any]:
-    """Reads and indexes a document, and returns the tool's output. Documents inside it get steps of that tool.
+    """Reads and indexes a document. Returns the tool's output. Documents inside it get steps of the same tool.
 
     Raises DocumentGone, Overtaken, and what `context.run_child` raises.
     """
@@ -130,7 +129,7 @@ async def ingest(
 
 
 async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None:
-    """Text first, which takes milliseconds; then, where there are pictures of text, once more with OCR."""
+    """Reads the text, which takes milliseconds. If pages are pictures of text, reads the file once more with OCR."""
     run_child = reading.context.run_child
     assert run_child is not None
     arguments: dict[str, Any] = {
@@ -153,13 +152,13 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
             "seconds": OCR_SHARE * settings.CONFIG.ocr_seconds,
         }
         limits = Limits(settings.CONFIG.ocr_memory_mb << 20, settings.CONFIG.ocr_seconds)
-        # One at a time: each takes as much memory as everything else together.
-        async with _ocr_turn:
+        # One at a time: text recognition takes as much memory as everything else together.
+        async with _ocr_lock:
             try:
                 await run_child(READ, arguments, on_progress=reading.report, limits=limits)
             except ChildFailed:
                 if not output.exists():
-                    raise  # otherwise the text that was there is better than nothing
+                    raise  # otherwise the first reading found some text, which is better than nothing
 
 
 def _may_recognize() -> bool:
@@ -167,7 +166,7 @@ def _may_recognize() -> bool:
 
 
 def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int) -> Reading:
-    """Raises DocumentGone."""
+    """Starts a reading. Raises DocumentGone."""
     found = find_for_step(context, document_id)
     over = [*FINISHED_STEP, StepStatus.RUNNING]
     with connection.cursor() as cursor:
@@ -179,7 +178,7 @@ def begin(context: StepContext, document_id: str, chunk_size: int, overlap: int)
 
 
 def find_for_step(context: StepContext, document_id: str) -> Document:
-    """What the owner of the step may see. Raises DocumentGone."""
+    """Returns a document that the owner of the step may see. Raises DocumentGone."""
     owner = User.objects.filter(pk=context.owner_id).first()
     document = find_documents(owner, [document_id]).get(document_id) if owner else None
     if document is None:
@@ -190,7 +189,7 @@ def find_for_step(context: StepContext, document_id: str) -> Document:
 def index(
     reading: Reading, output: Path, unpacked: Path | None = None, tool: str = "DOCUMENT_INGEST"
 ) -> dict[str, Any]:
-    """Writes what the child has read, and makes it the present generation. Documents inside are left to other steps."""
+    """Indexes the child's result as the current generation. Documents inside are stored, and get steps of their own."""
     reading.context.leave_slot()
     parsed = json.loads(output.read_text(encoding="utf-8"))
     inside = archive_members.store_members(reading.document, parsed, unpacked) if unpacked else []
@@ -198,7 +197,7 @@ def index(
         write(reading, parsed)
         swap(reading, parsed)
     except BaseException:
-        # What a crash leaves goes at the next swap.
+        # If the process crashes before this, the next swap deletes the rows.
         delete_generation(reading.document.uid, reading.generation)
         raise
     chunks = {"chunkSize": reading.chunk_size, "overlap": reading.overlap}
@@ -219,7 +218,7 @@ def write(reading: Reading, parsed: dict[str, Any]) -> None:
     pages = list(zip(range(1, len(texts) + 1), texts, tables, strict=True))
     try:
         for start in range(0, max(len(pages), len(chunks)), BATCH):
-            _stop_if_told(reading)
+            _raise_if_stopped(reading)
             some = slice(start, start + BATCH)
             with transaction.atomic():
                 write_pages(document, generation, pages[some])
@@ -229,7 +228,7 @@ def write(reading: Reading, parsed: dict[str, Any]) -> None:
 
 
 def _embed(reading: Reading) -> None:
-    """As far as the provider answers now: what is left over is a job's, later."""
+    """Requests vectors as long as the provider answers. A later job gets what is missing."""
     model = configured_model()
     if model is None:
         return
@@ -242,22 +241,24 @@ def _embed(reading: Reading) -> None:
         embed_document(reading.document.pk, model, report, reading.stopped.is_set)
         activate_if_complete(model)
     except StepError as error:
-        logger.warning("%s is found by full text alone for now: %s", reading.document.pk, error.message)
+        logger.warning("%s is found by full text only for now: %s", reading.document.pk, error.message)
 
 
-def _stop_if_told(reading: Reading) -> None:
+def _raise_if_stopped(reading: Reading) -> None:
     if reading.stopped.is_set():
         raise Stopped()
 
 
 def swap(reading: Reading, parsed: dict[str, Any]) -> None:
-    """Makes the reading's generation the present one. Raises DocumentGone and Overtaken."""
+    """Makes the reading's generation the current one. Raises DocumentGone and Overtaken."""
     uid = reading.document.uid
     with transaction.atomic():
-        # Of two readings that end together the second waits here, and then sees what the first has left.
-        if not Document.objects.filter(pk=uid, generation__lte=reading.generation).update(**_found(reading, parsed)):
+        # The UPDATE locks the row. If two readings end together, the second waits here, then compares its generation
+        # with the one that the first has set.
+        not_newer = Document.objects.filter(pk=uid, generation__lte=reading.generation)
+        if not not_newer.update(**_new_fields(reading, parsed)):
             raise Overtaken() if Document.objects.filter(pk=uid).exists() else DocumentGone()
-        _stop_if_told(reading)
+        _raise_if_stopped(reading)
         delete_generations_before(uid, reading.generation)
         record(
             reading.context.owner,
@@ -274,8 +275,8 @@ def swap(reading: Reading, parsed: dict[str, Any]) -> None:
         )
 
 
-def _found(reading: Reading, parsed: dict[str, Any]) -> dict[str, Any]:
-    """What the reading says of its document."""
+def _new_fields(reading: Reading, parsed: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields of the document that the reading sets."""
     now = timezone.now()
     return {
         "status": DocumentStatus.INDEXED,
@@ -296,31 +297,31 @@ def _found(reading: Reading, parsed: dict[str, Any]) -> dict[str, Any]:
 
 
 def record_failure(context: StepContext, document_id: str, error: StepError) -> None:
-    """The step's attempts are over: its document says why. One that was indexed before stays as it was."""
+    """Stores a step's final error in its document. The index of an earlier reading is kept."""
     try:
         found = find_for_step(context, document_id)
     except DocumentGone:
         return
-    told = {"code": error.code, "message": error.message, "retryable": error.retryable}
+    stored = {"code": error.code, "message": error.message, "retryable": error.retryable}
     with transaction.atomic():
         document = _locked(found.uid)
-        if isinstance(error, Overtaken) or document.error == told:
+        if isinstance(error, Overtaken) or document.error == stored:
             return
         document.status = DocumentStatus.INDEXED if document.generation else DocumentStatus.FAILED
-        document.error = told
+        document.error = stored
         document.changed_at = timezone.now()
         document.save(update_fields=["status", "error", "changed_at"])
         record(
             context.owner,
             "document.failed",
             f"document:{document.uid}",
-            {"status": document.status, "error": told},
+            {"status": document.status, "error": stored},
             execution_id=context.execution_id,
         )
 
 
 def _locked(uid: UUID) -> Document:
-    """The document, locked until the end of the transaction. Raises DocumentGone."""
+    """Returns the document, locked until the end of the transaction. Raises DocumentGone."""
     rows = Document.objects.select_for_update(of=("self",)).select_related("step")
     document = rows.filter(pk=uid).first()
     if document is None:

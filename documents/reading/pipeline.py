@@ -1,7 +1,7 @@
-"""From a file to its pages and chunks: detect, parse, chunk. Pure: no database, no settings, no network.
+"""From a file to its pages and chunks: detect, parse, chunk. It uses no database, no settings and no network.
 
-It runs in a child process with limits on memory and time; `*_in_child` are what that process calls, with JSON
-for arguments and a JSON file for the result. A DocumentError says what is wrong with the document.
+It runs in a child process with limits on memory and time. That process calls the functions `*_in_child`, with JSON
+arguments and a JSON file for the result. A DocumentError explains what is wrong with the document.
 """
 
 import json
@@ -30,9 +30,9 @@ from documents.reading.unpacking import unpack
 from documents.text.chunker import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, token_sizes
 from documents.text.languages import language_of
 
-REPORT_SECONDS = 0.2
+REPORT_INTERVAL = 0.2
 
-_FIRST = b"""%PDF-1.4
+_WARM_UP_PDF = b"""%PDF-1.4
 1 0 obj <</Type /Catalog /Pages 2 0 R>> endobj
 2 0 obj <</Type /Pages /Kids [3 0 R] /Count 1>> endobj
 3 0 obj <</Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents 4 0 R /Resources <</Font <</F 5 0 R>>>>>> endobj
@@ -49,34 +49,34 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def preload() -> None:
-    """Called once in the process that forks the children: they share what takes long to load.
+    """Loads what takes long, once in the process that forks the children, so that they share it.
 
-    Some of that is loaded when the first document is read, by PDFium most of all.
+    It also reads a document, because libraries such as PDFium load more at the first one.
     """
     token_sizes()
     load_all()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "first.pdf"
-        path.write_bytes(_FIRST)
+        path.write_bytes(_WARM_UP_PDF)
         read(path, path.name)
 
 
 def ignore_progress(done: int, total: int) -> None:
-    """A report for callers that show no progress."""
+    """A `Report` for callers that show no progress."""
 
 
 def throttled(report: Report) -> Report:
-    """Tells of progress a few times a second, and of the end."""
+    """Returns a `Report` that passes on progress a few times a second, and the end."""
     last = 0.0
 
-    def tell(done: int, total: int) -> None:
+    def report_sometimes(done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if done >= total or now - last > REPORT_SECONDS:
+        if done >= total or now - last > REPORT_INTERVAL:
             last = now
             report(done, total)
 
-    return tell
+    return report_sometimes
 
 
 def read(
@@ -88,9 +88,11 @@ def read(
     report: Report = ignore_progress,
     members: Path | None = None,
 ) -> dict[str, Any]:
-    """The document as JSON: `fileType`, `pages`, `rows` (None, or an entry for each page), `metadata`,
-    `warnings`, `language`, `wordCount`, `chunks` (as `rechunk` gives them), and `members`: the documents inside,
-    unpacked into the folder `members`, each `{"file", "name"}`. Raises DocumentError.
+    """Returns the document as JSON. Raises DocumentError.
+
+    Its keys are `fileType`, `pages`, `rows` (None, or an entry for each page), `metadata`, `warnings`, `language`,
+    `wordCount`, `chunks` (as `rechunk` returns them), `needsOcr`, and `members`: the documents inside, unpacked into
+    the folder `members`, each `{"file", "name"}`.
     """
     with _memory_as_error():
         detected = detect(path, filename, readable_formats())
@@ -127,21 +129,21 @@ def _check_size(document: ParsedDocument) -> None:
 def rechunk(
     pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int = OVERLAP, unit: str = "tokens"
 ) -> list[list[Any]]:
-    """Chunks of pages read before, each `[index, page, start, end, text, tokens]`. Raises TooComplex."""
+    """Returns the chunks of pages, each as `[index, page, start, end, text, tokens]`. Raises TooComplex."""
     with _memory_as_error():
         chunks = chunk_pages(pages, size=chunk_size, overlap=overlap, unit=unit)
         return [list(vars(chunk).values()) for chunk in chunks]
 
 
 def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
-    """`read` the file at `path` called `filename`, by `chunkSize` and `overlap`, and write that to `output`.
+    """Reads the file at `path`, called `filename`, with `chunkSize` and `overlap`, and writes the result to `output`.
 
-    Documents inside go into the folder `members`; where that is None they are nested too deeply. `ocr` is
-    `{"pages", "seconds"}` where pictures of text are to be read too.
+    Documents inside go into the folder `members`, or are not unpacked if that is None. `ocr` is
+    `{"pages", "seconds"}` if pictures of text should be read too.
     Returns `{"fileType", "pages", "words", "chunks", "needsOcr"}`, counts of the last four.
     """
     if arguments.get("ocr"):
-        ocr.limits = ocr.Limits(**arguments["ocr"])
+        ocr.limits = ocr.OcrLimits(**arguments["ocr"])
     result = read(
         Path(arguments["path"]),
         arguments["filename"],
@@ -161,9 +163,9 @@ def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -
 
 
 def rechunk_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
-    """`rechunk` the `pages` in the JSON file `input`; write `{"chunks"}` to `output`. Returns counts.
+    """Chunks the `pages` in the JSON file `input` and writes `{"chunks"}` to `output`. Returns counts.
 
-    Sizes are in the `unit`: tokens, unless told.
+    Sizes are in the `unit`, by default tokens.
     """
     pages = json.loads(Path(arguments["input"]).read_text(encoding="utf-8"))["pages"]
     unit = arguments.get("unit", "tokens")
@@ -174,9 +176,9 @@ def rechunk_in_child(arguments: dict[str, Any], report: Report = ignore_progress
 
 
 def storable(text: str) -> str:
-    """`text` without NULs and lone surrogates, which PostgreSQL refuses, and without other control characters.
+    """Removes NULs and lone surrogates, which PostgreSQL refuses, and other control characters.
 
-    Two surrogates that are a pair are joined.
+    A pair of surrogates becomes one character.
     """
     if _SURROGATES.search(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
@@ -203,7 +205,7 @@ def _storable_rows(rows: Rows | None) -> Rows | None:
 
 @contextmanager
 def _memory_as_error() -> Iterator[None]:
-    """Out of memory or stack is the document's fault here. The traceback's frames would hold the memory."""
+    """Turns MemoryError and RecursionError into TooComplex. It drops the traceback, whose frames keep the memory."""
     try:
         yield
     except (MemoryError, RecursionError) as error:
@@ -211,7 +213,7 @@ def _memory_as_error() -> Iterator[None]:
 
 
 def _write(result: dict[str, Any], output: Path) -> None:
-    """Whole or not at all: an earlier result stays until then."""
+    """Replaces the file in one step: an earlier result stays until the new one is complete."""
     part = output.with_suffix(".part")
     with part.open("w", encoding="utf-8") as file:
         json.dump(result, file, ensure_ascii=False)

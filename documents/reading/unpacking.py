@@ -1,6 +1,6 @@
-"""Documents inside a document (members of archives, attachments of mails and PDFs), unpacked by the child.
+"""Unpacks the documents inside a document (members of archives, attachments of mails and PDFs). The child runs it.
 
-Their files get numbers for names. What a maker called them goes into no path, here or later.
+Their files are named by numbers. The names that their authors chose never become part of a path.
 """
 
 import re
@@ -14,33 +14,33 @@ from documents.parsers.zip_limits import MAX_UNPACKED_BYTES
 
 MAX_MEMBERS = 1_000
 MAX_NAME = 200
-NAMED_IN_WARNING = 5
+MAX_NAMES_IN_WARNING = 5
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 @dataclass
 class Unpacked:
-    """`members` are `{"file": name in the folder, "name": a safe file name}`."""
+    """Each of `members` is `{"file": its name in the folder, "name": a safe file name}`."""
 
     members: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 def unpack(parser: Parser, path: Path, folder: Path | None) -> Unpacked:
-    """The members of the document at `path`, if its parser knows any, as files in `folder`.
+    """Writes the members of the document at `path`, if its format has any, as files into `folder`.
 
-    Without a folder they stay where they are, and a warning says so.
+    Without a folder they are not unpacked, and a warning explains that.
     """
     if not isinstance(parser, Container):
         return Unpacked()
     if folder is None:
         is_full = any(True for _ in parser.members(path))
         return Unpacked(warnings=["What is inside is nested too deeply: it was not unpacked."] if is_full else [])
-    return _unpacked(parser.members(path), folder)
+    return _unpack_members(parser.members(path), folder)
 
 
-def _unpacked(members: Iterator[Member], folder: Path) -> Unpacked:
+def _unpack_members(members: Iterator[Member], folder: Path) -> Unpacked:
     unpacked = Unpacked()
     left, damaged, empty = MAX_UNPACKED_BYTES, [], []
     for number, member in enumerate(members):
@@ -58,12 +58,12 @@ def _unpacked(members: Iterator[Member], folder: Path) -> Unpacked:
             unpacked.members.append({"file": target.name, "name": name})
         else:
             empty.append(name)
-    unpacked.warnings += [*_told(damaged, "damaged, and left out"), *_told(empty, "empty, and left out")]
+    unpacked.warnings += [*_warning(damaged, "damaged, and left out"), *_warning(empty, "empty, and left out")]
     return unpacked
 
 
 def _write(blocks: Iterable[bytes], target: Path, limit: int) -> int:
-    """How many bytes were written; more than the limit says that there would be more."""
+    """Returns how many bytes were written. It stops above the limit."""
     size = 0
     with target.open("wb") as file:
         for block in blocks:
@@ -73,14 +73,14 @@ def _write(blocks: Iterable[bytes], target: Path, limit: int) -> int:
     return size
 
 
-def _told(names: list[str], reason: str) -> Iterator[str]:
+def _warning(names: list[str], reason: str) -> Iterator[str]:
     if names:
-        more = f" and {len(names) - NAMED_IN_WARNING} more" if len(names) > NAMED_IN_WARNING else ""
-        yield f"{', '.join(names[:NAMED_IN_WARNING])}{more}: {reason}."
+        more = f" and {len(names) - MAX_NAMES_IN_WARNING} more" if len(names) > MAX_NAMES_IN_WARNING else ""
+        yield f"{', '.join(names[:MAX_NAMES_IN_WARNING])}{more}: {reason}."
 
 
 def safe_name(name: str) -> str:
-    """The last part of the name, without what could mislead; shortened before its extension."""
+    """Returns the last part of the name without misleading characters. A long one is cut before its extension."""
     base = " ".join(_UNSAFE.sub(" ", re.split(r"[/\\]", name)[-1]).split()).strip()
     if base.strip(".") == "":
         return "unnamed"

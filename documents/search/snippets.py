@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from documents.text.stems import PREFIXING, stems_of_each
-from documents.text.words import Place, is_paired, places
+from documents.text.words import WordPlace, is_paired, places
 
 WIDTH = 300
 ELLIPSIS = "…"
@@ -84,7 +84,7 @@ def _snippet(text: str, hits: Sequence[_WordHit], width: int) -> Snippet:
 
 
 def _hits(
-    found: Iterable[Place], stems: Mapping[str, str], lexemes: Collection[str], beginnings: tuple[str, ...]
+    found: Iterable[WordPlace], stems: Mapping[str, str], lexemes: Collection[str], beginnings: tuple[str, ...]
 ) -> Iterator[_WordHit]:
     for place in found:
         lexeme = stems.get(place.word, place.word)

@@ -1,6 +1,6 @@
-"""Uploads as they come: the names that clients sent, and no byte kept of a file that is refused.
+"""Parses multipart uploads: checks each file's name and size as it arrives, and stores no byte of a refused file.
 
-Django's own parser makes `passwd` of `../../etc/passwd`. Here the name is refused, and the client told.
+Django's own parser silently turns `../../etc/passwd` into `passwd`. This one refuses such a file with an error.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from documents.storage import stored_files
 
 
 class RefusedFile:
-    """Stands in `request.FILES` where a refused file would."""
+    """Takes the place of a refused file in `request.FILES`."""
 
     def __init__(self, name: str, error: DocumentError) -> None:
         self.name = name
@@ -31,8 +31,8 @@ class RefusedFile:
         """Django closes every file of a request."""
 
 
-class Screening(FileUploadHandler):
-    """Goes before the handlers that keep files: what it swallows, they never see."""
+class ScreeningHandler(FileUploadHandler):
+    """Runs before the handlers that store files. They never see what it refuses."""
 
     refused: RefusedFile | None = None
     number = 0
@@ -62,13 +62,13 @@ class Screening(FileUploadHandler):
             self.refused = RefusedFile(self.file_name or "", error)
 
 
-class _FullNames(MultiPartParser):
+class _UnchangedNamesParser(MultiPartParser):
     def sanitize_file_name(self, file_name: str) -> str:
         return file_name
 
 
 class UploadParser(BaseParser):
-    """For views behind `screened`: by the time of this, reading the session's CSRF token may have parsed the form."""
+    """For `screened` views. The form may be parsed already, because the CSRF check of a session reads it."""
 
     media_type = "multipart/form-data"
 
@@ -78,7 +78,7 @@ class UploadParser(BaseParser):
 
 
 def screened(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Decorates a view: whoever reads its form first, `request.FILES` has UploadedFile and RefusedFile objects."""
+    """Decorates a view: its `request.FILES` has UploadedFile and RefusedFile objects, whatever reads the form first."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
@@ -91,8 +91,8 @@ def screened(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
 def _parse(
     request: HttpRequest, META: dict[str, Any], post_data: Any
 ) -> "tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]":
-    handlers = [Screening(request), *request.upload_handlers]
+    handlers = [ScreeningHandler(request), *request.upload_handlers]
     try:
-        return _FullNames(META, post_data, handlers, request.encoding or "utf-8").parse()
+        return _UnchangedNamesParser(META, post_data, handlers, request.encoding or "utf-8").parse()
     except MultiPartParserError as error:
         raise SuspiciousOperation(f"The form cannot be read: {error}") from error

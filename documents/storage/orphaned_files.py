@@ -1,6 +1,6 @@
-"""Bytes that no document names any more: what a deleted user leaves, and what a crash leaves behind an upload.
+"""Deletes stored files that belong to no document: the files of deleted users, and leftovers of crashed uploads.
 
-Nothing else takes them away: `storage.delete` looks after the documents that it deletes, and no others.
+Nothing else deletes them: `stored_files.delete` only removes the bytes of the documents that it deletes.
 """
 
 import logging
@@ -17,7 +17,7 @@ from documents.models import Document, path_of
 from documents.storage.stored_files import lock_bytes
 
 AGE_SECONDS = 24 * 3600.0
-"""Younger files may be those of an upload that goes on."""
+"""Younger files may belong to an upload that is still running."""
 MIN_FILES = 20
 MAX_SHARE = 0.5
 
@@ -31,17 +31,17 @@ class Suspicious(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What went, or would go."""
+    """How many files, and how many bytes, were deleted or would be."""
 
     files: int
     bytes: int
 
 
 def sweep(*, dry_run: bool = False, even_most: bool = False) -> Swept:
-    """Deletes files that nobody has a document of, and parts of uploads that broke off, when they are a day old.
+    """Deletes files without a document, and parts of interrupted uploads, that are more than a day old.
 
-    Raises Suspicious, and has then deleted nothing, when they are more than half of all: an empty database beside
-    another one's uploads would take them all. `even_most` is for who knows better.
+    Raises Suspicious and deletes nothing if they are more than half of all files: with a wrong or empty database it
+    would delete every upload. `even_most` skips this check.
     """
     stored, orphans = 0, []
     for folder in sorted(Path(settings.MEDIA_ROOT).glob("[0-9a-f][0-9a-f]")):
@@ -50,7 +50,7 @@ def sweep(*, dry_run: bool = False, even_most: bool = False) -> Swept:
         orphans += _orphans(files)
     if len(orphans) > max(MIN_FILES, MAX_SHARE * stored) and not even_most:
         raise Suspicious(f"{Suspicious.__doc__} {len(orphans):,} of {stored:,} files; none was deleted.")
-    sizes = [*_removed(orphans, dry_run), *_removed_parts(dry_run)]
+    sizes = [*_delete_orphans(orphans, dry_run), *_delete_parts(dry_run)]
     return Swept(len(sizes), sum(sizes))
 
 
@@ -61,40 +61,40 @@ def _orphans(files: list[Path]) -> list[Path]:
 
 
 def _is_old(path: Path) -> bool:
-    """Of bytes that were uploaded again, the later upload counts."""
+    """Whether a day has passed since the last upload of these bytes, which replaces the file."""
     try:
         return path.stat().st_mtime < time.time() - AGE_SECONDS
     except FileNotFoundError:
         return False
 
 
-def _removed(orphans: list[Path], dry_run: bool) -> Iterator[int]:
-    """Their sizes. Under the lock of the bytes no upload of the same is half done."""
+def _delete_orphans(orphans: list[Path], dry_run: bool) -> Iterator[int]:
+    """Yields the sizes of the deleted files. The lock keeps an upload of the same bytes from running meanwhile."""
     for path in orphans:
         with transaction.atomic():
             lock_bytes(path.name)
             if not Document.objects.filter(sha256=path.name).exists():
-                yield from _removed_file(path_of(path.name), dry_run)
+                yield from _delete_file(path_of(path.name), dry_run)
 
 
-def _removed_parts(dry_run: bool) -> Iterator[int]:
+def _delete_parts(dry_run: bool) -> Iterator[int]:
     for path in (Path(settings.MEDIA_ROOT) / "incoming").glob("*"):
         if _is_old(path):
-            yield from _removed_file(path, dry_run)
+            yield from _delete_file(path, dry_run)
 
 
-def _removed_file(path: Path, dry_run: bool) -> Iterator[int]:
+def _delete_file(path: Path, dry_run: bool) -> Iterator[int]:
     try:
         size = path.stat().st_size
         if not dry_run:
             path.unlink()
-    except FileNotFoundError:  # a deletion was quicker
+    except FileNotFoundError:  # deleted meanwhile
         return
     yield size
 
 
 def sweep_daily() -> str:
-    """What the schedule calls; its result stands in django-q2's row of the task."""
+    """Sweeps once. A schedule calls this every day; the result is stored in django-q2's row of the task."""
     try:
         return str(sweep())
     except Suspicious as error:

@@ -1,7 +1,7 @@
-"""The bytes of documents, stored under their SHA-256, and the rows that name them.
+"""Stores and deletes uploaded files: the bytes, under their SHA-256, and the documents' rows.
 
-The bytes are in place before their row is committed, and go after the last row that names them is gone: a
-crash leaves a file too many at the worst, which `sweep` finds, never a document without its bytes. Locks are
+The bytes are in place before a document's row is committed, and are deleted after the last row that names them. So a
+crash can leave an orphaned file, which `orphaned_files` deletes, but never a document without its bytes. Locks are
 taken in one order: owner, document, bytes.
 """
 
@@ -32,7 +32,7 @@ MAX_NAME = 255
 MEGABYTE = 1 << 20
 _BLOCK = 1 << 20
 _FORBIDDEN_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line separators
-_REORDERING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # make `exe.pdf` out of `fdp.exe`
+_REORDERING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # these show `fdp.exe` as `exe.pdf`
 
 
 class OverQuota(DocumentError):
@@ -72,7 +72,7 @@ class BeingWorkedOn(DocumentError):
 
 
 class ParentDeleted(DocumentError):
-    """The document that this one lies in was deleted meanwhile: upload the file again."""
+    """The document that contains this one was deleted meanwhile: upload the file again."""
 
     code = "not_found"
 
@@ -94,9 +94,9 @@ def store(
     tags: Sequence[str] = (),
     mode: str = Mode.DEFAULT,
 ) -> Document:
-    """Keeps a file that `user` uploads. Nothing is read out of it here: a job does that.
+    """Stores a file that `user` uploads. A job reads it later.
 
-    Raises Empty, TooLarge, OverQuota, UnsafeName, BadId or IdTaken, and has then stored nothing.
+    Raises Empty, TooLarge, OverQuota, UnsafeName, BadId or IdTaken. Then nothing is stored.
     """
     check_name(filename)
     if client_id is not None and not CLIENT_ID.fullmatch(client_id):
@@ -112,16 +112,16 @@ def store(
         tags=list(dict.fromkeys(tags)),
         mode=mode,
     )
-    with _received(file) as received:
+    with _receive(file) as received:
         document.file_size, document.sha256 = received.size, received.sha256
         _insert(document, received)
     return document
 
 
 def store_member(parent: Document, uid: UUID, filename: str, file: IO[bytes]) -> Document:
-    """Keeps a document that lies in another, with that one's owner and labels.
+    """Stores a document that was inside `parent`, with the same owner and labels.
 
-    Raises Empty, TooLarge, OverQuota, UnsafeName, IdTaken or ParentDeleted, and has then stored nothing.
+    Raises Empty, TooLarge, OverQuota, UnsafeName, IdTaken or ParentDeleted. Then nothing is stored.
     """
     check_name(filename)
     document = Document(
@@ -135,14 +135,14 @@ def store_member(parent: Document, uid: UUID, filename: str, file: IO[bytes]) ->
         mode=parent.mode,
         parent=parent,
     )
-    with _received(file) as received:
+    with _receive(file) as received:
         document.file_size, document.sha256 = received.size, received.sha256
         _insert(document, received)
     return document
 
 
 def check_name(filename: str) -> None:
-    """Raises UnsafeName, with what to change. A name is never altered in silence."""
+    """Raises UnsafeName, which explains what to change. A name is never changed silently."""
     if filename.strip() in {"", ".", ".."}:
         raise UnsafeName("The file has no name: give it one.")
     if len(filename) > MAX_NAME:
@@ -158,23 +158,23 @@ def _is_forbidden(char: str) -> bool:
 
 
 def check_size(size: int) -> None:
-    """Raises TooLarge for what is over MAX_UPLOAD_MB."""
+    """Raises TooLarge for a file over MAX_UPLOAD_MB."""
     limit = settings.CONFIG.max_upload_mb
     if size > limit * MEGABYTE:
         raise TooLarge(f"The file is larger than {limit} MB: split it and upload the parts.")
 
 
 def check_number(number: int) -> None:
-    """Raises TooManyFiles for a file that comes behind MAX_UPLOAD_FILES others in one request; the first is 1."""
+    """Raises TooManyFiles for each file beyond MAX_UPLOAD_FILES in one request. The first file is number 1."""
     limit = settings.CONFIG.max_upload_files
     if number > limit:
         raise TooManyFiles(f"More than {limit} files came at once: upload this one with the next ones.")
 
 
 def delete(document: Document, actor: User) -> None:
-    """Deletes a document with its members, its text and, unless another row names them, its bytes.
+    """Deletes a document, its members, its text, and its bytes unless another document has the same.
 
-    Raises BeingWorkedOn, and has then deleted nothing.
+    Raises BeingWorkedOn. Then nothing is deleted.
     """
     with transaction.atomic():
         _lock_owner(document.owner_id)
@@ -191,8 +191,8 @@ def delete(document: Document, actor: User) -> None:
 
 
 @contextmanager
-def _received(file: IO[bytes]) -> Iterator[_Received]:
-    """The file on our own disk, whole and synced, under a temporary name which is gone afterwards."""
+def _receive(file: IO[bytes]) -> Iterator[_Received]:
+    """Writes the file to our disk, complete and synced, under a temporary name that is removed afterwards."""
     folder = Path(settings.MEDIA_ROOT) / "incoming"
     folder.mkdir(parents=True, exist_ok=True)
     hasher, size = hashlib.sha256(), 0
@@ -215,7 +215,7 @@ def _received(file: IO[bytes]) -> Iterator[_Received]:
 
 def _insert(document: Document, received: _Received) -> None:
     with transaction.atomic():
-        # The owner's lock: two uploads at once would both see room for one, or both be the original.
+        # The owner's lock: two simultaneous uploads would both fit into the quota, or both become the original.
         _lock_owner(document.owner_id)
         own = Document.objects.filter(owner_id=document.owner_id)
         if document.parent_id is not None and not own.filter(pk=document.parent_id).exists():
@@ -224,7 +224,7 @@ def _insert(document: Document, received: _Received) -> None:
             raise IdTaken(f"You have a document with the id {document.client_id}: choose another id.")
         _check_quota(own.aggregate(total=Sum("file_size"))["total"] or 0, received.size)
         document.duplicate_of = _original(document)
-        # The lock on the bytes: whoever deletes another document with them must not take them away meanwhile.
+        # The lock on the bytes: deleting another document with the same bytes must not remove the file meanwhile.
         lock_bytes(received.sha256)
         _put_in_place(received)
         document.save(force_insert=True)
@@ -264,7 +264,7 @@ def _put_in_place(received: _Received) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """A new name outlives a power cut only when its folder is synced too."""
+    """Syncs the folder: without that, a power failure can lose the new name in it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -273,7 +273,7 @@ def _sync(folder: Path) -> None:
 
 
 def _with_members(document: Document) -> list[Document]:
-    """The document and what was unpacked from it, at any depth, locked."""
+    """Returns the document and its members at any depth, locked."""
     rows = Document.objects.select_for_update(of=("self",)).select_related("step")
     found = list(rows.filter(pk=document.pk))
     for row in found:
@@ -300,16 +300,16 @@ def _discard_unused(hashes: set[str]) -> None:
 
 
 def _lock_owner(owner_id: int) -> None:
-    """Others may go on writing rows that point to the user: those need no more than the key to stay."""
+    """Locks the owner's row. `no_key` still lets others insert rows with a foreign key to it."""
     User.objects.select_for_update(no_key=True).filter(pk=owner_id).first()
 
 
 def lock_bytes(sha256: str) -> None:
-    """Until the end of the transaction, whoever stores or takes away these bytes waits."""
+    """Lets only this transaction store or delete these bytes. Others wait until it ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [sha256])
 
 
 def _extension(filename: str) -> str:
-    """What the name says; reading the file puts in what it is."""
+    """Returns the file type by the name. Reading the file corrects it."""
     return Path(filename).suffix.removeprefix(".").lower()[:20]

@@ -1,8 +1,8 @@
-"""Text into chunks of a number of tokens, or of characters, at exact places in the document.
+"""The chunker: splits the pages of a document into chunks of a number of tokens or characters, at exact offsets.
 
-A document's text is its pages joined by PAGE_SEPARATOR; offsets count characters in it. A chunk lies on one
-page: what a search finds can then be cited by its page and needs no second look. The price is that a sentence
-which runs over a page break is in two chunks, and that small pages are small chunks.
+A document's text is its pages joined by PAGE_SEPARATOR. Offsets count characters in this text. A chunk lies on one
+page, so what a search finds can be cited by its page. The price: a sentence that continues on the next page is in two
+chunks, and small pages are small chunks.
 """
 
 import re
@@ -26,14 +26,14 @@ MAX_CHUNK_SIZE = 8000
 
 MAX_CHUNKS = 200_000
 MAX_CHUNK_CHARACTERS = 50_000
-"""The tokenizer refuses more than 200,000 tokens at once; no character has more than four."""
+"""The tokenizer refuses more than 200,000 tokens at once. A character has at most four."""
 MAX_CHARACTERS_PER_TOKEN = 32
-"""Longer stretches of blanks or dashes count as they stand, which keeps the work linear in the text."""
+"""A token of more characters, such as a long run of blanks, counts as several. This keeps the work linear."""
 
 BREAK_ZONE = 0.6
-"""A chunk gives up at most the last 40 % of its size for a better place to end at."""
+"""A chunk ends at most 40 % of its size early, to end at a better place."""
 SENTENCE_ZONE = 0.25
-"""An overlap gives up at most a quarter to begin with a sentence."""
+"""An overlap gives up at most a quarter of its size, to begin with a sentence."""
 
 _CJK = "\u2e80-\u2fff\u3001-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _COUNTED_CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -45,7 +45,7 @@ _ENDS = (
     (re.compile(r"(?<=\S)(?=[^\S\n]*\n)"), BREAK_ZONE),  # a line
     (re.compile(rf"(?<=\S)(?=[\s{_CJK}])|(?<=[{_CJK}])"), 0.0),  # a word
 )
-"""Where a chunk may end, best first, and from which part of its reach on."""
+"""Where a chunk may end, best first, and from which share of its size on."""
 _LOOKAHEAD = 50
 
 _SENTENCE_START = re.compile(r"(?<=[.!?…]\s)(?=\S)|(?<=\n\n)(?=\S)|(?<=[。！？])(?=[^\s」』”’）])")
@@ -55,9 +55,9 @@ _NOT_BLANK = re.compile(r"\S")
 
 @dataclass(frozen=True)
 class Chunk:
-    """`text` is `document[start:end]`, without blanks at either end. `page` counts from 1.
+    """A chunk of a document. `text` is `document[start:end]`, without blanks at either end. `page` counts from 1.
 
-    `tokens` is its size in the unit that was asked for.
+    `tokens` is its size in the requested unit.
     """
 
     index: int
@@ -69,16 +69,16 @@ class Chunk:
 
 
 class Unit(Protocol):
-    """What sizes and overlaps are numbers of."""
+    """The unit of sizes and overlaps."""
 
     def count(self, text: str) -> int: ...
 
     def reach(self, text: str, start: int, size: int) -> int:
-        """How far `size` of them go from `start` on: the place after the last whole character."""
+        """Returns the place after the last whole character of `size` units from `start`."""
         ...
 
     def back(self, text: str, start: int, end: int, size: int) -> int:
-        """Where the last `size` of them before `end` begin."""
+        """Returns where the last `size` units before `end` begin."""
         ...
 
 
@@ -87,19 +87,19 @@ class _Tokens:
         return len(_encoded(text))
 
     def reach(self, text: str, start: int, size: int) -> int:
-        most = min(size * MAX_CHARACTERS_PER_TOKEN, MAX_CHUNK_CHARACTERS)
-        window = min(size * 4, most)
+        max_window = min(size * MAX_CHARACTERS_PER_TOKEN, MAX_CHUNK_CHARACTERS)
+        window = min(size * 4, max_window)
         while True:
             tokens = _encoded(text[start : start + window])
             if len(tokens) > size:
-                return start + max(1, _before(text[start : start + window], _octets(tokens[:size])))
-            if window == most or start + window >= len(text):
+                return start + max(1, _leading_characters(text[start : start + window], _byte_count(tokens[:size])))
+            if window == max_window or start + window >= len(text):
                 return min(start + window, len(text))
-            window = min(window * 2, most)
+            window = min(window * 2, max_window)
 
     def back(self, text: str, start: int, end: int, size: int) -> int:
         tokens = _encoded(text[start:end])
-        return end - _behind(text[start:end], _octets(tokens[-size:]))
+        return end - _trailing_characters(text[start:end], _byte_count(tokens[-size:]))
 
 
 class _Characters:
@@ -119,12 +119,11 @@ UNITS: dict[str, Unit] = {"tokens": _Tokens(), "characters": _Characters()}
 def chunk_pages(
     pages: Sequence[str], *, size: int = CHUNK_SIZE, overlap: int = OVERLAP, unit: str = "tokens"
 ) -> list[Chunk]:
-    """All text of the pages in chunks of at most `size` tokens (or another of UNITS) and MAX_CHUNK_CHARACTERS.
+    """Splits the pages into chunks of at most `size` tokens (or another of UNITS) and MAX_CHUNK_CHARACTERS.
 
-    Neighbours on a page share about `overlap` of them, less what it takes to begin with a sentence or word.
-    A word is cut only when it exceeds `size` alone. Takes time linear in the text, and in
-    `size / (size - overlap)`.
-    Raises ValueError unless 0 <= overlap < size, and TooComplex beyond MAX_CHUNKS.
+    Neighbors on a page share about `overlap` units, or slightly less so that they begin with a sentence or a word.
+    A word is cut only if it is larger than `size`. The time is linear in the text, and in `size / (size - overlap)`.
+    Raises ValueError unless 0 <= overlap < size, and TooComplex for more than MAX_CHUNKS.
     """
     if not 0 <= overlap < size:
         raise ValueError(f"an overlap of {overlap} {unit} does not fit in chunks of {size}")
@@ -140,33 +139,33 @@ def chunk_pages(
 
 
 def count_words(text: str) -> int:
-    """Words between blanks, begun with a letter or digit; in Chinese and Japanese every character is one."""
+    """Counts words that begin with a letter or digit. In Chinese and Japanese, every character is a word."""
     return len(_COUNTED_WORD.findall(text))
 
 
 @lru_cache(maxsize=4)
 def _encoded(text: str) -> list[int]:
-    """Kept for a moment: how far a chunk reaches, its size and its overlap are often asked of the same text."""
+    """Returns the tokens. Cached, because the end, the size and the overlap of a chunk need those of the same text."""
     tokens: list[int] = encoding().encode_ordinary(text)
     return tokens
 
 
 @cache
 def encoding() -> "Encoding":
-    """The tokenizer. It takes half a second and 150 MB: a process that forks others calls this first."""
-    from bpe_openai import get_encoding  # the import alone takes 70 MB, and few processes chunk
+    """Returns the tokenizer, which takes half a second and 150 MB. A process that forks others loads it first."""
+    from bpe_openai import get_encoding  # the import takes 70 MB, and few processes need it
 
     return get_encoding(ENCODING)
 
 
 @cache
 def token_sizes() -> "array[int]":
-    """How many bytes each token stands for. Numbers, because children would copy the tokens themselves by looking."""
+    """Returns the size of each token in bytes. Numbers, as a forked child that reads objects copies them."""
     return array("H", map(len, encoding().token_byte_values()))
 
 
 def _spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int, int, int]]:
-    """Start, end and tokens of each chunk of a page; starts and ends both ascend."""
+    """Yields start, end and size of each chunk of a page. Starts and ends both increase."""
     text = text.rstrip()
     start, covered = _skip_blanks(text, 0), 0
     while covered < len(text):
@@ -181,34 +180,34 @@ def _spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int
 
 
 def _end(text: str, start: int, covered: int, size: int, unit: Unit) -> tuple[int, int]:
-    """The best end of a chunk at `start`, and its tokens. An end at `covered` says that no word fits."""
+    """Returns the best end of a chunk at `start`, and its size. An end at `covered` means that no word fits."""
     end = _best_end(text, start, covered, unit.reach(text, start, size))
     tokens = unit.count(text[start:end])
-    while tokens > size and covered < end > start + 1:  # a word cut off may take more tokens than the whole
+    while tokens > size and covered < end > start + 1:  # a cut word may have more tokens than the whole word
         end = _best_end(text, start, covered, end - 1)
         tokens = unit.count(text[start:end])
     return end, tokens
 
 
-def _octets(tokens: list[int]) -> int:
-    """How many bytes of UTF-8 the tokens are."""
+def _byte_count(tokens: list[int]) -> int:
+    """Returns how many bytes of UTF-8 the tokens have."""
     return sum(map(token_sizes().__getitem__, tokens))
 
 
-def _before(text: str, octets: int) -> int:
-    """How many whole characters the first bytes of the text are."""
-    return octets if text.isascii() else len(text.encode()[:octets].decode("utf-8", "ignore"))
+def _leading_characters(text: str, byte_count: int) -> int:
+    """Returns how many whole characters are in the first bytes of the text."""
+    return byte_count if text.isascii() else len(text.encode()[:byte_count].decode("utf-8", "ignore"))
 
 
-def _behind(text: str, octets: int) -> int:
-    """How many whole characters the last bytes of the text are."""
-    return octets if text.isascii() else len(text.encode()[-octets:].decode("utf-8", "ignore"))
+def _trailing_characters(text: str, byte_count: int) -> int:
+    """Returns how many whole characters are in the last bytes of the text."""
+    return byte_count if text.isascii() else len(text.encode()[-byte_count:].decode("utf-8", "ignore"))
 
 
 def _best_end(text: str, start: int, covered: int, reach: int) -> int:
-    """The last of the best kind of ends behind `covered` and up to `reach`.
+    """Returns the last end of the best kind after `covered` and up to `reach`.
 
-    Without any, a word that exceeds the reach is cut; but not for an overlap's sake, then it is `covered`.
+    If there is none, a word that goes beyond `reach` is cut. If only the overlap makes it too long, returns `covered`.
     """
     if reach >= len(text):
         return len(text)
@@ -224,7 +223,7 @@ def _best_end(text: str, start: int, covered: int, reach: int) -> int:
 
 
 def _next_start(text: str, start: int, end: int, overlap: int, unit: Unit) -> int:
-    """The first sentence or word within the overlap, otherwise the next word after `end`."""
+    """Returns the first sentence or word within the overlap, otherwise the next word after `end`."""
     if overlap:
         target = max(start + 1, unit.back(text, start, end, overlap))
         sentence = _SENTENCE_START.search(text, target, target + int((end - target) * SENTENCE_ZONE) + 1)

@@ -1,7 +1,7 @@
-"""The language of a text in Latin letters, told by the small words that it is full of.
+"""Detects the language of a text in Latin letters by its stop words, and lists the stop words of each language.
 
-Names are those of PostgreSQL's snowball stemmers, as every PostgreSQL from 14 on has them. Words in other
-scripts need no guess: each script has one stemmer or none.
+Languages have the names of PostgreSQL's snowball stemmers, which every PostgreSQL from 14 on has. Other scripts need no
+detection: each has one stemmer or none.
 """
 
 from collections import Counter
@@ -11,14 +11,14 @@ from functools import cache
 from documents.text.words import words
 
 ENGLISH = "english"
-LOOKED_AT = 5000
+SAMPLE_WORDS = 5000
 MIN_HITS = 3
-MIN_DIFFERENT = 2
+MIN_DIFFERENT_HITS = 2
 MIN_SHARE = 0.08
-"""Of a text's words; prose has 20 to 50 % of its language's, lists and tables next to none."""
+"""The least share of stop words. Prose has 20 to 50 %, lists and tables have almost none."""
 
-# The commonest words of each, folded as `terms.fold` folds.
-_SMALL_WORDS = {
+# The most common words of each language, folded like `words.fold` does.
+_STOP_WORDS = {
     "basque": "eta da bat ez du dira ere hau zen dute baina izan egin den beste duen zuen dela gure edo",
     "catalan": "el la els les de i que en un una del per amb es no al dels son mes com pel ha aquest seva ser tambe",
     "danish": "og at det er en til af pa de for med der den ikke som et har var jeg om han kan fra blev skal ved hun",
@@ -40,8 +40,8 @@ _SMALL_WORDS = {
     "turkish": "ve bir bu da de icin ile olarak cok daha olan gibi kadar sonra ne var ama o her degil ancak en",
 }
 
-# What a question of a language is padded with.
-_IN_QUESTIONS = {
+# More words that are common in questions but do not name their subject.
+_QUESTION_WORDS = {
     ENGLISH: "a about all am any been being can did do does doing had has he her here him his how i if into its itself"
     " may me more most must my no nor of off once only other our out over own she should so some such than their them"
     " then there these those through too under until up upon very we were what when where who whom why will would"
@@ -55,18 +55,18 @@ _IN_QUESTIONS = {
 
 
 def language_of(pages: Iterable[str]) -> str:
-    """The language of the first words of these texts, or ""."""
+    """Returns the language of the first words of these texts, or "" if it is unclear."""
     found: list[str] = []
     for page in pages:
         found += words(page)
-        if len(found) >= LOOKED_AT:
+        if len(found) >= SAMPLE_WORDS:
             break
     return latin_language(found)
 
 
 def latin_language(words: Sequence[str]) -> str:
-    """The language of these words, folded, or "" where they do not tell."""
-    found = words[:LOOKED_AT]
+    """Returns the language of these folded words, or "" if it is unclear."""
+    found = words[:SAMPLE_WORDS]
     hits: Counter[str] = Counter()
     different: Counter[str] = Counter()
     for word, count in Counter(found).items():
@@ -76,24 +76,24 @@ def latin_language(words: Sequence[str]) -> str:
     if not hits:
         return ""
     language, count = hits.most_common(1)[0]
-    is_sure = count >= MIN_HITS and different[language] >= MIN_DIFFERENT and count >= MIN_SHARE * len(found)
+    is_sure = count >= MIN_HITS and different[language] >= MIN_DIFFERENT_HITS and count >= MIN_SHARE * len(found)
     return language if is_sure else ""
 
 
 @cache
 def stop_words(language: str) -> frozenset[str]:
-    """What says nothing of a question's subject."""
-    return frozenset(f"{_SMALL_WORDS.get(language, '')} {_IN_QUESTIONS.get(language, '')}".split())
+    """Returns the words of a language that say nothing about a question's subject."""
+    return frozenset(f"{_STOP_WORDS.get(language, '')} {_QUESTION_WORDS.get(language, '')}".split())
 
 
 def is_known(language: str) -> bool:
-    return language in _SMALL_WORDS
+    return language in _STOP_WORDS
 
 
 @cache
 def _languages_of() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for language, text in _SMALL_WORDS.items():
+    for language, text in _STOP_WORDS.items():
         for word in text.split():
             found.setdefault(word, []).append(language)
     return found

@@ -1,8 +1,8 @@
-"""Stems of words, by PostgreSQL's own snowball stemmers.
+"""Stems of words, by PostgreSQL's snowball stemmers.
 
-A word is stemmed as its script and the document's language say, and once for all in a process: PostgreSQL is
-asked for the words that are new. It gets folded words, so that a question without accents finds a text with
-them; where a stemmer needs an accent to see an ending, it is put back.
+The script of a word and the language of the document select the stemmer. Each process caches stems and asks PostgreSQL
+only for new words. Words are folded first, so that a question without accents finds a text with them. If a stemmer
+needs an accent to recognize an ending, it is added again.
 """
 
 import re
@@ -15,10 +15,10 @@ from documents.text.words import fold
 
 MAX_KNOWN = 100_000
 PREFIXING = frozenset({"indonesian", "irish"})
-"""Languages in Latin letters whose stems begin otherwise than their words."""
+"""Languages in Latin letters whose stems may begin with other letters than the words."""
 _LATIN_END = 0x370
 
-# The first place behind each script that has a stemmer, and the stemmer of what is before it.
+# The code point that follows each script, and the stemmer of that script.
 _SCRIPTS = (
     (0x400, "greek"),
     (0x530, "russian"),
@@ -43,24 +43,24 @@ SELECT stemmer, word, (ts_lexize(('pg_catalog.' || stemmer || '_stem')::regdicti
 FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (stemmer, word, given)
 """
 
-_known: dict[str, dict[str, str]] = {}
+_cached_stems: dict[str, dict[str, str]] = {}
 
 
 def stems_of(words: Collection[str], language: str) -> dict[str, str]:
-    """The stem of each word of a text in this language; a word without one is its own."""
+    """Returns the stem of each word of a text in this language. A word without a stem is its own stem."""
     (found,) = stems_of_each([(words, language)])
     return found
 
 
 def stems_of_each(texts: Sequence[tuple[Collection[str], str]]) -> list[dict[str, str]]:
-    """The same for several texts, each its words and its language, of which PostgreSQL is asked at once."""
+    """Returns the same for several texts, each with its words and its language, in one query."""
     stemmers = [{word: stemmer_of(word, language) for word in set(words)} for words, language in texts]
     stems = _stems({(stemmer, word) for named in stemmers for word, stemmer in named.items() if stemmer})
     return [{word: stems.get((stemmer, word), word) for word, stemmer in named.items()} for named in stemmers]
 
 
 def stemmer_of(word: str, language: str) -> str:
-    """The name of its stemmer; empty for numbers, and for scripts without one."""
+    """Returns the name of the word's stemmer, or "" for numbers and for scripts without one."""
     first = ord(word[0])
     if first < _LATIN_END:
         latin = language if is_known(language) else ENGLISH
@@ -69,8 +69,8 @@ def stemmer_of(word: str, language: str) -> str:
 
 
 def _stems(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """By the stemmers and words that are wanted. PostgreSQL is asked for those that are not known yet."""
-    found = {(stemmer, word): _known.get(stemmer, {}).get(word) for stemmer, word in wanted}
+    """Returns the stem for each stemmer and word. Queries PostgreSQL for those that are not cached."""
+    found = {(stemmer, word): _cached_stems.get(stemmer, {}).get(word) for stemmer, word in wanted}
     new = [each for each, stem in found.items() if stem is None]
     if new:
         given = [_with_accents(word, stemmer) for stemmer, word in new]
@@ -83,9 +83,9 @@ def _stems(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
 
 
 def _remember(stemmer: str, word: str, stem: str) -> str:
-    known = _known.setdefault(stemmer, {})
+    known = _cached_stems.setdefault(stemmer, {})
     if len(known) > MAX_KNOWN:
-        known = _known[stemmer] = {}
+        known = _cached_stems[stemmer] = {}
     known[word] = stem
     return stem
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import PageQuery
 from aiworkstation.web.serializers import Json, OrNull, Time
-from jobs.lookup import ALL
 from workflows.models import ExecutionStatus, StepStatus
 
 

@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 
+from aiworkstation.access.lookup import Caller
 from aiworkstation.web.live import Fragment
 from aiworkstation.web.requests import Request
-from documents.lookup import Caller, find_documents
+from documents.lookup import find_documents
 from documents.models import Document
 from jobs.displayed_job import document_id, error_of
 from jobs.pages import rows

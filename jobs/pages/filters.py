@@ -8,8 +8,9 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.urls import reverse
 
+from aiworkstation.access.lookup import ALL
 from aiworkstation.web.requests import Request
-from jobs.lookup import ALL, list_executions
+from jobs.lookup import list_executions
 from workflows.models import ExecutionStatus, WorkflowExecution
 
 UNFINISHED = "unfinished"

@@ -108,23 +108,23 @@ def test_a_document_is_found_and_opened(signed_in: Page, live_server: LiveServer
     expect(page.get_by_text("characters 0–27")).to_be_visible()
     tab_until(page, "Delete…")
     page.keyboard.press("Enter")
-    tab_until(page, "Delete for good", most=1)
+    tab_until(page, "Delete permanently", most=1)
 
 
 def test_news_of_documents_leaves_the_focus(signed_in: Page, live_server: LiveServer, demo: User) -> None:
     page = signed_in
     job = start_bulk(demo, "one", "two")
     page.goto(f"{live_server.url}/documents/")
-    tab_until(page, "Tick two.txt")
+    tab_until(page, "Select two.txt")
     page.keyboard.press("Space")
     (step,) = claim(job)
     WorkflowStep.objects.filter(pk=step.step_id).update(message="page 120 of 400", progress=27)
     expect(page.locator("main").get_by_text("page 120 of 400")).to_be_visible()
-    assert focused(page) == "Tick two.txt"
+    assert focused(page) == "Select two.txt"
     complete(step, {"pages": 1, "words": 1, "chunks": 1})
     page.wait_for_timeout(SETTLED)
-    assert focused(page) == "Tick two.txt"
-    expect(page.get_by_label("Tick two.txt")).to_be_checked()
+    assert focused(page) == "Select two.txt"
+    expect(page.get_by_label("Select two.txt")).to_be_checked()
 
 
 def test_files_of_a_job_are_followed_cancelled_and_retried(

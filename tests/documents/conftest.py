@@ -1,4 +1,4 @@
-"""Sample files, and a folder of its own for each test's uploads."""
+"""Sample files, and a separate folder for the uploads of each test."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Small files of each format, made as their standards say: what no library here writes."""
+"""Builds small files of formats that no library here writes, according to their standards."""
 
 import struct
 from io import BytesIO
@@ -41,7 +41,7 @@ def zip_bytes(parts: dict[str, str | bytes]) -> bytes:
 
 
 def package(main: str, content_type: str) -> dict[str, str | bytes]:
-    """What every Office Open XML file begins with."""
+    """Returns the parts that every Office Open XML file has."""
     return {
         "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
         '<Default Extension="xml" ContentType="application/xml"/>'
@@ -72,7 +72,7 @@ def slide(*content: str) -> str:
 
 
 def write_pptx(path: Path) -> Path:
-    """Two slides: a table and a chart on the second, which is hidden and has notes."""
+    """Writes two slides. The second is hidden and has a table, a chart and notes."""
     row = "<a:tr>{}</a:tr>"
     cell = "<a:tc><a:txBody><a:p><a:r><a:t>{}</a:t></a:r></a:p></a:txBody></a:tc>"
     rows = "".join(
@@ -112,7 +112,7 @@ def write_pptx(path: Path) -> Path:
 
 
 def emf(*texts: str) -> bytes:
-    """A header, a record for each text, and the end."""
+    """Returns an EMF picture: a header, a record for each text, and the end."""
     records = [struct.pack("<II", 1, 88) + bytes(80)]
     for text in texts:
         data = text.encode("utf-16-le")
@@ -123,7 +123,7 @@ def emf(*texts: str) -> bytes:
 
 
 def sheet(rows: list[list[str]]) -> str:
-    """Cells as inline texts, or as numbers where they are such."""
+    """Returns a sheet. Cells are inline texts, or numbers if they look like numbers."""
     lines = []
     for number, row in enumerate(rows, start=1):
         cells = "".join(_cell(f"{chr(65 + place)}{number}", value) for place, value in enumerate(row) if value)
@@ -141,7 +141,7 @@ def _cell(place: str, value: str) -> str:
 
 
 def write_xlsx(path: Path, sheets: dict[str, str]) -> Path:
-    """`sheets` are XML by name; the last one is hidden."""
+    """Writes a workbook. `sheets` are XML by name. The last of several is hidden."""
     names = list(sheets)
     state = {names[-1]: ' state="hidden"'} if len(names) > 1 else {}
     entries = "".join(
@@ -161,7 +161,7 @@ def write_xlsx(path: Path, sheets: dict[str, str]) -> Path:
 
 
 def write_opendocument(path: Path, kind: str, body: str, styles: str = "") -> Path:
-    """`kind` is `text`, `presentation` or `spreadsheet`."""
+    """Writes an OpenDocument file. `kind` is `text`, `presentation` or `spreadsheet`."""
     return write_zip(
         path,
         {
@@ -175,7 +175,7 @@ def write_opendocument(path: Path, kind: str, body: str, styles: str = "") -> Pa
 
 
 def write_epub(path: Path, chapters: dict[str, str], extra: dict[str, str | bytes] | None = None) -> Path:
-    """A book whose reading order is the reverse of the order of its files."""
+    """Writes a book whose reading order is the reverse of the order of its files."""
     items = "".join(f'<item id="{name}" href="{name}" media-type="application/xhtml+xml"/>' for name in chapters)
     order = "".join(f'<itemref idref="{name}"/>' for name in reversed(chapters))
     return write_zip(
@@ -193,7 +193,7 @@ def write_epub(path: Path, chapters: dict[str, str], extra: dict[str, str | byte
 
 
 def pdf(*objects: bytes) -> bytes:
-    """A file of these objects, numbered from 1; the first is its catalog."""
+    """Returns a PDF of these objects, numbered from 1. The first is its catalog."""
     parts = [b"%PDF-1.7\n"]
     parts += [b"%d 0 obj\n%b\nendobj\n" % (number, content) for number, content in enumerate(objects, start=1)]
     places = list(accumulate(map(len, parts)))
@@ -207,7 +207,7 @@ def stream(data: bytes, entries: bytes = b"") -> bytes:
 
 
 def one_page(contents: bytes, *others: bytes, resources: bytes = b"") -> bytes:
-    """`others` are objects from number 6 on; the font F1 is number 5."""
+    """Returns a PDF of one page. Its font F1 is object 5; `others` are the objects from 6 on."""
     return pdf(
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
@@ -223,20 +223,20 @@ WORD = f"{OFFICE}.wordprocessingml.document.main+xml"
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
-def write_docx(path: Path, body: str, *beside: tuple[str, str, str]) -> Path:
-    """`beside` are kind, name and content of other parts; one without content is named, and missing."""
-    links = [(f"rId{place}", kind, name) for place, (kind, name, _) in enumerate(beside, start=1)]
+def write_docx(path: Path, body: str, *others: tuple[str, str, str]) -> Path:
+    """Writes a Word document. `others` are kind, name and content of other parts. One without content is missing."""
+    links = [(f"rId{place}", kind, name) for place, (kind, name, _) in enumerate(others, start=1)]
     return write_zip(
         path,
         {
             **package("word/document.xml", WORD),
             "word/document.xml": f"<w:document {W} {_R}><w:body>{body}</w:body></w:document>",
             "word/_rels/document.xml.rels": rels(*links),
-            **{f"word/{name}": content for _, name, content in beside if content},
+            **{f"word/{name}": content for _, name, content in others if content},
         },
     )
 
 
 def word(text: str, properties: str = "", run_properties: str = "") -> str:
-    """A paragraph."""
+    """Returns a paragraph."""
     return f'<w:p>{properties}<w:r>{run_properties}<w:t xml:space="preserve">{text}</w:t></w:r></w:p>'

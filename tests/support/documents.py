@@ -1,4 +1,4 @@
-"""Documents uploaded and indexed by hand: a worker's step without a worker."""
+"""Uploads and indexes documents without a worker."""
 
 import asyncio
 import tempfile
@@ -30,7 +30,7 @@ def upload(user: User, text: str | bytes = "Hello world.", filename: str = "hell
 
 
 def new_step(user: User, arguments: dict[str, Any] | None = None) -> WorkflowStep:
-    """A ready step of a job of its own."""
+    """Starts a job and returns its ready step."""
     step = NewStep("read", tool="DOCUMENT_INGEST", arguments=arguments or {})
     execution = engine.start(NewExecution(user.pk, "bulk-documents", "test", [step]), actor=user.username)
     return WorkflowStep.objects.get(execution_id=execution)
@@ -46,7 +46,7 @@ def begin(user: User, document: Document, chunk_size: int = 500, overlap: int = 
 
 
 def read(reading: ingest.Reading) -> dict[str, Any]:
-    """What the child and then the worker do. Raises what they raise."""
+    """Does what the child and then the worker do. Raises what they raise."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "document.json"
         arguments = {
@@ -70,14 +70,14 @@ def index(user: User, document: Document, chunk_size: int = 500, overlap: int = 
 
 
 def add(user: User, text: str | bytes, filename: str = "hello.txt", **options: Any) -> Document:
-    """Uploaded and indexed."""
+    """Uploads and indexes a document."""
     return index(user, upload(user, text, filename, **options))
 
 
 async def run_child(
     function: str, arguments: dict[str, Any], on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Any:
-    """The sandbox's contract, in this process."""
+    """Runs a child's function in this process, with the errors that the sandbox would raise."""
     module, _, name = function.partition(":")
     try:
         return await asyncio.to_thread(getattr(import_module(module), name), arguments, on_progress)

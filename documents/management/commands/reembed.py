@@ -9,25 +9,25 @@ from documents.search import catch_up, configured_model, documents_without_vecto
 
 class Command(BaseCommand):
     help = (
-        "Starts the jobs that give EMBEDDING_MODEL's vectors to the documents that lack them, as happens by itself"
-        " within a minute. Search goes on meanwhile with what it has."
+        "Starts jobs that give vectors of EMBEDDING_MODEL to the documents that lack them. A schedule does the same"
+        " every minute. Search keeps working meanwhile with the vectors that it has."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--afresh",
             action="store_true",
-            help="all documents: the provider has another model under the same name; until the end, full text alone",
+            help="embed all documents again, as the provider changed the model; meanwhile search uses full text only",
         )
 
     def handle(self, *args: Any, afresh: bool, **options: Any) -> None:
         model = configured_model()
         if model is None:
-            raise CommandError("EMBEDDING_MODEL and OPENAI_BASE_URL or OPENAI_API_KEY: set them.")
+            raise CommandError("No embedding model: set EMBEDDING_MODEL, and OPENAI_BASE_URL or OPENAI_API_KEY.")
         if afresh:
             forget_model(model)
             model = configured_model()
             assert model is not None
         count = documents_without_vectors(model).count()
         jobs = catch_up()
-        self.stdout.write(f"{count:,} documents lack vectors of {model.name}; {jobs} jobs were started.")
+        self.stdout.write(f"{count:,} documents lack vectors of {model.name}. {jobs} jobs were started.")

@@ -1,4 +1,4 @@
-"""GET and DELETE of documents, and GET /api/search. Alice owns, bob must be refused, charlie is staff."""
+"""GET and DELETE of documents, and GET /api/search. Alice is the owner, bob must be refused, charlie is staff."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ BOUNDARY = "boundary"
 
 
 def post(client: Client, *files: tuple[str, bytes], **fields: Any) -> Any:
-    """The names go out as they are: Django's own test client would clean them."""
+    """Sends unchanged names. Django's own test client would clean them."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, values in fields.items()
@@ -100,7 +100,7 @@ def test_refused_files_stop_no_others(as_alice: Client) -> None:
 
 
 def test_large_requests_go_through_the_disk(as_alice: Client) -> None:
-    """Over 2.5 MB, Django keeps each file in a temporary one."""
+    """Above 2.5 MB, Django writes each file to a temporary one."""
     response = post(as_alice, ("a.txt", b"a" * 2_000_000), ("../b.txt", b"b"), ("c.txt", b"c" * 2_000_000))
     assert [document["fileSize"] for document in response.json()["documents"]] == [2_000_000, 2_000_000]
 

@@ -30,7 +30,7 @@ def media(settings: Settings, tmp_path: Path) -> None:
 
 
 def begin(user: User, *documents: Document) -> WorkflowStep:
-    """The first step of an ingestion, running."""
+    """Starts an ingestion and marks its first step as running."""
     payload = {"documents": [{"id": document.client_id} for document in documents]}
     job, _ = start(user, {"jobType": "bulk-documents", "payload": payload})
     return WorkflowStep.objects.get(pk=claim(job.pk)[0].step_id)
@@ -101,17 +101,17 @@ def test_upload_only(alice: User, at_alice: Client) -> None:
     assert (document.filename, document.tags, document.status) == ("a.txt", ["x", "y"], "uploaded")
 
 
-def test_what_was_here_already_is_told(alice: User, at_alice: Client) -> None:
+def test_a_message_names_duplicates(alice: User, at_alice: Client) -> None:
     upload(alice, "1", "first.txt")
     again = [SimpleUploadedFile("again.txt", b"1")]
     page = text(at_alice.post("/documents/upload", {"file": again, "mode": "General"}, follow=True))
-    assert "again.txt was here already, as first.txt" in page
+    assert "again.txt was uploaded before as first.txt" in page
     more = [SimpleUploadedFile(f"{number}.txt", b"1") for number in range(3)]
     page = text(at_alice.post("/documents/upload", {"file": more, "mode": "General"}, follow=True))
-    assert "3 files were here already" in page
+    assert "3 files were uploaded before" in page
 
 
-def test_many_refused_files_are_told_in_few_lines(alice: User, at_alice: Client) -> None:
+def test_many_refused_files_become_few_messages(alice: User, at_alice: Client) -> None:
     files = [SimpleUploadedFile(f"{number}.txt", b"") for number in range(30)]
     page = text(at_alice.post("/documents/upload", {"file": files, "mode": "General"}, follow=True))
     assert page.count("The file is empty") == 20
@@ -123,7 +123,7 @@ def test_delete(alice: User, at_alice: Client) -> None:
     begin(alice, busy)
     sent = {"document": [str(gone.uid), str(busy.uid)]}
     page = text(at_alice.post("/documents/delete", sent, follow=True))
-    assert "gone.txt is deleted" in page
+    assert "gone.txt was deleted" in page
     assert "busy.txt: A job works on the document" in page
     assert {document.pk for document in Document.objects.all()} == {busy.pk, kept.pk}
 
@@ -153,16 +153,16 @@ def test_search_leads_to_the_passage(alice: User, at_alice: Client, tmp_path: Pa
     chunk = document.current_chunks().get(pk=re.findall(r"chunk=(\d+)&", link)[0])
     assert link == f"/documents/{document.uid}?from=2&chunk={chunk.pk}&q=lantern#passage"
     shown = text(at_alice.get(link))
-    (before, passage, after) = passage_in(shown)
-    assert "&lt;b&gt;price&lt;/b&gt; of <mark>lanterns</mark> rose." in passage
-    assert "".join([before, strip_tags(passage), after]) == escape(document.current_pages().get(number=2).text)
-    assert strip_tags(passage) == escape(chunk.text)
+    (before, found, after) = split_at_chunk(shown)
+    assert "&lt;b&gt;price&lt;/b&gt; of <mark>lanterns</mark> rose." in found
+    assert "".join([before, strip_tags(found), after]) == escape(document.current_pages().get(number=2).text)
+    assert strip_tags(found) == escape(chunk.text)
     assert "Nothing in your indexed documents" in text(at_alice.get("/search?q=submarines"))
     assert at_alice.get("/search?q=%00&project=%00").status_code == 200
 
 
-def passage_in(page: str) -> tuple[str, str, str]:
-    """The text of the page that has it: before it, the passage, and after it."""
+def split_at_chunk(page: str) -> tuple[str, str, str]:
+    """Returns the text of the page with the found chunk: before it, the chunk, and after it."""
     found = re.search(r'<div class="plain">([^<]*)<span id="passage"[^>]*>(.*?)</span>([^<]*)</div>', page, re.S)
     assert found
     return found[1], found[2], found[3]
@@ -178,17 +178,17 @@ def passage_in(page: str) -> tuple[str, str, str]:
         ("Lantern prices.", '"prices of lantern"', "Lantern"),
     ],
 )
-def test_words_of_a_passage_are_marked_as_snippets_are(
+def test_words_of_a_found_chunk_are_marked_like_snippets(
     alice: User, at_alice: Client, written: str, question: str, mark: str
 ) -> None:
     index(alice, upload(alice, written, "prices.txt"))
     page = text(at_alice.get("/search", {"q": question}))
     assert f"<mark>{mark}</mark>" in page
     (link,) = links(page, "/documents/0")
-    assert f"<mark>{mark}</mark>" in passage_in(text(at_alice.get(link)))[1]
+    assert f"<mark>{mark}</mark>" in split_at_chunk(text(at_alice.get(link)))[1]
 
 
-def test_a_passage_that_was_indexed_again_is_no_longer_marked(alice: User, at_alice: Client) -> None:
+def test_a_chunk_that_was_indexed_again_is_no_longer_marked(alice: User, at_alice: Client) -> None:
     document = index(alice, upload(alice, "The price of lanterns rose.", "prices.txt"))
     (link,) = links(text(at_alice.get("/search?q=lantern")), f"/documents/{document.uid}")
     index(alice, document)
@@ -243,7 +243,7 @@ def test_other_chunks_can_be_tried(alice: User, at_alice: Client) -> None:
     document = index(alice, upload(alice, "One two three four five. " * 60))
     address = f"/documents/{document.uid}/preview"
     assert address in text(at_alice.get(f"/documents/{document.uid}"))
-    assert "Index again like this" not in text(at_alice.get(address))
+    assert "Index again with these sizes" not in text(at_alice.get(address))
     page = text(at_alice.get(address, {"chunk_size": "36", "overlap": "6"}))
     assert "12 chunks of 3" in page
     assert "The first 10:" in page
@@ -265,7 +265,7 @@ def test_chunks_that_cannot_be(alice: User, at_alice: Client, size: str, overlap
     document = index(alice, upload(alice, "One two."))
     page = text(at_alice.get(f"/documents/{document.uid}/preview", {"chunk_size": size, "overlap": overlap}))
     assert told in page
-    assert "Index again like this" not in page
+    assert "Index again with these sizes" not in page
 
 
 def test_no_preview_of_what_has_no_text_or_is_anothers(alice: User, bob: User, at_alice: Client) -> None:

@@ -87,7 +87,7 @@ def test_what_can_be_read_of_damaged_xml_is_read(tmp_path: Path, source: str, te
 
 
 def test_many_attributes_read_as_few_do(tmp_path: Path) -> None:
-    """lxml takes quadratic time for many, so those are asked for in another way."""
+    """lxml takes quadratic time for many attributes, so they are read in another way."""
     many = "".join(f' x:a{number}="{number}"' for number in range(FEW_ATTRIBUTES))
     source = f'<r xmlns:x="y"><a x:a0="0" x:schemaLocation="no"/><a{many} x:schemaLocation="no"/></r>'
     assert _parse(_written(tmp_path, "a.xml", source)).pages == [
@@ -116,7 +116,7 @@ def test_xml_that_is_none(tmp_path: Path, source: str, error: type[Exception]) -
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "http://192.0.2.1/x"])
-def test_xml_reads_nothing_from_elsewhere(tmp_path: Path, address: str) -> None:
+def test_xml_reads_no_external_entity(tmp_path: Path, address: str) -> None:
     source = f'<!DOCTYPE a [<!ENTITY e SYSTEM "{address}">]><a><b>before</b><c>&e;</c><b>after</b></a>'
     assert _parse(_written(tmp_path, "a.xml", source)).pages == ["b: before\nb: after"]
 

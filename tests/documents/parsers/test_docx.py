@@ -69,7 +69,7 @@ def _without(path: Path, name: str) -> Path:
         ("", {}),
     ],
 )
-def test_the_title_is_what_stands_in_the_style_of_that_name(
+def test_the_title_is_the_paragraph_in_the_style_of_that_name(
     tmp_path: Path, style: str, metadata: dict[str, str]
 ) -> None:
     styles = f"<w:styles {W}>{style}</w:styles>"

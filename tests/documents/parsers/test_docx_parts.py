@@ -1,4 +1,4 @@
-"""Word documents made by hand: what no library writes."""
+"""Word documents made by hand, with parts that no library writes."""
 
 from pathlib import Path
 from zipfile import ZipFile
@@ -81,7 +81,7 @@ def test_a_damaged_main_part_is_corrupt(tmp_path: Path) -> None:
         _parse(write_docx(tmp_path / "a.docx", "<w:p>"))
 
 
-def test_charts_stand_where_they_are_drawn(tmp_path: Path) -> None:
+def test_charts_are_read_at_their_place(tmp_path: Path) -> None:
     drawing = '<w:p><w:drawing><c:chart xmlns:c="c" r:id="rId1"/></w:drawing></w:p>'
     body = word("before") + drawing + word("after")
     assert _parse(write_docx(tmp_path / "a.docx", body, ("chart", "charts/chart1.xml", CHART))).pages == [
@@ -125,7 +125,7 @@ def _level(place: int, pattern: str, numerals: str = "decimal", start: int = 1, 
 
 
 def _numbering(*levels: str, override: str = "") -> tuple[str, str, str]:
-    """Lists 1 and 2 of one kind; the second has the override."""
+    """Returns lists 1 and 2 of the same kind. The second has the override."""
     lists = "".join(
         f'<w:num w:numId="{id}"><w:abstractNumId w:val="0"/>{override if id == 2 else ""}</w:num>' for id in (1, 2)
     )
@@ -158,7 +158,7 @@ def test_numbers_of_lists(tmp_path: Path) -> None:
         (f'<w:lvlOverride w:ilvl="0">{_level(0, "Article %1")}</w:lvlOverride>', "Article 2"),
     ],
 )
-def test_lists_of_one_kind_go_on_counting_unless_told(tmp_path: Path, override: str, number: str) -> None:
+def test_lists_of_one_kind_share_numbers_without_an_override(tmp_path: Path, override: str, number: str) -> None:
     numbering = _numbering(_level(0, "%1)", "upperRoman"), override=override)
     body = _item("one") + _item("other", number=2)
     assert _lines(tmp_path, body, numbering) == ["I) one", f"{number} other"]

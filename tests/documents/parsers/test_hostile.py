@@ -1,4 +1,4 @@
-"""Files that are made to hurt, in a child process with the limits of production: each ends as its own failure."""
+"""Hostile files, in a child process with the limits of production. Each fails alone, with its own error."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def outcome(sandbox: Sandbox, path: Path, limits: Limits | None = None) -> tuple[str, str]:
-    """The code and the message, or "ok" and nothing."""
+    """Returns the error's code and message, or "ok" and ""."""
     arguments = {"path": str(path), "filename": path.name, "chunkSize": 500, "overlap": 100}
     members = path.with_suffix(".members")
     members.mkdir()
@@ -70,7 +70,7 @@ def deflated_twice() -> bytes:
 
 
 def text_without_end() -> bytes:
-    """90 MB of instructions, each of which draws a word: just below what is refused unread."""
+    """90 MB of instructions, each of which draws a word: just below the limit of the check for bombs."""
     data = zlib.compress(b"BT /F1 12 Tf (word) Tj ET\n" * 3_400_000, 9)
     return builder.one_page(builder.stream(data, b"/Filter /FlateDecode"))
 
@@ -86,7 +86,7 @@ def sheet_of(rows: int, columns: int) -> str:
 
 
 def again_and_again() -> bytes:
-    """A presentation of one slide, which is named 200,000 times."""
+    """A presentation that names its only slide 200,000 times."""
     main = "ppt/presentation.xml"
     ids = '<p:sldId r:id="rId1"/>' * 200_000
     return builder.zip_bytes(
@@ -268,7 +268,7 @@ def test_what_takes_too_long_is_timed_out(sandbox: Sandbox, tmp_path: Path) -> N
 
 
 def test_others_go_on(sandbox: Sandbox, tmp_path: Path, samples: Path) -> None:
-    """While one child is at its limits, another in the same sandbox reads."""
+    """Another child of the same sandbox reads while one is at its limits."""
 
     async def main() -> tuple[Any, Any]:
         (tmp_path / "loop.pdf").write_bytes(laughing_forms(b"q Q "))
@@ -305,7 +305,7 @@ def test_no_file_of_the_machine_is_read_and_nothing_is_fetched(tmp_path: Path) -
 
 
 def write_links(folder: Path, address: str) -> Iterator[Path]:
-    """A document of each kind that can point to something outside of it."""
+    """A document of each format that can refer to external files."""
     folder.mkdir()
     entity = f'<!DOCTYPE a [<!ENTITY e SYSTEM "{address}"><!ENTITY % p SYSTEM "{address}"> %p;]>'
     yield _text(folder / "a.xml", f"{entity}<a><b>&e; text</b><i xmlns:x='x' x:href='{address}'>more</i></a>")

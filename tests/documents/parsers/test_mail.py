@@ -1,4 +1,4 @@
-"""Mails as they come: written by every program there is."""
+"""Mails as all kinds of programs write them."""
 
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,7 +15,7 @@ def _parse(path: Path) -> ParsedDocument:
 
 
 def _text(folder: Path, *parts: str, kind: str = "mixed", head: str = "") -> str:
-    """Of a mail of these parts."""
+    """Returns the text of a mail with these parts."""
     return _parse(_mail(folder, *parts, kind=kind, head=head)).pages[0].removeprefix("Subject: x\n\n")
 
 
@@ -31,7 +31,7 @@ PAGE = "text/html\n\n<p>page</p>"
 
 
 def test_a_footer_does_not_hide_the_page_above(tmp_path: Path) -> None:
-    """Lists put a plain one under mails that are web pages."""
+    """Mailing lists append a plain-text part to mails that are web pages."""
     assert _text(tmp_path, PAGE, PLAIN).split() == ["page", "plain"]
 
 
@@ -59,7 +59,7 @@ def test_parts_without_their_boundary(tmp_path: Path) -> None:
     assert _parse(path).pages == ["Subject: x\n\nstill read"]
 
 
-def test_letters_that_must_not_stand_in_headers(tmp_path: Path) -> None:
+def test_letters_that_are_not_allowed_in_headers(tmp_path: Path) -> None:
     path = tmp_path / "a.eml"
     path.write_bytes("Subject: Größe\nFrom: José <a@b>\n\nbody".encode())
     assert _parse(path).pages == ["From: José <a@b>\nSubject: Größe\n\nbody"]

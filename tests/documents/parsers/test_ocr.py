@@ -1,4 +1,4 @@
-"""Pictures of text, read where requirements-ocr.txt is installed."""
+"""Pictures of text are read if requirements-ocr.txt is installed."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def scan(samples: Path, tmp_path: Path) -> Path:
-    """The sample report as a scanner would send it: three pictures."""
+    """The sample report as a scanner would produce it: three pictures."""
     import pypdfium2
 
     with pypdfium2.PdfDocument(samples / "quarterly-sales-report.pdf") as document:
@@ -57,7 +57,7 @@ def test_a_limit_of_pages(scan: Path) -> None:
 
 
 @needs_engine
-def test_without_being_told_it_is_not_used(scan: Path) -> None:
+def test_it_is_not_used_by_default(scan: Path) -> None:
     with pytest.raises(NeedsOcr):
         _read(scan)
 

@@ -30,7 +30,7 @@ def test_slides_in_their_order_with_tables_charts_and_notes(tmp_path: Path) -> N
 
 
 def test_a_presentation_whose_relationships_lead_out_of_the_file(tmp_path: Path) -> None:
-    """None is followed: what is linked from elsewhere is not this document."""
+    """No external link is followed, as its target is not part of the document."""
     targets = ("../../../../etc/passwd", "file:///etc/passwd", "http://192.0.2.1/slide.xml")
     links = [(f"rId{place}", "slide", target) for place, target in enumerate(targets)]
     ids = "".join(f'<p:sldId r:id="{id}"/>' for id, _, _ in links)
@@ -71,8 +71,8 @@ def test_sheets_are_pages_and_keep_their_columns(tmp_path: Path) -> None:
     ]
 
 
-def test_what_stands_beside_the_cells_of_a_workbook(tmp_path: Path) -> None:
-    """On the page of its sheet; a part that is missing is a warning."""
+def test_texts_outside_the_cells_of_a_workbook(tmp_path: Path) -> None:
+    """They are on the page of their sheet. A missing part is a warning."""
     path = builder.write_xlsx(
         tmp_path / "a.xlsx", {"Stock": builder.sheet([["Lamp", "40"]]), "Empty": builder.sheet([])}
     )
@@ -97,7 +97,7 @@ def test_what_stands_beside_the_cells_of_a_workbook(tmp_path: Path) -> None:
     assert "xl/comments2.xml" in document.warnings[0]
 
 
-def test_damage_beside_the_cells_costs_what_stands_there(tmp_path: Path) -> None:
+def test_damage_outside_the_cells_costs_those_texts_only(tmp_path: Path) -> None:
     path = builder.write_xlsx(tmp_path / "a.xlsx", {"Stock": builder.sheet([["Lamp"]])})
     with ZipFile(path, "a") as archive:
         archive.writestr("xl/comments1.xml", "<comments/>")
@@ -143,7 +143,7 @@ def test_numbers_read_as_people_write_them(tmp_path: Path, value: str, text: str
 
 
 def test_a_table_without_its_end_is_corrupt(tmp_path: Path) -> None:
-    """The library would look for it for ever."""
+    """The library would search for it endlessly."""
     row = "<table:table-row><table:table-cell><text:p>x</text:p></table:table-cell></table:table-row>"
     path = builder.write_opendocument(tmp_path / "a.ods", "spreadsheet", f'<table:table table:name="S">{row}')
     with pytest.raises(Corrupt):
@@ -183,7 +183,7 @@ def test_an_opendocument_text(tmp_path: Path) -> None:
 
 
 def test_numbers_in_an_opendocument_text(tmp_path: Path) -> None:
-    """Of items, also in a list that goes on after a paragraph, and of headings; bullets have none."""
+    """Items, also of a list that continues after a paragraph, and headings have numbers. Bullets have none."""
     styles = (
         '<text:outline-style><text:outline-level-style text:level="1" style:num-format="I" style:num-suffix="."/>'
         '</text:outline-style><text:list-style style:name="N">'
@@ -236,7 +236,7 @@ def test_rich_text_names_its_encoding(tmp_path: Path, machine: str, letter: str)
 
 
 def test_rich_text_beside_the_text(tmp_path: Path) -> None:
-    """Notes, comments, boxes and headers come after it, each once; what was deleted is gone."""
+    """Notes, comments, boxes and headers come after it, each once. Deleted text is left out."""
     path = tmp_path / "a.rtf"
     path.write_text(
         r"{\rtf1{\header\pard On lamps\par}\pard Trim{\footnote\pard Weekly, {\i if lit}.} the wick"
@@ -251,7 +251,7 @@ def test_rich_text_beside_the_text(tmp_path: Path) -> None:
 
 
 def test_control_words_in_rich_text_take_linear_time(tmp_path: Path) -> None:
-    """Blanks behind them can be read as theirs or as others, in ways that double with each."""
+    """A naive pattern could match the blanks in ways that double with each control word."""
     path = tmp_path / "a.rtf"
     path.write_text(r"{\rtf1 {" + r"\b " * 100_000 + "bold}}")
     start = time.process_time()
@@ -279,7 +279,7 @@ def test_a_book_in_its_reading_order(tmp_path: Path) -> None:
 
 
 def test_the_notes_of_a_book(tmp_path: Path) -> None:
-    """They are hidden until the reader opens them; what else is hidden stays so."""
+    """Notes are hidden until the reader opens them. Other hidden text is left out."""
     notes = '<aside epub:type="footnote" hidden=""><p>Of brass.</p></aside><aside hidden=""><p>Unseen</p></aside>'
     path = builder.write_epub(tmp_path / "a.epub", {"a.xhtml": f"<p>The lantern</p>{notes}"})
     assert _parse(path).pages == ["The lantern\n\nOf brass."]

@@ -243,7 +243,7 @@ def test_comments(tmp_path: Path) -> None:
 
 
 def test_attached_files(tmp_path: Path) -> None:
-    """To the document by its catalog, to places on its second page by annotations; one of them is damaged."""
+    """Files are attached to the document and to places on its second page. One of them is damaged."""
     writer = PdfWriter()
     for words in ("First", "Second"):
         _add_page(writer, _text(words), _font())

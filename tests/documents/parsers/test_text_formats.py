@@ -157,7 +157,7 @@ def test_one_column(tmp_path: Path) -> None:
     assert _parse_text(tmp_path, "name\nlamp\n", "csv").rows == [[["name"], ["lamp"]]]
 
 
-def test_excel_is_told_the_delimiter(tmp_path: Path) -> None:
+def test_a_first_line_declares_the_delimiter(tmp_path: Path) -> None:
     assert _parse_text(tmp_path, "sep=;\nname;a,b,c\nlamp;1,2,3\n", "csv").rows == [
         [["name", "a,b,c"], ["lamp", "1,2,3"]]
     ]

@@ -1,4 +1,4 @@
-"""Archives and mails: their members are documents of their own, read by steps of the same job."""
+"""Archives and mails: their members become separate documents, read by steps of the same job."""
 
 from typing import Any
 from unittest.mock import patch
@@ -22,7 +22,7 @@ PARTS: dict[str, str | bytes] = {"a.txt": "The lamp is lit.", "more/b.csv": "nam
 
 
 def job(user: User, document: Document, *, tolerates_failures: bool = True) -> ingest.Reading:
-    """A job over the document whose step runs."""
+    """Starts a job for the document and marks its step as running."""
     arguments = {"documentId": str(document.uid), "chunkSize": 500, "overlap": 100}
     step = NewStep(document.filename, tool="DOCUMENT_INGEST", arguments=arguments)
     new = NewExecution(user.pk, "bulk-documents", "test", [step], tolerates_failures=tolerates_failures)

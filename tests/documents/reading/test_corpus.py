@@ -1,4 +1,4 @@
-"""Real and hostile documents, each in a process with limits. One pass over the corpus serves all tests here."""
+"""Real and hostile documents, each read in a process with limits. All tests here share one pass over the corpus."""
 
 import asyncio
 import csv
@@ -105,7 +105,7 @@ def _is_accepted(code: str, codes: str) -> bool:
 
 
 def test_phrases_are_found(rows: list[Row], readings: dict[str, Reading], contains: Callable[[str, str], bool]) -> None:
-    """99.6 %: all but those that are known."""
+    """99.6 % of the phrases are found: all except the known ones."""
     read = [row for row in rows if readings[row["file"]]["code"] == "ok"]
     wanted = [(row["file"], phrase) for row in read for phrase in row["must_contain"].split(";") if phrase]
     texts = {row["file"]: "\n".join(readings[row["file"]]["pages"]) for row in read}
@@ -160,7 +160,7 @@ def test_chunks_are_where_they_say(readings: dict[str, Reading]) -> None:
 def test_word_documents_with_their_extras(
     rows: list[Row], readings: dict[str, Reading], contains: Callable[[str, str], bool]
 ) -> None:
-    """Headers, footnotes, text boxes, comments and tracked insertions are there, deletions and scripts are not."""
+    """Headers, footnotes, text boxes, comments and tracked insertions are found, deletions and scripts are not."""
     wrong = [
         (row["file"], phrase)
         for row in rows

@@ -25,7 +25,7 @@ TEXT = " ".join(f"Sentence number {n} tells of the harvest." for n in range(200)
 
 
 def generations(document: Document) -> tuple[set[int], set[int]]:
-    """Of all pages and of all chunks, seen or not."""
+    """Returns the generations of all pages and of all chunks, current or not."""
     pages = DocumentPage.objects.filter(document=document).values_list("generation", flat=True)
     chunks = DocumentChunk.objects.filter(document=document).values_list("generation", flat=True)
     return set(pages), set(chunks)
@@ -65,7 +65,7 @@ def test_a_table_keeps_its_rows(alice: User) -> None:
 
 
 def test_signs_of_the_copying_are_text(alice: User) -> None:
-    """What separates columns and rows there, stands for NULL, and ends the whole."""
+    """The text has what COPY uses to separate columns and rows, for NULL, and as an end mark."""
     text = "one\ttwo\n\\N\n\\.\n\\n three"
     document = add(alice, text, "signs.md")
     assert document.current_pages().get().text == document.current_chunks().get().text == text
@@ -76,7 +76,7 @@ def test_signs_of_the_copying_are_text(alice: User) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3, 200])
 def test_a_document_is_written_in_batches(alice: User, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    """Of which it has more for its chunks than for its pages here."""
+    """This document needs more batches for its chunks than for its pages."""
     monkeypatch.setattr(ingest, "BATCH", batch)
     document = index(alice, upload(alice, TEXT), chunk_size=200, overlap=0)
     chunks = list(document.current_chunks().order_by("index"))
@@ -114,7 +114,7 @@ def test_nothing_of_a_new_reading_is_seen_before_it_is_whole(alice: User) -> Non
 
 
 class Seen(Exception):
-    """How many pages and chunks everybody sees."""
+    """Returns how many pages and chunks the current generation has."""
 
 
 def seen_of(document: Document) -> Any:
@@ -221,7 +221,7 @@ def test_a_failure_says_why(alice: User) -> None:
     assert AuditEvent.objects.get(action="document.failed").changes["status"] == "failed"
 
 
-def test_a_failure_told_twice_is_one_event(alice: User) -> None:
+def test_a_failure_that_is_recorded_twice_is_one_event(alice: User) -> None:
     document = upload(alice)
     fail(alice, document)
     fail(alice, document)
@@ -254,7 +254,7 @@ def test_the_failure_of_a_deleted_document_is_nobodys(alice: User) -> None:
 
 @pytest.fixture
 def threads(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One, whose connection ends with the test."""
+    """Replaces the pools by one thread, whose connection is closed after the test."""
     with ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(ingest, "_beginners", pool)
         monkeypatch.setattr(ingest, "_writers", pool)
@@ -283,7 +283,7 @@ def test_what_the_child_raises_ends_the_step(alice: User) -> None:
 
 
 def run_ingest(user: User, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, *, is_installed: bool) -> None:
-    """A scan: the first call fails, one with OCR finds text."""
+    """Ingests a scan: the first call fails, the one with OCR finds text."""
 
     async def run_child(function: str, arguments: dict[str, Any], on_progress: Any, limits: Any = None) -> Any:
         calls.append({"ocr": arguments.get("ocr"), "limits": limits})

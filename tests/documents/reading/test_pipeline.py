@@ -100,7 +100,7 @@ def test_rechunking_reads_the_pages_of_an_earlier_result(samples: Path, tmp_path
 def test_a_wrong_name_is_a_warning(samples: Path) -> None:
     result = read(samples / "quarterly-sales-report.pdf", "report.docx")
     assert result["fileType"] == "pdf"
-    assert result["warnings"] == ["The name says a Word document, but this is a PDF: it was read as that."]
+    assert result["warnings"] == ["The name says a Word document, but this is a PDF. It was read as such."]
 
 
 def test_blanks_are_no_text(tmp_path: Path) -> None:

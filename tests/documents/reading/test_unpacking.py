@@ -1,4 +1,4 @@
-"""Documents inside documents, unpacked into a folder of the child's."""
+"""Documents inside documents are unpacked into the child's folder."""
 
 from pathlib import Path
 

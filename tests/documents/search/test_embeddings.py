@@ -1,4 +1,4 @@
-"""Vectors: written behind the full text, changed while search goes on, mixed into its ranking."""
+"""Vectors: written after the full text, replaced while search goes on, mixed into its ranking."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -109,7 +109,7 @@ def test_a_provider_that_is_down_costs_the_vectors_alone(alice: User, server: Mo
     server.script += [Reply(status=503)]
     assert find(alice, "car red") == ["car"]
     asked = len(server.requests)
-    assert find(alice, "red car") == ["car"]  # and it is left alone for a while
+    assert find(alice, "red car") == ["car"]  # the provider is not asked again for a while
     assert len(server.requests) == asked
 
 
@@ -123,12 +123,12 @@ def test_filters_do_not_thin_the_results_out(
         embedded(alice, f"one car among so many other words, {number}", project_id="few", client_id=f"few{number}")
     found = find(alice, "automobile", project_id="few", limit=10)
     assert len(found) == 10
-    # By the index too, which meets the other 60 first.
+    # Also by the index, which returns the other 60 first.
     monkeypatch.setattr("documents.search.vector_index.MAX_EXACT_NUMBERS", 0)
     assert set(find(alice, "automobile", project_id="few", limit=12)) == {f"few{number}" for number in range(12)}
 
 
-def test_of_many_numbers_the_index_tells_the_nearest(
+def test_the_index_finds_the_nearest_of_many_vectors(
     alice: User, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded(alice, "My car is red.", client_id="car")
@@ -146,7 +146,7 @@ def test_of_many_numbers_the_index_tells_the_nearest(
 def test_of_few_numbers_each_vector_is_compared(
     alice: User, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than a lexical search looks through, and less than the index is worth."""
+    """More chunks than full-text search scores, and fewer than the vector index is worth."""
     embedded(alice, "My car is red.", client_id="car")
     monkeypatch.setattr("documents.search.ranking.MAX_SCORED_SCOPE", 0)
     with CaptureQueriesContext(connection) as queries:
@@ -299,7 +299,7 @@ class TestCatchingUp:
 
 @pytest.fixture
 def threads(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One each, whose connections end with the test."""
+    """Replaces each pool by one thread, whose connection is closed after the test."""
     with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as embedders:
         monkeypatch.setattr(ingest, "_beginners", pool)
         monkeypatch.setattr(ingest, "_writers", pool)

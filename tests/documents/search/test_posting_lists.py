@@ -1,4 +1,4 @@
-"""Which lists of chunks are looked at, as tsqueries; no database."""
+"""Which posting lists are scored, as tsqueries, without a database."""
 
 import math
 
@@ -11,14 +11,14 @@ from documents.search.query_parser import Term
 
 
 def weighted(word: str, count: float, high: float | None = None, weight: float = 1.0) -> WeightedTerm:
-    """`high` chunks have it with an impact of 1.6."""
+    """`high` chunks have the word with an impact of 1.6."""
     lists = [PostingList(word, count, 0.0)]
     if high is not None:
         lists.insert(0, PostingList(f"^{word}", high, 1.6 * weight))
     return WeightedTerm(Term((word,)), weight, lists)
 
 
-def test_lists_are_looked_at_within_the_room_and_wider_where_that_finds_too_little() -> None:
+def test_lists_are_chosen_within_a_budget_that_grows() -> None:
     terms = [weighted("rare", 100), weighted("usual", 3_000, high=50), weighted("common", 60_000, high=900)]
     found = list(list_choices(terms, 200))
     assert [sorted(choice.chosen) for choice in found] == [
@@ -32,7 +32,7 @@ def test_lists_are_looked_at_within_the_room_and_wider_where_that_finds_too_litt
     assert found[-1].bounds == (0.0, 0.0, 0.0)
 
 
-def test_all_lists_are_read_at_once_where_there_is_room() -> None:
+def test_all_lists_are_chosen_at_once_within_a_large_budget() -> None:
     (choice,) = list_choices([weighted("usual", 3_000, high=50)], math.inf)
     assert choice.chosen == ("usual",)
 
@@ -40,20 +40,20 @@ def test_all_lists_are_read_at_once_where_there_is_room() -> None:
 NOTHING_READ = ListChoice(1, (), (MAX_IMPACT, MAX_IMPACT))
 
 
-def test_no_second_look_where_the_others_cannot_reach_the_lowest() -> None:
+def test_no_second_query_if_the_others_cannot_reach_the_lowest() -> None:
     terms = [weighted("a", 1000), weighted("b", 1000)]
     assert second_query(terms, NOTHING_READ, 5.0, 0.0, 100_000) is None
     assert second_query(terms, NOTHING_READ, 4.9, 0.0, 100_000) == "(a & b)"
 
 
-def test_what_the_others_may_gain_by_a_phrase_is_reckoned_with() -> None:
+def test_the_bonus_that_others_may_get_by_a_phrase_counts() -> None:
     terms = [weighted("a", 1000), weighted("b", 1000)]
     assert second_query(terms, NOTHING_READ, 6.0, 2.0, 100_000) == "(a & b)"
     assert second_query(terms, NOTHING_READ, 4.0, 2.0, 100_000) == "(a | b)"
     assert second_query(terms, NOTHING_READ, 2.0, 2.0, 100_000) == ""
 
 
-def test_of_many_words_more_must_be_there_than_one_however_low_the_lowest() -> None:
+def test_one_of_many_words_is_never_enough() -> None:
     """Otherwise all chunks with any of them would be read."""
     terms = [weighted(f"w{number}", 50_000) for number in range(12)]
     query = second_query(terms, ListChoice(1, (), (MAX_IMPACT,) * 12), 2.0, 0.0, 1_000_000)
@@ -71,7 +71,7 @@ def test_of_many_words_more_must_be_there_than_one_however_low_the_lowest() -> N
         (4.5, "(^a & ^b)", 0.01),
     ],
 )
-def test_the_second_look_asks_for_impacts_that_add_up(needed: float, query: str, share: float) -> None:
+def test_the_second_query_requires_impacts_that_add_up(needed: float, query: str, share: float) -> None:
     found = posting_lists._formula(_two_terms(), needed)
     assert found is not None
     assert found[0] == query
@@ -86,7 +86,7 @@ def _two_terms() -> list[list[posting_lists._OpenList]]:
     return [[posting_lists._OpenList(f"^{word}", 0.1, 2.5), posting_lists._OpenList(word, 0.5, 1.6)] for word in "ab"]
 
 
-def test_a_word_from_the_third_on_is_tolerance_factor() -> None:
+def test_the_tolerance_counts_from_the_third_word_on() -> None:
     assert posting_lists._tolerance_factor([1.0, 0.0, 2.0]) == 1.0
     assert posting_lists._tolerance_factor([1.0] * 4) == pytest.approx(1.2)
     assert posting_lists._tolerance_factor([1.0] * 40) == 1.5

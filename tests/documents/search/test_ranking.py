@@ -1,4 +1,4 @@
-"""BM25 by the formula, the lists that are not read, and what the statistics know."""
+"""BM25 by its formula, posting lists that are not read, and statistics."""
 
 import math
 import random
@@ -23,7 +23,7 @@ TEXTS = ["red fox red", "red dog", "blue fox jumps over blue dog", "green bird",
 
 
 def bm25(question: str, texts: list[str], k1: float = 1.5, b: float = 0.75) -> dict[str, float]:
-    """The formula, by itself."""
+    """Computes BM25 independently."""
     documents = [Counter(text.split()) for text in texts]
     lengths = [document.total() for document in documents]
     average = sum(lengths) / len(lengths)
@@ -40,7 +40,7 @@ def bm25(question: str, texts: list[str], k1: float = 1.5, b: float = 0.75) -> d
 
 @pytest.fixture
 def average(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one of TEXTS, as it will be when all are written."""
+    """The average length of TEXTS, from the first text on."""
     value = sum(len(text.split()) for text in TEXTS) / len(TEXTS)
     monkeypatch.setattr(full_text_index, "average_length", lambda: value)
 
@@ -57,7 +57,7 @@ def test_the_score_is_bm25(alice: User, question: str, monkeypatch: pytest.Monke
     assert all(found[text] == pytest.approx(expected[text], rel=0.005) for text in expected)
 
 
-def test_the_whole_question_standing_there_is_worth_its_words_once_more(alice: User) -> None:
+def test_the_question_as_a_phrase_is_worth_its_words_once_more(alice: User) -> None:
     for text in ("red fox", "fox red", "green bird"):
         add(alice, text, client_id=text.replace(" ", "-"))
     first, second = search(alice, Question("red fox"))
@@ -76,7 +76,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def written(user: User, count: int, **fields: Any) -> list[str]:
-    """Made-up chunks, few of them with many of the words. Their texts."""
+    """Indexes random chunks, in which few words are frequent. Returns their texts."""
     dice = random.Random(5)
     vocabulary = [f"word{letter}{other}" for letter in "abcdefghij" for other in "klmnopqrst"]
     weights = [1 / rank for rank in range(1, len(vocabulary) + 1)]
@@ -96,7 +96,7 @@ def analyze() -> None:
 
 
 def test_few_lexemes_wait_for_the_index(alice: User) -> None:
-    """Searches read through those that wait; without any, each chunk would go in by itself."""
+    """Every search scans the pending entries. Without a pending list, each chunk would be inserted alone."""
     written(alice, 500)
     with connection.cursor() as cursor:
         cursor.execute("SELECT gin_clean_pending_list('terms_by_lexeme')")
@@ -142,7 +142,7 @@ def test_lists_that_are_not_read_change_nothing(
 
 
 def record(monkeypatch: pytest.MonkeyPatch, name: str = "score_candidates") -> list[str]:
-    """The candidates that are asked for."""
+    """Records the candidates that are requested."""
     asked: list[str] = []
     rows = getattr(ranking._ChunkScorer, name)
 
@@ -231,7 +231,7 @@ def test_the_narrow_way_scores_alike(alice: User, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("large")
-def test_statistics_tell_what_counting_would(alice: User) -> None:
+def test_statistics_are_as_good_as_counting(alice: User) -> None:
     texts = written(alice, 300)
     found = term_statistics.statistics()
     assert found.common is None
@@ -269,8 +269,8 @@ def test_a_chunk_of_very_many_words_is_stored(alice: User) -> None:
     ],
 )
 @pytest.mark.django_db
-def test_the_filter_tells_neighbours(text: str, phrase: list[str]) -> None:
-    """A filter says `maybe` of what is there, and hardly of anything else."""
+def test_the_filter_recognizes_neighbors(text: str, phrase: list[str]) -> None:
+    """The filter is true for all neighbors, and for few other pairs."""
     _, sequence = full_text_index.lexemes_of(words(text), {word: word for word in text.split() if word.isascii()})
     bits = full_text_index.neighbors_filter(sequence)
 
@@ -286,7 +286,7 @@ def test_the_filter_tells_neighbours(text: str, phrase: list[str]) -> None:
 
 
 @pytest.mark.parametrize("is_narrow", [True, False])
-def test_phrases_are_told_by_the_filter(alice: User, is_narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_filter_rules_out_phrases(alice: User, is_narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 5000 if is_narrow else 0)
     add(alice, "the old red house")
     assert search(alice, Question('"red house"'))

@@ -13,7 +13,7 @@ from tests.support.documents import add, index
 
 
 def find(user: User, text: str, **filters: Any) -> list[str]:
-    """The ids of what is found, best first."""
+    """Returns the ids of the found documents, best first."""
     return [result.document_id for result in search(user, Question(text, **filters))]
 
 
@@ -110,7 +110,7 @@ def test_what_begins_so(alice: User, question: str) -> None:
 
 
 def test_a_beginning_is_as_it_is_written(alice: User) -> None:
-    """`universe` and `universities` have one stem."""
+    """`universe` and `universities` have the same stem."""
     add(alice, "all of the universe", client_id="universe")
     add(alice, "old universities", client_id="universities")
     assert find(alice, "universit*") == ["universities"]
@@ -145,7 +145,7 @@ def test_filters(alice: User) -> None:
     assert len(find(alice, "harvest", limit=1)) == 1
 
 
-def test_who_sees_what(alice: User, bob: User, charlie: User) -> None:
+def test_permissions(alice: User, bob: User, charlie: User) -> None:
     document = add(alice, "harvest", client_id="doc1")
     assert find(alice, "harvest") == ["doc1"]
     assert find(bob, "harvest") == []

@@ -1,4 +1,4 @@
-"""Questions in several languages find the real documents, among all others."""
+"""Questions in several languages find real documents among all others."""
 
 from collections.abc import Callable
 from pathlib import Path

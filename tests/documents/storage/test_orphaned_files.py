@@ -75,7 +75,7 @@ def aged_file(path: Path) -> Path:
 
 
 def test_a_wrong_database_takes_nothing(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty one that was set for a minute must not cost another its uploads."""
+    """An empty database, set by mistake, must not delete the uploads of another one."""
     monkeypatch.setattr(orphaned_files, "MIN_FILES", 2)
     paths = [aged(upload(alice, str(number)).path) for number in range(3)]
     Document.objects.all().delete()
@@ -91,7 +91,7 @@ def test_a_wrong_database_takes_nothing(alice: User, monkeypatch: pytest.MonkeyP
 
 
 def test_bytes_that_get_a_document_meanwhile_stay(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the look at the folders and the lock."""
+    """Uploads the same bytes after the folders were listed and before the lock."""
     path = aged(upload(alice, "Hers.").path)
     Document.objects.all().delete()
     found = orphaned_files._orphans

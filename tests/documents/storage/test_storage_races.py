@@ -1,4 +1,4 @@
-"""Two connections: what must hold whoever comes first."""
+"""Races between two connections: the result must be right, whichever is first."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def together(*functions: Callable[[], object]) -> list[object]:
-    """Their results, or the DocumentErrors that they raised."""
+    """Returns the results of both, or the DocumentErrors that they raised."""
     barrier = Barrier(len(functions))
 
     def call(function: Callable[[], object]) -> object:

@@ -1,11 +1,11 @@
-"""Words of many languages and scripts: told apart, cut, folded, stemmed, found."""
+"""Words of many languages and scripts: detected, cut, folded, stemmed, found."""
 
 import pytest
 from django.contrib.auth.models import User
 
 from documents.models import Document
 from documents.search import Question, search
-from documents.text.languages import LOOKED_AT, language_of, latin_language
+from documents.text.languages import SAMPLE_WORDS, language_of, latin_language
 from documents.text.stems import stems_of
 from documents.text.words import fold, is_paired, pairs, words
 from tests.support.documents import add
@@ -25,22 +25,22 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_a_language_is_told_by_its_small_words(language: str) -> None:
+def test_a_language_is_detected_by_its_stop_words(language: str) -> None:
     assert latin_language(words(TEXTS[language])) == language
 
 
-def test_the_first_pages_tell_the_language() -> None:
-    first = [TEXTS["german"]] * LOOKED_AT
-    assert language_of([*first, *[TEXTS["english"]] * (2 * LOOKED_AT)]) == "german"
+def test_the_first_pages_decide_the_language() -> None:
+    first = [TEXTS["german"]] * SAMPLE_WORDS
+    assert language_of([*first, *[TEXTS["english"]] * (2 * SAMPLE_WORDS)]) == "german"
 
 
 @pytest.mark.parametrize("text", ["", "4711 0815", "Report", "Все люди", "人人生而自由", "x y z " * 100])
-def test_what_does_not_tell(text: str) -> None:
+def test_unclear_languages(text: str) -> None:
     assert latin_language(words(text)) == ""
 
 
 def test_plain_words_are_cut_as_all_others() -> None:
-    """Of ASCII alone: the same as in a text that has one more."""
+    """Words of plain ASCII text are the same as in a text with another character."""
     text = "".join(f"Ab{chr(first)}{chr(second)}9 " for first in range(128) for second in range(128))
     assert words(text) == words(text + "ж")[:-1]
 

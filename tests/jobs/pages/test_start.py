@@ -140,7 +140,7 @@ def test_what_cannot_be_stored_stops_no_other(at_alice: Client) -> None:
 
 def test_upload_of_nothing(at_alice: Client) -> None:
     page = text(at_alice.post("/jobs/new/upload", {"mode": "General"}, follow=True))
-    assert "Choose one file or more" in page
+    assert "Choose at least one file" in page
     assert not WorkflowExecution.objects.exists()
 
 
