@@ -22,7 +22,7 @@ def texts_outside_cells(archive: ZipFile, warnings: list[str]) -> dict[str, list
         for name, part in _sheets(archive):
             found[name] = list(_texts(archive, part, warnings, seen))
     except Corrupt:  # the reader of the cells finds out whether the workbook itself is damaged
-        warnings.append("Comments, text boxes and charts are damaged and were left out.")
+        warnings.append("The comments, text boxes and charts are damaged and were left out.")
     return found
 
 
