@@ -84,13 +84,13 @@ def _vectors() -> list[str]:
     from django.db.models import F
 
     from documents.models import Document, EmbeddingModel
-    from documents.search.vector_index import _make_partition, _table
+    from documents.search.vector_index import _make_partition, _partition_name
 
     model, _ = EmbeddingModel.objects.get_or_create(name=MODEL)
     if model.dimensions is not None:
         return []
     _make_partition(model, DIMENSIONS)
-    table_name = _table(model.pk)
+    table_name = _partition_name(model.pk)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_get_indexdef('{table_name}_hnsw'::regclass)")
         (definition,) = cursor.fetchone()

@@ -70,14 +70,14 @@ class DocumentRead(Tool):
     def run(self, context: StepContext, arguments: ReadArguments) -> dict[str, Any]:
         """Returns the text or the rows. `truncated` is there, and true, only if `maxChars` cut something off."""
         document = find_for_step(context, arguments.document_id)
-        pages = _pages(document, arguments.page)
+        pages = _indexed_pages(document, arguments.page)
         named = {"documentId": document.id_for(User(pk=context.owner_id)), "filename": document.filename}
         if all(page.rows is not None for page in pages):
             rows = [row for page in pages for row in page.rows or []]
             kept = _rows_within(rows, arguments.max_chars)
-            return named | {"rows": kept} | _truncated(len(kept) < len(rows))
+            return named | {"rows": kept} | _truncation(len(kept) < len(rows))
         text = "\n\n".join(page.text for page in pages)
-        return named | {"text": text[: arguments.max_chars]} | _truncated(len(text) > arguments.max_chars)
+        return named | {"text": text[: arguments.max_chars]} | _truncation(len(text) > arguments.max_chars)
 
 
 class EmbedArguments(Arguments):
@@ -113,7 +113,7 @@ class DocumentEmbed(Tool):
         return {"documents": len(arguments.document_ids), "passages": chunks}
 
 
-def _pages(document: Document, number: int | None) -> list[DocumentPage]:
+def _indexed_pages(document: Document, number: int | None) -> list[DocumentPage]:
     if not document.generation and document.is_being_worked_on:
         raise TryLater(f"{document.filename} is being indexed.", code="being_indexed")
     if not document.generation:
@@ -137,7 +137,7 @@ def _rows_within(rows: list[list[str]], limit: int) -> list[list[str]]:
     return rows
 
 
-def _truncated(is_truncated: bool) -> dict[str, Any]:
+def _truncation(is_truncated: bool) -> dict[str, Any]:
     return {"truncated": True} if is_truncated else {}
 
 

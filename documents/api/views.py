@@ -58,7 +58,7 @@ def with_upload_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., Ht
 @parser_classes([UploadParser])
 def documents(request: Request) -> HttpResponseBase:
     if request.method == "POST":
-        return _upload(request)
+        return _upload_documents(request)
     query = read_query(DocumentsQuery, request)
     rows = list_documents(request.user, query)
     found = page(rows, ("-created_at", "-uid"), limit=query["limit"], cursor=query["cursor"])
@@ -70,7 +70,7 @@ def document(request: Request, id: str) -> HttpResponseBase:
     read_query(Nothing, request)
     found = get_document(request.user, id)
     if request.method == "DELETE":
-        return _delete(request, found)
+        return _delete_document(request, found)
     return conditional(request, _as_json(request, [found])[0])
 
 
@@ -131,7 +131,7 @@ def search_documents(request: Request) -> HttpResponseBase:
     return Response({"results": [result.as_json() for result in search(_user(request), question)]})
 
 
-def _upload(request: Request) -> Response:
+def _upload_documents(request: Request) -> Response:
     form = UploadSerializer(data=request.POST)
     form.is_valid(raise_exception=True)
     options = dict(form.validated_data)
@@ -139,16 +139,16 @@ def _upload(request: Request) -> Response:
     client_id = options.pop("id", None)
     if "mode" in options:
         options["mode"] = options["mode"].name
-    files = _files(request, client_id)
-    stored, rejected = _store(_user(request), files, client_id=client_id, **options)
+    files = _uploaded_files(request, client_id)
+    stored, rejected = _store_files(_user(request), files, client_id=client_id, **options)
     refused = [{"filename": name, "code": error.code, "detail": error.message} for name, error in rejected]
-    answer = {"documents": _as_json(request, _with_state(stored)), "rejected": refused}
+    answer = {"documents": _as_json(request, _reload_for_json(stored)), "rejected": refused}
     if stored:
         return Response(answer, status=HTTPStatus.CREATED)
-    return _nothing_stored(answer, rejected)
+    return _nothing_stored_response(answer, rejected)
 
 
-def _files(request: Request, client_id: str | None) -> list[Any]:
+def _uploaded_files(request: Request, client_id: str | None) -> list[Any]:
     """Returns UploadedFile and RefusedFile objects. Raises ValidationError."""
     if unknown := request.FILES.keys() - {"file"}:
         raise ValidationError({name: invalid("Unknown key.", "unknown") for name in unknown})
@@ -160,7 +160,7 @@ def _files(request: Request, client_id: str | None) -> list[Any]:
     return files
 
 
-def _store(user: User, files: list[Any], **options: Any) -> tuple[Stored, Rejected]:
+def _store_files(user: User, files: list[Any], **options: Any) -> tuple[Stored, Rejected]:
     """Stores the files one by one. Raises Conflict if the id is taken."""
     stored: Stored = []
     rejected: Rejected = []
@@ -176,7 +176,7 @@ def _store(user: User, files: list[Any], **options: Any) -> tuple[Stored, Reject
     return stored, rejected
 
 
-def _nothing_stored(answer: dict[str, Any], rejected: Rejected) -> Response:
+def _nothing_stored_response(answer: dict[str, Any], rejected: Rejected) -> Response:
     is_size = all(
         isinstance(error, TooLarge | stored_files.OverQuota | stored_files.TooManyFiles) for _, error in rejected
     )
@@ -189,7 +189,7 @@ def _nothing_stored(answer: dict[str, Any], rejected: Rejected) -> Response:
     return Response({"type": kind, "errors": errors, **answer}, status=status)
 
 
-def _delete(request: Request, found: Document) -> Response:
+def _delete_document(request: Request, found: Document) -> Response:
     try:
         stored_files.delete(found, _user(request))
     except stored_files.BeingWorkedOn as error:
@@ -197,7 +197,7 @@ def _delete(request: Request, found: Document) -> Response:
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
-def _with_state(rows: Stored) -> Stored:
+def _reload_for_json(rows: Stored) -> Stored:
     """Loads the documents again with everything that the JSON shows, in the same order."""
     found = readable().in_bulk([row.pk for row in rows])
     return [found[row.pk] for row in rows]

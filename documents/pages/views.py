@@ -101,8 +101,8 @@ class TextView:
     @classmethod
     def of(cls, request: Request, document: Document) -> "TextView":
         view = "chunks" if request.GET.get("view") == "chunks" else "text"
-        start, chunk_id = _number(request, "from", digits=9), _number(request, "chunk", digits=18)
-        return cls(document, view, 1 if start is None else start, chunk_id, _text(request, "q"))
+        start, chunk_id = _number_parameter(request, "from", digits=9), _number_parameter(request, "chunk", digits=18)
+        return cls(document, view, 1 if start is None else start, chunk_id, _text_parameter(request, "q"))
 
     def found_chunk(self) -> ChunkInPage | None:
         return None if self.chunk_id is None else find_chunk_in_page(self.document, self.chunk_id, self.question)
@@ -129,12 +129,12 @@ class TextView:
         return f"?{urlencode({'view': self.view, 'from': self.next_start})}" if self.next_start else ""
 
 
-def _number(request: Request, name: str, *, digits: int) -> int | None:
+def _number_parameter(request: Request, name: str, *, digits: int) -> int | None:
     given = request.GET.get(name, "")
     return int(given) if given.isdecimal() and len(given) <= digits else None
 
 
-def _text(request: Request, name: str) -> str:
+def _text_parameter(request: Request, name: str) -> str:
     return request.GET.get(name, "").replace("\0", "").strip()[:1000]
 
 
@@ -153,7 +153,12 @@ def document(request: Request, id: str) -> HttpResponse:
     parts = [
         document_state(found),
         Fragment("document-facts", "documents/_facts.html", context, (found.changed_at, found.state)),
-        Fragment("document-text", "documents/_text.html", context, (found.generation, text_view.view, text_view.start)),
+        Fragment(
+            "document-text",
+            "documents/_text.html",
+            context,
+            (found.generation, text_view.view, text_view.start),
+        ),
     ]
     live = Live("document-live", page_url(request), parts, found.is_being_worked_on)
     if is_poll(request):
@@ -208,7 +213,7 @@ def chunk_preview(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def search_page(request: Request) -> HttpResponse:
-    fields = {name: _text(request, name) for name in SEARCH_FIELDS}
+    fields = {name: _text_parameter(request, name) for name in SEARCH_FIELDS}
     question = Question(
         fields["q"],
         limit=RESULTS_SHOWN,

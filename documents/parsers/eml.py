@@ -53,43 +53,43 @@ class EmlParser:
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         """Returns one page. Of a body as plain text and as a web page, the plain text is used, unless it is empty."""
-        parts = _parts(path)
+        parts = _mail_parts(path)
         if _is_encrypted(parts[0]):
             raise Encrypted("The mail is encrypted: save it in your mail program as a readable copy, and upload that.")
-        headers = [f"{name}: {value}" for name in _HEADERS if (value := _header(parts[0], name))]
-        texts = [text.strip() for text in _texts(parts[0])]
+        headers = [f"{name}: {value}" for name in _HEADERS if (value := _decoded_header(parts[0], name))]
+        texts = [text.strip() for text in _visible_texts(parts[0])]
         report(1, 1)
         named = (("title", "Subject"), ("author", "From"))
         return ParsedDocument(
             ["\n\n".join(filter(None, ["\n".join(headers), *texts]))],
-            {ours: value for ours, theirs in named if (value := _header(parts[0], theirs))},
+            {ours: value for ours, theirs in named if (value := _decoded_header(parts[0], theirs))},
         )
 
     def members(self, path: Path) -> Iterator[Member]:
-        for number, part in enumerate(filter(_is_attached, _parts(path)), start=1):
-            if data := _data(part):
-                yield Member(_name(part, number), [data])
+        for number, part in enumerate(filter(_is_attached, _mail_parts(path)), start=1):
+            if data := _decoded_payload(part):
+                yield Member(_attachment_name(part, number), [data])
 
 
 def body_of(data: bytes) -> str:
     """Returns the text of a web page that was saved as a mail (MHTML). Raises Corrupt and TooComplex."""
-    return "\n\n".join(_texts(_parsed(data)))
+    return "\n\n".join(_visible_texts(_parse_mail(data)))
 
 
 @lru_cache(maxsize=1)
-def _parts(path: Path) -> list[MailPart]:
+def _mail_parts(path: Path) -> list[MailPart]:
     """Returns the mail and its parts in order, without those of attached mails. Raises Corrupt and TooComplex."""
-    message = _parsed(path.read_bytes())
+    message = _parse_mail(path.read_bytes())
     found, stack = [message], [message]
     while stack:
         part = stack.pop()
         if part is not message and part.get_content_maintype() != "multipart":
             found.append(part)
-        stack.extend(reversed(_inside(part)))
+        stack.extend(reversed(_subparts(part)))
     return found
 
 
-def _parsed(data: bytes) -> MailPart:
+def _parse_mail(data: bytes) -> MailPart:
     count = 0
 
     def new_part(policy: "Policy[Message]" = compat32) -> MailPart:
@@ -105,7 +105,7 @@ def _parsed(data: bytes) -> MailPart:
         raise Corrupt() from error
 
 
-def _inside(part: MailPart) -> list[MailPart]:
+def _subparts(part: MailPart) -> list[MailPart]:
     """Returns the parts of a multipart part. The parts of an attached mail are not listed."""
     inside = part.get_payload()
     if part.get_content_maintype() != "multipart" or not isinstance(inside, list):
@@ -118,7 +118,7 @@ def _is_encrypted(message: MailPart) -> bool:
     return kind == "multipart/encrypted" or (kind in _CMS and message.get_param("smime-type") != "signed-data")
 
 
-def _header(message: MailPart, name: str) -> str:
+def _decoded_header(message: MailPart, name: str) -> str:
     """Returns a header, decoded and without line breaks."""
     raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
     if not raw.isascii():  # 8-bit characters, which are not allowed in headers
@@ -130,17 +130,17 @@ def _header(message: MailPart, name: str) -> str:
     return " ".join(value.split())
 
 
-def _texts(part: MailPart) -> Iterator[str]:
+def _visible_texts(part: MailPart) -> Iterator[str]:
     """Yields what a reader sees: text that is not attached. Of alternatives, the plain one, unless it is empty."""
-    inside = _inside(part)
+    inside = _subparts(part)
     if part.get_content_subtype() == "alternative" and inside:
-        versions = (list(_texts(each)) for each in sorted(inside, key=_is_page))
+        versions = (list(_visible_texts(each)) for each in sorted(inside, key=_is_page))
         yield from next((texts for texts in versions if any(map(str.strip, texts))), [])
     for each in inside if part.get_content_subtype() != "alternative" else ():
-        yield from _texts(each)
+        yield from _visible_texts(each)
     is_shown = part.get_content_type() in _SHOWN and not _is_attached(part)
     if is_shown or (part.get_content_maintype() == "multipart" and not inside):
-        data = _data(part)
+        data = _decoded_payload(part)
         charset = part.get_content_charset() or ""
         yield (read_page(data, charset).text if _is_page(part) else decode(data, charset) or "").replace("\r\n", "\n")
 
@@ -174,7 +174,7 @@ def _filename(part: MailPart) -> str:
         return ""
 
 
-def _data(part: MailPart) -> bytes:
+def _decoded_payload(part: MailPart) -> bytes:
     try:
         inside = part.get_payload()
         if isinstance(inside, list):
@@ -185,13 +185,13 @@ def _data(part: MailPart) -> bytes:
     return data if isinstance(data, bytes) else b""
 
 
-def _name(part: MailPart, number: int) -> str:
+def _attachment_name(part: MailPart, number: int) -> str:
     """Returns the file's name, the subject of an attached mail, or a number."""
     if name := _filename(part):
         return name
     inside = part.get_payload()
     inner = inside[0] if isinstance(inside, list) and inside else None
-    subject = _header(inner, "Subject") if isinstance(inner, Message) else ""
+    subject = _decoded_header(inner, "Subject") if isinstance(inner, Message) else ""
     stem = _UNSAFE.sub(" ", subject)[:100].strip() or f"attachment {number}"
     return stem + _EXTENSIONS.get(part.get_content_type(), ".txt")
 

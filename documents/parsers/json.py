@@ -24,7 +24,7 @@ class JsonParser:
         source = read_text(path)
         warnings: list[str] = []
         try:
-            text = "\n".join(_lines(_value(source)))
+            text = "\n".join(_lines(_parse_json_or_lines(source)))
         except ValueError as error:
             text = source
             warnings.append(f"The JSON is damaged or cut off ({error}): it was read as plain text.")
@@ -32,22 +32,22 @@ class JsonParser:
         return ParsedDocument([text], warnings=warnings)
 
 
-def _value(source: str) -> Any:
+def _parse_json_or_lines(source: str) -> Any:
     """Returns the value, or a list of the values of JSON Lines. Raises ValueError, which names the place."""
     try:
-        return _loaded(source)
+        return _parse_json(source)
     except ValueError:
         lines = [line for line in source.splitlines() if line.strip()]
         if len(lines) < 2 or not lines[0].lstrip().startswith(("{", "[")):
             raise
         try:
-            return [_loaded(line) for line in lines]
+            return [_parse_json(line) for line in lines]
         except ValueError:
             pass
         raise
 
 
-def _loaded(source: str) -> Any:
+def _parse_json(source: str) -> Any:
     """Parses JSON. Numbers stay as they are written, however long."""
     return json.loads(source, parse_int=str, parse_float=str)
 

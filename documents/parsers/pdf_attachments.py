@@ -19,7 +19,7 @@ def attachments(path: Path, pages: Iterable[int]) -> Iterator[Member]:
         return
     with document:
         for number, attachment in enumerate(_attachments(document, pages), start=1):
-            yield Member(attachment.get_name() or f"attachment {number}", _data(attachment))
+            yield Member(attachment.get_name() or f"attachment {number}", _read_attachment(attachment))
 
 
 def _attachments(document: pdfium.PdfDocument, pages: Iterable[int]) -> Iterator[pdfium.PdfAttachment]:
@@ -32,7 +32,7 @@ def _attachments(document: pdfium.PdfDocument, pages: Iterable[int]) -> Iterator
                 yield pdfium.PdfAttachment(raw, document)
 
 
-def _data(attachment: pdfium.PdfAttachment) -> Iterator[bytes]:
+def _read_attachment(attachment: pdfium.PdfAttachment) -> Iterator[bytes]:
     try:
         yield bytes(attachment.get_data())
     except pdfium.PdfiumError as error:

@@ -83,7 +83,7 @@ def _read_sheets(workbook: CalamineWorkbook, report: Report, extra_texts: dict[s
         cells += sheet.height * sheet.width
         if cells > MAX_CELLS:
             raise TooLarge(f"The workbook has over {MAX_CELLS} cells: split it, or save the sheets needed as CSV.")
-        rows = list(_rows(sheet))
+        rows = list(_filled_rows(sheet))
         document.rows.append(rows)
         texts = [rows_text(rows), *extra_texts.get(name, [])]
         document.pages.append("\n".join([name, *filter(None, texts)]) if any(texts) else "")
@@ -91,17 +91,17 @@ def _read_sheets(workbook: CalamineWorkbook, report: Report, extra_texts: dict[s
     return document
 
 
-def _rows(sheet: CalamineSheet) -> Iterator[list[str]]:
+def _filled_rows(sheet: CalamineSheet) -> Iterator[list[str]]:
     """Yields the rows that are not blank, each as wide as the sheet."""
     if not sheet.height:
         return
     for row in sheet.iter_rows():
-        cells = [_text(cell) for cell in row]
+        cells = [_cell_text(cell) for cell in row]
         if any(cells):
             yield cells
 
 
-def _text(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> str:
     """Formats a cell as people write it: no `.0` after integers, no time at midnight, durations in hours."""
     if isinstance(cell, bool):
         return str(cell).upper()

@@ -20,7 +20,7 @@ def texts_outside_cells(archive: ZipFile, warnings: list[str]) -> dict[str, list
     seen: set[str] = set()
     try:
         for name, part in _sheets(archive):
-            found[name] = list(_texts(archive, part, warnings, seen))
+            found[name] = list(_sheet_texts(archive, part, warnings, seen))
     except Corrupt:  # the reader of the cells finds out whether the workbook itself is damaged
         warnings.append("The comments, text boxes and charts are damaged and were left out.")
     return found
@@ -34,7 +34,7 @@ def _sheets(archive: ZipFile) -> Iterator[tuple[str, str]]:
             yield attribute(sheet, "name"), targets.get(attribute(sheet, "id"), "")
 
 
-def _texts(archive: ZipFile, sheet: str, warnings: list[str], seen: set[str]) -> Iterator[str]:
+def _sheet_texts(archive: ZipFile, sheet: str, warnings: list[str], seen: set[str]) -> Iterator[str]:
     for root in xml_parts(archive, unseen(related(archive, sheet, "comments"), seen), warnings):
         yield from _comments(root)
     drawings = [*unseen(related(archive, sheet, "drawing"), seen)]

@@ -24,17 +24,17 @@ class ZipParser:
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         with open_zip(path) as archive:
-            names = [_name(entry) for entry in _entries(archive)]
+            names = [_member_name(entry) for entry in _document_entries(archive)]
         report(1, 1)
         return ParsedDocument(["\n".join(names)])
 
     def members(self, path: Path) -> Iterator[Member]:
         with open_zip(path) as archive:
-            for entry in _entries(archive):
-                yield Member(_name(entry), _blocks(archive, entry))
+            for entry in _document_entries(archive):
+                yield Member(_member_name(entry), _read_blocks(archive, entry))
 
 
-def _blocks(archive: ZipFile, entry: ZipInfo) -> Iterator[bytes]:
+def _read_blocks(archive: ZipFile, entry: ZipInfo) -> Iterator[bytes]:
     try:
         with archive.open(entry) as file:
             while block := file.read(BLOCK):
@@ -43,7 +43,7 @@ def _blocks(archive: ZipFile, entry: ZipInfo) -> Iterator[bytes]:
         raise Corrupt() from error
 
 
-def _entries(archive: ZipFile) -> Iterator[ZipInfo]:
+def _document_entries(archive: ZipFile) -> Iterator[ZipInfo]:
     for entry in archive.infolist():
         base = entry.filename.rpartition("/")[2].lower()
         is_link = stat.S_ISLNK(entry.external_attr >> 16)
@@ -51,7 +51,7 @@ def _entries(archive: ZipFile) -> Iterator[ZipInfo]:
             yield entry
 
 
-def _name(entry: ZipInfo) -> str:
+def _member_name(entry: ZipInfo) -> str:
     """Decodes a member's name. Without the UTF-8 flag it may be in any encoding, but zipfile assumes cp437."""
     if entry.flag_bits & _UTF8_FLAG or entry.filename.isascii():
         return entry.filename

@@ -31,6 +31,7 @@ def depth_of(document: Document) -> int:
 
 def store_member(parent: Document, number: int, name: str, path: Path) -> Document:
     """Returns the member's document. Every reading of the parent gets the same one. Raises DocumentError."""
+    # The same id at every reading, so that a retry or an overlapping reading finds the document again.
     uid = uuid5(parent.uid, f"{number}:{name}")
     known = Document.objects.filter(pk=uid).first()
     if known is not None:
@@ -81,6 +82,7 @@ def add_steps(context: StepContext, tool: str, members: list[Document], settings
         for member in members
         if member.step is None or member.step.execution_id != context.execution_id
     }
+    # One transaction, so that no step is without its document's link. `within` adds nothing if the claim was lost.
     with transaction.atomic():
         engine.add_steps(context.execution_id, steps, within=Held(context.step_id, context.token), actor=context.owner)
         Document.objects.attach(context.execution_id, only=[UUID(uid) for uid in steps])

@@ -272,6 +272,7 @@ def _format_of_text(path: Path, named: str) -> str:
         text = decode(file.read(DETECTION_BYTES))
     if text is None:
         return ""
+    # HTML first: a page is also text, and may begin like XML or contain lines like mail headers.
     if named == "html" or _HTML.match(text[:HEAD_BYTES]):
         return "html"
     if named in _TEXT_FORMATS:

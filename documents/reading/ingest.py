@@ -223,7 +223,7 @@ def write(reading: Reading, parsed: dict[str, Any]) -> None:
             with transaction.atomic():
                 write_pages(document, generation, pages[some])
                 write_chunks(document, generation, parsed["language"], chunks[some])
-    except IntegrityError as error:
+    except IntegrityError as error:  # the foreign key: the document was deleted meanwhile
         raise DocumentGone() from error
 
 
@@ -258,6 +258,7 @@ def swap(reading: Reading, parsed: dict[str, Any]) -> None:
         not_newer = Document.objects.filter(pk=uid, generation__lte=reading.generation)
         if not not_newer.update(**_new_fields(reading, parsed)):
             raise Overtaken() if Document.objects.filter(pk=uid).exists() else DocumentGone()
+        # Checked under the row's lock: the rollback undoes the update if the step was stopped.
         _raise_if_stopped(reading)
         delete_generations_before(uid, reading.generation)
         record(

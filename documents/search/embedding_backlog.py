@@ -41,6 +41,7 @@ def catch_up() -> int:
         return 0
     with transaction.atomic():
         with connection.cursor() as cursor:
+            # `try`: if another process is catching up, there is nothing left to do for this one.
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_CATCH_UP_LOCK])
             if not cursor.fetchone()[0]:
                 return 0

@@ -162,8 +162,8 @@ def phrase_of(found: Sequence[str], languages: Sequence[str]) -> Phrase | None:
     exact, loose, neighbors = list[str](), list[str](), set[tuple[int, ...]]()
     lexemes = set[str]()
     for stems in stems_of_each([(spaced, language) for language in (languages if spaced else languages[:1])]):
-        places = list(_places(found, stems))
-        exact.append(_chain(places))
+        places = list(_lexeme_places(found, stems))
+        exact.append(_phrase_query(places))
         loose.append(" & ".join(dict.fromkeys(place.query for place in places)))
         neighbors.add(tuple(_neighbor_hashes(places)))
         lexemes.update(place.lexeme for place in places)
@@ -181,7 +181,7 @@ class _Place:
         return f"'{self.lexeme}'" + (":*" if self.is_prefix else "")
 
 
-def _places(found: Iterable[str], stems: dict[str, str]) -> Iterable[_Place]:
+def _lexeme_places(found: Iterable[str], stems: dict[str, str]) -> Iterable[_Place]:
     """Yields the lexemes of a phrase with their places."""
     number = 0
     for word in found:
@@ -196,7 +196,7 @@ def _places(found: Iterable[str], stems: dict[str, str]) -> Iterable[_Place]:
         number += len(run)
 
 
-def _chain(places: Sequence[_Place]) -> str:
+def _phrase_query(places: Sequence[_Place]) -> str:
     text = places[0].query
     for before, place in pairwise(places):
         text += f" <{place.number - before.number}> {place.query}"

@@ -96,6 +96,7 @@ def best_chunks(query: ParsedQuery, scope: Scope, languages: Sequence[str], limi
     is_rare_owner = known.common is None or share < RARE_OWNER
     chunks = _ChunkScorer(query, scope, terms, max(limit, DEPTH), is_rare_owner=is_rare_owner)
     in_lists = share * sum(term.count for term in terms)
+    # Twice: a document's chunks are stored together, so they read faster than the scattered chunks of a list.
     if scope.chunks <= min(2 * in_lists, MAX_SCORED_SCOPE):
         return chunks.merge(chunks.score_scope())
     if query.phrases and _rarest_in(query.phrases, terms) <= FIRST_BUDGET:
@@ -159,6 +160,7 @@ class _ChunkScorer:
             "most": MAX_PER_DOCUMENT,
             "whole": query.whole_phrase.exact if query.whole_phrase else None,
         }
+        # The filter of neighbors rules out most chunks; only the rest is compared with the phrase, place by place.
         conditions = []
         for number, phrase in enumerate([*query.phrases, *query.excluded]):
             self.parameters[f"phrase{number}"] = phrase.exact
@@ -193,6 +195,7 @@ class _ChunkScorer:
         found = self._run(_EACH.format(scored=scored), query)
         if self.scope.is_one_document:
             return found
+        # A few long documents may have filled all places. Then a slower query limits each document in the database.
         hits = limit_per_document(found)
         if len(found) < self.depth or len(hits) >= self.depth // 2:
             return hits

@@ -55,7 +55,7 @@ def snippets(
 def highlighted(text: str, language: str, lexemes: Collection[str], beginnings: tuple[str, ...] = ()) -> Snippet:
     """Returns the whole text, unchanged, with the same words marked."""
     (hits,) = _hits_of_each([(text, language)], lexemes, beginnings)
-    return Snippet(text, tuple(_stretches(hits, 0, len(text))))
+    return Snippet(text, tuple(_merged_spans(hits, 0, len(text))))
 
 
 def _hits_of_each(
@@ -70,7 +70,7 @@ def _hits_of_each(
             for group, (_, language) in zip(found, texts, strict=True)
         ]
     )
-    return [list(_hits(group, known, lexemes, beginnings)) for group, known in zip(found, stems, strict=True)]
+    return [list(_find_hits(group, known, lexemes, beginnings)) for group, known in zip(found, stems, strict=True)]
 
 
 def _snippet(text: str, hits: Sequence[_WordHit], width: int) -> Snippet:
@@ -80,10 +80,10 @@ def _snippet(text: str, hits: Sequence[_WordHit], width: int) -> Snippet:
     end = min(start + width, len(text))
     start = max(min(start, end - width), 0)
     start, end = _word_start(text, start), _word_end(text, end)
-    return _cut(text, start, end, hits)
+    return _cut_snippet(text, start, end, hits)
 
 
-def _hits(
+def _find_hits(
     found: Iterable[WordPlace], stems: Mapping[str, str], lexemes: Collection[str], beginnings: tuple[str, ...]
 ) -> Iterator[_WordHit]:
     for place in found:
@@ -96,20 +96,20 @@ def _hits(
             yield _WordHit(place.start, end, lexeme)
 
 
-def _cut(text: str, start: int, end: int, hits: Sequence[_WordHit]) -> Snippet:
+def _cut_snippet(text: str, start: int, end: int, hits: Sequence[_WordHit]) -> Snippet:
     cut, marks = ELLIPSIS if start > 0 else "", list[tuple[int, int]]()
     at = start
-    for first, last in _stretches(hits, start, end):
-        cut = _joined(cut, text[at:first])
+    for first, last in _merged_spans(hits, start, end):
+        cut = _append_text(cut, text[at:first])
         begin = len(cut)
-        cut = _joined(cut, text[first:last])
+        cut = _append_text(cut, text[first:last])
         marks.append((begin, len(cut)))
         at = last
-    cut = _joined(cut, text[at:end]).rstrip()
+    cut = _append_text(cut, text[at:end]).rstrip()
     return Snippet(cut + (ELLIPSIS if end < len(text) else ""), tuple(marks))
 
 
-def _stretches(hits: Sequence[_WordHit], start: int, end: int) -> Iterator[tuple[int, int]]:
+def _merged_spans(hits: Sequence[_WordHit], start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yields the hits between two places. Overlapping hits, such as pairs of characters, become one."""
     first = last = -1
     for hit in hits:
@@ -124,7 +124,7 @@ def _stretches(hits: Sequence[_WordHit], start: int, end: int) -> Iterator[tuple
         yield first, last
 
 
-def _joined(before: str, text: str) -> str:
+def _append_text(before: str, text: str) -> str:
     """Appends the text with each run of blanks as one blank, and none at the beginning."""
     text = _BLANKS.sub(" ", text)
     return before + (text.lstrip() if before.endswith(" ") or before in ("", ELLIPSIS) else text)
@@ -134,6 +134,7 @@ def _best_span(hits: Sequence[_WordHit], width: int) -> tuple[int, int]:
     """Returns the span of at most `width` characters with the most different words. The shortest wins a tie."""
     best, best_score = (0, 0), (0, 0)
     inside: Counter[str] = Counter()
+    # A sliding window over the hits: its left end moves up while it is too wide, or while its first word recurs.
     left = 0
     for right, hit in enumerate(hits):
         inside[hit.lexeme] += 1

@@ -76,7 +76,7 @@ def write(model: EmbeddingModel, document: UUID, owner: int, generation: int, ve
 def drop_partition(model_id: int) -> None:
     with connection.cursor() as cursor:
         # Deferred constraint checks on the table, if still pending, would make the DROP fail.
-        cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; DROP TABLE IF EXISTS {_table(model_id)}")
+        cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; DROP TABLE IF EXISTS {_partition_name(model_id)}")
 
 
 def nearest(model: EmbeddingModel, vector: Sequence[float], scope: Scope) -> list[Hit]:
@@ -90,7 +90,9 @@ def nearest(model: EmbeddingModel, vector: Sequence[float], scope: Scope) -> lis
     parameters = {**names, "vector": as_text(vector), "depth": DEPTH, "owner": scope.owner}
     with connection.cursor() as cursor:
         cursor.execute(_SETTINGS)
-    return _run(template, model, parameters, scope=scope.sql % tuple(f"%({name})s" for name in names), owner=owner)
+    return _query_hits(
+        template, model, parameters, scope=scope.sql % tuple(f"%({name})s" for name in names), owner=owner
+    )
 
 
 def similarities(model: EmbeddingModel, vector: Sequence[float], hits: Iterable[Hit]) -> list[Hit]:
@@ -98,7 +100,7 @@ def similarities(model: EmbeddingModel, vector: Sequence[float], hits: Iterable[
     if model.dimensions != len(vector):
         return []
     chunks = [hit.chunk_id for hit in hits]
-    return _run(_OF_CHUNKS, model, {"vector": as_text(vector), "chunks": chunks, "model": model.pk})
+    return _query_hits(_OF_CHUNKS, model, {"vector": as_text(vector), "chunks": chunks, "model": model.pk})
 
 
 def mix_rankings(by_text: Sequence[Hit], by_vector: Sequence[Hit]) -> list[Hit]:
@@ -127,10 +129,10 @@ def _scale_scores(hits: Collection[Hit]) -> dict[int, float]:
     return {hit.chunk_id: max(hit.score - lowest, 0.0) / width if width > 0 else 1.0 for hit in hits}
 
 
-def _run(template: str, model: EmbeddingModel, parameters: dict[str, Any], **parts: str) -> list[Hit]:
+def _query_hits(template: str, model: EmbeddingModel, parameters: dict[str, Any], **parts: str) -> list[Hit]:
     distance = f"v.embedding::halfvec({model.dimensions}) <#> %(vector)s::halfvec({model.dimensions})"
     with connection.cursor() as cursor:
-        cursor.execute(template.format(table=_table(model.pk), distance=distance, **parts), parameters)
+        cursor.execute(template.format(table=_partition_name(model.pk), distance=distance, **parts), parameters)
         hits = [Hit(chunk, document, score) for chunk, document, score in cursor.fetchall()]
     return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
 
@@ -143,10 +145,10 @@ def _make_partition(model: EmbeddingModel, dimensions: int) -> None:
         )
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_PARTITION_LOCK])
-        cursor.execute(_PARTITION.format(table=_table(model.pk), model=model.pk, dimensions=dimensions))
+        cursor.execute(_PARTITION.format(table=_partition_name(model.pk), model=model.pk, dimensions=dimensions))
         EmbeddingModel.objects.filter(pk=model.pk, dimensions=None).update(dimensions=dimensions)
     model.refresh_from_db(fields=["dimensions"])
 
 
-def _table(model_id: int) -> str:
+def _partition_name(model_id: int) -> str:
     return f"document_vectors_{int(model_id)}"

@@ -91,6 +91,7 @@ def screened(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
 def _parse(
     request: HttpRequest, META: dict[str, Any], post_data: Any
 ) -> "tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]":
+    # First: a handler only sees the data that the handlers before it pass on.
     handlers = [ScreeningHandler(request), *request.upload_handlers]
     try:
         return _UnchangedNamesParser(META, post_data, handlers, request.encoding or "utf-8").parse()

@@ -187,6 +187,7 @@ def delete(document: Document, actor: User) -> None:
             record(actor, "document.deleted", f"document:{row.uid}", changes)
         Document.objects.filter(uid__in=[row.uid for row in doomed]).delete()
         hashes = {row.sha256 for row in doomed}
+        # Files cannot be rolled back, so they are deleted only after the rows' deletion is committed.
         transaction.on_commit(lambda: _discard_unused(hashes))
 
 
@@ -226,6 +227,7 @@ def _insert(document: Document, received: _Received) -> None:
         document.duplicate_of = _original(document)
         # The lock on the bytes: deleting another document with the same bytes must not remove the file meanwhile.
         lock_bytes(received.sha256)
+        # Before the row: a crash between the two leaves an orphaned file, not a document without its bytes.
         _put_in_place(received)
         document.save(force_insert=True)
         record(
@@ -295,6 +297,7 @@ def _discard_unused(hashes: set[str]) -> None:
     for sha256 in sorted(hashes):
         with transaction.atomic():
             lock_bytes(sha256)
+            # Checked under the lock: an upload of the same bytes may have been stored meanwhile.
             if not Document.objects.filter(sha256=sha256).exists():
                 path_of(sha256).unlink(missing_ok=True)
 

@@ -130,7 +130,7 @@ def chunk_pages(
     chunks: list[Chunk] = []
     offset = 0
     for number, page in enumerate(pages, start=1):
-        for start, end, tokens in _spans(page, size, overlap, UNITS[unit]):
+        for start, end, tokens in _chunk_spans(page, size, overlap, UNITS[unit]):
             if len(chunks) == MAX_CHUNKS:
                 raise TooComplex(f"The text makes over {MAX_CHUNKS} chunks: use larger ones, or less overlap.")
             chunks.append(Chunk(len(chunks), number, offset + start, offset + end, page[start:end], tokens))
@@ -164,22 +164,22 @@ def token_sizes() -> "array[int]":
     return array("H", map(len, encoding().token_byte_values()))
 
 
-def _spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int, int, int]]:
+def _chunk_spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int, int, int]]:
     """Yields start, end and size of each chunk of a page. Starts and ends both increase."""
     text = text.rstrip()
     start, covered = _skip_blanks(text, 0), 0
     while covered < len(text):
-        end, tokens = _end(text, start, covered, size, unit)
+        end, tokens = _chunk_end(text, start, covered, size, unit)
         if end <= covered:  # the next word does not fit behind the overlap
             start = _skip_blanks(text, covered)
-            end, tokens = _end(text, start, covered, size, unit)
+            end, tokens = _chunk_end(text, start, covered, size, unit)
         yield start, end, tokens
         if end == len(text):
             return
         start, covered = _next_start(text, start, end, overlap, unit), end
 
 
-def _end(text: str, start: int, covered: int, size: int, unit: Unit) -> tuple[int, int]:
+def _chunk_end(text: str, start: int, covered: int, size: int, unit: Unit) -> tuple[int, int]:
     """Returns the best end of a chunk at `start`, and its size. An end at `covered` means that no word fits."""
     end = _best_end(text, start, covered, unit.reach(text, start, size))
     tokens = unit.count(text[start:end])

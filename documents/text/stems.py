@@ -55,7 +55,7 @@ def stems_of(words: Collection[str], language: str) -> dict[str, str]:
 def stems_of_each(texts: Sequence[tuple[Collection[str], str]]) -> list[dict[str, str]]:
     """Returns the same for several texts, each with its words and its language, in one query."""
     stemmers = [{word: stemmer_of(word, language) for word in set(words)} for words, language in texts]
-    stems = _stems({(stemmer, word) for named in stemmers for word, stemmer in named.items() if stemmer})
+    stems = _look_up_stems({(stemmer, word) for named in stemmers for word, stemmer in named.items() if stemmer})
     return [{word: stems.get((stemmer, word), word) for word, stemmer in named.items()} for named in stemmers]
 
 
@@ -68,7 +68,7 @@ def stemmer_of(word: str, language: str) -> str:
     return next((stemmer for end, stemmer in _SCRIPTS if first < end), "")
 
 
-def _stems(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def _look_up_stems(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Returns the stem for each stemmer and word. Queries PostgreSQL for those that are not cached."""
     found = {(stemmer, word): _cached_stems.get(stemmer, {}).get(word) for stemmer, word in wanted}
     new = [each for each, stem in found.items() if stem is None]
@@ -78,11 +78,11 @@ def _stems(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
             cursor.execute(_SQL, [[stemmer for stemmer, _ in new], [word for _, word in new], given])
             rows = cursor.fetchall()
         for stemmer, word, stem in rows:
-            found[stemmer, word] = _remember(stemmer, word, fold(stem) if stem else word)
+            found[stemmer, word] = _cache_stem(stemmer, word, fold(stem) if stem else word)
     return {each: stem or each[1] for each, stem in found.items()}
 
 
-def _remember(stemmer: str, word: str, stem: str) -> str:
+def _cache_stem(stemmer: str, word: str, stem: str) -> str:
     known = _cached_stems.setdefault(stemmer, {})
     if len(known) > MAX_KNOWN:
         known = _cached_stems[stemmer] = {}

@@ -157,7 +157,7 @@ def test_durations_and_blank_cells_at_the_end(tmp_path: Path) -> None:
     body = f'<table:table table:name="S">{body}</table:table>'
     path = builder.write_opendocument(tmp_path / "a.ods", "spreadsheet", body)
     assert _parse(path).pages == ["S\n30:05:07\n |  | 30:05:07"]
-    assert spreadsheets._text(timedelta(hours=30, minutes=5, seconds=7)) == "30:05:07"
+    assert spreadsheets._cell_text(timedelta(hours=30, minutes=5, seconds=7)) == "30:05:07"
 
 
 def test_a_workbook_of_too_many_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
