@@ -1,12 +1,12 @@
 """The comments in cells of OpenDocument spreadsheets, which calamine does not read."""
 
-import zlib
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from lxml import etree
 
 from documents.errors import Corrupt
-from documents.parsers.safe_xml import Element, attribute, descendants, error_of
+from documents.parsers.safe_xml import SAFE_OPTIONS, Element, attribute, descendants, error_of
+from documents.parsers.zip_limits import ZIP_DAMAGE
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -22,10 +22,7 @@ def comments(archive: ZipFile, name: str) -> dict[str, list[str]]:
                 file,
                 events=("start", "end"),
                 tag=(f"{_TABLE}table", f"{_TABLE}table-row"),
-                resolve_entities="internal",
-                no_network=True,
-                load_dtd=False,
-                huge_tree=False,
+                **SAFE_OPTIONS,
             ):
                 if element.tag == f"{_TABLE}table" and event == "start":
                     sheet = attribute(element, "name")
@@ -34,7 +31,7 @@ def comments(archive: ZipFile, name: str) -> dict[str, list[str]]:
                     element.clear()
     except etree.XMLSyntaxError as error:
         raise error_of(error) from error
-    except (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+    except ZIP_DAMAGE as error:
         raise Corrupt() from error
     return found
 

@@ -1,10 +1,9 @@
 """Office Open XML packages (OPC): parts, and the relationships between them."""
 
 import posixpath
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from docx.opc.coreprops import CoreProperties
 from docx.oxml.coreprops import CT_CoreProperties
@@ -12,6 +11,7 @@ from docx.oxml.parser import element_class_lookup
 
 from documents.errors import Corrupt
 from documents.parsers.safe_xml import Element, attribute, local_name, parse_xml
+from documents.parsers.zip_limits import ZIP_DAMAGE
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def part(archive: ZipFile, name: str) -> bytes:
     """Returns the bytes of a part. Raises Corrupt, also if the part is missing."""
     try:
         return archive.read(name)
-    except (BadZipFile, EOFError, KeyError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+    except (*ZIP_DAMAGE, KeyError) as error:
         raise Corrupt() from error
 
 

@@ -9,6 +9,12 @@ from documents.errors import Corrupt, DocumentError, TooComplex
 
 Element = Any
 """lxml's elements have no type annotations."""
+SAFE_OPTIONS: dict[str, Any] = {
+    "resolve_entities": "internal",
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+}
 FEW_ATTRIBUTES = 100
 
 
@@ -19,10 +25,7 @@ def parse_xml(data: bytes, *, is_damaged: bool = False, classes: etree.ElementCl
     classes of another library.
     """
     parser = etree.XMLParser(
-        resolve_entities="internal",
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
+        **SAFE_OPTIONS,
         recover=is_damaged,
         remove_comments=True,
         remove_pis=True,

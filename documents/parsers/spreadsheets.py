@@ -1,12 +1,11 @@
 """Spreadsheets of Excel and OpenDocument: a page for every sheet, also for hidden ones, with its rows."""
 
 import re
-import zlib
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from xml.parsers.expat import ExpatError, ParserCreate
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 
@@ -15,7 +14,7 @@ from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
 from documents.parsers.csv import rows_text
 from documents.parsers.ods_comments import comments
 from documents.parsers.xlsx_drawings import texts_outside_cells
-from documents.parsers.zip_limits import is_zip, open_zip
+from documents.parsers.zip_limits import ZIP_DAMAGE, is_zip, open_zip
 
 BLOCK = 1 << 20
 
@@ -68,7 +67,7 @@ def _check_content(archive: ZipFile) -> bool:
                 has_comments |= _COMMENT in before + block
                 before = block[-len(_COMMENT) :]
             parser.Parse(b"", True)
-    except (BadZipFile, EOFError, ExpatError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+    except (*ZIP_DAMAGE, ExpatError) as error:
         raise Corrupt() from error
     return has_comments
 

@@ -1,15 +1,14 @@
 """ZIP archives: their members become separate documents. The archive's own text is the list of their names."""
 
 import stat
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
 from documents.errors import Corrupt
 from documents.parsers import Member, ParsedDocument, Report, register
 from documents.parsers.decoding import decode
-from documents.parsers.zip_limits import open_zip
+from documents.parsers.zip_limits import ZIP_DAMAGE, open_zip
 
 BLOCK = 1 << 20
 
@@ -39,7 +38,7 @@ def _read_blocks(archive: ZipFile, entry: ZipInfo) -> Iterator[bytes]:
         with archive.open(entry) as file:
             while block := file.read(BLOCK):
                 yield block
-    except (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+    except ZIP_DAMAGE as error:
         raise Corrupt() from error
 
 

@@ -13,6 +13,8 @@ RATIO_MATTERS_FROM_BYTES = 20_000_000
 MAX_SMALL_PART_BYTES = 1_000_000
 
 ENCRYPTED_FLAG = 0x1
+ZIP_DAMAGE = (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error)
+"""What zipfile raises while it reads a damaged entry."""
 
 
 def open_zip(path: Path) -> ZipFile:
@@ -63,5 +65,5 @@ def small_part(archive: ZipFile, name: str) -> bytes:
         raise TooComplex()
     try:
         return archive.read(entry)
-    except (BadZipFile, EOFError, NotImplementedError, OSError, ValueError, zlib.error) as error:
+    except ZIP_DAMAGE as error:
         raise Corrupt() from error
