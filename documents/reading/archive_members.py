@@ -10,7 +10,7 @@ from documents.errors import DocumentError
 from documents.models import Document
 from documents.storage import stored_files
 from workflows import engine
-from workflows.engine.claims import Held
+from workflows.engine.claims import ClaimedStep
 from workflows.models import WorkflowExecution
 from workflows.steps import NewStep
 from workflows.tools import StepContext
@@ -74,7 +74,7 @@ def add_steps(context: StepContext, tool: str, members: list[Document], settings
 
     There, such as in a workflow, the members are stored and wait for a job of their own.
     """
-    if not members or context.token is None or not _takes_more(context.execution_id):
+    if not members or context.claim_token is None or not _takes_more(context.execution_id):
         return
     steps = {
         str(member.uid): NewStep(member.filename, tool=tool, arguments={"documentId": str(member.uid), **settings})
@@ -82,7 +82,9 @@ def add_steps(context: StepContext, tool: str, members: list[Document], settings
         if member.step is None or member.step.execution_id != context.execution_id
     }
     with transaction.atomic():
-        engine.add_steps(context.execution_id, steps, within=Held(context.step_id, context.token), actor=context.owner)
+        engine.add_steps(
+            context.execution_id, steps, within=ClaimedStep(context.step_id, context.claim_token), actor=context.owner
+        )
         Document.objects.attach(context.execution_id, only=[UUID(uid) for uid in steps])
 
 

@@ -15,7 +15,7 @@ from workflows.errors import StepError
 from workflows.models import WorkflowExecution
 from workflows.tools import Slot
 
-WORKER = WorkerInfo(uuid4(), "test worker", 30.0, tools.known())
+WORKER = WorkerInfo(uuid4(), "test worker", 30.0, tools.known_slugs())
 SLOTS: tuple[Slot, ...] = ("async", "thread", "process")
 
 BODY: dict[str, Any] = {

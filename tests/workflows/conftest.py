@@ -40,12 +40,12 @@ def start(alice: User) -> Start:
 
 @pytest.fixture
 def holder() -> WorkerInfo:
-    return WorkerInfo(uuid4(), "worker test", lease=30, tools=tools.known())
+    return WorkerInfo(uuid4(), "worker test", lease=30, tools=tools.known_slugs())
 
 
 @pytest.fixture
 def other() -> WorkerInfo:
-    return WorkerInfo(uuid4(), "worker other", lease=30, tools=tools.known())
+    return WorkerInfo(uuid4(), "worker other", lease=30, tools=tools.known_slugs())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from uuid import UUID
 _NOBODY = UUID(int=0)
 
 
-class Held(NamedTuple):
+class ClaimedStep(NamedTuple):
     """A step, and the token that proves that it is held."""
 
     step_id: UUID

@@ -15,9 +15,10 @@ from workflows.llm.offline import OFFLINE
 from workflows.llm.offline import answer as offline
 from workflows.llm.prompt import ModelTask, Prompt, StepInput
 from workflows.network import secrets
-from workflows.tools import StepContext, Tool
+from workflows.tools import StepContext, Tool, reasons
 
 PIECE_CHARS = 400  # of the offline model's answer
+MAX_REASONS = 10  # that a model is given for refused arguments
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _accepted(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dict[str, Any
     try:
         chosen = tool.Arguments.model_validate(json.loads(call.arguments or "{}"))
     except ValidationError as error:
-        raise _bad_arguments(tool, _reasons(error)) from error
+        raise _bad_arguments(tool, reasons(error, limit=MAX_REASONS)) from error
     except ValueError as error:
         raise _bad_arguments(tool, f"not JSON: {error}") from error
     arguments: dict[str, Any] = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -167,10 +168,6 @@ def _accepted(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dict[str, Any
 
 def _bad_arguments(tool: Tool, reason: str) -> StepError:
     return StepError(f"The model's arguments for {tool.slug} do not fit: {reason}", code="bad_arguments")
-
-
-def _reasons(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors()[:10])
 
 
 def _objection(answer: ModelAnswer, tool: Tool, error: StepError) -> list[dict[str, str]]:

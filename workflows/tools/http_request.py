@@ -1,4 +1,4 @@
-"""HTTP_REQUEST: one call to any public web address."""
+"""HTTP_REQUEST: calls any public web address."""
 
 from typing import Any, ClassVar, Literal, Self
 
@@ -10,13 +10,13 @@ from workflows.tools import Arguments, StepContext, Tool, register
 
 
 class HttpRequestArguments(Arguments):
-    """`{{secret.NAME}}` may stand in the URL, the headers and the body."""
+    """The URL, the headers and the body may contain `{{secret.NAME}}`."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
     url: str = Field(min_length=1, description="begins with http:// or https://")
     headers: dict[str, str] = Field(default_factory=dict)
     json_body: Any = Field(None, alias="json", description="sent as JSON")
-    body: str | None = Field(None, description="sent as it is, instead of json")
+    body: str | None = Field(None, description="sent unchanged, instead of json")
     timeout_seconds: float = Field(120, alias="timeoutSeconds", gt=0, le=3600)
 
     @model_validator(mode="after")
@@ -50,12 +50,12 @@ class HttpRequest(Tool):
 def _headers(arguments: HttpRequestArguments, idempotency_key: str) -> dict[str, str]:
     headers = {name.lower(): value for name, value in arguments.headers.items()}
     if len(headers) < len(arguments.headers):
-        raise BadArguments("A header is given twice.")
+        raise BadArguments("A header appears twice. Header names are not case-sensitive: keep one of them.")
     return {"idempotency-key": idempotency_key, **headers}
 
 
 def _content(response: outbound.Response) -> dict[str, Any]:
-    """`json` where the answer says that it is and can be read as such, otherwise `text`."""
+    """`json` if the response is declared as JSON and can be parsed, otherwise `text`."""
     if response.is_json:
         try:
             return {"json": response.json()}

@@ -75,7 +75,7 @@ class Runner:
         patience: float = 0.0,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.identity = WorkerInfo(uuid7(), name, lease, tools.known())
+        self.identity = WorkerInfo(uuid7(), name, lease, tools.known_slugs())
         self.capacity = Capacity(sizes)
         self.only = only
         self.drain = drain

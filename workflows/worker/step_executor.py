@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from pydantic import ValidationError
 
 from workflows import engine, tools
 from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome, completed, ended_by, external
-from workflows.errors import BadArguments, PermanentError, StepError, TryLater
+from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.prompt import ModelTask, StepInput
 from workflows.models import Mode, StepStatus, WorkflowStep
 from workflows.network import cooldowns, secrets
-from workflows.tools import OutsideAnswer, StepContext, Tool
+from workflows.tools import OutsideAnswer, StepContext, Tool, parsed_arguments
 from workflows.worker.sandbox.client import Sandbox
 from workflows.worker.stall_detector import StallDetector
 from workflows.worker.threads import in_thread
@@ -107,7 +106,7 @@ class StepExecutor:
             tags=claim.tags,
             mode=claim.mode,
             report=report,
-            token=claim.token,
+            claim_token=claim.token,
             run_child=self.sandbox.run,
             leave_slot=leave_slot,
         )
@@ -135,7 +134,7 @@ class StepExecutor:
             arguments, result.model, result.usage = choice.arguments, choice.model, _as_json(choice.usage)
             await in_thread(self.orm, engine.keep_arguments, claim, arguments)
         used: set[str] = set()
-        checked = check_arguments(tool, secrets.fill(arguments, used))
+        checked = parsed_arguments(tool, secrets.fill(arguments, used))
         try:
             result.output = secrets.redact(await self._call(tool, context, checked), used)
         except Exception as error:
@@ -178,15 +177,6 @@ def _as_json(usage: "Usage | None") -> dict[str, Any] | None:
         return None
     cost = None if usage.cost is None else str(usage.cost)
     return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens, "costUsd": cost}
-
-
-def check_arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
-    """The arguments as the tool's own model. Raises BadArguments, which names the wrong ones."""
-    try:
-        return tool.Arguments.model_validate(arguments)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors())
-        raise BadArguments(f"{tool.slug}: {wrong}") from None
 
 
 def model_task(claim: Claim) -> ModelTask:

@@ -9,7 +9,7 @@ from aiworkstation.audit.models import AuditEvent
 from tests.workflows.conftest import Start, chain, side_by_side, statuses
 from tests.workflows.engine.test_verbs import end, give_up, take
 from workflows import engine
-from workflows.engine.claims import Claim, Held
+from workflows.engine.claims import Claim, ClaimedStep
 from workflows.engine.turn import WorkerInfo
 from workflows.models import WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
@@ -17,7 +17,7 @@ from workflows.steps import NewStep
 
 def add(claim: Claim, *names: str) -> int:
     steps = {name: NewStep(name) for name in names}
-    within = Held(claim.step_id, claim.token)
+    within = ClaimedStep(claim.step_id, claim.token)
     return len(engine.add_steps(claim.execution_id, steps, within=within, actor="alice"))
 
 
@@ -105,4 +105,4 @@ def test_steps_that_wait_for_others_are_not_taken(start: Start, holder: WorkerIn
     (claim,) = take(holder)
     steps = {"a": NewStep("a", depends_on=[0])}
     with pytest.raises(ValueError, match="cannot depend"):
-        engine.add_steps(claim.execution_id, steps, within=Held(claim.step_id, claim.token), actor="alice")
+        engine.add_steps(claim.execution_id, steps, within=ClaimedStep(claim.step_id, claim.token), actor="alice")

@@ -79,7 +79,7 @@ def test_eight_claimers_never_pass_max_parallel_and_claim_each_step_once(start: 
     seen: list[str] = []
 
     def work() -> None:
-        holder = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known())
+        holder = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known_slugs())
         claims = take(holder, free=2)
         until = time.monotonic() + 60
         while (claims or WorkflowExecution.objects.unfinished().exists()) and time.monotonic() < until:
@@ -122,7 +122,7 @@ def test_batches_that_share_executions_do_not_deadlock(start: Start) -> None:
     jobs = [start(*side_by_side(40), max_parallel=40) for _ in range(3)]
 
     def work() -> None:
-        holder = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known())
+        holder = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known_slugs())
         while claims := take(holder, free=3):
             for claim in claims:
                 end(holder, claim, go_on=False)
