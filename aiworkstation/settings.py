@@ -8,6 +8,7 @@ from typing import Any
 import psycopg.conninfo
 from django.core.exceptions import ImproperlyConfigured
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import config, postgres, secret_key
 
 try:
@@ -15,7 +16,6 @@ try:
 except config.ConfigError as error:
     raise ImproperlyConfigured(str(error)) from error
 
-BASE_DIR = config.BASE_DIR
 DEBUG = CONFIG.debug
 SECRET_KEY = CONFIG.secret_key or secret_key.kept(CONFIG.data_dir)
 if not SECRET_KEY:

@@ -15,7 +15,8 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
+from aiworkstation import BASE_DIR
+
 # Empty: no file is read.
 ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
 MIN_SECRET_BYTES = 16

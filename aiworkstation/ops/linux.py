@@ -31,6 +31,12 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
         _call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
+def kill_group(pid: int) -> None:
+    """Kill a process that leads a group, and every process in its group. One that has ended is not an error."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def name_process(name: str) -> None:
     """What `ps` and `top` show of this process. The kernel keeps 15 bytes."""
     if sys.platform == "linux":

@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from aiworkstation import BASE_DIR
+
 ROLE = DATABASE = "aiworkstation"
 PORT = 5432  # of the Unix socket's name, in its private directory
 LOCK = "keeper.lock"
@@ -30,7 +32,6 @@ LOG = "postgres.log"
 GREETING = b"ready\n"
 START_SECONDS = 600  # a server that was killed may have much to recover
 _SUN_PATH_MAX = 107
-_BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 
 class PostgresError(Exception):
@@ -173,7 +174,7 @@ def _start_keeper(server_home: Path) -> subprocess.Popen[bytes]:
     keeper = subprocess.Popen(
         # Without site-packages: 0.1 s and 3 MB less.
         [sys.executable, "-S", "-m", "aiworkstation.ops.postgres_keeper", str(server_home), str(_programs())],
-        cwd=_BASE_DIR,
+        cwd=BASE_DIR,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.db.utils import OperationalError
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import config, supervisor
 
 DEMO = "demo"
@@ -88,7 +89,7 @@ def supervise(*, reload: bool) -> NoReturn:
     if reload:
         arguments.append("--reload")
     sys.stdout.flush()
-    os.chdir(config.BASE_DIR)
+    os.chdir(BASE_DIR)
     os.execv(sys.executable, [sys.executable, "-m", supervisor.__name__, *arguments])
 
 

@@ -18,13 +18,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import linux, postgres
 from aiworkstation.ops.watchdog import Watch
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
 LOOK_SECONDS = 0.5
 STEADY_SECONDS = 10  # a service that lived so long did not fail at its start
 MAX_FAILURES = 5
@@ -90,8 +89,7 @@ class Service:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _kill_group(self, process: subprocess.Popen[bytes]) -> int:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        linux.kill_group(process.pid)
         return process.wait()
 
     def _bury(self, process: subprocess.Popen[bytes], now: float) -> None:

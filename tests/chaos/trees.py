@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops.linux import die_with_parent
 from aiworkstation.ops.watchdog import Watch
 from tests.chaos.wire import Wire
 
-ROOT = Path(__file__).resolve().parents[2]
 BACK_AFTER = 0.5
 WHOLE = {"runner 1", "runner 2", "tasks 1", "tasks 2", "maintenance"}
 """Names of a supervisor's children, with WORKERS=2."""
@@ -109,8 +109,8 @@ class Tree:
         self._watch.restart()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "work"],
-                cwd=ROOT,
+                [sys.executable, str(BASE_DIR / "manage.py"), "work"],
+                cwd=BASE_DIR,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import psutil
 from django.db import connection
 
-ROOT = Path(__file__).resolve().parents[2]
+from aiworkstation import BASE_DIR
 
 
 def database_url() -> str:
@@ -41,9 +41,9 @@ def environment(**settings: str) -> dict[str, str]:
 @contextlib.contextmanager
 def manage(*arguments: str, log: Path, **settings: str) -> Iterator[psutil.Process]:
     """Runs a command until the block ends, then kills what is left of its tree."""
-    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
     with log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=BASE_DIR, env=environment(**settings), stdout=output, stderr=output)
     tree = psutil.Process(process.pid)
     try:
         yield tree

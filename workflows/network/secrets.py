@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 from dotenv import dotenv_values
 
-from aiworkstation.ops.config import BASE_DIR
+from aiworkstation import BASE_DIR
 from workflows.errors import NotConfigured
 
 ENV_FILE = BASE_DIR / ".env"

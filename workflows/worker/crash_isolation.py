@@ -7,7 +7,6 @@ nothing; its parent does.
 
 import asyncio
 import contextlib
-import os
 import pickle
 import signal
 import struct
@@ -15,8 +14,8 @@ import sys
 from functools import partial
 from typing import Any, BinaryIO
 
-from aiworkstation.ops.config import BASE_DIR
-from aiworkstation.ops.linux import die_with_parent
+from aiworkstation import BASE_DIR
+from aiworkstation.ops.linux import die_with_parent, kill_group
 from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome, crashed, waits
 from workflows.errors import StepError
@@ -46,8 +45,7 @@ async def execute_alone(claim: Claim, report: ReportProgress) -> Outcome:
             report(*frame)
         return _death(claim, await process.wait(), started)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process.pid)
 
 
 async def _start() -> asyncio.subprocess.Process:

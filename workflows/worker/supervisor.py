@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
-from aiworkstation.ops.linux import die_with_parent, name_process
+from aiworkstation.ops.linux import die_with_parent, kill_group, name_process
 from aiworkstation.ops.watchdog import tell_alive
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Supervisor:
             self._forget(child)
         elif child.pid and self.looked - child.heard > child.silence:
             logger.error("%s made no progress for %.0f s: killed", child.name, self.looked - child.heard)
-            _kill_group(child.pid)
+            kill_group(child.pid)
             child.heard = now
         if not child.pid and not child.done and now >= child.not_before and not self.stopping:
             self._start(child)
@@ -112,7 +112,7 @@ class Supervisor:
 
     def _forget(self, child: Child) -> None:
         # Whatever the child started goes with it.
-        _kill_group(child.pid)
+        kill_group(child.pid)
         os.close(child.pipe)
         child.pid, child.pipe = 0, -1
 
@@ -148,7 +148,7 @@ class Supervisor:
             logger.error("%s did not stop: killed", child.name)
         for child in self.children:
             if child.pid:
-                _kill_group(child.pid)
+                kill_group(child.pid)
 
 
 def _live(child: Child, pipe: int, parent: int) -> None:
@@ -190,8 +190,3 @@ def _exit_code(pid: int) -> int | None:
     except ChildProcessError:
         return 0
     return os.waitstatus_to_exitcode(status) if ended else None
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import linux
-from aiworkstation.ops.config import BASE_DIR
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 KERNEL = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])

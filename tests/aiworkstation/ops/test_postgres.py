@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import linux, postgres, postgres_keeper
-from aiworkstation.ops.config import BASE_DIR
 from tests.aiworkstation.ops.conftest import processes_of, wait_for
 
 USE = """

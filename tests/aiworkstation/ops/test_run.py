@@ -14,8 +14,8 @@ import httpx2
 import psutil
 import pytest
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import run
-from aiworkstation.ops.config import BASE_DIR
 from tests.aiworkstation.ops.conftest import wait_for
 
 MANAGE = [sys.executable, str(BASE_DIR / "manage.py")]
