@@ -13,7 +13,7 @@ from django.db import transaction
 
 from workflows import tools
 from workflows.engine.claims import Claim, as_claim
-from workflows.engine.outcomes import Outcome, completed, failed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.query import rows_of
 from workflows.engine.reaper import ENGINE
 from workflows.engine.settling import lock, lock_free, settle_ended
@@ -82,9 +82,9 @@ class Answer:
         sent = secrets.known(claim.arguments)
         if (error := self.error) is not None:
             redacted = StepError(secrets.redact(error.message, sent), code=error.code, retryable=error.retryable)
-            return failed(claim, redacted)
+            return Outcome.failed(claim, redacted)
         if self.status == StepStatus.COMPLETED:
-            return completed(claim, secrets.redact(self.output, sent))
+            return Outcome.completed(claim, secrets.redact(self.output, sent))
         return None
 
 
@@ -111,7 +111,7 @@ def end_silence(*, actor: str = ENGINE) -> int:
     if not executions:
         return 0
     overdue = [as_claim(row[0]) for row in rows_of(OVERDUE, executions=executions)]
-    _record([failed(claim, _silence()) for claim in overdue], actor=actor)
+    _record([Outcome.failed(claim, _silence()) for claim in overdue], actor=actor)
     return len(overdue)
 
 

@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError
 
 from workflows import engine, tools
 from workflows.engine.claims import Claim
-from workflows.engine.outcomes import Outcome, completed, ended_by, external
+from workflows.engine.outcomes import Outcome
 from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.prompt import ModelTask, StepInput
 from workflows.models import Mode, StepStatus, WorkflowStep
@@ -77,8 +77,8 @@ class StepExecutor:
             async with limit:
                 result = await self._run(claim, context)
             if isinstance(result.output, OutsideAnswer):
-                return external(claim, result.output.silence, model=result.model, usage=result.usage)
-            return completed(claim, result.output, model=result.model, usage=result.usage)
+                return Outcome.handed_over(claim, result.output.silence, model=result.model, usage=result.usage)
+            return Outcome.completed(claim, result.output, model=result.model, usage=result.usage)
         except Exception as error:
             if limit.expired():
                 cause = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
@@ -86,7 +86,7 @@ class StepExecutor:
                 cause = _as_step_error(error, claim)
         if self.stall_detector.stalled() and (cause.retryable or cause.code == "timed_out"):
             cause = TryLater(f"the worker's process stood still: {cause}", code=cause.code, delay=0.0)
-        outcome = ended_by(claim, cause)
+        outcome = Outcome.of_error(claim, cause)
         if outcome.cooldown:
             cooldowns.learn(dict([outcome.cooldown]))
         if outcome.status == StepStatus.FAILED:

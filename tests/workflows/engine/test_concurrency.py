@@ -23,7 +23,7 @@ from tests.workflows.worker.test_runner import in_other_thread, lines, work
 from workflows import engine, tools
 from workflows.engine.claims import Claim
 from workflows.engine.consistency import check
-from workflows.engine.outcomes import completed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import WorkerInfo
 from workflows.models import WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
@@ -64,7 +64,7 @@ def test_two_parents_that_end_together_free_their_child(start: Start, holder: Wo
         for claims in parents.values():
             own = sorted(claims, key=lambda claim: claim.step_index)[which * pairs : (which + 1) * pairs]
             for begin in range(0, pairs, batch):
-                outcomes = [completed(claim, None) for claim in own[begin : begin + batch]]
+                outcomes = [Outcome.completed(claim, None) for claim in own[begin : begin + batch]]
                 both.wait(30)
                 turn(holder, outcomes, [])
 

@@ -11,7 +11,7 @@ from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import end, expire, take
 from workflows import engine
 from workflows.engine.claims import Claim
-from workflows.engine.outcomes import waits
+from workflows.engine.outcomes import Outcome
 from workflows.engine.pause import pause, resume
 from workflows.engine.retry_policy import ALONE_AFTER
 from workflows.engine.turn import Demand, WorkerInfo
@@ -109,7 +109,7 @@ def test_a_cool_down_is_told_to_all_workers(start: Start, holder: WorkerInfo) ->
     start(*chain(1))
     (claim,) = take(holder)
     busy = TryLater("busy", delay=30, cooldown="model:http://x:m")
-    turn(holder, [waits(claim, busy, busy.delay)], [])
+    turn(holder, [Outcome.waiting(claim, busy, busy.delay)], [])
     assert Cooldown.objects.get().key == "model:http://x:m"
     cooldowns.learn({"model:http://y:m": 0.05})
     with pytest.raises(TryLater) as raised:
@@ -124,6 +124,6 @@ def test_a_shorter_cool_down_does_not_end_a_longer_one(start: Start, holder: Wor
     left = []
     for claim, seconds in zip((*take(holder), *take(holder)), (600.0, 5.0), strict=True):
         busy = TryLater("busy", delay=seconds, cooldown="model:x")
-        turn(holder, [waits(claim, busy, busy.delay)], [])
+        turn(holder, [Outcome.waiting(claim, busy, busy.delay)], [])
         left.append(Cooldown.objects.get().until)
     assert left[0] == left[1]

@@ -11,7 +11,7 @@ from tests.workflows.engine.test_verbs import actions, end, take
 from workflows.engine import pause
 from workflows.engine.claims import Claim
 from workflows.engine.consistency import check
-from workflows.engine.outcomes import Outcome, completed, failed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import Demand, TurnResult, WorkerInfo
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution, WorkflowStep
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def goes_on(claim: Claim) -> Outcome:
-    outcome = completed(claim, 1)
+    outcome = Outcome.completed(claim, 1)
     outcome.keeps = "async"
     return outcome
 
@@ -61,7 +61,7 @@ def test_the_next_step_is_claimed_on_the_same_lane_with_a_token_of_its_own(start
 def test_without_a_lane_that_goes_on_it_is_ready_and_has_a_message(start: Start, holder: WorkerInfo) -> None:
     execution = start(*chain(2))
     (first,) = take(holder)
-    worked = record(holder, completed(first, 1))
+    worked = record(holder, Outcome.completed(first, 1))
     assert (names(worked), worked.woken) == ([], ["async"])
     assert statuses(execution.pk) == ["completed", "ready"]
     assert row(execution.pk).message_id is not None
@@ -134,7 +134,7 @@ def test_a_pause_begins_nothing(start: Start, holder: WorkerInfo) -> None:
 def test_a_failure_beside_it_is_settled_and_skips_what_is_behind(start: Start, holder: WorkerInfo) -> None:
     execution = start(*side_by_side(2), after(0, name="c0"), after(1, name="c1"))
     first, second = take(holder) + take(holder)
-    worked = record(holder, goes_on(first), failed(second, StepError("no", retryable=False)))
+    worked = record(holder, goes_on(first), Outcome.failed(second, StepError("no", retryable=False)))
     assert names(worked) == ["c0"]
     assert statuses(execution.pk) == ["completed", "failed", "running", "skipped"]
     told = row(execution.pk)

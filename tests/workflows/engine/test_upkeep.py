@@ -76,7 +76,7 @@ def test_check_engine_finds_nothing_in_normal_life(start: Start, holder: WorkerI
         ("UPDATE workflow_executions SET steps_completed = 7", "counters"),
         ("UPDATE workflow_steps SET missing_dependencies = 5 WHERE status = 'pending'", "pending step"),
         ("DELETE FROM django_q_ormq", "unfinished job has"),
-        ("UPDATE django_q_ormq SET key = 'low'", "own queue"),
+        ("UPDATE django_q_ormq SET key = 'low'", "in the job's queue"),
     ],
 )
 def test_check_engine_finds_what_is_broken(start: Start, sql: str, rule: str) -> None:
@@ -91,10 +91,10 @@ def test_check_engine_finds_what_is_broken(start: Start, sql: str, rule: str) ->
 
 
 def test_pause_and_resume_from_the_command_line(db: None) -> None:
-    assert "goes on to its end" in call("pause", "--reason", "a deploy")
+    assert "continue to their end" in call("pause", "--reason", "a deploy")
     assert "paused already" in call("pause")
     assert Pause.objects.get().reason == "a deploy"
-    assert "Work goes on" in call("resume")
+    assert "Work continues" in call("resume")
     assert "not paused" in call("resume")
 
 

@@ -14,7 +14,7 @@ from tests.workflows.conftest import Start, chain, error_of, side_by_side, statu
 from workflows import engine
 from workflows.engine.claims import Claim
 from workflows.engine.consistency import check
-from workflows.engine.outcomes import completed, crashed, failed, waits
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import Demand, TurnResult, WorkerInfo
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution, WorkflowStep
@@ -27,13 +27,13 @@ def take(holder: WorkerInfo, free: int = 1, slot: Slot = "async") -> list[Claim]
 
 
 def end(holder: WorkerInfo, claim: Claim, *, go_on: bool = False) -> TurnResult:
-    outcome = completed(claim, {"done": claim.name})
+    outcome = Outcome.completed(claim, {"done": claim.name})
     outcome.keeps = "async" if go_on else None
     return turn(holder, [outcome], [])
 
 
 def give_up(holder: WorkerInfo, claim: Claim) -> TurnResult:
-    return turn(holder, [failed(claim, StepError("no", retryable=False))], [])
+    return turn(holder, [Outcome.failed(claim, StepError("no", retryable=False))], [])
 
 
 def actions(execution: UUID) -> list[str]:
@@ -168,7 +168,7 @@ def test_a_job_that_tolerates_failures(start: Start, holder: WorkerInfo, failing
 def test_a_retryable_failure_waits_and_is_due_later(start: Start, holder: WorkerInfo) -> None:
     execution = start(*chain(1))
     (claim,) = take(holder)
-    turn(holder, [failed(claim, StepError("again"))], [])
+    turn(holder, [Outcome.failed(claim, StepError("again"))], [])
     step = execution.steps.get()
     execution.refresh_from_db()
     assert (step.status, execution.status, error_of(execution)["message"]) == ("waiting", "waiting", "again")
@@ -182,7 +182,7 @@ def test_a_retryable_failure_waits_and_is_due_later(start: Start, holder: Worker
 def test_earlier_work_moves_the_message(start: Start, holder: WorkerInfo) -> None:
     execution = start(NewStep("a"), NewStep("b"), NewStep("c", depends_on=[1]))
     a, b = (*take(holder), *take(holder))
-    turn(holder, [failed(a, StepError("again"))], [])
+    turn(holder, [Outcome.failed(a, StepError("again"))], [])
     later = OrmQ.objects.get()
     assert later.lock > timezone.now()
     end(holder, b)
@@ -204,7 +204,7 @@ def test_attempts_run_out(start: Start, holder: WorkerInfo) -> None:
     execution = start(NewStep("x", max_attempts=2))
     for _ in range(2):
         (claim,) = take(holder)
-        turn(holder, [failed(claim, StepError("again"))], [])
+        turn(holder, [Outcome.failed(claim, StepError("again"))], [])
         make_due(execution)
     step = execution.steps.get()
     assert (step.status, step.attempt) == ("failed", 2)
@@ -215,7 +215,7 @@ def test_a_wait_is_no_attempt(start: Start, holder: WorkerInfo) -> None:
     for _ in range(3):
         (claim,) = take(holder)
         assert claim.attempt == 1
-        turn(holder, [waits(claim, StepError("busy"), 5.0)], [])
+        turn(holder, [Outcome.waiting(claim, StepError("busy"), 5.0)], [])
         make_due(execution)
     assert execution.steps.get().status == "waiting"
 
@@ -223,11 +223,11 @@ def test_a_wait_is_no_attempt(start: Start, holder: WorkerInfo) -> None:
 def test_waits_end_after_a_quarter_of_an_hour(start: Start, holder: WorkerInfo) -> None:
     execution = start(*chain(1))
     (claim,) = take(holder)
-    turn(holder, [waits(claim, StepError("busy"), 5.0)], [])
+    turn(holder, [Outcome.waiting(claim, StepError("busy"), 5.0)], [])
     execution.steps.update(waiting_since=timezone.now() - timedelta(minutes=16))
     make_due(execution)
     (claim,) = take(holder)
-    turn(holder, [waits(claim, StepError("busy"), 5.0)], [])
+    turn(holder, [Outcome.waiting(claim, StepError("busy"), 5.0)], [])
     step = execution.steps.get()
     assert step.status == "failed"
     assert "waited 9" in error_of(execution)["message"]
@@ -257,7 +257,7 @@ def test_retry_runs_only_what_did_not_complete(start: Start, holder: WorkerInfo)
     execution = start(NewStep("a"), NewStep("b", depends_on=[0], max_attempts=1), NewStep("c", depends_on=[1]))
     (a,) = take(holder)
     (b,) = end(holder, a, go_on=True).claims
-    turn(holder, [failed(b, StepError("no"))], [])
+    turn(holder, [Outcome.failed(b, StepError("no"))], [])
     assert statuses(execution.pk) == ["completed", "failed", "skipped"]
     assert engine.retry(execution.pk, actor="alice")
     assert statuses(execution.pk) == ["completed", "ready", "pending"]
@@ -292,7 +292,7 @@ def test_the_crash_of_a_steps_own_process_is_no_attempt_and_the_third_its_end(st
     for crashes in range(3):
         (claim,) = take(holder, slot=ASYNC_THEN_ALONE[crashes])
         assert (claim.attempt, claim.crashes) == (1, crashes)
-        turn(holder, [crashed(claim, "killed by SIGKILL")], [])
+        turn(holder, [Outcome.crashed(claim, "killed by SIGKILL")], [])
     step = execution.steps.get()
     assert (step.status, step.attempt, step.crashes, error_of(execution)["code"]) == ("failed", 1, 3, "crashed")
 

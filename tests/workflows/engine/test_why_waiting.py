@@ -11,7 +11,7 @@ from django.utils import timezone
 from tests.support.jobs import WORKER, claim, complete, complete_all, fail, start_job
 from tests.support.turns import turn
 from workflows.engine import why_waiting
-from workflows.engine.outcomes import waits
+from workflows.engine.outcomes import Outcome
 from workflows.engine.pause import pause
 from workflows.engine.turn import SCAN_OVERLAP
 from workflows.engine.why_waiting import Places, waiting_for
@@ -147,7 +147,7 @@ def test_the_next_attempt(alice: User) -> None:
 def test_a_providers_cool_down(alice: User) -> None:
     execution = start_job(alice)
     busy = TryLater("model-x is busy and rests for 30 s", code="cooldown", delay=30, cooldown="model:x")
-    turn(WORKER, [waits(claim(execution.pk)[0], busy, busy.delay)], [])
+    turn(WORKER, [Outcome.waiting(claim(execution.pk)[0], busy, busy.delay)], [])
     words = sentence(execution)
     assert words.startswith('"One" is tried again at 20')
     assert words.endswith(", after: model-x is busy and rests for 30 s")

@@ -17,7 +17,7 @@ from workflows import engine
 from workflows.connections import connect
 from workflows.engine.claims import Claim
 from workflows.engine.leases import RENEW
-from workflows.engine.outcomes import Outcome, completed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import take_turn
 from workflows.models import WorkflowExecution
 from workflows.steps import NewStep
@@ -391,7 +391,7 @@ def test_only_some_are_alone_at_once(start: Start, ledger: Path, monkeypatch: py
         most = max(most, now)
         await asyncio.sleep(0.05)
         now -= 1
-        return completed(claim, None)
+        return Outcome.completed(claim, None)
 
     monkeypatch.setattr("workflows.worker.runner.execute_alone", perform)
     work(execution, sizes=SlotSizes(alone=3))

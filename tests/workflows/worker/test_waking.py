@@ -16,7 +16,7 @@ from tests.workflows.engine.test_verbs import take
 from tests.workflows.worker.test_runner import deaf, in_other_thread, lines, work
 from workflows import engine
 from workflows.connections import connect
-from workflows.engine.outcomes import waits
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import Demand, WorkerInfo, take_turn
 from workflows.errors import TryLater
 from workflows.models import Cooldown, WorkflowExecution
@@ -125,7 +125,7 @@ def test_what_another_worker_was_told_cools_this_one_down(
         monkeypatch.setattr(cooldowns, "_ends_at", {})
         busy = TryLater("busy", delay=600, cooldown="model:x")
         if hears:
-            outcome = waits(claim, busy, busy.delay)
+            outcome = Outcome.waiting(claim, busy, busy.delay)
             await asyncio.to_thread(in_other_thread, lambda: turn(holder, [outcome], []))
         else:
             row = Cooldown(key="model:x", until=timezone.now() + timedelta(minutes=10))
