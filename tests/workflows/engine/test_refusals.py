@@ -14,7 +14,7 @@ from tests.workflows.conftest import Start
 from tests.workflows.engine.test_verbs import take
 from workflows import engine
 from workflows.engine.claims import Claim, Held
-from workflows.engine.outcomes import completed, failed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.outside_answers import Answer
 from workflows.engine.turn import WorkerInfo
 from workflows.errors import StepError
@@ -43,7 +43,7 @@ def branches(start: Start, worker: WorkerInfo) -> Job:
 
 def running_with_a_failed_branch(start: Start, worker: WorkerInfo) -> Job:
     execution, (a, b) = branches(start, worker)
-    turn(worker, [failed(a, NO)], [])
+    turn(worker, [Outcome.failed(a, NO)], [])
     return execution, [b]
 
 
@@ -57,15 +57,15 @@ def waiting(start: Start, worker: WorkerInfo) -> Job:
 
 def finished(start: Start, worker: WorkerInfo) -> Job:
     execution, (a, b) = branches(start, worker)
-    turn(worker, [completed(a, 1), completed(b, 1)], [])
-    turn(worker, [completed(claim, 1) for claim in [*take(worker), *take(worker)]], [])
+    turn(worker, [Outcome.completed(a, 1), Outcome.completed(b, 1)], [])
+    turn(worker, [Outcome.completed(claim, 1) for claim in [*take(worker), *take(worker)]], [])
     return execution, []
 
 
 def ended_failed(start: Start, worker: WorkerInfo) -> Job:
     execution, (a, b) = branches(start, worker)
-    turn(worker, [failed(a, NO), completed(b, 1)], [])
-    turn(worker, [completed(claim, 1) for claim in take(worker)], [])
+    turn(worker, [Outcome.failed(a, NO), Outcome.completed(b, 1)], [])
+    turn(worker, [Outcome.completed(claim, 1) for claim in take(worker)], [])
     return execution, []
 
 
@@ -78,7 +78,7 @@ def cancelled(start: Start, worker: WorkerInfo) -> Job:
 def with_errors(start: Start, worker: WorkerInfo) -> Job:
     execution = start(NewStep("a"), NewStep("b"), tolerates_failures=True)
     a, b = [*take(worker), *take(worker)]
-    turn(worker, [failed(a, NO), completed(b, 1)], [])
+    turn(worker, [Outcome.failed(a, NO), Outcome.completed(b, 1)], [])
     return execution, []
 
 

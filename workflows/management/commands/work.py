@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from workflows.worker.processes import supervisor
+from workflows.worker.processes import worker_supervisor
 
 
 class Command(BaseCommand):
@@ -18,4 +18,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # django-q2 logs when a plain task begins. Our worker logs its end, which is enough.
         logging.getLogger("django-q").setLevel(logging.WARNING)
-        supervisor(drain=options["drain"]).run()
+        worker_supervisor(drain=options["drain"]).run()

@@ -99,7 +99,7 @@ def _imported(name: str) -> Callable[..., Any]:
     if not known:
         if hasattr(module, "preload"):
             module.preload()
-        # Without this a child's collector would touch the shared pages, and so copy them.
+        # A child's collector must not touch the shared memory: that would copy it.
         gc.collect()
         gc.freeze()
         use_huge_pages()
