@@ -190,11 +190,12 @@ def _without_vectors(document: Document, model: EmbeddingModel) -> QuerySet[Docu
 def _embedded(texts: Sequence[str], model: str) -> list[list[float] | None]:
     """None for a text that the provider refuses, however short it is cut."""
     from workflows.llm import client
+    from workflows.llm.provider_errors import ContextTooLong
 
     try:
         return list(client.embed(texts, model))
     except PermanentError as error:
-        if error.code not in ("model_rejected", client.ContextTooLong.code):
+        if error.code not in ("model_rejected", ContextTooLong.code):
             raise
         if len(texts) > 1:
             half = len(texts) // 2

@@ -29,7 +29,7 @@ from workflows.worker.stall_detector import StallDetector
 from workflows.worker.threads import in_thread
 
 if TYPE_CHECKING:
-    from workflows.llm.client import Usage
+    from workflows.llm.chat import TokenUsage
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def _model_step() -> ModuleType:
     return importlib.import_module("workflows.llm.model_step")
 
 
-def _usage_json(usage: "Usage | None") -> dict[str, Any] | None:
+def _usage_json(usage: "TokenUsage | None") -> dict[str, Any] | None:
     if usage is None:
         return None
     cost = None if usage.cost is None else str(usage.cost)
