@@ -13,7 +13,7 @@ from tests.support.turns import turn
 from tests.workflows.conftest import Start
 from tests.workflows.engine.test_verbs import take
 from workflows import engine
-from workflows.engine.claims import Claim, Held
+from workflows.engine.claims import Claim, ClaimedStep
 from workflows.engine.outcomes import Outcome
 from workflows.engine.outside_answers import Answer
 from workflows.engine.turn import WorkerInfo
@@ -127,7 +127,7 @@ def test_steps_added_without_the_token(start: Start, holder: WorkerInfo, make: M
     execution, _ = make(start, holder)
     step = WorkflowStep.objects.filter(execution=execution).earliest("index")
     before = everything()
-    held = Held(step.pk, uuid4())
+    held = ClaimedStep(step.pk, uuid4())
     assert engine.add_steps(execution.pk, {"x": NewStep("x")}, within=held, actor="alice") == []
     assert everything() == before
 
