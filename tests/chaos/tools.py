@@ -12,7 +12,7 @@ from typing import Any
 from tests.chaos.child import SLICE
 from tests.chaos.ledger import ALIVE, END, START, Writer
 from workflows.errors import StepError, TryLater
-from workflows.network import outbound
+from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 
@@ -56,7 +56,7 @@ class Async(Tool):
     async def run(self, context: StepContext, arguments: Work) -> str:
         with telling(context, "async") as run:
             headers = {"idempotency-key": context.idempotency_key}
-            response = await outbound.send(outbound.Request("POST", arguments.url, headers=headers, body=b"{}"))
+            response = await http_client.send(http_client.Request("POST", arguments.url, headers=headers, body=b"{}"))
             if response.json()["busy"]:
                 raise TryLater("busy, as it should be", delay=0.5)
             fail_as_asked(context, arguments)
@@ -96,7 +96,7 @@ class Child(Tool):
     async def run(self, context: StepContext, arguments: Work) -> Any:
         assert context.run_child is not None
         headers = {"idempotency-key": context.idempotency_key}
-        await outbound.send(outbound.Request("POST", arguments.url, headers=headers, body=b"{}"))
+        await http_client.send(http_client.Request("POST", arguments.url, headers=headers, body=b"{}"))
         details = {
             "ledger": os.environ["CHAOS_LEDGER"],
             "step": str(context.step_id),

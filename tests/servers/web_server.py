@@ -1,4 +1,4 @@
-"""A web server for tests of outbound requests: the path says what it does."""
+"""A web server for tests of http_client requests: the path says what it does."""
 
 import gzip
 import time

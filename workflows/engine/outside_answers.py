@@ -79,7 +79,7 @@ class Answer:
 
     def outcome(self, claim: Claim) -> Outcome | None:
         """None if the outside worker is still at work. Secrets that it was sent are taken out."""
-        sent = secrets.known(claim.arguments)
+        sent = secrets.known_values(claim.arguments)
         if (error := self.error) is not None:
             redacted = StepError(secrets.redact(error.message, sent), code=error.code, retryable=error.retryable)
             return Outcome.failed(claim, redacted)
@@ -96,7 +96,7 @@ def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> bool:
     if not claims or not given.is_for(claims[0]):
         return False
     (claim,) = claims
-    message = None if given.message is None else secrets.redact(given.message, secrets.known(claim.arguments))
+    message = None if given.message is None else secrets.redact(given.message, secrets.known_values(claim.arguments))
     rows_of(SIGN_OF_LIFE, step=step, progress=given.progress, message=message)
     outcome = given.outcome(claim)
     if outcome is not None:

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.model_catalog import base_url, cooldown_key
-from workflows.network import failures
+from workflows.network import network_errors
 
 if TYPE_CHECKING:
     import openai  # client.py alone imports it when the program runs
@@ -31,7 +31,7 @@ def of_status(error: "openai.APIStatusError", model: str) -> StepError:
     if error.code == "insufficient_quota":
         return PermanentError(f"The model provider's quota is used up: {words}", code="insufficient_quota")
     if status in (429, 503):
-        delay = failures.retry_after(error.response.headers)
+        delay = network_errors.retry_after(error.response.headers)
         return _try_later(f"The model provider is busy ({status}): {words}", model, delay)
     if _is_too_long(error, words):
         return _too_long(error, words)
@@ -43,11 +43,11 @@ def of_status(error: "openai.APIStatusError", model: str) -> StepError:
 def of_connection(error: "openai.APIConnectionError", model: str) -> StepError:
     """The provider could not be reached, or the connection broke."""
     url = base_url()
-    if failures.is_refused(error):
+    if network_errors.is_refused(error):
         return _try_later(f"Nothing answers at OPENAI_BASE_URL {url}: is the server running?", model, None)
-    if failures.is_unknown_host(error):
+    if network_errors.is_unknown_host(error):
         return StepError(f"The host of OPENAI_BASE_URL {url} is not known.", code="unknown_host")
-    if failures.is_bad_certificate(error):
+    if network_errors.is_bad_certificate(error):
         return PermanentError(f"The certificate of {url} is not trusted.", code="bad_certificate")
     return StepError("The connection to the model was cut.", code="connection_cut")
 

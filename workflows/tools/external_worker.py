@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from workflows.errors import NotConfigured, PermanentError
-from workflows.network import outbound, webhooks
+from workflows.network import http_client, webhooks
 from workflows.tools import Arguments, OutsideAnswer, StepContext, Tool, register
 
 DEFAULT_SILENCE = 3600
@@ -61,8 +61,8 @@ class ExternalWorker(Tool):
             }
         )
         headers = webhooks.signed_headers(f"{context.step_id}-{context.attempt}", body)
-        response = await outbound.send(
-            outbound.Request(
+        response = await http_client.send(
+            http_client.Request(
                 method="POST",
                 url=arguments.url,
                 headers={"content-type": "application/json", "idempotency-key": context.idempotency_key, **headers},
@@ -71,7 +71,7 @@ class ExternalWorker(Tool):
                 follows=False,
             )
         )
-        outbound.raise_for_status(response)
+        http_client.raise_for_status(response)
         if response.status >= 300:
             raise PermanentError(
                 f"{response.host} answered {response.status}. Redirects are not followed: give the final URL.",

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from workflows.errors import BadArguments
-from workflows.network import outbound
+from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 
@@ -33,8 +33,8 @@ class HttpRequest(Tool):
     Arguments: ClassVar[type[Arguments]] = HttpRequestArguments
 
     async def run(self, context: StepContext, arguments: HttpRequestArguments) -> dict[str, Any]:
-        response = await outbound.send(
-            outbound.Request(
+        response = await http_client.send(
+            http_client.Request(
                 method=arguments.method,
                 url=arguments.url,
                 headers=_headers(arguments, context.idempotency_key),
@@ -43,7 +43,7 @@ class HttpRequest(Tool):
                 timeout=arguments.timeout_seconds,
             )
         )
-        outbound.raise_for_status(response)
+        http_client.raise_for_status(response)
         return {"status": response.status, "headers": response.headers, **_content(response)}
 
 
@@ -54,7 +54,7 @@ def _headers(arguments: HttpRequestArguments, idempotency_key: str) -> dict[str,
     return {"idempotency-key": idempotency_key, **headers}
 
 
-def _content(response: outbound.Response) -> dict[str, Any]:
+def _content(response: http_client.Response) -> dict[str, Any]:
     """`json` if the response is declared as JSON and can be parsed, otherwise `text`."""
     if response.is_json:
         try:

@@ -7,7 +7,7 @@ from django.conf import settings
 from pydantic import Field
 
 from workflows.errors import NotConfigured, PermanentError, StepError
-from workflows.network import outbound
+from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 PAGE_SIZE = 100  # HubSpot's own limit
@@ -55,25 +55,25 @@ async def _get_page(limit: int, after: str | None, properties: list[str]) -> tup
     query = {"limit": str(limit), "properties": ",".join(properties), "after": after or ""}
     base, token = settings.CONFIG.hubspot_base_url.rstrip("/"), settings.CONFIG.hubspot_access_token
     url = f"{base}/crm/v3/objects/contacts?{urlencode({name: value for name, value in query.items() if value})}"
-    response = await outbound.send(
-        outbound.Request(
+    response = await http_client.send(
+        http_client.Request(
             "GET",
             url,
             headers={"authorization": f"Bearer {token}"},
-            trusted=frozenset({outbound.host_and_port(url)}),
+            trusted=frozenset({http_client.host_and_port(url)}),
             sensitive=frozenset({token}),
         )
     )
     if response.status in REMEDIES:
         code, remedy = REMEDIES[response.status]
         raise PermanentError(remedy, code=code)
-    outbound.raise_for_status(response)
+    http_client.raise_for_status(response)
     body = _json_object(response)
     next_page = (body.get("paging") or {}).get("next") or {}
     return list(body.get("results") or []), next_page.get("after")
 
 
-def _json_object(response: outbound.Response) -> dict[str, Any]:
+def _json_object(response: http_client.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:

@@ -118,4 +118,4 @@ class Listener:
 
     async def _read_cooldowns(self, connection: AsyncConnection[Row]) -> None:
         cursor = await connection.execute(COOLDOWNS)
-        cooldowns.learn(dict(await cursor.fetchall()))
+        cooldowns.start(dict(await cursor.fetchall()))

@@ -89,7 +89,7 @@ class StepExecutor:
             cause = TryLater(f"the worker's process stood still: {cause}", code=cause.code, delay=0.0)
         outcome = Outcome.of_error(claim, cause)
         if outcome.cooldown:
-            cooldowns.learn(dict([outcome.cooldown]))
+            cooldowns.start(dict([outcome.cooldown]))
         if outcome.status == StepStatus.FAILED:
             await self._notify_tool(claim, context, cause)
         return outcome

@@ -111,7 +111,7 @@ def test_a_cool_down_is_told_to_all_workers(start: Start, holder: WorkerInfo) ->
     busy = TryLater("busy", delay=30, cooldown="model:http://x:m")
     turn(holder, [Outcome.waiting(claim, busy, busy.delay)], [])
     assert Cooldown.objects.get().key == "model:http://x:m"
-    cooldowns.learn({"model:http://y:m": 0.05})
+    cooldowns.start({"model:http://y:m": 0.05})
     with pytest.raises(TryLater) as raised:
         cooldowns.check("model:http://y:m")
     assert raised.value.cooldown == ""
