@@ -10,7 +10,7 @@ from aiworkstation.ops import postgres
 
 
 class Server:
-    """The embedded PostgreSQL. It is brought back as `make run` does it, should its keeper go."""
+    """The embedded PostgreSQL. If its manager ends, the run starts it again, as `make run` does."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir

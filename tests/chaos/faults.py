@@ -320,16 +320,16 @@ class Chaos:
 
     def kill_postgres_for_longer_than_a_lease(self, _: Tree) -> None:
         postmaster = self.server.postmaster
-        keeper = postmaster.parent()
+        manager = postmaster.parent()
         seconds = self.lease * self.chance.uniform(1.1, 2)
 
         def begin() -> None:
-            if keeper:
-                send(keeper, signal.SIGSTOP)
+            if manager:
+                send(manager, signal.SIGSTOP)
             send(postmaster, signal.SIGKILL)
             time.sleep(seconds)
-            if keeper:
-                send(keeper, signal.SIGCONT)
+            if manager:
+                send(manager, signal.SIGCONT)
 
         self._outage("kill_postgres_for_longer_than_a_lease", f"SIGKILL, {seconds:.1f} s", begin)
 

@@ -98,10 +98,10 @@ class Run:
         return Tree(name, wire, environment | {"DATABASE_URL": address}, self.home)
 
     def _keep_server(self) -> None:
-        """As `make run`: a keeper that has gone is started again."""
+        """Starts PostgreSQL again when its manager is gone, as `make run` does."""
         while not self.is_over.wait(0.5):
             if select.select([self.server.usage], [], [], 0)[0]:
-                print("           the keeper of PostgreSQL has gone; it is started again", flush=True)
+                print("           PostgreSQL has ended; it is started again", flush=True)
                 self.server.usage = postgres.join(self.home)
 
     def _wait_for_workers(self) -> float:

@@ -95,7 +95,7 @@ class Tree:
             self.pids |= {process.pid for process in self.everybody()}
             if self._process is not None and self._process.poll() is None:
                 ended = time.monotonic()
-                if self.is_watched and self._watch.finds_it_hung():
+                if self.is_watched and self._watch.is_hung():
                     self._process.kill()
             elif time.monotonic() - ended > BACK_AFTER:
                 self._start()

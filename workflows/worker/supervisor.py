@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from aiworkstation.ops.linux import die_with_parent, kill_group, name_process
-from aiworkstation.ops.watchdog import tell_alive
+from aiworkstation.ops.watchdog import notify_alive
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         while not self.stopping:
-            tell_alive()
+            notify_alive()
             for child in self.children:
                 self._keep_alive(child)
             if any(child.once for child in self.children) and all(child.done for child in self.children if child.once):
@@ -147,7 +147,7 @@ class Supervisor:
         deadline = time.monotonic() + self.grace + 5
         while alive and time.monotonic() < deadline:
             alive = [child for child in alive if _exit_code(child.pid) is None]
-            tell_alive()
+            notify_alive()
             time.sleep(0.02)
         for child in alive:
             logger.error("%s did not stop in time and is killed", child.name)

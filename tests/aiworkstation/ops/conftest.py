@@ -17,7 +17,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """The keeper and the server of this directory."""
+    """The processes of this directory's manager and server."""
     home = str(postgres.home(data_dir))
     return [process for process in psutil.process_iter() if home in _command_line(process)]
 

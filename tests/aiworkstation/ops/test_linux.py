@@ -56,8 +56,8 @@ def test_a_container_may_have_less_memory_than_the_machine(tmp_path: Path) -> No
     unlimited.write_text("max\n")
     limited.write_text("1073741824\n")
     machine = psutil.virtual_memory().total
-    assert linux.memory([unlimited, absent]) == machine
-    assert linux.memory([absent, unlimited, limited]) == min(machine, 1 << 30)
+    assert linux.memory_bytes([unlimited, absent]) == machine
+    assert linux.memory_bytes([absent, unlimited, limited]) == min(machine, 1 << 30)
 
 
 @pytest.mark.skipif(not MAY_COLLAPSE, reason="it takes Linux 6.1, built with huge pages")

@@ -138,7 +138,7 @@ def test_the_first_start(data_dir: Path) -> None:
     wait_for(lambda: "web ended with signal SIGKILL" in application.output.read_text())
     wait_for(application.answers, 30)
 
-    wait_for(lambda: "work has hung; it is killed" in application.output.read_text(), 30)
+    wait_for(lambda: "work hangs and is killed" in application.output.read_text(), 30)
     wait_for(lambda: application.work() not in (None, work), 30)
 
     application.process.terminate()

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from aiworkstation.ops import supervisor
-from aiworkstation.ops.watchdog import Watch, tell_alive
+from aiworkstation.ops.watchdog import Watch, notify_alive
 from tests.aiworkstation.ops.conftest import wait_for
 
 WAIT = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -23,7 +23,7 @@ def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 def look_after(service: supervisor.Service, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        service.look_after()
+        service.ensure_running()
         time.sleep(0.01)
 
 
@@ -51,7 +51,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
 
 def test_what_ends_at_its_start_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
     service = supervisor.Service("web", [sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(supervisor.GivesUp, match="web ended 5 times at its start, at last with exit status 3"):
+    with pytest.raises(supervisor.CannotGoOn, match="web ended 5 times at its start, at last with exit status 3"):
         look_after(service, seconds=10)
     assert capsys.readouterr().out.count("started again") == 4
 
@@ -64,7 +64,7 @@ def test_what_lived_for_a_while_is_always_started_again(monkeypatch: pytest.Monk
 
 def test_the_end_finds_a_service_that_has_ended_already() -> None:
     service = supervisor.Service("web", ["true"])
-    service.look_after()
+    service.ensure_running()
     time.sleep(0.5)
     service.terminate()
     service.wait(0)
@@ -74,7 +74,7 @@ def test_nothing_of_a_killed_service_is_left_when_it_starts_again(tmp_path: Path
     told = tmp_path / "grandchild"
     program = f"import subprocess as s; open({str(told)!r}, 'w').write(str(s.Popen(['sleep', '60']).pid))"
     service = supervisor.Service("work", [sys.executable, "-c", f"{program}; import time; time.sleep(60)"])
-    service.look_after()
+    service.ensure_running()
     wait_for(lambda: told.exists() and told.read_text())
     grandchild = psutil.Process(int(told.read_text()))
     service.kill()
@@ -83,18 +83,18 @@ def test_nothing_of_a_killed_service_is_left_when_it_starts_again(tmp_path: Path
     service.wait(0)
 
 
-FREEZE = "import os, signal, time\nfrom aiworkstation.ops.watchdog import tell_alive\n"
+FREEZE = "import os, signal, time\nfrom aiworkstation.ops.watchdog import notify_alive\n"
 
 
 def test_what_gives_no_more_signs_of_life_is_started_again(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
-    frozen = f"{FREEZE}tell_alive(); os.kill(os.getpid(), signal.SIGSTOP)"
+    frozen = f"{FREEZE}notify_alive(); os.kill(os.getpid(), signal.SIGSTOP)"
     service = supervisor.Service("work", [sys.executable, "-c", frozen], watch=Watch(silence=0.5))
     told.look_after(service, until="work ended with signal SIGKILL; it is started again")
-    assert told.text.startswith("work has hung; it is killed\n")
+    assert told.text.startswith("work hangs and is killed\n")
 
 
-@pytest.mark.parametrize("signs", ["", "while True: tell_alive(); time.sleep(0.05)"])
+@pytest.mark.parametrize("signs", ["", "while True: notify_alive(); time.sleep(0.05)"])
 def test_what_never_gave_signs_or_goes_on_with_them_is_left_alone(
     signs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,17 +108,17 @@ def test_what_never_gave_signs_or_goes_on_with_them_is_left_alone(
 def test_a_watcher_that_was_frozen_itself_does_not_judge_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(silence=10)
     monkeypatch.setattr(os, "environ", watch.environment)
-    tell_alive()
-    assert not watch.finds_it_hung()
+    notify_alive()
+    assert not watch.is_hung()
     later = time.monotonic() + 60
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert not watch.finds_it_hung()
+    assert not watch.is_hung()
 
 
 def test_stopping_waits_for_the_deadline_only() -> None:
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     service = supervisor.Service("work", [sys.executable, "-c", stubborn])
-    service.look_after()
+    service.ensure_running()
     began = time.monotonic()
     service.terminate()
     service.wait(began + 0.2)
@@ -130,4 +130,4 @@ def test_stopping_waits_for_the_deadline_only() -> None:
     [("127.0.0.1", "http://127.0.0.1:80/"), ("0.0.0.0", "http://127.0.0.1:80/"), ("::", "http://[::1]:80/")],
 )
 def test_the_address_can_be_opened_here(host: str, address: str) -> None:
-    assert supervisor.url(host, 80) == address
+    assert supervisor.local_url(host, 80) == address

@@ -157,9 +157,9 @@ def test_a_frozen_supervisor_is_noticed_by_who_started_it(alice: object, tmp_pat
     """As `manage.py run` does it, which then kills it and starts another: see tests/ops."""
     watch = Watch(silence=2)
     with manage("work", log=tmp_path / "log", **FAST, **watch.environment) as work:
-        wait_for(lambda: not watch.finds_it_hung() and watch._heard, what="a sign of life")
+        wait_for(lambda: not watch.is_hung() and watch._heard_at, what="a sign of life")
         work.suspend()
-        wait_for(watch.finds_it_hung, what="the end of the signs")
+        wait_for(watch.is_hung, what="the end of the signs")
 
 
 def named(work: psutil.Process, name: str) -> int:
