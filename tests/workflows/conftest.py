@@ -39,12 +39,12 @@ def start(alice: User) -> Start:
 
 
 @pytest.fixture
-def holder() -> WorkerInfo:
+def worker() -> WorkerInfo:
     return WorkerInfo(uuid4(), "worker test", lease=30, tools=tools.known_slugs())
 
 
 @pytest.fixture
-def other() -> WorkerInfo:
+def other_worker() -> WorkerInfo:
     return WorkerInfo(uuid4(), "worker other", lease=30, tools=tools.known_slugs())
 
 

@@ -48,59 +48,61 @@ def job(start: Start) -> WorkflowExecution:
 
 
 @pytest.fixture
-def claims(job: WorkflowExecution, holder: WorkerInfo) -> list[Claim]:
+def claims(job: WorkflowExecution, worker: WorkerInfo) -> list[Claim]:
     """Of the child's two parents. The third step is ready."""
-    return [*take(holder), *take(holder)]
+    return [*take(worker), *take(worker)]
 
 
-def test_two_steps_end(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+def test_two_steps_end(start: Start, worker: WorkerInfo, other_worker: WorkerInfo) -> None:
     """Nothing stands behind both of them: they meet at the job's own row."""
     job = start(*side_by_side(2))
-    claims = [*take(holder), *take(other)]
-    meet(lambda: end(holder, claims[0]), lambda: end(other, claims[1]))
+    claims = [*take(worker), *take(other_worker)]
+    meet(lambda: end(worker, claims[0]), lambda: end(other_worker, claims[1]))
     job.refresh_from_db()
     assert (job.status, job.steps_completed) == ("completed", 2)
     assert check() == []
 
 
-def test_two_parents_end(job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo, other: WorkerInfo) -> None:
-    meet(lambda: end(holder, claims[0]), lambda: end(other, claims[1]))
+def test_two_parents_end(
+    job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo, other_worker: WorkerInfo
+) -> None:
+    meet(lambda: end(worker, claims[0]), lambda: end(other_worker, claims[1]))
     assert statuses(job.pk) == ["completed", "completed", "ready", "ready"]
     assert check() == []
 
 
 def test_one_parent_fails_and_the_other_ends(
-    job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo, other: WorkerInfo
+    job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
-    meet(lambda: give_up(holder, claims[0]), lambda: end(other, claims[1]))
+    meet(lambda: give_up(worker, claims[0]), lambda: end(other_worker, claims[1]))
     assert statuses(job.pk) == ["failed", "completed", "ready", "skipped"]
     assert check() == []
 
 
 def test_a_step_ends_and_another_is_claimed(
-    job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo, other: WorkerInfo
+    job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
-    meet(lambda: end(holder, claims[0]), lambda: take(other))
+    meet(lambda: end(worker, claims[0]), lambda: take(other_worker))
     assert check() == []
 
 
 def test_a_step_is_claimed_and_another_goes_back(
-    job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo, other: WorkerInfo
+    job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
     """The second worker has lost the answer to its claims."""
-    meet(lambda: take(other), lambda: engine.release_strays(holder.id, [], actor=holder.name))
+    meet(lambda: take(other_worker), lambda: engine.release_strays(worker.id, [], actor=worker.name))
     assert sorted(statuses(job.pk)) == ["pending", "ready", "ready", "running"]
     assert check() == []
 
 
-def test_a_step_ends_and_its_job_is_cancelled(job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo) -> None:
-    assert meet(lambda: end(holder, claims[0]), lambda: engine.cancel(job.pk, actor="alice"))
+def test_a_step_ends_and_its_job_is_cancelled(job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo) -> None:
+    assert meet(lambda: end(worker, claims[0]), lambda: engine.cancel(job.pk, actor="alice"))
     assert statuses(job.pk) == ["completed", "cancelled", "cancelled", "cancelled"]
     assert check() == []
 
 
-def test_a_job_is_cancelled_and_a_step_ends(job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo) -> None:
-    worked = meet(lambda: engine.cancel(job.pk, actor="alice"), lambda: end(holder, claims[0], go_on=True))
+def test_a_job_is_cancelled_and_a_step_ends(job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo) -> None:
+    worked = meet(lambda: engine.cancel(job.pk, actor="alice"), lambda: end(worker, claims[0], go_on=True))
     assert (len(worked.refused), worked.claims) == (1, [])
     assert set(statuses(job.pk)) == {"cancelled"}
     assert check() == []
@@ -125,26 +127,26 @@ def test_steps_are_added_twice(job: WorkflowExecution, claims: list[Claim]) -> N
     assert check() == []
 
 
-def test_a_step_ends_and_its_lease_has_run_out(job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo) -> None:
+def test_a_step_ends_and_its_lease_has_run_out(job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo) -> None:
     expire(claims[0].step_id)
-    assert meet(lambda: end(holder, claims[0]), engine.reap) == 0
+    assert meet(lambda: end(worker, claims[0]), engine.reap) == 0
     assert statuses(job.pk) == ["completed", "running", "ready", "pending"]
     assert check() == []
 
 
 def test_a_step_ends_and_the_lease_of_another_has_run_out(
-    job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo
+    job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo
 ) -> None:
     """The reaper comes again."""
     expire(claims[1].step_id)
-    assert meet(lambda: end(holder, claims[0]), engine.reap) == 0
+    assert meet(lambda: end(worker, claims[0]), engine.reap) == 0
     assert engine.reap() == 1
     assert check() == []
 
 
-def test_a_lease_has_run_out_and_the_step_ends(job: WorkflowExecution, claims: list[Claim], holder: WorkerInfo) -> None:
+def test_a_lease_has_run_out_and_the_step_ends(job: WorkflowExecution, claims: list[Claim], worker: WorkerInfo) -> None:
     expire(claims[0].step_id)
-    assert len(meet(engine.reap, lambda: end(holder, claims[0])).refused) == 1
+    assert len(meet(engine.reap, lambda: end(worker, claims[0])).refused) == 1
     assert statuses(job.pk) == ["ready", "running", "ready", "pending"]
     assert check() == []
 

@@ -26,8 +26,8 @@ def goes_on(claim: Claim) -> Outcome:
     return outcome
 
 
-def record(holder: WorkerInfo, *outcomes: Outcome) -> TurnResult:
-    worked = turn(holder, outcomes, [])
+def record(worker: WorkerInfo, *outcomes: Outcome) -> TurnResult:
+    worked = turn(worker, outcomes, [])
     assert check() == []
     return worked
 
@@ -44,13 +44,13 @@ def row(execution: UUID) -> WorkflowExecution:
     return WorkflowExecution.objects.get(pk=execution)
 
 
-def test_the_next_step_is_claimed_on_the_same_lane_with_a_token_of_its_own(start: Start, holder: WorkerInfo) -> None:
+def test_the_next_step_is_claimed_on_the_same_lane_with_a_token_of_its_own(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
-    (first,) = take(holder)
-    (second,) = record(holder, goes_on(first)).claims
+    (first,) = take(worker)
+    (second,) = record(worker, goes_on(first)).claims
     step = WorkflowStep.objects.get(pk=second.step_id)
     assert (second.name, second.attempt, second.lane, second.owner) == ("s1", 1, first.lane, "alice")
-    assert (step.status, step.token, step.worker, step.ready_at) == ("running", second.token, holder.id, None)
+    assert (step.status, step.token, step.worker, step.ready_at) == ("running", second.token, worker.id, None)
     assert second.token != first.token
     assert step.lease_until is not None
     assert actions(execution.pk)[-2:] == ["step.completed", "step.started"]
@@ -58,114 +58,116 @@ def test_the_next_step_is_claimed_on_the_same_lane_with_a_token_of_its_own(start
     assert (told.status, told.steps_running, told.steps_completed, told.steps_finished) == ("running", 1, 1, 1)
 
 
-def test_without_a_lane_that_goes_on_it_is_ready_and_has_a_message(start: Start, holder: WorkerInfo) -> None:
+def test_without_a_lane_that_goes_on_it_is_ready_and_has_a_message(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
-    (first,) = take(holder)
-    worked = record(holder, Outcome.completed(first, 1))
+    (first,) = take(worker)
+    worked = record(worker, Outcome.completed(first, 1))
     assert (names(worked), worked.woken) == ([], ["async"])
     assert statuses(execution.pk) == ["completed", "ready"]
     assert row(execution.pk).message_id is not None
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_the_last_of_two_parents_passes_its_lane_on(start: Start, holder: WorkerInfo, together: bool) -> None:
+def test_the_last_of_two_parents_passes_its_lane_on(start: Start, worker: WorkerInfo, together: bool) -> None:
     execution = start(*side_by_side(2), after(0, 1))
-    parents = take(holder) + take(holder)
+    parents = take(worker) + take(worker)
     if together:
-        worked = record(holder, *map(goes_on, parents))
+        worked = record(worker, *map(goes_on, parents))
     else:
-        assert names(record(holder, goes_on(parents[0]))) == []
+        assert names(record(worker, goes_on(parents[0]))) == []
         assert row(execution.pk).steps_running == 1
-        worked = record(holder, goes_on(parents[1]))
+        worked = record(worker, goes_on(parents[1]))
     assert names(worked) == ["child"]
     assert row(execution.pk).steps_running == 1
     assert row(execution.pk).steps_completed == 2
 
 
-def test_of_several_children_one_gets_the_lane_and_the_others_a_message(start: Start, holder: WorkerInfo) -> None:
+def test_of_several_children_one_gets_the_lane_and_the_others_a_message(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(1), *(after(0, name=f"c{i}") for i in range(3)))
-    worked = record(holder, goes_on(*take(holder)))
+    worked = record(worker, goes_on(*take(worker)))
     assert (names(worked), worked.woken) == (["c0"], ["async"])
     assert statuses(execution.pk) == ["completed", "running", "ready", "ready"]
-    assert [claim.name for claim in take(holder) + take(holder)] == ["c1", "c2"]
+    assert [claim.name for claim in take(worker) + take(worker)] == ["c1", "c2"]
 
 
-def test_two_lanes_of_one_execution_pass_on_in_one_turn(start: Start, holder: WorkerInfo) -> None:
+def test_two_lanes_of_one_execution_pass_on_in_one_turn(start: Start, worker: WorkerInfo) -> None:
     execution = start(*side_by_side(2), after(0, name="c0"), after(1, name="c1"), max_parallel=2)
-    claims = take(holder) + take(holder)
-    worked = record(holder, *map(goes_on, claims))
+    claims = take(worker) + take(worker)
+    worked = record(worker, *map(goes_on, claims))
     assert sorted(names(worked)) == ["c0", "c1"]
     assert {claim.lane for claim in worked.claims} == {1, 2}
     assert row(execution.pk).steps_running == 2
 
 
-def test_a_lane_without_a_child_takes_what_else_is_ready(start: Start, holder: WorkerInfo) -> None:
+def test_a_lane_without_a_child_takes_what_else_is_ready(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(3), max_parallel=1)
-    assert names(record(holder, goes_on(*take(holder)))) == ["s1"]
+    assert names(record(worker, goes_on(*take(worker)))) == ["s1"]
 
 
-def test_a_child_for_another_kind_of_slot_is_left_to_it(start: Start, holder: WorkerInfo) -> None:
+def test_a_child_for_another_kind_of_slot_is_left_to_it(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(1), after(0, tool="PROBE_BLOCK"))
-    worked = record(holder, goes_on(*take(holder)))
+    worked = record(worker, goes_on(*take(worker)))
     assert (names(worked), worked.woken) == ([], ["thread"])
     assert row(execution.pk).next_slot == "thread"
-    assert names(turn(holder, [], [Demand("thread", free=1)])) == ["child"]
+    assert names(turn(worker, [], [Demand("thread", free=1)])) == ["child"]
 
 
 def test_a_child_whose_tool_this_worker_lacks_is_left_to_others(
-    start: Start, holder: WorkerInfo, other: WorkerInfo
+    start: Start, worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
     start(*chain(1), after(0, tool="PROBE_SLEEP"))
-    older = replace(holder, tools=("",))
+    older = replace(worker, tools=("",))
     assert names(record(older, goes_on(*take(older)))) == []
-    assert [claim.name for claim in take(other)] == ["child"]
+    assert [claim.name for claim in take(other_worker)] == ["child"]
 
 
-def test_a_pause_begins_nothing(start: Start, holder: WorkerInfo) -> None:
+def test_a_pause_begins_nothing(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
-    (first,) = take(holder)
+    (first,) = take(worker)
     pause.pause(actor="alice")
-    assert names(record(holder, goes_on(first))) == []
+    assert names(record(worker, goes_on(first))) == []
     assert statuses(execution.pk) == ["completed", "ready"]
     pause.resume(actor="alice")
-    assert [claim.name for claim in take(holder)] == ["s1"]
+    assert [claim.name for claim in take(worker)] == ["s1"]
 
 
-def test_a_failure_beside_it_is_settled_and_skips_what_is_behind(start: Start, holder: WorkerInfo) -> None:
+def test_a_failure_beside_it_is_settled_and_skips_what_is_behind(start: Start, worker: WorkerInfo) -> None:
     execution = start(*side_by_side(2), after(0, name="c0"), after(1, name="c1"))
-    first, second = take(holder) + take(holder)
-    worked = record(holder, goes_on(first), Outcome.failed(second, StepError("no", retryable=False)))
+    first, second = take(worker) + take(worker)
+    worked = record(worker, goes_on(first), Outcome.failed(second, StepError("no", retryable=False)))
     assert names(worked) == ["c0"]
     assert statuses(execution.pk) == ["completed", "failed", "running", "skipped"]
     told = row(execution.pk)
     assert (told.steps_running, told.steps_completed, told.steps_failed, told.steps_finished) == (1, 1, 1, 3)
 
 
-def test_an_outcome_that_is_refused_passes_nothing_on(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+def test_an_outcome_that_is_refused_passes_nothing_on(
+    start: Start, worker: WorkerInfo, other_worker: WorkerInfo
+) -> None:
     execution = start(*chain(2))
-    (first,) = take(holder)
-    WorkflowStep.objects.filter(pk=first.step_id).update(token=other.id)
-    worked = record(holder, goes_on(first))
+    (first,) = take(worker)
+    WorkflowStep.objects.filter(pk=first.step_id).update(token=other_worker.id)
+    worked = record(worker, goes_on(first))
     assert (names(worked), len(worked.refused)) == ([], 1)
     assert statuses(execution.pk) == ["running", "pending"]
 
 
-def test_the_last_step_ends_the_job(start: Start, holder: WorkerInfo) -> None:
+def test_the_last_step_ends_the_job(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
-    worked = record(holder, goes_on(*take(holder)))
-    assert end(holder, worked.claims[0], go_on=True).claims == []
+    worked = record(worker, goes_on(*take(worker)))
+    assert end(worker, worked.claims[0], go_on=True).claims == []
     assert row(execution.pk).status == "completed"
     assert actions(execution.pk)[-1] == "job.completed"
     assert check() == []
 
 
-def test_a_message_that_is_left_for_another_kind_of_slot_is_sent_anew(start: Start, holder: WorkerInfo) -> None:
+def test_a_message_that_is_left_for_another_kind_of_slot_is_sent_anew(start: Start, worker: WorkerInfo) -> None:
     """Who has that kind does not look for messages from before its last look."""
     execution = start(*side_by_side(2), NewStep("other", tool="PROBE_BLOCK", arguments={}), max_parallel=2)
-    (first,) = take(holder)
+    (first,) = take(worker)
     sent = row(execution.pk).wake_at
     assert row(execution.pk).next_slot == "async"
-    worked = record(holder, goes_on(first))
+    worked = record(worker, goes_on(first))
     told = row(execution.pk)
     assert (names(worked), worked.woken, told.next_slot) == (["s1"], ["thread"], "thread")
     assert sent is not None

@@ -87,16 +87,16 @@ FINISHED = [finished, ended_failed, cancelled, with_errors]
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, finished])
-def test_retry(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_retry(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     before = everything()
     assert not engine.retry(execution.pk, actor="alice")
     assert everything() == before
 
 
 @pytest.mark.parametrize("make", FINISHED)
-def test_cancel_and_fail(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_cancel_and_fail(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     before = everything()
     assert not engine.cancel(execution.pk, actor="alice")
     assert not engine.fail(execution.pk, {"code": "x", "message": "x", "retryable": False}, actor="alice")
@@ -104,9 +104,9 @@ def test_cancel_and_fail(start: Start, holder: WorkerInfo, make: Make) -> None:
 
 
 @pytest.mark.parametrize("make", FINISHED)
-def test_a_finished_job_whose_row_contradicts_its_steps(start: Start, holder: WorkerInfo, make: Make) -> None:
+def test_a_finished_job_whose_row_contradicts_its_steps(start: Start, worker: WorkerInfo, make: Make) -> None:
     """Such a row comes from a defect. A verb must not make it worse."""
-    execution, _ = make(start, holder)
+    execution, _ = make(start, worker)
     WorkflowStep.objects.filter(execution=execution, index=0).update(status="pending", ready_at=None)
     before = everything()
     assert not engine.cancel(execution.pk, actor="alice")
@@ -114,8 +114,8 @@ def test_a_finished_job_whose_row_contradicts_its_steps(start: Start, holder: Wo
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, *FINISHED])
-def test_an_answer_that_nobody_waits_for(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_an_answer_that_nobody_waits_for(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     step = WorkflowStep.objects.filter(execution=execution).earliest("index")
     before = everything()
     assert not engine.answer(execution.pk, step.pk, Answer(StepStatus.COMPLETED, output=1), actor="outside")
@@ -123,8 +123,8 @@ def test_an_answer_that_nobody_waits_for(start: Start, holder: WorkerInfo, make:
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, *FINISHED])
-def test_steps_added_without_the_token(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_steps_added_without_the_token(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     step = WorkflowStep.objects.filter(execution=execution).earliest("index")
     before = everything()
     held = ClaimedStep(step.pk, uuid4())
@@ -133,11 +133,11 @@ def test_steps_added_without_the_token(start: Start, holder: WorkerInfo, make: M
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, *FINISHED])
-def test_what_nobody_needs(start: Start, holder: WorkerInfo, make: Make) -> None:
-    _, claims = make(start, holder)
+def test_what_nobody_needs(start: Start, worker: WorkerInfo, make: Make) -> None:
+    _, claims = make(start, worker)
     before = everything()
     assert engine.reap() == 0
     assert engine.end_silence() == 0
     assert engine.sweep() == []
-    assert engine.release_strays(holder.id, [claim.token for claim in claims], actor="x") == 0
+    assert engine.release_strays(worker.id, [claim.token for claim in claims], actor="x") == 0
     assert everything() == before

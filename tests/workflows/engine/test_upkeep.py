@@ -28,9 +28,9 @@ def call(*arguments: str) -> str:
 
 
 @pytest.fixture
-def old(start: Start, holder: WorkerInfo) -> WorkflowExecution:
+def old(start: Start, worker: WorkerInfo) -> WorkflowExecution:
     execution = start(*chain(1))
-    end(holder, take(holder)[0])
+    end(worker, take(worker)[0])
     WorkflowExecution.objects.update(finished_at=timezone.now() - timedelta(days=100))
     return execution
 
@@ -62,10 +62,10 @@ def test_a_schedule_prunes_daily(db: None) -> None:
     assert schedule.schedule_type == Schedule.DAILY
 
 
-def test_check_engine_finds_nothing_in_normal_life(start: Start, holder: WorkerInfo) -> None:
+def test_check_engine_finds_nothing_in_normal_life(start: Start, worker: WorkerInfo) -> None:
     start(*chain(3))
     start(*side_by_side(3), max_parallel=2)
-    take(holder, free=2)
+    take(worker, free=2)
     assert check() == []
     assert "0 broken" in call("check_engine")
 

@@ -57,44 +57,48 @@ def lose(claim: Claim) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_beat_renews_what_is_held(start: Start, holder: WorkerInfo) -> None:
+def test_a_beat_renews_what_is_held(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(1))
-    claims = take(holder)
+    claims = take(worker)
     before = lease_of(claims[0])
-    runner = Held(holder, claims)
+    runner = Held(worker, claims)
     assert beat(runner)
     assert lease_of(claims[0]) > before
     assert runner.renewed_at > 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_late_beat_does_not_renew_a_successors_lease(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+def test_a_late_beat_does_not_renew_a_successors_lease(
+    start: Start, worker: WorkerInfo, other_worker: WorkerInfo
+) -> None:
     """Else a step whose new worker has died as well would never come back while the old one lives."""
     start(*side_by_side(1))
-    late = take(holder)
+    late = take(worker)
     lose(late[0])
-    (claim,) = take(other)
+    (claim,) = take(other_worker)
     before = lease_of(claim)
-    beat(Held(holder, late))
+    beat(Held(worker, late))
     assert lease_of(claim) == before
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_loop_that_does_not_tick_renews_nothing(start: Start, holder: WorkerInfo) -> None:
+def test_a_loop_that_does_not_tick_renews_nothing(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(1))
-    claims = take(holder)
+    claims = take(worker)
     before = lease_of(claims[0])
-    runner = Held(holder, claims, ticked_at=time.monotonic() - holder.lease)
+    runner = Held(worker, claims, ticked_at=time.monotonic() - worker.lease)
     assert not beat(runner)
     assert lease_of(claims[0]) == before
     assert runner.renewed_at == 0
 
 
-def test_only_the_holder_tells_of_progress(start: Start, holder: WorkerInfo, other: WorkerInfo, db: None) -> None:
+def test_only_the_holder_tells_of_progress(
+    start: Start, worker: WorkerInfo, other_worker: WorkerInfo, db: None
+) -> None:
     execution = start(*side_by_side(1))
-    (late,) = take(holder)
+    (late,) = take(worker)
     lose(late)
-    (claim,) = take(other)
+    (claim,) = take(other_worker)
     for each, percent in ((claim, 50), (late, 90)):
         report: dict[str, Any] = {
             "steps": [each.step_id],
@@ -107,28 +111,28 @@ def test_only_the_holder_tells_of_progress(start: Start, holder: WorkerInfo, oth
     assert execution.steps.get().progress == 50
 
 
-def test_only_the_holder_keeps_arguments(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+def test_only_the_holder_keeps_arguments(start: Start, worker: WorkerInfo, other_worker: WorkerInfo) -> None:
     execution = start(NewStep("x"))
-    (late,) = take(holder)
+    (late,) = take(worker)
     lose(late)
-    (claim,) = take(other)
+    (claim,) = take(other_worker)
     engine.keep_arguments(claim, {"chosen": "now"})
     engine.keep_arguments(late, {"chosen": "before"})
     assert execution.steps.get().arguments == {"chosen": "now"}
 
 
-def test_only_its_own_claims_go_back(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+def test_only_its_own_claims_go_back(start: Start, worker: WorkerInfo, other_worker: WorkerInfo) -> None:
     execution = start(*side_by_side(3), max_parallel=3)
-    kept, lost, others = (*take(holder), *take(holder), *take(other))
-    assert engine.release_strays(holder.id, [kept.token], actor=holder.name) == 1
+    kept, lost, others = (*take(worker), *take(worker), *take(other_worker))
+    assert engine.release_strays(worker.id, [kept.token], actor=worker.name) == 1
     running = execution.steps.filter(status="running").values_list("pk", flat=True)
     assert set(running) == {kept.step_id, others.step_id}
     assert WorkflowStep.objects.get(pk=lost.step_id).status == "ready"
 
 
-def test_the_reaper_takes_only_what_has_run_out(start: Start, holder: WorkerInfo) -> None:
+def test_the_reaper_takes_only_what_has_run_out(start: Start, worker: WorkerInfo) -> None:
     execution = start(*side_by_side(2))
-    claims = [*take(holder), *take(holder)]
+    claims = [*take(worker), *take(worker)]
     lose(claims[0])
     assert statuses(execution.pk) == ["ready", "running"]
 
@@ -138,7 +142,7 @@ def test_the_reaper_takes_only_what_has_run_out(start: Start, holder: WorkerInfo
 )
 def test_nothing_is_reaped_within_a_lease_of_an_outage(
     start: Start,
-    holder: WorkerInfo,
+    worker: WorkerInfo,
     monkeypatch: pytest.MonkeyPatch,
     connected: int,
     server_age: int,
@@ -146,7 +150,7 @@ def test_nothing_is_reaped_within_a_lease_of_an_outage(
 ) -> None:
     """Of PostgreSQL's start, or of the maintenance's own connection: nobody can have renewed before."""
     execution = start(*side_by_side(1))
-    expire(take(holder)[0].step_id)
+    expire(take(worker)[0].step_id)
     maintenance = Maintenance()
     maintenance.connected_at = time.monotonic() - connected
     monkeypatch.setattr(maintenance, "_server_age", lambda: server_age)
@@ -156,10 +160,10 @@ def test_nothing_is_reaped_within_a_lease_of_an_outage(
 
 
 def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(
-    start: Start, holder: WorkerInfo, monkeypatch: pytest.MonkeyPatch
+    start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution = start(*side_by_side(1))
-    expire(take(holder)[0].step_id)
+    expire(take(worker)[0].step_id)
     monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
     monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
     first, second = Maintenance(), Maintenance()
@@ -175,11 +179,11 @@ def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(
 
 
 def test_a_process_that_waited_for_the_duty_reaps_at_once(
-    start: Start, holder: WorkerInfo, monkeypatch: pytest.MonkeyPatch
+    start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If everything was killed, its steps go on after one lease, not after one for the duty and one for the steps."""
     execution = start(*side_by_side(1))
-    expire(take(holder)[0].step_id)
+    expire(take(worker)[0].step_id)
     monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
     monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
     killed, next_one = Maintenance(), Maintenance()
