@@ -1,4 +1,4 @@
-"""PostgreSQL of the chaos run, asked directly: past the wires, which break."""
+"""The PostgreSQL of the chaos run, with direct connections: the workers' wires break."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A short chaos run: a fault twice a second. `make chaos` is the long one."""
+"""A short chaos run, with a fault twice a second. `make chaos` is the long one."""
 
 import subprocess
 import sys

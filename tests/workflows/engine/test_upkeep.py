@@ -113,7 +113,7 @@ def test_drain_works_off_what_is_due_and_ends(start: Start, ledger: Path, tmp_pa
 
 @pytest.mark.django_db(transaction=True)
 def test_a_plain_task_goes_back_when_its_worker_stops(alice: object, tmp_path: Path, ledger: Path) -> None:
-    async_task("tests.probe.plain.slow", str(ledger))
+    async_task("tests.probe.tasks.slow", str(ledger))
     settings = {"WORKERS": "1", "STOP_GRACE": "0"}
     with manage("work", log=tmp_path / "log", **settings) as work:
         wait_for(lambda: lines(ledger, "plain"), what="the task")

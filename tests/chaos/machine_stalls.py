@@ -1,4 +1,4 @@
-"""The machine itself may stand still, for want of processor or disk. That is a fault as well, and nobody's."""
+"""Notices when the machine itself stands still, for lack of processor time or disk. That is a fault too."""
 
 import threading
 import time
@@ -9,15 +9,15 @@ from tests.chaos.database import Server
 from tests.chaos.faults import SLOW, STALL, Chaos, Fault
 
 EVERY = 0.2
-COMMIT = "SELECT pg_logical_emit_message(true, 'witness', '')"
-"""The smallest transaction that is written to the disk."""
+COMMIT = "SELECT pg_logical_emit_message(true, 'chaos', '')"
+"""The smallest transaction that PostgreSQL writes to the disk."""
 
 
-class Witness(threading.Thread):
-    """Sleeps a moment and commits, again and again; notes a fault where that takes longer than `limit` seconds."""
+class StallWitness(threading.Thread):
+    """Repeatedly sleeps a moment and commits. Notes a fault when that takes longer than `limit` seconds."""
 
     def __init__(self, server: Server, chaos: Chaos, limit: float) -> None:
-        super().__init__(name="witness", daemon=True)
+        super().__init__(name="stall witness", daemon=True)
         self.server = server
         self.chaos = chaos
         self.limit = limit
