@@ -13,7 +13,7 @@ START, ALIVE, END = "start", "alive", "end"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`at` is in seconds since the epoch. `holder` is the process with the step's lease, `kind` the kind of its slot."""
+    """`at` is in seconds since the epoch. `holder` is the process with the lease, `kind` the kind of slot."""
 
     at: float
     word: str

@@ -1,4 +1,4 @@
-"""What the tests of processes share."""
+"""Shared helpers for the tests of processes."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from aiworkstation.ops import postgres
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cluster for a module: making it takes most of a start's time."""
+    """One database cluster for a module, because creating it takes most of the time of a start."""
     return tmp_path_factory.mktemp("data")
 
 

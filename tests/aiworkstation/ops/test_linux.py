@@ -1,4 +1,4 @@
-"""What a process keeps of root when it becomes somebody else, and how much memory there is."""
+"""What a process keeps of root's rights when it becomes another user, and how much memory there is."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Plain tasks: who gets which, and what becomes of their results."""
+"""Plain django-q2 tasks: which process takes which, and what happens to their results."""
 
 import time
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def hooked() -> Iterator[list[Any]]:
 
 
 def ended(task: Package, result: object = 1, *, success: bool = True) -> Package:
-    """As django-q2's worker leaves it."""
+    """The task as django-q2's worker returns it."""
     return {**task, "result": result, "success": success, "stopped": timezone.now()}
 
 
@@ -120,7 +120,7 @@ def test_messages_of_executions_and_pauses_are_left_alone(start: Start, tasks: P
 
 
 def test_waiting_jobs_cost_a_plain_task_nothing(start: Start, tasks: PlainTasks) -> None:
-    """By a plan that was made, and kept, while the queue was empty."""
+    """With a plan that was made and kept while the queue was empty."""
     for _ in range(3):
         tasks._take()
     for _ in range(200):
@@ -137,7 +137,7 @@ def test_waiting_jobs_cost_a_plain_task_nothing(start: Start, tasks: PlainTasks)
 
 
 def rows_read(line: psycopg.Connection[Any]) -> int:
-    """From the queue and the executions, by this connection in its transaction."""
+    """Rows that this connection read, in its transaction, from the queue and the executions."""
     ((number,),) = line.execute(
         "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
         " WHERE relname IN ('django_q_ormq', 'workflow_executions')"
@@ -249,7 +249,7 @@ def test_a_cached_result_is_in_the_cache(tasks: PlainTasks) -> None:
 
 
 def come_back() -> None:
-    """The leases run out."""
+    """Makes the leases run out."""
     OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1))
 
 

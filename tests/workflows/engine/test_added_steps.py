@@ -7,7 +7,7 @@ from django_q.models import OrmQ
 
 from aiworkstation.audit.models import AuditEvent
 from tests.workflows.conftest import Start, chain, side_by_side, statuses
-from tests.workflows.engine.test_verbs import end, give_up, take
+from tests.workflows.engine.test_verbs import end, fail_for_good, take
 from workflows import engine
 from workflows.engine.claims import Claim, ClaimedStep
 from workflows.engine.turn import WorkerInfo
@@ -46,7 +46,7 @@ def test_the_job_ends_with_the_last_of_them(start: Start, worker: WorkerInfo) ->
     assert (execution.status, execution.steps_completed) == ("completed", 3)
 
 
-def test_what_is_added_runs_beside_the_step_that_asked(start: Start, worker: WorkerInfo) -> None:
+def test_added_steps_run_beside_the_step_that_added_them(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(1), max_parallel=2)
     (claim,) = take(worker)
     add(claim, "a")
@@ -89,12 +89,12 @@ def test_a_cancelled_job_takes_no_more(start: Start, worker: WorkerInfo) -> None
     assert statuses(execution.pk) == ["cancelled"]
 
 
-def test_a_retry_runs_what_was_added_and_failed(start: Start, worker: WorkerInfo) -> None:
+def test_a_retry_runs_added_steps_that_failed(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(1), tolerates_failures=True)
     (claim,) = take(worker)
     add(claim, "a")
     (added,) = end(worker, claim, go_on=True).claims
-    give_up(worker, added)
+    fail_for_good(worker, added)
     assert engine.retry(execution.pk, actor="alice")
     assert [found.step_id for found in take(worker)] == [added.step_id]
     assert WorkflowStep.objects.filter(execution=execution).count() == 2

@@ -1,4 +1,4 @@
-"""Two connections and more, for real: what must hold whoever comes first."""
+"""Real concurrency on several connections: what must hold in whatever order they come."""
 
 import asyncio
 import threading
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def together(functions: list[Callable[[], object]]) -> list[object]:
-    """Runs them at the same instant, each in a thread and on a connection of its own."""
+    """Calls all functions at the same moment, each in a thread with a connection of its own."""
     barrier = threading.Barrier(len(functions))
 
     def call(function: Callable[[], object]) -> object:
@@ -49,7 +49,7 @@ def together(functions: list[Callable[[], object]]) -> list[object]:
 
 
 def test_two_parents_that_end_together_free_their_child(start: Start, worker: WorkerInfo) -> None:
-    """Two thousand pairs: of each one worker ends one parent, another the other, ten at a time."""
+    """Two thousand pairs: two workers end one parent each, ten pairs at a time."""
     pairs, batch = 50, 10
     steps = [NewStep(f"p{i}") for i in range(2 * pairs)]
     steps += [NewStep(f"c{i}", depends_on=[i, pairs + i]) for i in range(pairs)]
@@ -96,7 +96,7 @@ def test_eight_claimers_never_pass_max_parallel_and_claim_each_step_once(start: 
 
 
 def most_at_once(execution: UUID) -> int:
-    """By the audit trail, whose numbers come from within the lock."""
+    """Counts from the audit trail, whose ids are assigned while the execution is locked."""
     running = most = 0
     for action in actions(execution):
         running += {"step.started": 1, "step.completed": -1}.get(action, 0)
@@ -133,7 +133,7 @@ def test_batches_that_share_executions_do_not_deadlock(start: Start) -> None:
 
 @contextmanager
 def locked(statement: str, *parameters: object) -> Iterator[None]:
-    """As by a process that was frozen in its transaction."""
+    """Locks rows, as a process does that was frozen in its transaction."""
     with psycopg.connect(database_url()) as other:
         other.execute(statement, parameters)
         yield

@@ -1,4 +1,4 @@
-"""Who gets the slots: queues, first lanes, newcomers, pauses, cool-downs."""
+"""Which jobs get the slots: queues, first lanes, newcomers, pauses, cool-downs."""
 
 import time
 
@@ -43,7 +43,7 @@ def test_first_lanes_go_before_further_lanes(start: Start, worker: WorkerInfo) -
     assert [take(worker)[0].execution_id for _ in range(2)] == [small.pk, bulk.pk]
 
 
-def test_newcomers_are_users_who_have_nothing_running(start: Start, worker: WorkerInfo, bob: User) -> None:
+def test_newcomers_are_users_without_running_steps(start: Start, worker: WorkerInfo, bob: User) -> None:
     start(*side_by_side(5))
     take(worker)
     start(*chain(1))
@@ -57,7 +57,7 @@ def test_newcomers_are_users_who_have_nothing_running(start: Start, worker: Work
 
 
 def test_newcomers_are_served_in_the_order_of_their_waiting(start: Start, worker: WorkerInfo, bob: User) -> None:
-    """Not by their ids: whoever has a low one could have the only slot time and again."""
+    """Not in the order of their ids: a user with a low id could get the only slot again and again."""
     carol = User.objects.create_user("carol")
     start(*side_by_side(1))
     take(worker)
@@ -71,7 +71,7 @@ def test_newcomers_are_served_in_the_order_of_their_waiting(start: Start, worker
 def test_steps_that_have_seen_crashes_are_claimed_for_slots_of_their_own(
     start: Start, worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
-    """One worker takes no more of them than it can run; another may have the rest."""
+    """A worker takes no more of them than it can run. Another worker may take the rest."""
     execution = start(*side_by_side(3))
     for _ in range(ALONE_AFTER):
         for claim in [*take(worker), *take(worker), *take(worker)]:
@@ -105,7 +105,7 @@ def test_a_pause_begins_nothing_and_lets_running_steps_end(start: Start, worker:
     ]
 
 
-def test_a_cool_down_is_told_to_all_workers(start: Start, worker: WorkerInfo) -> None:
+def test_a_cool_down_reaches_all_workers(start: Start, worker: WorkerInfo) -> None:
     start(*chain(1))
     (claim,) = take(worker)
     busy = TryLater("busy", delay=30, cooldown="model:http://x:m")

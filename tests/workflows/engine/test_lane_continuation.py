@@ -1,4 +1,4 @@
-"""A lane passes to the step behind the one that has ended, in the statement that records it."""
+"""A lane continues with a step that depends on the finished one, in the statement that records the finished one."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -20,20 +20,20 @@ from workflows.steps import NewStep
 pytestmark = pytest.mark.django_db
 
 
-def goes_on(claim: Claim) -> Outcome:
+def completed_with_lane(claim: Claim) -> Outcome:
     outcome = Outcome.completed(claim, 1)
     outcome.keeps = "async"
     return outcome
 
 
 def record(worker: WorkerInfo, *outcomes: Outcome) -> TurnResult:
-    worked = turn(worker, outcomes, [])
+    result = turn(worker, outcomes, [])
     assert check() == []
-    return worked
+    return result
 
 
-def names(worked: TurnResult) -> list[str]:
-    return [claim.name for claim in worked.claims]
+def names(result: TurnResult) -> list[str]:
+    return [claim.name for claim in result.claims]
 
 
 def after(*parents: int, name: str = "child", tool: str = "") -> NewStep:
@@ -47,7 +47,7 @@ def row(execution: UUID) -> WorkflowExecution:
 def test_the_next_step_is_claimed_on_the_same_lane_with_a_token_of_its_own(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
     (first,) = take(worker)
-    (second,) = record(worker, goes_on(first)).claims
+    (second,) = record(worker, completed_with_lane(first)).claims
     step = WorkflowStep.objects.get(pk=second.step_id)
     assert (second.name, second.attempt, second.lane, second.owner) == ("s1", 1, first.lane, "alice")
     assert (step.status, step.token, step.worker, step.ready_at) == ("running", second.token, worker.id, None)
@@ -61,8 +61,8 @@ def test_the_next_step_is_claimed_on_the_same_lane_with_a_token_of_its_own(start
 def test_without_a_lane_that_goes_on_it_is_ready_and_has_a_message(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
     (first,) = take(worker)
-    worked = record(worker, Outcome.completed(first, 1))
-    assert (names(worked), worked.woken) == ([], ["async"])
+    result = record(worker, Outcome.completed(first, 1))
+    assert (names(result), result.woken) == ([], ["async"])
     assert statuses(execution.pk) == ["completed", "ready"]
     assert row(execution.pk).message_id is not None
 
@@ -72,20 +72,20 @@ def test_the_last_of_two_parents_passes_its_lane_on(start: Start, worker: Worker
     execution = start(*side_by_side(2), after(0, 1))
     parents = take(worker) + take(worker)
     if together:
-        worked = record(worker, *map(goes_on, parents))
+        result = record(worker, *map(completed_with_lane, parents))
     else:
-        assert names(record(worker, goes_on(parents[0]))) == []
+        assert names(record(worker, completed_with_lane(parents[0]))) == []
         assert row(execution.pk).steps_running == 1
-        worked = record(worker, goes_on(parents[1]))
-    assert names(worked) == ["child"]
+        result = record(worker, completed_with_lane(parents[1]))
+    assert names(result) == ["child"]
     assert row(execution.pk).steps_running == 1
     assert row(execution.pk).steps_completed == 2
 
 
 def test_of_several_children_one_gets_the_lane_and_the_others_a_message(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(1), *(after(0, name=f"c{i}") for i in range(3)))
-    worked = record(worker, goes_on(*take(worker)))
-    assert (names(worked), worked.woken) == (["c0"], ["async"])
+    result = record(worker, completed_with_lane(*take(worker)))
+    assert (names(result), result.woken) == (["c0"], ["async"])
     assert statuses(execution.pk) == ["completed", "running", "ready", "ready"]
     assert [claim.name for claim in take(worker) + take(worker)] == ["c1", "c2"]
 
@@ -93,21 +93,21 @@ def test_of_several_children_one_gets_the_lane_and_the_others_a_message(start: S
 def test_two_lanes_of_one_execution_pass_on_in_one_turn(start: Start, worker: WorkerInfo) -> None:
     execution = start(*side_by_side(2), after(0, name="c0"), after(1, name="c1"), max_parallel=2)
     claims = take(worker) + take(worker)
-    worked = record(worker, *map(goes_on, claims))
-    assert sorted(names(worked)) == ["c0", "c1"]
-    assert {claim.lane for claim in worked.claims} == {1, 2}
+    result = record(worker, *map(completed_with_lane, claims))
+    assert sorted(names(result)) == ["c0", "c1"]
+    assert {claim.lane for claim in result.claims} == {1, 2}
     assert row(execution.pk).steps_running == 2
 
 
 def test_a_lane_without_a_child_takes_what_else_is_ready(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(3), max_parallel=1)
-    assert names(record(worker, goes_on(*take(worker)))) == ["s1"]
+    assert names(record(worker, completed_with_lane(*take(worker)))) == ["s1"]
 
 
 def test_a_child_for_another_kind_of_slot_is_left_to_it(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(1), after(0, tool="PROBE_BLOCK"))
-    worked = record(worker, goes_on(*take(worker)))
-    assert (names(worked), worked.woken) == ([], ["thread"])
+    result = record(worker, completed_with_lane(*take(worker)))
+    assert (names(result), result.woken) == ([], ["thread"])
     assert row(execution.pk).next_slot == "thread"
     assert names(turn(worker, [], [Demand("thread", free=1)])) == ["child"]
 
@@ -117,7 +117,7 @@ def test_a_child_whose_tool_this_worker_lacks_is_left_to_others(
 ) -> None:
     start(*chain(1), after(0, tool="PROBE_SLEEP"))
     older = replace(worker, tools=("",))
-    assert names(record(older, goes_on(*take(older)))) == []
+    assert names(record(older, completed_with_lane(*take(older)))) == []
     assert [claim.name for claim in take(other_worker)] == ["child"]
 
 
@@ -125,7 +125,7 @@ def test_a_pause_begins_nothing(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
     (first,) = take(worker)
     pause.pause(actor="alice")
-    assert names(record(worker, goes_on(first))) == []
+    assert names(record(worker, completed_with_lane(first))) == []
     assert statuses(execution.pk) == ["completed", "ready"]
     pause.resume(actor="alice")
     assert [claim.name for claim in take(worker)] == ["s1"]
@@ -134,8 +134,8 @@ def test_a_pause_begins_nothing(start: Start, worker: WorkerInfo) -> None:
 def test_a_failure_beside_it_is_settled_and_skips_what_is_behind(start: Start, worker: WorkerInfo) -> None:
     execution = start(*side_by_side(2), after(0, name="c0"), after(1, name="c1"))
     first, second = take(worker) + take(worker)
-    worked = record(worker, goes_on(first), Outcome.failed(second, StepError("no", retryable=False)))
-    assert names(worked) == ["c0"]
+    result = record(worker, completed_with_lane(first), Outcome.failed(second, StepError("no", retryable=False)))
+    assert names(result) == ["c0"]
     assert statuses(execution.pk) == ["completed", "failed", "running", "skipped"]
     told = row(execution.pk)
     assert (told.steps_running, told.steps_completed, told.steps_failed, told.steps_finished) == (1, 1, 1, 3)
@@ -147,29 +147,29 @@ def test_an_outcome_that_is_refused_passes_nothing_on(
     execution = start(*chain(2))
     (first,) = take(worker)
     WorkflowStep.objects.filter(pk=first.step_id).update(token=other_worker.id)
-    worked = record(worker, goes_on(first))
-    assert (names(worked), len(worked.refused)) == ([], 1)
+    result = record(worker, completed_with_lane(first))
+    assert (names(result), len(result.refused)) == ([], 1)
     assert statuses(execution.pk) == ["running", "pending"]
 
 
 def test_the_last_step_ends_the_job(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
-    worked = record(worker, goes_on(*take(worker)))
-    assert end(worker, worked.claims[0], go_on=True).claims == []
+    result = record(worker, completed_with_lane(*take(worker)))
+    assert end(worker, result.claims[0], go_on=True).claims == []
     assert row(execution.pk).status == "completed"
     assert actions(execution.pk)[-1] == "job.completed"
     assert check() == []
 
 
 def test_a_message_that_is_left_for_another_kind_of_slot_is_sent_anew(start: Start, worker: WorkerInfo) -> None:
-    """Who has that kind does not look for messages from before its last look."""
+    """A worker with that kind of slot does not look for messages from before its last look."""
     execution = start(*side_by_side(2), NewStep("other", tool="PROBE_BLOCK", arguments={}), max_parallel=2)
     (first,) = take(worker)
     sent = row(execution.pk).wake_at
     assert row(execution.pk).next_slot == "async"
-    worked = record(worker, goes_on(first))
+    result = record(worker, completed_with_lane(first))
     told = row(execution.pk)
-    assert (names(worked), worked.woken, told.next_slot) == (["s1"], ["thread"], "thread")
+    assert (names(result), result.woken, told.next_slot) == (["s1"], ["thread"], "thread")
     assert sent is not None
     assert told.wake_at is not None
     assert told.wake_at > sent

@@ -32,7 +32,7 @@ def end(worker: WorkerInfo, claim: Claim, *, go_on: bool = False) -> TurnResult:
     return turn(worker, [outcome], [])
 
 
-def give_up(worker: WorkerInfo, claim: Claim) -> TurnResult:
+def fail_for_good(worker: WorkerInfo, claim: Claim) -> TurnResult:
     return turn(worker, [Outcome.failed(claim, StepError("no", retryable=False))], [])
 
 
@@ -88,7 +88,7 @@ def test_a_claimer_that_leaves_ready_steps_sends_the_next_message(start: Start, 
     assert take(worker) == []
 
 
-def test_a_step_is_claimed_only_by_who_knows_its_tool(start: Start, worker: WorkerInfo) -> None:
+def test_a_step_is_claimed_only_by_a_worker_that_knows_its_tool(start: Start, worker: WorkerInfo) -> None:
     start(NewStep("x", tool="TOMORROW", arguments={}))
     assert take(worker) == []
 
@@ -98,7 +98,7 @@ def test_queues_are_served_in_order(start: Start, worker: WorkerInfo) -> None:
     assert [take(worker)[0].execution_id for _ in jobs] == [jobs[q].pk for q in ("high", "normal", "low")]
 
 
-def test_only_the_holder_of_the_token_writes_the_outcome(
+def test_only_the_holder_of_the_claim_token_writes_the_outcome(
     start: Start, worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
     execution = start(*chain(1))
@@ -134,12 +134,12 @@ def test_fan_in_waits_for_every_parent(start: Start, worker: WorkerInfo) -> None
     assert statuses(execution.pk) == ["completed", "completed", "ready"]
 
 
-def test_what_stands_behind_a_failure_is_skipped_and_other_branches_go_on(start: Start, worker: WorkerInfo) -> None:
+def test_dependents_of_a_failed_step_are_skipped_and_other_branches_continue(start: Start, worker: WorkerInfo) -> None:
     execution = start(
         NewStep("a"), NewStep("b", depends_on=[0]), NewStep("c", depends_on=[1]), NewStep("free"), max_parallel=2
     )
     a, free = (*take(worker), *take(worker))
-    give_up(worker, a)
+    fail_for_good(worker, a)
     assert statuses(execution.pk) == ["failed", "skipped", "skipped", "running"]
     end(worker, free)
     execution.refresh_from_db()
@@ -149,7 +149,7 @@ def test_what_stands_behind_a_failure_is_skipped_and_other_branches_go_on(start:
 def test_a_child_of_two_failures_is_skipped_once(start: Start, worker: WorkerInfo) -> None:
     execution = start(NewStep("a"), NewStep("b"), NewStep("c", depends_on=[0, 1]))
     for claim in (*take(worker), *take(worker)):
-        give_up(worker, claim)
+        fail_for_good(worker, claim)
     assert statuses(execution.pk) == ["failed", "failed", "skipped"]
     assert actions(execution.pk).count("step.skipped") == 1
     assert check() == []
@@ -160,7 +160,7 @@ def test_a_job_that_tolerates_failures(start: Start, worker: WorkerInfo, failing
     execution = start(*side_by_side(2), tolerates_failures=True)
     for number, claim in enumerate([*take(worker), *take(worker)]):
         if number < failing:
-            give_up(worker, claim)
+            fail_for_good(worker, claim)
         else:
             end(worker, claim)
     execution.refresh_from_db()
@@ -305,7 +305,7 @@ def test_a_live_lease_is_not_reaped(start: Start, worker: WorkerInfo) -> None:
     assert engine.reap() == 0
 
 
-def test_the_sweep_finds_nothing_in_normal_life(start: Start, worker: WorkerInfo) -> None:
+def test_the_sweep_finds_nothing_in_normal_operation(start: Start, worker: WorkerInfo) -> None:
     start(*chain(2))
     start(*chain(2), delay=60)
     take(worker)

@@ -271,7 +271,7 @@ class TestSecrets:
         assert "tok/en" not in f"{caught.value} {caplog.text}"
 
     def test_filled_before(self, server: WebServer, other: WebServer) -> None:
-        """Whoever runs the tool may have filled its arguments: they are guarded all the same."""
+        """Secrets that the step executor filled in before are guarded too."""
 
         async def call() -> Response:
             body = secrets.fill({"a": "{{secret.CRM}}"}, set())

@@ -1,4 +1,4 @@
-"""An app named in EXTRA_APPS brings a tool, a parser and a job type: the whole way, in processes of their own."""
+"""An app in EXTRA_APPS adds a tool, a parser and a job type. Real processes run them."""
 
 import json
 import subprocess

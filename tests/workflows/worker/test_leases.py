@@ -1,4 +1,4 @@
-"""Who holds a step: only they renew its lease, tell of it, and give it back; and when it is taken away."""
+"""Leases: what only the holder of a step may do with it, and when others may take it."""
 
 import time
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ from workflows.worker.maintenance import Maintenance
 
 
 @dataclass
-class Held:
-    """What the beat asks of a runner."""
+class FakeRunner:
+    """What the lease renewer needs of a runner."""
 
     identity: WorkerInfo
     claims: list[Claim]
@@ -36,8 +36,8 @@ class Held:
         return {claim.token: claim.step_id for claim in self.claims}
 
 
-def beat(runner: Held) -> bool:
-    """One beat. Whether it went through."""
+def renew(runner: FakeRunner) -> bool:
+    """Renews once. Returns whether it succeeded."""
     renewer = LeaseRenewer(runner, kind="runner")
     try:
         return renewer._renew()
@@ -57,27 +57,27 @@ def lose(claim: Claim) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_beat_renews_what_is_held(start: Start, worker: WorkerInfo) -> None:
+def test_the_leases_of_held_steps_are_renewed(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(1))
     claims = take(worker)
     before = lease_of(claims[0])
-    runner = Held(worker, claims)
-    assert beat(runner)
+    runner = FakeRunner(worker, claims)
+    assert renew(runner)
     assert lease_of(claims[0]) > before
     assert runner.renewed_at > 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_late_beat_does_not_renew_a_successors_lease(
+def test_a_late_renewal_does_not_renew_a_successors_lease(
     start: Start, worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
-    """Else a step whose new worker has died as well would never come back while the old one lives."""
+    """Otherwise a step whose new worker has died too would never come back while the old worker lives."""
     start(*side_by_side(1))
     late = take(worker)
     lose(late[0])
     (claim,) = take(other_worker)
     before = lease_of(claim)
-    beat(Held(worker, late))
+    renew(FakeRunner(worker, late))
     assert lease_of(claim) == before
 
 
@@ -86,15 +86,13 @@ def test_a_loop_that_does_not_tick_renews_nothing(start: Start, worker: WorkerIn
     start(*side_by_side(1))
     claims = take(worker)
     before = lease_of(claims[0])
-    runner = Held(worker, claims, ticked_at=time.monotonic() - worker.lease)
-    assert not beat(runner)
+    runner = FakeRunner(worker, claims, ticked_at=time.monotonic() - worker.lease)
+    assert not renew(runner)
     assert lease_of(claims[0]) == before
     assert runner.renewed_at == 0
 
 
-def test_only_the_holder_tells_of_progress(
-    start: Start, worker: WorkerInfo, other_worker: WorkerInfo, db: None
-) -> None:
+def test_only_the_holder_reports_progress(start: Start, worker: WorkerInfo, other_worker: WorkerInfo, db: None) -> None:
     execution = start(*side_by_side(1))
     (late,) = take(worker)
     lose(late)
@@ -130,7 +128,7 @@ def test_only_its_own_claims_go_back(start: Start, worker: WorkerInfo, other_wor
     assert WorkflowStep.objects.get(pk=lost.step_id).status == "ready"
 
 
-def test_the_reaper_takes_only_what_has_run_out(start: Start, worker: WorkerInfo) -> None:
+def test_the_reaper_takes_only_leases_that_ran_out(start: Start, worker: WorkerInfo) -> None:
     execution = start(*side_by_side(2))
     claims = [*take(worker), *take(worker)]
     lose(claims[0])
@@ -148,7 +146,7 @@ def test_nothing_is_reaped_within_a_lease_of_an_outage(
     server_age: int,
     is_reaped: bool,
 ) -> None:
-    """Of PostgreSQL's start, or of the maintenance's own connection: nobody can have renewed before."""
+    """After the start of PostgreSQL or of maintenance's connection: nobody could renew before."""
     execution = start(*side_by_side(1))
     expire(take(worker)[0].step_id)
     maintenance = Maintenance()
@@ -181,7 +179,7 @@ def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(
 def test_a_process_that_waited_for_the_duty_reaps_at_once(
     start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If everything was killed, its steps go on after one lease, not after one for the duty and one for the steps."""
+    """If everything was killed, its steps continue after one lease, not after one for the duty and one for them."""
     execution = start(*side_by_side(1))
     expire(take(worker)[0].step_id)
     monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)

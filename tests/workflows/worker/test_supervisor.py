@@ -1,4 +1,4 @@
-"""How the supervisor judges its children."""
+"""When the supervisor of the worker restarts its children."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def fail(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
 
 
 def test_only_silence_that_the_supervisor_listened_to_counts() -> None:
-    """It may have been frozen, alone or with its children."""
+    """The supervisor may have been frozen, alone or together with its children."""
     supervisor = Supervisor(grace=1)
     supervisor.add("quiet", sleep, silence=5)
     (child,) = supervisor.children

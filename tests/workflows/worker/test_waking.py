@@ -1,4 +1,4 @@
-"""What makes a runner look for work: a notification, the time of the next message, and a slow poll beneath both."""
+"""What makes a runner look for work: a notification, the time of the next message, and a slow poll."""
 
 import asyncio
 from datetime import timedelta
@@ -13,7 +13,7 @@ from aiworkstation.audit.models import AuditEvent
 from tests.support.turns import turn
 from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import take
-from tests.workflows.worker.test_runner import deaf, in_other_thread, lines, work
+from tests.workflows.worker.test_runner import ignore, in_other_thread, lines, work
 from workflows import engine
 from workflows.connections import connect
 from workflows.engine.outcomes import Outcome
@@ -39,11 +39,11 @@ def without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def without_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Listener, "_handle", deaf)
+    monkeypatch.setattr(Listener, "_handle", ignore)
 
 
-async def until_it_rests(runner: Runner) -> None:
-    """It has looked for every kind of slot, found nothing, and listens."""
+async def until_idle(runner: Runner) -> None:
+    """Waits until the runner has looked for every kind of slot, found nothing, and listens."""
     while runner.capacity.can_claim:
         await asyncio.sleep(0.01)
     await asyncio.sleep(1)
@@ -51,7 +51,7 @@ async def until_it_rests(runner: Runner) -> None:
 
 def test_a_notification(start: Start, ledger: Path, without_poll: None) -> None:
     async def begin(runner: Runner) -> None:
-        await until_it_rests(runner)
+        await until_idle(runner)
         await asyncio.to_thread(in_other_thread, lambda: start(*chain(1, "PROBE_SLEEP")))
         while not lines(ledger, "end"):
             await asyncio.sleep(0.01)
@@ -66,7 +66,7 @@ def test_the_next_message_is_due(start: Start, ledger: Path, without_poll: None,
 
 def test_a_poll_finds_what_no_notification_said(start: Start, ledger: Path, without_notifications: None) -> None:
     async def begin(runner: Runner) -> None:
-        await until_it_rests(runner)
+        await until_idle(runner)
         await asyncio.to_thread(in_other_thread, lambda: start(*chain(1, "PROBE_SLEEP")))
         while not lines(ledger, "end"):
             await asyncio.sleep(0.01)
@@ -115,13 +115,13 @@ def test_what_another_worker_was_told_cools_this_one_down(
     """Its notification says so, and the look each second where that got lost."""
     monkeypatch.setattr("workflows.worker.listener.LOOK_EVERY", NEVER if hears else 1.0)
     if not hears:
-        monkeypatch.setattr(Listener, "_handle", deaf)
+        monkeypatch.setattr(Listener, "_handle", ignore)
     monkeypatch.setattr(cooldowns, "_ends_at", {})
     start(*side_by_side(1))
     (claim,) = take(worker)
 
     async def cool(runner: Runner) -> None:
-        await until_it_rests(runner)
+        await until_idle(runner)
         monkeypatch.setattr(cooldowns, "_ends_at", {})
         busy = TryLater("busy", delay=600, cooldown="model:x")
         if hears:
