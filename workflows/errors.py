@@ -52,13 +52,6 @@ class TryLater(StepError):
         self.cooldown = cooldown
 
 
-class StaleToken(StepError):
-    """The claim token is no longer valid: another worker has the step, and this result is refused."""
-
-    code = "lease_lost"
-    retryable = False
-
-
 class ChildFailed(StepError):
     """A function raised in its child process.
 

@@ -108,7 +108,7 @@ class Service:
         print_now(f"{self.name} ended with {status_text(status)}; it is started again in {delay:g} s")
 
 
-class Supervisor:
+class ApplicationSupervisor:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._database: postgres.ManagerConnection | None = None
@@ -255,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        Supervisor(_parse(arguments)).run()
+        ApplicationSupervisor(_parse(arguments)).run()
     except (CannotGoOn, postgres.PostgresError) as error:
         sys.exit(f"error: {error}")
 

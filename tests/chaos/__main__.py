@@ -12,7 +12,7 @@ from pathlib import Path
 import django
 
 from tests.chaos.call_server import CallServer
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 
 LEASE = 3.0
 
@@ -22,15 +22,15 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     home.chmod(0o755)
     with ExitStack() as stack:
-        server = Server(home)
-        stack.callback(server.leave)
+        database = Database(home)
+        stack.callback(database.leave)
         calls = stack.enter_context(CallServer())
-        environment = _environment(home, server.dsn, calls)
+        environment = _environment(home, database.dsn, calls)
         os.environ.update(environment)
         django.setup()
         from tests.chaos.run import Run
 
-        run = Run(home, server, calls, environment, options.seed)
+        run = Run(home, database, calls, environment, options.seed)
         holds = run.play(options.seconds, options.gap, at_least=options.at_least)
     if holds and not options.keep:
         shutil.rmtree(home)

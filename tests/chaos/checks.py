@@ -136,8 +136,8 @@ def every_call_belongs_to_a_claim(evidence: Evidence) -> Result:
     """Each claim makes at most one call, so what explains a repeated claim also explains its call."""
     claims = Counter(claim.step for claim in evidence.trail.claims)
     problems = []
-    with evidence.server.guard:
-        called = {step: keys.total() for keys in evidence.server.keys.values() for step in keys}
+    with evidence.calls.guard:
+        called = {step: keys.total() for keys in evidence.calls.keys.values() for step in keys}
     for step, row in evidence.trail.steps.items():
         calls = called.get(step, 0)
         if not (row.status == "completed") <= calls <= claims[step]:
@@ -197,12 +197,12 @@ def one_idempotency_key_a_step(evidence: Evidence) -> Result:
     problems = []
     steps = {urlsplit(step.arguments["url"]).path: pk for pk, step in evidence.trail.steps.items() if step.arguments}
     calls = 0
-    with evidence.server.guard:
-        for path, keys in evidence.server.keys.items():
+    with evidence.calls.guard:
+        for path, keys in evidence.calls.keys.items():
             calls += sum(keys.values())
             if list(keys) != [steps.get(path)]:
                 problems.append(f"{path} was called with {dict(keys)}")
-    figure = f"{len(evidence.server.keys)} steps called {calls} times"
+    figure = f"{len(evidence.calls.keys)} steps called {calls} times"
     return Result("one idempotency key a step", figure, problems)
 
 

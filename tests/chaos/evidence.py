@@ -16,7 +16,7 @@ ZOMBIE_SECONDS = 2.0
 class Evidence:
     trail: Trail
     ledger: list[Line]
-    server: CallServer
+    calls: CallServer
     faults: list[Fault]
     acknowledged: list[UUID]
     tasks: list[str]

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 from tests.chaos.ledger import read
 from tests.chaos.worker_tree import Tree, children, is_alive, send
 
@@ -78,9 +78,9 @@ kind.
 class Chaos:
     """Causes one fault after another. A thread ends each fault that lasts."""
 
-    def __init__(self, trees: list[Tree], server: Server, ledger: Path, lease: float, seed: int) -> None:
+    def __init__(self, trees: list[Tree], database: Database, ledger: Path, lease: float, seed: int) -> None:
         self.trees = trees
-        self.server = server
+        self.database = database
         self.ledger = ledger
         self.lease = lease
         self.chance = random.Random(seed)
@@ -101,7 +101,7 @@ class Chaos:
             time.sleep(self.chance.uniform(*gap))
         for thread in self._lasting:
             thread.join()
-        self._wait_for_server()
+        self._wait_for_database()
 
     def deal(self) -> None:
         if not self._cards:
@@ -219,7 +219,7 @@ class Chaos:
         """Kills a child or its fork server. No step is hit twice, because the third crash would end it."""
         pids = {child.pid for child in hit}
         steps = {line.step for line in read(self.ledger) if line.pid in pids and line.kind == "process"}
-        crashed = self.server.execute(
+        crashed = self.database.execute(
             "SELECT count(*) FROM workflow_steps WHERE id = ANY(%s::uuid[]) AND crashes > 0", list(steps)
         )
         if crashed[0][0] or steps & self._spent:
@@ -300,8 +300,8 @@ class Chaos:
 
     # --- PostgreSQL
 
-    def _wait_for_server(self) -> None:
-        while not self.server.answers():
+    def _wait_for_database(self) -> None:
+        while not self.database.answers():
             time.sleep(0.05)
 
     def _outage(self, kind: str, what: str, begin: Callable[[], None], *, seconds: float = 0.0) -> None:
@@ -309,19 +309,19 @@ class Chaos:
         fault = self._note(kind, STALL, what)
         begin()
         time.sleep(max(seconds, 0.1))
-        self._wait_for_server()
+        self._wait_for_database()
         fault.ended = time.time()
 
     def kill_postgres(self, _: Tree) -> None:
-        postmaster = self.server.postmaster
+        postmaster = self.database.postmaster
         self._outage("kill_postgres", "SIGKILL", lambda: send(postmaster, signal.SIGKILL))
 
     def restart_postgres(self, _: Tree) -> None:
-        postmaster = self.server.postmaster
+        postmaster = self.database.postmaster
         self._outage("restart_postgres", "a fast shutdown", lambda: send(postmaster, signal.SIGINT))
 
     def kill_postgres_for_longer_than_a_lease(self, _: Tree) -> None:
-        postmaster = self.server.postmaster
+        postmaster = self.database.postmaster
         manager = postmaster.parent()
         seconds = self.lease * self.chance.uniform(1.1, 2)
 
@@ -344,7 +344,7 @@ class Chaos:
 
     def _backends(self) -> list[int]:
         """The ids of the backends, active ones first."""
-        rows = self.server.execute(
+        rows = self.database.execute(
             "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
             " ORDER BY state = 'idle', random()"
         )
@@ -355,7 +355,7 @@ class Chaos:
         fault = self._note("terminate_backends", CUT, "some, ten times")
         for _again in range(10):
             for pid in self._backends()[:3]:
-                self.server.execute("SELECT pg_terminate_backend(%s)", pid)
+                self.database.execute("SELECT pg_terminate_backend(%s)", pid)
             time.sleep(0.05)
         fault.ended = time.time()
 

@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 from tests.chaos.faults import STALL, Chaos, Fault
 from tests.chaos.worker_tree import Tree, send
 
@@ -30,13 +30,13 @@ WHERE s.id = ANY(%s) AND s.status = 'running' AND w.pid <> %s
 """
 
 
-def freeze_past_its_lease(chaos: Chaos, trees: list[Tree], server: Server) -> int:
+def freeze_past_its_lease(chaos: Chaos, trees: list[Tree], database: Database) -> int:
     """Returns how many steps others had claimed when the worker continued.
 
     The worker's supervisor is frozen too, because it would kill the worker.
     """
     began = time.time()
-    while not (rows := server.execute(_AT_LONG_STEPS, LONG)) and time.time() < began + PATIENCE:
+    while not (rows := database.execute(_AT_LONG_STEPS, LONG)) and time.time() < began + PATIENCE:
         time.sleep(0.1)
     ((pid, steps),) = rows
     (tree,) = (tree for tree in trees if pid in {runner.pid for runner in tree.children_named("runner")})
@@ -47,7 +47,7 @@ def freeze_past_its_lease(chaos: Chaos, trees: list[Tree], server: Server) -> in
     tree.is_watched = False
     for process in frozen:
         send(process, signal.SIGSTOP)
-    while not (taken := server.execute(_TAKEN_OVER, steps, pid)[0][0]) and time.time() < fault.began + PATIENCE:
+    while not (taken := database.execute(_TAKEN_OVER, steps, pid)[0][0]) and time.time() < fault.began + PATIENCE:
         time.sleep(0.1)
     fault.ended = time.time()
     for process in frozen:

@@ -5,7 +5,7 @@ import time
 
 import psycopg
 
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 from tests.chaos.faults import SLOW, STALL, Chaos, Fault
 
 EVERY = 0.2
@@ -16,9 +16,9 @@ COMMIT = "SELECT pg_logical_emit_message(true, 'chaos', '')"
 class StallWitness(threading.Thread):
     """Repeatedly sleeps a moment and commits. Notes a fault when that takes longer than `limit` seconds."""
 
-    def __init__(self, server: Server, chaos: Chaos, limit: float) -> None:
+    def __init__(self, database: Database, chaos: Chaos, limit: float) -> None:
         super().__init__(name="stall witness", daemon=True)
-        self.server = server
+        self.database = database
         self.chaos = chaos
         self.limit = limit
         self.ended = threading.Event()
@@ -26,7 +26,7 @@ class StallWitness(threading.Thread):
     def run(self) -> None:
         while not self.ended.is_set():
             try:
-                with psycopg.connect(self.server.dsn, connect_timeout=2, autocommit=True) as connection:
+                with psycopg.connect(self.database.dsn, connect_timeout=2, autocommit=True) as connection:
                     while not self.ended.is_set():
                         self._look(connection)
             except psycopg.Error:  # PostgreSQL was taken away

@@ -17,7 +17,7 @@ from aiworkstation.ops import postgres
 from tests.chaos import ledger, trail
 from tests.chaos.call_server import CallServer
 from tests.chaos.checks import CHECKS, Result
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 from tests.chaos.evidence import ZOMBIE_SECONDS, Evidence
 from tests.chaos.faults import Chaos
 from tests.chaos.frozen_worker import freeze_past_its_lease
@@ -45,9 +45,11 @@ def until_answered(ask: Callable[[], T]) -> T:
 
 
 class Run:
-    def __init__(self, home: Path, server: Server, calls: CallServer, environment: dict[str, str], seed: int) -> None:
+    def __init__(
+        self, home: Path, database: Database, calls: CallServer, environment: dict[str, str], seed: int
+    ) -> None:
         self.home = home
-        self.server = server
+        self.database = database
         self.calls = calls
         self.lease = settings.CONFIG.lease_seconds
         self.ledger = home / "ledger"
@@ -55,20 +57,20 @@ class Run:
         call_command("migrate", verbosity=0)
         self.owners = [User.objects.create_user(name) for name in ("alice", "bob", "charlie")]
         self.trees = [self._tree(name, environment) for name in ("one", "two")]
-        self.chaos = Chaos(self.trees, server, self.ledger, self.lease, seed)
-        self.witness = StallWitness(server, self.chaos, self.lease / 3)
+        self.chaos = Chaos(self.trees, database, self.ledger, self.lease, seed)
+        self.stall_witness = StallWitness(database, self.chaos, self.lease / 3)
         self.producer = Producer(calls, seed)
         self.results: list[Result] = []
         self.is_over = threading.Event()
 
     def play(self, seconds: float, gap: tuple[float, float], *, at_least: int) -> bool:
         """Returns whether every check holds, and at least so many jobs were started."""
-        threading.Thread(target=self._restart_server, daemon=True).start()
+        threading.Thread(target=self._restart_database, daemon=True).start()
         boot = self._wait_for_workers()
-        self.witness.start()
+        self.stall_witness.start()
         self.producer.start()
         time.sleep(1)
-        taken = freeze_past_its_lease(self.chaos, self.trees, self.server)
+        taken = freeze_past_its_lease(self.chaos, self.trees, self.database)
         self._result("a frozen worker finds successors when it comes back", f"{taken} steps", taken == 0)
         time.sleep(ZOMBIE_SECONDS)
         self.chaos.play(seconds, gap)
@@ -83,7 +85,7 @@ class Run:
         self._result(f"there are {at_least} executions at least", str(number), number < at_least)
         self._drain()
         self._stop()
-        self.witness.end()
+        self.stall_witness.end()
         self.is_over.set()
         self._check()
         return not any(result.problems for result in self.results)
@@ -97,12 +99,12 @@ class Run:
         address = f"postgresql://{postgres.ROLE}@/{postgres.DATABASE}?host={wire.directory}&port={PORT}"
         return Tree(name, wire, environment | {"DATABASE_URL": address}, self.home)
 
-    def _restart_server(self) -> None:
+    def _restart_database(self) -> None:
         """Starts PostgreSQL again when its manager is gone, as `make run` does."""
         while not self.is_over.wait(0.5):
-            if select.select([self.server.usage], [], [], 0)[0]:
+            if select.select([self.database.manager], [], [], 0)[0]:
                 print("           PostgreSQL has ended; it is started again", flush=True)
-                self.server.usage = postgres.join(self.home)
+                self.database.manager = postgres.join(self.home)
 
     def _wait_for_workers(self) -> float:
         """Returns the seconds until both trees have workers: what a start costs on this machine."""
@@ -162,7 +164,7 @@ class Run:
         evidence = Evidence(
             trail=trail.read(),
             ledger=ledger.read(self.ledger),
-            server=self.calls,
+            calls=self.calls,
             faults=self.chaos.faults,
             acknowledged=self.producer.acknowledged,
             tasks=self.producer.tasks,

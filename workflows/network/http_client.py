@@ -217,7 +217,7 @@ async def _opened(address: str, url: httpx2.URL, request: Request) -> AsyncItera
         request.method, url, headers=request.headers, content=request.body, extensions={"timeout": timeout}
     )
     sent.url = url.copy_with(host=address)
-    if url.scheme == "https" and not ssrf_guard.is_literal(url.host):
+    if url.scheme == "https" and not ssrf_guard.is_ip_address(url.host):
         sent.extensions["sni_hostname"] = url.raw_host.decode("ascii")
     async with httpx2.AsyncHTTPTransport(verify=_ssl_context(), trust_env=False) as transport:
         answer = await transport.handle_async_request(sent)

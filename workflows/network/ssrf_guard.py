@@ -37,7 +37,7 @@ def is_public(address: str) -> bool:
     return _is_public(ip_address(address.partition("%")[0]))
 
 
-def is_literal(host: str) -> bool:
+def is_ip_address(host: str) -> bool:
     """Whether a URL's host is an IP address instead of a name."""
     try:
         return bool(ip_address(host))

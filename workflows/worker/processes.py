@@ -13,7 +13,7 @@ from workflows.worker.capacity import SlotSizes
 from workflows.worker.lease_renewer import LeaseRenewer
 from workflows.worker.maintenance import Maintenance
 from workflows.worker.runner import Runner
-from workflows.worker.supervisor import Supervisor
+from workflows.worker.supervisor import WorkerSupervisor
 from workflows.worker.task_process import run_tasks
 
 PATIENCE = 0.002
@@ -22,10 +22,10 @@ same execution at once get in each other's way.
 """
 
 
-def worker_supervisor(*, drain: bool = False) -> Supervisor:
+def worker_supervisor(*, drain: bool = False) -> WorkerSupervisor:
     """A supervisor of runners, task processes and maintenance. With `drain` it stops when no more work is due."""
     config = settings.CONFIG
-    supervisor = Supervisor(grace=config.stop_grace)
+    supervisor = WorkerSupervisor(grace=config.stop_grace)
     silence = max(config.lease_seconds, 5.0)
     workers = config.workers or max((os.cpu_count() or 1) // 4, 1)
     for number in range(1, workers + 1):

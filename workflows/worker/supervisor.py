@@ -48,7 +48,7 @@ class Child:
 
 
 @dataclass(slots=True)
-class Supervisor:
+class WorkerSupervisor:
     """`grace` is the number of seconds that a stopping child has for the steps that it runs."""
 
     grace: float

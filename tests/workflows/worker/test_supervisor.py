@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workflows.worker.supervisor import ChildBody, Supervisor
+from workflows.worker.supervisor import ChildBody, WorkerSupervisor
 
 
 def sleep(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
@@ -24,7 +24,7 @@ def fail(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
 
 def test_only_silence_that_the_supervisor_listened_to_counts() -> None:
     """The supervisor may have been frozen, alone or together with its children."""
-    supervisor = Supervisor(grace=1)
+    supervisor = WorkerSupervisor(grace=1)
     supervisor.add("quiet", sleep, silence=5)
     (child,) = supervisor.children
     supervisor._start(child)
@@ -44,7 +44,7 @@ def test_only_silence_that_the_supervisor_listened_to_counts() -> None:
 
 @pytest.mark.parametrize(("body", "is_started_again"), [(end, True), (fail, False)])
 def test_a_child_that_has_ended_well_is_started_again_at_once(body: ChildBody, is_started_again: bool) -> None:
-    supervisor = Supervisor(grace=1)
+    supervisor = WorkerSupervisor(grace=1)
     supervisor.add("child", body, silence=5)
     (child,) = supervisor.children
     supervisor._start(child)
