@@ -157,33 +157,33 @@ def test_nothing_is_reaped_within_a_lease_of_an_outage(
     assert (statuses(execution.pk) == ["ready"]) == is_reaped
 
 
-def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(
-    start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def expired(start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch) -> WorkflowExecution:
+    """A job whose step has lost its lease, on a database server that has run for an hour."""
     execution = start(*side_by_side(1))
     expire(take(worker)[0].step_id)
     monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
     monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
+    return execution
+
+
+def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(expired: WorkflowExecution) -> None:
     first, second = Maintenance(), Maintenance()
     first.do_round()
     second.connected_at = time.monotonic() - 3600
     second.do_round()
-    assert statuses(execution.pk) == ["running"]
+    assert statuses(expired.pk) == ["running"]
     with connection.cursor() as cursor:
         cursor.execute("UPDATE workflow_duties SET lease_until = clock_timestamp() - interval '1 second'")
     second.do_round()
-    assert statuses(execution.pk) == ["ready"]
-    assert WorkflowExecution.objects.get(pk=execution.pk).message_id is not None
+    assert statuses(expired.pk) == ["ready"]
+    assert WorkflowExecution.objects.get(pk=expired.pk).message_id is not None
 
 
 def test_a_process_that_waited_for_the_duty_reaps_at_once(
-    start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch
+    expired: WorkflowExecution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If everything was killed, its steps continue after one lease, not after one for the duty and one for them."""
-    execution = start(*side_by_side(1))
-    expire(take(worker)[0].step_id)
-    monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
-    monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
     killed, next_one = Maintenance(), Maintenance()
     killed.do_round()
     next_one.do_round()
@@ -192,4 +192,4 @@ def test_a_process_that_waited_for_the_duty_reaps_at_once(
     with connection.cursor() as cursor:
         cursor.execute("UPDATE workflow_duties SET lease_until = clock_timestamp() - interval '1 second'")
     next_one.do_round()
-    assert statuses(execution.pk) == ["ready"]
+    assert statuses(expired.pk) == ["ready"]
