@@ -372,7 +372,7 @@ def test_a_process_that_cannot_start_is_a_wait(start: Start, ledger: Path, monke
         monkeypatch.setenv("PROBE_LEDGER", str(ledger))
         raise OSError("Cannot allocate memory")
 
-    monkeypatch.setattr("workflows.worker.crash_isolation._start", start_nothing)
+    monkeypatch.setattr("workflows.worker.crash_isolation._start_child", start_nothing)
     work(execution)
     step = execution.steps.get()
     assert (step.status, step.attempt, step.crashes) == ("completed", 1, 2)
