@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Django's command line, with the embedded database where DATABASE_URL names no other."""
+"""Django's command line, with the embedded database unless DATABASE_URL names another."""
 
 import os
 import sys
 
-from aiworkstation.ops import command_line
+from aiworkstation.ops import startup
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiworkstation.settings")
     from django.core.management import execute_from_command_line
 
-    with command_line.prepared(sys.argv[1:]):
+    with startup.prepared(sys.argv[1:]):
         execute_from_command_line(sys.argv)
 
 

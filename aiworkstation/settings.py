@@ -8,6 +8,7 @@ from typing import Any
 import psycopg.conninfo
 from django.core.exceptions import ImproperlyConfigured
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import config, postgres, secret_key
 
 try:
@@ -15,11 +16,10 @@ try:
 except config.ConfigError as error:
     raise ImproperlyConfigured(str(error)) from error
 
-BASE_DIR = config.BASE_DIR
 DEBUG = CONFIG.debug
-SECRET_KEY = CONFIG.secret_key or secret_key.kept(CONFIG.data_dir)
+SECRET_KEY = CONFIG.secret_key or secret_key.read(CONFIG.data_dir)
 if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY: set it, to 50 random characters or more that you keep")
+    raise ImproperlyConfigured("SECRET_KEY: set it to at least 50 random characters, and keep them")
 ALLOWED_HOSTS = [*CONFIG.allowed_hosts, *CONFIG.own_hosts]
 
 INSTALLED_APPS = [
@@ -78,8 +78,8 @@ TEMPLATES = [
 ]
 
 
-# A server that has gone without a word is noticed within 20 seconds, where the kernel alone would take many minutes.
-# libpq's names; without a meaning on a Unix socket.
+# libpq's settings: a server that is gone without closing its connections is noticed within 20 seconds. By default the
+# kernel takes many minutes. They do nothing on a Unix socket.
 TCP_PATIENCE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 3,
@@ -110,11 +110,11 @@ def database(url: str) -> dict[str, Any]:
 DATABASES = {"default": database(CONFIG.database_url or postgres.dsn(CONFIG.data_dir))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# django-q2 warns at import about any configuration without a time limit; ours are leases.
+# django-q2 warns about a configuration without a time limit. We need none, because leases run out.
 warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
 
 # `name` salts the signatures and is the default queue of plain tasks. A stock cluster serves one priority, its plain
-# tasks and its jobs: `Q_CLUSTER_NAME=low manage.py qcluster`. The engine has its own timeouts.
+# tasks and its jobs: `Q_CLUSTER_NAME=low manage.py qcluster`. Time limits are the engine's.
 Q_CLUSTER: dict[str, Any] = {
     "name": "normal",
     "orm": "default",
@@ -128,10 +128,10 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Background tasks",
 }
 
-# What a stock cluster runs for a job's message.
+# The function that a stock cluster calls for a job's message.
 JOB_TASK = "workflows.worker.stock_cluster.run_execution"
 
-# What a child without Django imports first: the parsers that other apps bring.
+# Modules that the sandbox imports, without Django, so that they register the parsers of EXTRA_APPS.
 CHILD_MODULES = [f"{app}.parsers" for app in CONFIG.extra_apps if find_spec(f"{app}.parsers")]
 
 LANGUAGE_CODE = "en"
@@ -155,17 +155,16 @@ LOGIN_REDIRECT_URL = "/jobs/"
 LOGOUT_REDIRECT_URL = "/"
 
 X_FRAME_OPTIONS = "DENY"
-# With an https APP_URL a proxy speaks TLS in front, and says so in this header, which it must set itself.
+# With an https APP_URL a proxy in front speaks TLS. It must set this header itself, so that clients cannot forge it.
 IS_HTTPS = CONFIG.public_url.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
-# HSTS for other names of the domain is for its owner to decide.
+# Whether HSTS covers subdomains and preloading is the domain owner's decision.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # of a JSON body; uploaded files have rules of their own
-DATA_UPLOAD_MAX_NUMBER_FILES = (
-    20_000  # of a form that is read at all; documents.storage.multipart refuses more than it may keep
-)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # for JSON bodies; uploaded files have limits of their own
+# Django's own limit. documents.storage.multipart applies MAX_UPLOAD_FILES, which is smaller.
+DATA_UPLOAD_MAX_NUMBER_FILES = 20_000
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "aiworkstation.access.authentication.BearerAuthentication",

@@ -150,10 +150,10 @@ class Tables:
 
     def _finish(self, result: Any) -> tuple[list[Any], list[Any]]:
         """The outcome, and the next step of the same lane."""
-        from workflows.engine.outcomes import completed
+        from workflows.engine.outcomes import Outcome
 
         (claim,) = result.claims
-        outcome = completed(claim, 1)
+        outcome = Outcome.completed(claim, 1)
         outcome.keeps = "async"
         return [outcome], []
 

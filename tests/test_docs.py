@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aiworkstation.ops.config import BASE_DIR
+from aiworkstation import BASE_DIR
 
 PAGES = [
     *(BASE_DIR / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),

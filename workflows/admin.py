@@ -1,4 +1,4 @@
-"""Executions, workers and modes in the admin. Only the engine's verbs change an execution."""
+"""Executions, workers and modes in the admin. Executions are changed only by the engine's verbs."""
 
 from typing import Any, ClassVar
 
@@ -58,13 +58,13 @@ class ExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def cancel(self, request: HttpRequest, queryset: QuerySet[WorkflowExecution]) -> None:
         actor = request.user.get_username()
         done = sum(engine.cancel(key, actor=actor) for key in queryset.values_list("pk", flat=True))
-        self.message_user(request, f"{done} cancelled; what had ended was left alone.", messages.SUCCESS)
+        self.message_user(request, f"{done} jobs cancelled. Finished jobs were not changed.", messages.SUCCESS)
 
     @admin.action(description="Retry the selected jobs", permissions=["steer"])
     def retry(self, request: HttpRequest, queryset: QuerySet[WorkflowExecution]) -> None:
         actor = request.user.get_username()
         done = sum(engine.retry(key, actor=actor) for key in queryset.values_list("pk", flat=True))
-        self.message_user(request, f"{done} retried; what had not failed was left alone.", messages.SUCCESS)
+        self.message_user(request, f"{done} jobs retried. Jobs that had not failed were not changed.", messages.SUCCESS)
 
 
 @admin.register(Worker)
@@ -81,7 +81,7 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]
         choices=_tool_choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Those that it may use; with none chosen every tool.",
+        help_text="The tools that this mode may use. None selected: every tool.",
     )
 
     class Meta:
@@ -91,14 +91,14 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Mode)
 class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Every change is an event with the values before and after."""
+    """Every change is an audit event with the values before and after it."""
 
     form = ModeForm
     list_display = ("name", "default_model", "tools")
     AUDITED: ClassVar = ("name", "prompt", "default_model", "tools")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mode | None = None) -> tuple[str, ...]:
-        """Jobs that name no mode have the default one: it keeps its name."""
+        """The default mode keeps its name, because jobs that name no mode use it."""
         return ("name",) if obj is not None and obj.name == Mode.DEFAULT else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Mode | None = None) -> bool:

@@ -6,7 +6,8 @@ class WorkflowsConfig(AppConfig):
     name = "workflows"
 
     def ready(self) -> None:
-        # Tools register themselves: ours, and those in the `tools.py` of every installed app.
-        from workflows.tools import external_worker, http_request, hubspot  # noqa: F401
+        # Tools register themselves when their module is imported: ours, and the `tools.py` of every installed app.
+        from workflows.tools import import_builtin_tools
 
+        import_builtin_tools()
         autodiscover_modules("tools")

@@ -1,4 +1,4 @@
-"""The workers' own connections, beside Django's."""
+"""Database connections of the workers, beside those of Django."""
 
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ LOST = (
     db.OperationalError,
     db.InterfaceError,
 )
-"""Errors of a connection that is gone, ours or Django's: reconnect and try again."""
+"""Errors of a lost connection, a worker's or Django's: reconnect and try again."""
 RECONNECT_SECONDS = 0.5
 
 REJECTED = (
@@ -28,21 +28,21 @@ REJECTED = (
 )
 """Errors that the same values will cause again: too long, too deep, out of range, against a constraint.
 
-Not among them: what a missing migration or a server in recovery causes. That passes when somebody acts.
+Errors of a missing migration or of a server in recovery are not among them: those pass when somebody acts.
 """
 
-# The statements are prepared once, on small tables. The plan that is kept must be the one for large tables: it goes by
-# the indexes, in their order, row by row. Switching ways off makes plans look expensive, and PostgreSQL compiles such
-# plans (jit), which takes forty times as long as to run them.
+# Statements are prepared once, perhaps while the tables are small, and PostgreSQL keeps the plan. It must be the plan
+# for large tables, which reads indexes in their order, row by row. The settings make plans look expensive, and
+# PostgreSQL would compile such plans (jit), which takes forty times as long as running them.
 _OFF = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort", "material")
 _PLANS = " ".join(f"-c enable_{way}=off" for way in _OFF) + " -c plan_cache_mode=force_generic_plan -c jit=off"
-# A transaction of these connections waits for nothing but the database. One that idles belongs to a frozen process, and
-# others wait for its locks.
+# A transaction on these connections never waits for anything but the database. An idle one belongs to a frozen process,
+# and others wait for its locks.
 _LIMITS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=5s"
 
 
 def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
-    """Django's own parameters, so that a test's database is met too. LISTEN may need a direct address."""
+    """Takes Django's parameters, so that tests reach their own database. LISTEN may need a direct address."""
     parameters: dict[str, Any] = dict(db.connection.get_connection_params())
     for django_only in ("cursor_factory", "context"):
         parameters.pop(django_only, None)
@@ -59,22 +59,22 @@ def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
 
 
 def _prepares(purpose: Purpose) -> bool:
-    """False behind pgbouncer: transactions change servers there, and a prepared statement is not kept.
+    """Whether statements may be prepared. Behind pgbouncer they may not, because transactions change servers there.
 
-    A direct address beside DATABASE_URL shows that pgbouncer is in use.
+    LISTEN_DATABASE_URL shows that DATABASE_URL leads to pgbouncer.
     """
     return purpose == "listen" or not settings.CONFIG.listen_database_url
 
 
 async def connect(purpose: Purpose, name: str) -> AsyncConnection[tuple[Any, ...]]:
-    """A connection of the event loop. `name` is its `application_name`, as `pg_stat_activity` shows it."""
+    """Opens a connection for the event loop. `name` becomes its `application_name`, shown in `pg_stat_activity`."""
     opened = await AsyncConnection.connect(**_parameters(purpose, name))
     opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened
 
 
 def connect_blocking(name: str, purpose: Purpose = "engine") -> Connection[tuple[Any, ...]]:
-    """A connection for threads without an event loop, such as the lease renewer's."""
+    """Opens a connection for a thread without an event loop, such as the lease renewer."""
     opened = Connection.connect(**_parameters(purpose, name))
     opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened

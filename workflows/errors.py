@@ -1,4 +1,4 @@
-"""What may go wrong while a step runs, and what the engine does about it."""
+"""Errors that a step may raise, and what the engine does about each."""
 
 
 class StepError(Exception):
@@ -18,7 +18,7 @@ class StepError(Exception):
 
 
 class PermanentError(StepError):
-    """The step cannot succeed, however often it is tried."""
+    """The step cannot succeed, however often it is repeated."""
 
     retryable = False
 
@@ -36,9 +36,9 @@ class NotConfigured(PermanentError):
 
 
 class TryLater(StepError):
-    """The other side is busy or away: a wait, not an attempt (429, 503, a refused connection).
+    """The server is busy or away (429, 503, a refused connection): a wait, not an attempt.
 
-    `delay` is in seconds, as the other side asked (Retry-After), or None for the engine's own back-off.
+    `delay` is the number of seconds that the server asked for (Retry-After), or None for the engine's own back-off.
     `cooldown` names what all workers should leave alone meanwhile, such as `model:<url>:<model>`.
     """
 
@@ -52,17 +52,10 @@ class TryLater(StepError):
         self.cooldown = cooldown
 
 
-class StaleToken(StepError):
-    """The lease was lost: another worker has the step, and this result is refused."""
-
-    code = "lease_lost"
-    retryable = False
-
-
 class ChildFailed(StepError):
     """A function raised in its child process.
 
-    `error_class` is the exception's qualified name, `code` and the message are its own.
+    `error_class` is the exception's qualified name. `code` and message are those of the exception.
     """
 
     retryable = False

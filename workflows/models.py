@@ -1,4 +1,4 @@
-"""The rows that are the truth: executions, their steps, and who works on them.
+"""The engine's rows: executions (jobs), their steps, and the workers that run them.
 
 Only the verbs of `engine` write a status.
 """
@@ -26,9 +26,9 @@ class Queue(models.TextChoices):
 
 
 class ExecutionStatus(models.TextChoices):
-    QUEUED = "queued"  # nothing has begun
-    RUNNING = "running"  # a step runs, or one is ready
-    WAITING = "waiting"  # nothing to run until an outside answer or a delay
+    QUEUED = "queued"  # no step has begun
+    RUNNING = "running"  # a step is running or ready
+    WAITING = "waiting"  # no step can run before a delay ends or an outside answer arrives
     COMPLETED = "completed"
     COMPLETED_WITH_ERRORS = "completed_with_errors"
     FAILED = "failed"
@@ -36,13 +36,13 @@ class ExecutionStatus(models.TextChoices):
 
 
 class StepStatus(models.TextChoices):
-    PENDING = "pending"  # a step before it is not done
+    PENDING = "pending"  # a dependency is not completed
     READY = "ready"  # may be claimed from `ready_at` on
-    RUNNING = "running"  # leased by the holder of `token`
-    WAITING = "waiting"  # back-off, or an outside answer
+    RUNNING = "running"  # a worker holds the lease, and proves it with the claim token in `token`
+    WAITING = "waiting"  # for the end of a delay, or for an outside answer
     COMPLETED = "completed"
     FAILED = "failed"
-    SKIPPED = "skipped"  # a step before it failed
+    SKIPPED = "skipped"  # a dependency failed
     CANCELLED = "cancelled"
 
 
@@ -69,11 +69,11 @@ class ExecutionQuerySet(OwnedQuerySet["WorkflowExecution"]):
         return self.filter(status__in=FINISHED_EXECUTION)
 
 
-# PostgreSQL reads and compiles a table's check constraints anew for every UPDATE: those of the two tables below took a
-# third of a turn. So integers are plain (a PositiveIntegerField adds a check), and only what holds columns together is
-# checked.
+# PostgreSQL reads and compiles a table's check constraints again for every UPDATE. Those of the two tables below once
+# took a third of a turn. So integers are plain (a PositiveIntegerField adds a check), and checks exist only for rules
+# over several columns.
 class WorkflowExecution(models.Model):
-    """A background job."""
+    """A background job: what users start and see."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(  # `execution_by_owner` serves it
@@ -102,14 +102,19 @@ class WorkflowExecution(models.Model):
     steps_finished = models.IntegerField(default=0, help_text="Completed, failed, skipped or cancelled.")
 
     message_id = models.BigIntegerField(
-        null=True, blank=True, help_text="The row in django-q2's queue that wakes a worker up: at most one."
+        null=True, blank=True, help_text="The job's row in django-q2's queue, for stock clusters: at most one."
     )
-    wake_at = models.DateTimeField(null=True, blank=True, help_text="From when the message is due: its own `lock`.")
+    wake_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the next step is due; equals the `lock` of the message."
+    )
     next_slot = models.CharField(  # noqa: DJ001 - as next_tool
         max_length=10, null=True, blank=True, help_text="The kind of slot that the next ready step needs."
     )
     next_tool = models.CharField(  # noqa: DJ001 - "" is a model step, null is none
-        max_length=100, null=True, blank=True, help_text="Of the next ready step: who may take the message."
+        max_length=100,
+        null=True,
+        blank=True,
+        help_text="Tool of the next ready step: only workers that know it may claim it.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -129,8 +134,8 @@ class WorkflowExecution(models.Model):
                 condition=Q(status__in=["queued", "running", "waiting"]),
             ),
             models.Index(fields=["owner"], name="execution_owner_at_work", condition=Q(steps_running__gt=0)),
-            # The order of workflow_pick, in sql/. Not by `message_id`: PostgreSQL takes the index of that for as good
-            # where few rows have one, and reads all of it.
+            # The order of workflow_pick, in sql/. The condition is not on `message_id`: PostgreSQL might then choose
+            # that column's index while few rows have one, and read all of it.
             models.Index(
                 F("next_slot"),
                 Case(When(queue="high", then=0), When(queue="normal", then=2), default=4)
@@ -161,7 +166,7 @@ class WorkflowExecution(models.Model):
 
 
 class WorkflowStep(models.Model):
-    """A step of a job: a tool, or a model where it names none."""
+    """A step of a job. A tool runs it, or a model if it names no tool."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     execution = models.ForeignKey(  # `step_index` serves it
@@ -172,36 +177,42 @@ class WorkflowStep(models.Model):
     description = models.TextField(blank=True)
     tool = models.CharField(max_length=100, blank=True, help_text="Empty: a model step.")
     slot = models.CharField(max_length=10, default="async", help_text="The kind of slot that its tool needs.")
-    arguments = models.JSONField(null=True, blank=True, help_text="Given, or chosen by a model and then kept.")
-    depends_on = ArrayField(models.IntegerField(), default=list, help_text="Indexes of the steps before it.")
-    dependents = ArrayField(models.IntegerField(), default=list, help_text="Indexes of the steps behind it.")
+    arguments = models.JSONField(
+        null=True, blank=True, help_text="Given by the job, or chosen by a model and then kept."
+    )
+    depends_on = ArrayField(models.IntegerField(), default=list, help_text="Indexes of the steps that it depends on.")
+    dependents = ArrayField(models.IntegerField(), default=list, help_text="Indexes of the steps that depend on it.")
     missing_dependencies = models.IntegerField(default=0)
 
     status = models.CharField(max_length=20, choices=StepStatus.choices, default=StepStatus.PENDING)
     ready_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="From when a ready or waiting step may be claimed; null: an outside answer.",
+        help_text="When a ready or waiting step may be claimed; null: it waits for an outside answer.",
     )
-    attempt = models.IntegerField(default=0, help_text="The number of the last attempt; goes on counting.")
+    attempt = models.IntegerField(default=0, help_text="Number of the last attempt; it also counts earlier rounds.")
     attempts_before = models.IntegerField(default=0, help_text="Attempts of earlier rounds.")
-    round = models.IntegerField(default=1, help_text="1, and one more at each retry by a user.")
+    round = models.IntegerField(default=1, help_text="1, plus one for each retry by a user.")
     repeats_attempt = models.BooleanField(
         default=False,
-        help_text="The last run was no attempt (a wait, a crash, a stop): the next has its number.",
+        help_text="The last run did not count (a wait, a crash, a stop): the next run has the same number.",
     )
     max_attempts = models.SmallIntegerField(default=3)
     timeout_seconds = models.IntegerField(null=True, blank=True)
     crashes = models.SmallIntegerField(default=0)
-    waiting_since = models.DateTimeField(null=True, blank=True, help_text="When the present series of waits began.")
+    waiting_since = models.DateTimeField(null=True, blank=True, help_text="When the current series of waits began.")
 
-    token = models.UUIDField(null=True, blank=True, help_text="Of the last claim; only its holder writes the outcome.")
+    token = models.UUIDField(
+        null=True, blank=True, help_text="Claim token: only the worker that has it may record the outcome."
+    )
     lane = models.SmallIntegerField(null=True, blank=True)
     worker = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    silence_seconds = models.FloatField(null=True, blank=True, help_text="How long an outside worker may say nothing.")
+    silence_seconds = models.FloatField(
+        null=True, blank=True, help_text="How long an outside worker may send no sign of life."
+    )
     answer_by = models.DateTimeField(
-        null=True, blank=True, help_text="Until when the step waits for an outside answer; null: for none."
+        null=True, blank=True, help_text="Deadline for the outside answer; null: the step waits for none."
     )
 
     progress = models.SmallIntegerField(default=0)
@@ -226,7 +237,7 @@ class WorkflowStep(models.Model):
         )
         constraints = (
             models.UniqueConstraint(fields=["execution", "index"], name="step_index"),
-            # Also the list of what runs: whoever looks for leases that ran out reads all of it.
+            # Also the list of running steps: the reaper reads all of it to find leases that ran out.
             models.UniqueConstraint(
                 fields=["execution", "lane"], name="one_step_a_lane", condition=Q(status="running")
             ),
@@ -235,7 +246,7 @@ class WorkflowStep(models.Model):
                 | Q(token__isnull=False, lane__isnull=False, lease_until__isnull=False, worker__isnull=False),
                 name="step_running_is_leased",
             ),
-            # Nobody claims what waits for an answer, and the deadline of what waits no longer is gone.
+            # A step that waits for an outside answer cannot be claimed, and no other step has a deadline for one.
             models.CheckConstraint(
                 condition=Q(answer_by__isnull=True) | Q(status="waiting", ready_at__isnull=True),
                 name="step_waits_for_answer",
@@ -247,7 +258,7 @@ class WorkflowStep(models.Model):
 
 
 class Worker(models.Model):
-    """A process that runs steps, while it lives."""
+    """A living process that runs steps."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=20)
@@ -255,9 +266,7 @@ class Worker(models.Model):
     pid = models.PositiveIntegerField()
     version = models.CharField(max_length=50, blank=True)
     slots = models.PositiveIntegerField(default=0)
-    sizes = models.JSONField(
-        db_default=Value({}, models.JSONField()), help_text="How many slots there are of each kind."
-    )
+    sizes = models.JSONField(db_default=Value({}, models.JSONField()), help_text="Number of slots of each kind.")
     busy = models.PositiveIntegerField(default=0)
     draining = models.BooleanField(default=False)
     started_at = models.DateTimeField(db_default=Now())
@@ -272,7 +281,7 @@ class Worker(models.Model):
 
 
 class Duty(models.Model):
-    """Work that one process at a time does over all machines: a leased row."""
+    """Work that one process at a time does for all machines. The row is its lease."""
 
     name = models.CharField(primary_key=True, max_length=40)
     holder = models.UUIDField(null=True)
@@ -287,7 +296,7 @@ class Duty(models.Model):
 
 
 class Pause(models.Model):
-    """While there is a row, no step and no task is begun anywhere; what runs goes on to its end."""
+    """While this row exists, no step and no task starts on any machine. Running ones continue to their end."""
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
     since = models.DateTimeField(db_default=Now())
@@ -303,7 +312,7 @@ class Pause(models.Model):
 
 
 class Cooldown(models.Model):
-    """Leave this alone until then: a provider said that it is busy (429, 503), to any of the workers."""
+    """No worker calls a provider or host before `until`, because it told one of them that it is busy (429, 503)."""
 
     key = models.CharField(primary_key=True, max_length=300)
     until = models.DateTimeField()
@@ -316,10 +325,10 @@ class Cooldown(models.Model):
 
 
 class SeenWebhook(models.Model):
-    """The `webhook-id` of a callback that took effect, stored in the same transaction: none takes effect twice."""
+    """The `webhook-id` of a callback, stored in the transaction of its effect, so that none takes effect twice."""
 
     KEPT: ClassVar[timedelta] = timedelta(days=1)
-    """Far longer than a signature is good for, because senders repeat a message with its id and a new signature."""
+    """Far longer than a signature is valid, because senders repeat a message with the same id and a new signature."""
 
     webhook_id = models.CharField(primary_key=True, max_length=255)
     seen_at = models.DateTimeField(db_default=Now(), db_index=True)
@@ -332,7 +341,7 @@ class SeenWebhook(models.Model):
 
     @classmethod
     def remember(cls, webhook_id: str) -> bool:
-        """False where it was seen before. Who brings the same id meanwhile waits for the end of this transaction."""
+        """Returns False if the id was seen before. Another request with this id waits until this transaction ends."""
         _, created = cls.objects.get_or_create(webhook_id=webhook_id)
         return created
 
@@ -342,18 +351,18 @@ class SeenWebhook(models.Model):
 
 
 class Mode(models.Model):
-    """A named set of instructions: a prompt, a default model, and the tools that it may use."""
+    """A named set of instructions for models: a prompt, a default model, and the tools that steps may use."""
 
     DEFAULT: ClassVar[str] = "General"
 
     name = models.CharField(max_length=60, unique=True)
-    prompt = models.TextField(blank=True, help_text="Instructions at the head of every model call.")
+    prompt = models.TextField(blank=True, help_text="Instructions at the beginning of every model call.")
     default_model = models.CharField(max_length=200, blank=True, help_text="Empty: DEFAULT_MODEL.")
     tools = ArrayField(
         models.CharField(max_length=100),
         default=list,
         blank=True,
-        help_text="Slugs it may use; empty: every tool.",
+        help_text="Slugs of the tools that it may use; empty: every tool.",
     )
 
     class Meta:

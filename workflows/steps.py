@@ -1,4 +1,4 @@
-"""What extensions use to describe a job: its steps, and the job itself."""
+"""The classes that describe a new job and its steps, for job types and extensions."""
 
 from workflows.engine.new_jobs import NewExecution, NewStep
 

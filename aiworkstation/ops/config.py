@@ -1,6 +1,6 @@
-"""Every setting of the application, read once from the environment or `.env`.
+"""The application's settings, read once from the environment or `.env`.
 
-A wrong value stops the start with one message that names each bad setting and what it should be.
+If values are wrong, the start ends with one message that lists each setting and what is wrong with it.
 """
 
 import base64
@@ -15,26 +15,27 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
-# Empty: no file is read.
+from aiworkstation import BASE_DIR
+
+# With an empty ENV_FILE no file is read.
 ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
 MIN_SECRET_BYTES = 16
-NEVER_SHOWN = ("callback_secret",)
+SECRET_SETTINGS = ("callback_secret",)
 
 
 class ConfigError(Exception):
     """A setting has a value that cannot be used."""
 
 
-def _split(value: object) -> object:
-    """`a, b` → `["a", "b"]`."""
+def _split_at_commas(value: object) -> object:
+    """Makes `a, b` a list: `["a", "b"]`."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
-def _pairs(value: object) -> object:
-    """`a=b, c=d` → `{"a": "b", "c": "d"}`."""
+def _split_pairs(value: object) -> object:
+    """Makes `a=b, c=d` a dict: `{"a": "b", "c": "d"}`."""
     if not isinstance(value, str):
         return value
     parts = [part.strip() for part in value.split(",") if part.strip()]
@@ -43,12 +44,12 @@ def _pairs(value: object) -> object:
     return {name.strip(): target.strip() for name, target in (part.split("=", 1) for part in parts)}
 
 
-CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-CommaPairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split_at_commas)]
+CommaPairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_split_pairs)]
 
 
 class Config(BaseSettings):
-    """The settings of README's table, with their types and defaults."""
+    """All settings, with their types and defaults. The documentation lists them in the same order."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, case_sensitive=False)
 
@@ -63,20 +64,20 @@ class Config(BaseSettings):
     data_dir: Path = BASE_DIR / "var"
     secret_key: str = ""
 
-    workers: int = Field(default=0, ge=0, le=64, description="0: by the machine")
+    workers: int = Field(default=0, ge=0, le=64, description="0: chosen for the machine")
     lease_seconds: float = Field(default=30, ge=1, le=3600)
     stop_grace: float = Field(default=20, ge=0, le=3600)
 
-    retention_days: int = Field(default=90, ge=0, description="finished jobs are kept for so long; 0: for ever")
+    retention_days: int = Field(default=90, ge=0, description="days after which finished jobs are deleted; 0: never")
 
     children: int = Field(
-        default=0, ge=0, le=64, description="documents that a worker reads at once; 0: by the machine"
+        default=0, ge=0, le=64, description="documents that a runner reads at once; 0: chosen for the machine"
     )
-    child_memory_mb: int = Field(default=768, ge=256, description="address space of a child that reads a document")
-    child_seconds: float = Field(default=120, ge=1, description="time that such a child may take")
-    ocr_memory_mb: int = Field(default=2048, ge=1024, description="address space of a child that recognizes text")
-    ocr_seconds: float = Field(default=600, ge=10, description="time that such a child may take for one document")
-    ocr_pages: int = Field(default=100, ge=0, description="recognized in one document; 0: none")
+    child_memory_mb: int = Field(default=768, ge=256, description="memory of a child that reads a document")
+    child_seconds: float = Field(default=120, ge=1, description="seconds that such a child may take")
+    ocr_memory_mb: int = Field(default=2048, ge=1024, description="memory of a child that recognizes text")
+    ocr_seconds: float = Field(default=600, ge=10, description="seconds that such a child may take for one document")
+    ocr_pages: int = Field(default=100, ge=0, description="pages recognized in one document; 0: none")
 
     openai_api_key: str = ""
     openai_base_url: str = ""
@@ -89,9 +90,9 @@ class Config(BaseSettings):
     http_allowed_private_hosts: CommaList = []
     callback_secret: str = ""
     extra_apps: CommaList = []
-    max_upload_mb: int = Field(default=100, ge=1, description="of one document")
-    max_upload_files: int = Field(default=200, ge=1, le=10_000, description="in one request")
-    user_quota_mb: int = Field(default=10240, ge=1, description="of all documents of a user")
+    max_upload_mb: int = Field(default=100, ge=1, description="largest size of one document")
+    max_upload_files: int = Field(default=200, ge=1, le=10_000, description="documents in one request")
+    user_quota_mb: int = Field(default=10240, ge=1, description="all documents of one user")
     api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
 
     @field_validator("data_dir")
@@ -117,13 +118,13 @@ class Config(BaseSettings):
     @classmethod
     def _are_packages(cls, value: list[str]) -> list[str]:
         if missing := [name for name in value if not _is_package(name)]:
-            raise ValueError(f"no Python package is named {', '.join(missing)}")
+            raise ValueError(f"there is no Python package {', '.join(missing)}")
         return value
 
     @field_validator("callback_secret")
     @classmethod
     def _is_webhook_secret(cls, value: str) -> str:
-        """As Standard Webhooks writes it: base64, perhaps with `whsec_` before it and without padding."""
+        """A secret as Standard Webhooks writes it: base64, with or without the prefix `whsec_` and padding."""
         text = value.removeprefix("whsec_").rstrip("=")
         try:
             key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -135,12 +136,12 @@ class Config(BaseSettings):
 
     @property
     def public_url(self) -> str:
-        """Where outside systems and links find this application."""
+        """The address at which outside systems and links find this application."""
         return (self.app_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def own_hosts(self) -> list[str]:
-        """The names by which this machine and `public_url` call the web server."""
+        """Host names for the web server: those of this machine and that of `public_url`."""
         return ["localhost", "127.0.0.1", "[::1]", urlsplit(self.public_url).hostname or self.host]
 
 
@@ -153,15 +154,15 @@ def _is_package(name: str) -> bool:
 
 @cache
 def load() -> Config:
-    """Raises ConfigError with a line for each setting that is wrong."""
+    """Reads the settings once. Raises ConfigError with a line for each wrong one."""
     try:
         return Config()
     except ValidationError as error:
-        # Without the cause: its text has every value, secrets too.
-        raise ConfigError("\n".join(_line(item) for item in error.errors())) from None
+        # Without the cause, because its text shows every value, also secrets.
+        raise ConfigError("\n".join(_error_line(item) for item in error.errors())) from None
 
 
-def _line(item: ErrorDetails) -> str:
+def _error_line(item: ErrorDetails) -> str:
     name = ".".join(str(part) for part in item["loc"])
-    got = "" if name.lower() in NEVER_SHOWN else f" (got {item.get('input')!r})"
+    got = "" if name.lower() in SECRET_SETTINGS else f" (got {item.get('input')!r})"
     return f"{name.upper()}: {item['msg'].removeprefix('Value error, ')}{got}"

@@ -1,4 +1,4 @@
-"""What the kernel offers beyond `os`: prctl(2), madvise(2), capset(2), control groups. Elsewhere these do less."""
+"""Kernel features that `os` lacks: prctl(2), madvise(2), capset(2), control groups. On other systems they do less."""
 
 import ctypes
 import os
@@ -18,27 +18,33 @@ _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _MADV_COLLAPSE = 25
 _HUGE_PAGE = 2 << 20
-# As a container sees its own, in control groups of version 2 and 1.
+# A container's own limit, in control groups of version 2 and 1.
 _MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def die_with_parent(number: int = signal.SIGTERM) -> None:
-    """Ask the kernel to send this process a signal when the thread that started it ends.
+    """Asks the kernel to send this process a signal when the thread that started it ends.
 
-    Call it in the child before exec, and after any change of user, which clears it.
+    Call it in the child before exec, and again after a change of user, which clears it.
     """
     if sys.platform == "linux":
         _call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
+def kill_group(pid: int) -> None:
+    """Kills a process that leads a group, and the whole group. It is not an error if it has ended."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def name_process(name: str) -> None:
-    """What `ps` and `top` show of this process. The kernel keeps 15 bytes."""
+    """Sets the name that `ps` and `top` show. The kernel keeps 15 bytes of it."""
     if sys.platform == "linux":
         _call("prctl", _PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
-def memory(limits: Iterable[Path] = _MEMORY_LIMITS) -> int:
-    """Bytes that this machine has, or that its container may use."""
+def memory_bytes(limits: Iterable[Path] = _MEMORY_LIMITS) -> int:
+    """Bytes of memory that this machine has, or that its container may use."""
     bytes_of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found = [bytes_of_machine]
     for limit in limits:
@@ -48,9 +54,9 @@ def memory(limits: Iterable[Path] = _MEMORY_LIMITS) -> int:
 
 
 def use_huge_pages() -> None:
-    """Put this process's memory on pages of 2 MB, as far as there are any: a fork copies a table of all pages.
+    """Moves this process's memory to pages of 2 MB where possible, because a fork copies the table of all pages.
 
-    From Linux 6.1 on; elsewhere it does nothing.
+    It needs Linux 6.1. On older and other systems it does nothing.
     """
     if sys.platform != "linux":
         return
@@ -64,13 +70,13 @@ def use_huge_pages() -> None:
 
 
 def become(uid: int, gid: int) -> None:
-    """Change from root to another user who may still pass directories that are closed to him.
+    """Changes from root to another user, who can still enter directories that are closed to other users.
 
-    Of root's capabilities CAP_DAC_OVERRIDE alone is kept, for this process and the programs that it starts,
-    so that a checkout below /root works without opening /root to everybody.
+    This process and the programs that it starts keep CAP_DAC_OVERRIDE, and no other capability of root. So a checkout
+    below /root works although /root stays closed.
     """
     if sys.platform == "linux":
-        # Keeps capabilities through setuid(2), and makes access(2) heed them, by which initdb looks for postgres.
+        # Keeps capabilities through setuid(2), and makes access(2) respect them: initdb calls it to find postgres.
         with suppress(PermissionError):
             _call("prctl", _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
@@ -81,13 +87,13 @@ def become(uid: int, gid: int) -> None:
             _set_capabilities(1 << CAP_DAC_OVERRIDE)
             _call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
         except PermissionError:
-            # A container may withhold it; then the paths must be open to that user.
+            # A container may not grant it. Then the directories must be open to that user.
             _set_capabilities(0)
 
 
 def _set_capabilities(bits: int) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    # Effective, permitted, inheritable: of the capabilities 0 to 31, then of those from 32 on.
+    # Effective, permitted, inheritable: first for the capabilities 0 to 31, then for those from 32 on.
     _call("capset", header, (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0))
 
 

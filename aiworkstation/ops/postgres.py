@@ -1,12 +1,12 @@
-"""The embedded PostgreSQL, as its users see it: its address, and a place at the table while they run.
+"""The embedded PostgreSQL, for the processes that use it: its address, and how to keep it running.
 
     with postgres.join(data_dir):
         ...
 
-A small process, the keeper (`keeper.py`), starts the server, and stops it when its last user has gone.
-A user is a connection to the keeper's socket and nothing else, so the kernel tells of those that were killed.
+A small process, the manager (`postgres_manager.py`), starts the server and stops it when the last client has left. A
+client is a connection to the manager's socket and nothing else, so the manager also notices clients that were killed.
 
-Only the standard library is imported here: the keeper imports this module and stays small.
+This module imports only the standard library, so that the manager, which imports it, stays small.
 """
 
 import fcntl
@@ -22,44 +22,46 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from aiworkstation import BASE_DIR
+
 ROLE = DATABASE = "aiworkstation"
-PORT = 5432  # of the Unix socket's name, in its private directory
+PORT = 5432  # only part of the Unix socket's name, in a private directory
+# These names must not change: an older manager may be running, and two of them would fight over the same data.
 LOCK = "keeper.lock"
 SOCKET = "keeper.sock"
 LOG = "postgres.log"
 GREETING = b"ready\n"
-START_SECONDS = 600  # a server that was killed may have much to recover
+START_SECONDS = 600  # recovery after a crash may take long
 _SUN_PATH_MAX = 107
-_BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 
 class PostgresError(Exception):
     """The embedded PostgreSQL cannot be used."""
 
 
-class Usage:
-    """One user's hold on the running server. It ends with `leave`, with the block, or with the process."""
+class ManagerConnection:
+    """Keeps the server running until `leave`, the end of the `with` block, or the end of this process."""
 
-    def __init__(self, server_home: Path, connection: socket.socket, keeper: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, server_home: Path, connection: socket.socket, manager: subprocess.Popen[bytes] | None) -> None:
         self._home = server_home
         self._connection = connection
-        self._keeper = keeper
+        self._manager = manager
 
     def fileno(self) -> int:
-        """For `select`: becomes readable when the keeper, and the server with it, has gone."""
+        """For `select`: it becomes readable when the manager is gone, and the server with it."""
         return self._connection.fileno()
 
     def leave(self) -> None:
-        """Returns when the keeper has taken note: for the last user, when the server has stopped."""
+        """Returns when the manager has noticed. For the last client, that is when the server has stopped."""
         try:
             self._connection.shutdown(socket.SHUT_WR)
             self._connection.recv(1)
         except OSError:
-            pass  # the keeper has gone already
+            pass  # the manager is gone already
         finally:
             self._connection.close()
-        if self._keeper and not _is_kept(self._home):
-            self._keeper.wait()
+        if self._manager and not _is_managed(self._home):
+            self._manager.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -71,17 +73,17 @@ class Usage:
 
 
 def home(data_dir: Path) -> Path:
-    """Where everything of the server lives: its data, sockets, password and log."""
+    """The directory of the server's data, sockets, password and log."""
     return data_dir / "postgres"
 
 
 def uses_tcp(server_home: Path) -> bool:
-    """Whether the path is too long for a Unix socket, so that the server listens on 127.0.0.1 instead."""
+    """Whether the path is too long for a Unix socket. The server then listens on 127.0.0.1."""
     return len(os.fsencode(server_home / f".s.PGSQL.{PORT}")) > _SUN_PATH_MAX
 
 
 def dsn(data_dir: Path) -> str:
-    """The server's address. It starts nothing; on TCP the port is known once the server has been started."""
+    """Returns the server's address, without starting it. A TCP port is known only after the first start."""
     server_home = home(data_dir)
     if not uses_tcp(server_home):
         return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(server_home), safe='')}&port={PORT}"
@@ -89,21 +91,21 @@ def dsn(data_dir: Path) -> str:
     return f"postgresql://{ROLE}:{password}@127.0.0.1:{port or 0}/{DATABASE}"
 
 
-def join(data_dir: Path) -> Usage:
-    """Use the server of this directory, which is made and started where it is not there yet.
+def join(data_dir: Path) -> ManagerConnection:
+    """Joins the server of this directory. Creates and starts the server if necessary.
 
-    Raises PostgresError with what the server said.
+    Raises PostgresError with the server's own message.
     """
-    server_home = _made_home(data_dir)
-    keeper: subprocess.Popen[bytes] | None = None
+    server_home = _prepared_home(data_dir)
+    manager: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if connection := _greeted(server_home):
-            return Usage(server_home, connection, keeper)
-        if _is_kept(server_home):
+            return ManagerConnection(server_home, connection, manager)
+        if _is_managed(server_home):
             time.sleep(0.05)
         else:
-            keeper = _start_keeper(server_home)
+            manager = _start_manager(server_home)
     raise PostgresError(f"PostgreSQL in {server_home} did not start; see {server_home / LOG}")
 
 
@@ -114,8 +116,8 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _made_home(data_dir: Path) -> Path:
-    """The server's directory, private, and not root's: PostgreSQL refuses to run as root."""
+def _prepared_home(data_dir: Path) -> Path:
+    """Creates the server's private directory. It must not belong to root, because PostgreSQL refuses to run as root."""
     server_home = home(data_dir)
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def _made_home(data_dir: Path) -> Path:
 
 
 def _greeted(server_home: Path) -> socket.socket | None:
-    """A connection to the keeper, or None where there is none or it is about to go."""
+    """A connection to the manager. None if there is no manager, or if it is about to end."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         _connect(connection, server_home)
@@ -156,8 +158,8 @@ def _connect(connection: socket.socket, server_home: Path) -> None:
         os.close(directory)
 
 
-def _is_kept(server_home: Path) -> bool:
-    """Whether a keeper runs, be it one that still starts or already stops the server."""
+def _is_managed(server_home: Path) -> bool:
+    """Whether a manager runs, also one that is still starting or already stopping the server."""
     try:
         with (server_home / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -168,29 +170,29 @@ def _is_kept(server_home: Path) -> bool:
     return False
 
 
-def _start_keeper(server_home: Path) -> subprocess.Popen[bytes]:
-    """Returns when the server answers, or when another keeper was quicker."""
-    keeper = subprocess.Popen(
-        # Without site-packages: 0.1 s and 3 MB less.
-        [sys.executable, "-S", "-m", "aiworkstation.ops.postgres_keeper", str(server_home), str(_programs())],
-        cwd=_BASE_DIR,
+def _start_manager(server_home: Path) -> subprocess.Popen[bytes]:
+    """Returns when the server answers, or when another manager was faster."""
+    manager = subprocess.Popen(
+        # Without site-packages (-S), which saves 0.1 s and 3 MB.
+        [sys.executable, "-S", "-m", "aiworkstation.ops.postgres_manager", str(server_home), str(_programs())],
+        cwd=BASE_DIR,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C in the terminal is not for the keeper
+        start_new_session=True,  # so that Ctrl-C in the terminal does not reach it
     )
-    assert keeper.stdout is not None
+    assert manager.stdout is not None
     try:
-        with keeper.stdout:
-            complaint = keeper.stdout.read().decode(errors="replace").strip()
-    except BaseException:  # Ctrl-C while the server starts: nothing stays behind
-        keeper.terminate()
-        keeper.wait()
+        with manager.stdout:
+            error_text = manager.stdout.read().decode(errors="replace").strip()
+    except BaseException:  # Ctrl-C while the server starts must leave nothing running
+        manager.terminate()
+        manager.wait()
         raise
-    if complaint:
-        keeper.wait()
-        raise PostgresError(complaint)
-    return keeper
+    if error_text:
+        manager.wait()
+        raise PostgresError(error_text)
+    return manager
 
 
 def _programs() -> Path:

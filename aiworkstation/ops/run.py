@@ -1,4 +1,7 @@
-"""The parts of `manage.py run` that need Django: checks before anything starts, preparation, readiness."""
+"""The parts of `manage.py run` that need Django: checks before the start, preparation, and readiness.
+
+The rest is `supervisor.py`, which this process becomes.
+"""
 
 import errno
 import http.client
@@ -18,16 +21,17 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.db.utils import OperationalError
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import config, supervisor
 
 DEMO = "demo"
-SAMPLES = "submit_samples"  # a command of the apps above this one
+SAMPLES_COMMAND = "submit_samples"  # of an app that this one must not import
 READY_SECONDS = 120
 MIN_POSTGRESQL = 14
 
 
 class CannotRun(Exception):
-    """A setting cannot be used here. The message begins with its name."""
+    """A setting cannot be used on this machine. The message begins with its name."""
 
 
 class NotReady(Exception):
@@ -35,7 +39,7 @@ class NotReady(Exception):
 
 
 def check() -> None:
-    """Raises CannotRun. Nothing has been started yet."""
+    """Checks the settings before anything is started. Raises CannotRun."""
     settings = config.load()
     check_address(settings.host, settings.port)
     check_data_dir(settings.data_dir)
@@ -49,7 +53,7 @@ def check_address(host: str, port: int) -> None:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise CannotRun(f"HOST: {host!r} is no address of this machine ({error})") from error
+        raise CannotRun(f"HOST: {host!r} is not an address of this machine ({error})") from error
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -73,13 +77,13 @@ def check_database() -> None:
     except OperationalError as error:
         raise CannotRun(f"DATABASE_URL: cannot connect: {error}") from error
     if not has_vector:
-        raise CannotRun("DATABASE_URL: that PostgreSQL has no pgvector")
+        raise CannotRun("DATABASE_URL: that PostgreSQL has no pgvector. Install the extension pgvector there.")
     if connection.get_database_version() < (MIN_POSTGRESQL,):
         raise CannotRun(f"DATABASE_URL: PostgreSQL {MIN_POSTGRESQL} or newer is needed")
 
 
 def supervise(*, reload: bool) -> NoReturn:
-    """Become the supervisor, in this process and without Django's memory."""
+    """Turns this process into the supervisor, without the memory that Django takes."""
     settings = config.load()
     arguments = ["--host", settings.host, "--port", str(settings.port)]
     arguments += ["--stop-grace", str(settings.stop_grace)]
@@ -88,7 +92,7 @@ def supervise(*, reload: bool) -> NoReturn:
     if reload:
         arguments.append("--reload")
     sys.stdout.flush()
-    os.chdir(config.BASE_DIR)
+    os.chdir(BASE_DIR)
     os.execv(sys.executable, [sys.executable, "-m", supervisor.__name__, *arguments])
 
 
@@ -99,11 +103,11 @@ def prepare() -> None:
 
 
 def ensure_demo() -> None:
-    """Make the first superuser, and tell the password, which is kept nowhere."""
+    """Creates the first superuser and prints its password, which is stored nowhere."""
     users = get_user_model()._default_manager
     if users.filter(username=DEMO).exists():
         return
-    _first_start().touch()
+    _first_start_file().touch()
     password = secrets.token_urlsafe(9)
     users.create_superuser(DEMO, password=password)
     print(f"User {DEMO}, password {password}", end=" ")
@@ -111,21 +115,21 @@ def ensure_demo() -> None:
 
 
 def await_ready() -> None:
-    """Returns when the web server answers and a worker beats. Submits the sample jobs on the first start."""
+    """Returns when the web server answers and a worker is alive. Submits the sample jobs on the first start."""
     deadline = time.monotonic() + READY_SECONDS
     while not (web_answers() and workers_are_ready()):
         if time.monotonic() > deadline:
             raise NotReady(f"the web server or the workers did not answer within {READY_SECONDS} s")
         time.sleep(0.1)
-    if _first_start().exists():
-        if SAMPLES in get_commands():
-            call_command(SAMPLES)
-        _first_start().unlink()
+    if _first_start_file().exists():
+        if SAMPLES_COMMAND in get_commands():
+            call_command(SAMPLES_COMMAND)
+        _first_start_file().unlink()
 
 
 def web_answers() -> bool:
     settings = config.load()
-    address = supervisor.url(settings.host, settings.port).removeprefix("http://").rstrip("/")
+    address = supervisor.local_url(settings.host, settings.port).removeprefix("http://").rstrip("/")
     web = http.client.HTTPConnection(address, timeout=5)
     try:
         web.request("GET", "/", headers={"Host": "localhost"})
@@ -137,12 +141,12 @@ def web_answers() -> bool:
 
 
 def workers_are_ready() -> bool:
-    """Whether a worker beat within the last two beats."""
+    """Whether a worker gave a sign of life recently: within the time of two of them."""
     fresh = timedelta(seconds=config.load().lease_seconds / 3)
     workers = apps.get_model("workflows", "Worker")._default_manager
     return workers.filter(last_beat__gt=Now() - fresh, draining=False).exists()
 
 
-def _first_start() -> Path:
-    """A file that is there until the sample jobs are submitted, be it by a later start."""
+def _first_start_file() -> Path:
+    """A file that exists until the sample jobs are submitted, which may be at a later start."""
     return config.load().data_dir / "first_start"

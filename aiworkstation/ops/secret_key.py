@@ -1,4 +1,4 @@
-"""The SECRET_KEY of a machine that was given none: made once, and kept in DATA_DIR."""
+"""The SECRET_KEY of a machine whose settings have none: generated once and stored in DATA_DIR."""
 
 import os
 import secrets
@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def kept(data_dir: Path) -> str:
-    """The kept key, or nothing."""
+def read(data_dir: Path) -> str:
+    """Returns the stored key, or "" if there is none."""
     try:
         return (data_dir / "secret_key").read_text().strip()
     except FileNotFoundError:
@@ -16,11 +16,11 @@ def kept(data_dir: Path) -> str:
 
 
 def ensure(data_dir: Path) -> None:
-    """Make a key where none is kept. Of two that do so at once, the first one's stays."""
-    if kept(data_dir):
+    """Generates a key if none is stored. If two processes do so at once, the first one's key stays."""
+    if read(data_dir):
         return
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix=".secret_key.") as new:  # made with mode 0600
+    with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix=".secret_key.") as new:  # its mode is 0600
         new.write(secrets.token_urlsafe(50))
         new.flush()
         with suppress(FileExistsError):

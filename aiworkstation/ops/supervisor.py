@@ -1,13 +1,16 @@
-"""The process behind `manage.py run`: it starts everything, restarts what dies, and stops everything.
+"""The supervisor of the application: `manage.py run` becomes this process, which starts, restarts and stops everything.
 
-1. Use the embedded PostgreSQL, unless DATABASE_URL names another.
-2. `manage.py prepare`: migrations, static files, the first user.
-3. Start the web server and `manage.py work`, each in a process group of its own.
-4. `manage.py await_ready`, and say that all is ready.
-5. Until SIGTERM or Ctrl-C, start again what ends or hangs, more and more slowly; give up on what ends at its start.
+(`workflows.worker.supervisor` is another one: `manage.py work`, which supervises the processes of the worker.)
+
+1. Join the embedded PostgreSQL, unless DATABASE_URL names another.
+2. Run `manage.py prepare`: migrations, static files, the first user.
+3. Start the services, that is the web server and `manage.py work`, each in a process group of its own.
+4. Run `manage.py await_ready`, and print that the application is ready.
+5. Until SIGTERM or Ctrl-C, restart services that end or hang, each time after a longer delay. Give up on a service that
+   keeps ending right after its start.
 6. Stop the services together, then leave PostgreSQL.
 
-It runs for as long as the application does, and so imports neither Django nor the settings.
+It runs as long as the application does, and stays small: it imports neither Django nor the settings.
 """
 
 import argparse
@@ -18,27 +21,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import linux, postgres
 from aiworkstation.ops.watchdog import Watch
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
-LOOK_SECONDS = 0.5
-STEADY_SECONDS = 10  # a service that lived so long did not fail at its start
+ROUND_SECONDS = 0.5
+STEADY_SECONDS = 10  # a service that ran so long did not fail at its start
 MAX_FAILURES = 5
 MAX_DELAY = 10.0
 WEB_THREADS = 4
-KILL_SECONDS = 5  # beyond the grace that services have by themselves
+KILL_SECONDS = 5  # more than the grace that the services keep to themselves
 
 
-class GivesUp(Exception):
-    """The application cannot run."""
+class CannotGoOn(Exception):
+    """The application cannot run. The message says why."""
 
 
 class Service:
-    """A process that is there for as long as the application runs. One that gives signs of life must go on with it."""
+    """A process that must always run. Once it has sent a sign of life, it must continue to send them."""
 
     def __init__(
         self, name: str, command: Sequence[str], max_failures: float = MAX_FAILURES, *, watch: Watch | None = None
@@ -52,13 +54,13 @@ class Service:
         self._failures = 0
         self._next_start = 0.0
 
-    def look_after(self) -> None:
-        """Start it where it does not run. Raises GivesUp when it failed too often in a row."""
+    def ensure_running(self) -> None:
+        """Starts it if it does not run, or kills it if it hangs. Raises CannotGoOn if it failed too often in a row."""
         now = time.monotonic()
         if self._process and self._has_ended(self._process):
-            self._bury(self._process, now)
-        elif self._process and self._watch.finds_it_hung():
-            say(f"{self.name} has hung; it is killed")
+            self._note_end(self._process, now)
+        elif self._process and self._watch.is_hung():
+            print_now(f"{self.name} hangs and is killed")
             self.kill()
         if self._process is None and now >= self._next_start:
             self._watch.restart()
@@ -72,7 +74,7 @@ class Service:
         self._send(signal.SIGKILL)
 
     def wait(self, deadline: float) -> None:
-        """Kill what still runs of its process group at `deadline`, by the monotonic clock."""
+        """Waits for its end, and kills its process group at `deadline`, by the monotonic clock."""
         if self._process is None:
             return
         while not self._has_ended(self._process) and time.monotonic() < deadline:
@@ -81,36 +83,37 @@ class Service:
         self._process = None
 
     def _send(self, number: signal.Signals) -> None:
-        """Not by Popen, which reaps a process that has ended."""
+        """Does not use Popen, which would reap a process that has ended."""
         if self._process:
             os.kill(self._process.pid, number)
 
     def _has_ended(self, process: subprocess.Popen[bytes]) -> bool:
-        """Without reaping it, so that no other process group can have its number yet."""
+        """Does not reap it, so that no other process group can get its number yet."""
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _kill_group(self, process: subprocess.Popen[bytes]) -> int:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        linux.kill_group(process.pid)
         return process.wait()
 
-    def _bury(self, process: subprocess.Popen[bytes], now: float) -> None:
+    def _note_end(self, process: subprocess.Popen[bytes], now: float) -> None:
         status = self._kill_group(process)
         self._process = None
         self._failures = self._failures + 1 if now - self._started_at < STEADY_SECONDS else 1
         if self._failures >= self._max_failures:
-            raise GivesUp(f"{self.name} ended {self._failures} times at its start, at last with {ended(status)}")
+            raise CannotGoOn(
+                f"{self.name} ended {self._failures} times at its start, at last with {status_text(status)}"
+            )
         delay = min(2.0 ** (self._failures - 2), MAX_DELAY)
         self._next_start = now + delay
-        say(f"{self.name} ended with {ended(status)}; it is started again in {delay:g} s")
+        print_now(f"{self.name} ended with {status_text(status)}; it is started again in {delay:g} s")
 
 
-class Supervisor:
+class ApplicationSupervisor:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._database: postgres.Usage | None = None
-        self._command: subprocess.Popen[bytes] | None = None  # one that ends by itself
-        # While somebody edits the code, what is broken is mended soon.
+        self._database: postgres.ManagerConnection | None = None
+        self._command: subprocess.Popen[bytes] | None = None  # `prepare` or `await_ready`, while it runs
+        # Somebody who edits the code will soon repair what they broke.
         patience = float("inf") if options.reload else MAX_FAILURES
         self._services = [Service(name, command, patience) for name, command in commands(options).items()]
 
@@ -125,31 +128,31 @@ class Supervisor:
             self._stop()
 
     def _prepare(self) -> None:
-        self._command = start(manage("prepare"))
+        self._command = start(manage_command("prepare"))
         if self._command.wait() != 0:
-            raise GivesUp("the preparation failed")
+            raise CannotGoOn("the preparation failed")
 
     def _serve(self) -> None:
-        self._look_after()
-        self._command = start(manage("await_ready"))
-        for is_changed in ticks(is_watching=self._options.reload):
+        self._check_all()
+        self._command = start(manage_command("await_ready"))
+        for is_changed in rounds(is_watching=self._options.reload):
             if is_changed:
                 self._restart()
-            self._look_after()
+            self._check_all()
             if self._command and self._command.poll() is not None:
                 self._announce(self._command.returncode)
                 self._command = None
 
     def _announce(self, status: int) -> None:
         if status != 0:
-            raise GivesUp("the application did not become ready")
-        say(f"Ready: {url(self._options.host, self._options.port)}  (sign in as demo)")
+            raise CannotGoOn("the application did not become ready")
+        print_now(f"Ready: {local_url(self._options.host, self._options.port)}  (sign in as demo)")
 
-    def _look_after(self) -> None:
+    def _check_all(self) -> None:
         for service in self._services:
-            service.look_after()
+            service.ensure_running()
         if self._database and select.select([self._database], [], [], 0)[0]:
-            say("PostgreSQL has gone; it is started again")
+            print_now("PostgreSQL has ended; it is started again")
             self._join_database()
 
     def _join_database(self) -> None:
@@ -161,7 +164,7 @@ class Supervisor:
             service.kill()
 
     def _restart(self) -> None:
-        say("The code has changed; web and workers start again")
+        print_now("The code has changed; the web server and the workers start again")
         self._stop_services()
 
     def _stop_services(self) -> None:
@@ -182,21 +185,21 @@ class Supervisor:
 
 
 def commands(options: argparse.Namespace) -> dict[str, list[str]]:
-    """The services' command lines, by name."""
+    """The command lines of the services, by name."""
     web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", options.host]
     web += ["--port", str(options.port), "--workers", "1", "--blocking-threads", str(WEB_THREADS)]
     web += ["--no-ws", "--log-level", "warning", "aiworkstation.wsgi:application"]
-    return {"web": web, "work": manage("work")}
+    return {"web": web, "work": manage_command("work")}
 
 
-def manage(command: str) -> list[str]:
+def manage_command(command: str) -> list[str]:
     return [sys.executable, str(BASE_DIR / "manage.py"), command]
 
 
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """In a process group of its own, out of reach of the terminal's Ctrl-C; it ends with this process.
+    """Starts a process in a group of its own, which the terminal's Ctrl-C does not reach. It ends with this process.
 
-    `environment` is added to this process's own.
+    `environment` is added to the environment of this process.
     """
     return subprocess.Popen(
         command,
@@ -208,33 +211,33 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
     )
 
 
-def ticks(*, is_watching: bool) -> Iterator[bool]:
-    """Twice a second, whether the code has changed since. It may end at a signal."""
+def rounds(*, is_watching: bool) -> Iterator[bool]:
+    """Yields twice a second: whether the code has changed. It may end at a signal."""
     while not is_watching:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(ROUND_SECONDS)
         yield False
-    from watchfiles import watch  # of requirements-dev.txt
+    from watchfiles import watch  # a requirement of development only
 
     folders = [path for path in BASE_DIR.iterdir() if (path / "__init__.py").exists()]
-    every = int(LOOK_SECONDS * 1000)
-    # Without raise_interrupt, since it takes each signal's exception for a KeyboardInterrupt.
+    every = int(ROUND_SECONDS * 1000)
+    # Without raise_interrupt, because watchfiles treats the exception of any signal as a KeyboardInterrupt.
     for changes in watch(
         *folders, BASE_DIR / "templates", rust_timeout=every, yield_on_timeout=True, raise_interrupt=False
     ):
         yield any(path.endswith((".py", ".html")) for _, path in changes)
 
 
-def url(host: str, port: int) -> str:
-    """An address to open on this machine."""
+def local_url(host: str, port: int) -> str:
+    """An address of the web server that works on this machine."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
 
-def ended(status: int) -> str:
+def status_text(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-def say(text: str) -> None:
+def print_now(text: str) -> None:
     print(text, flush=True)
 
 
@@ -252,8 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        Supervisor(_parse(arguments)).run()
-    except (GivesUp, postgres.PostgresError) as error:
+        ApplicationSupervisor(_parse(arguments)).run()
+    except (CannotGoOn, postgres.PostgresError) as error:
         sys.exit(f"error: {error}")
 
 

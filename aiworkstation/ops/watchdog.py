@@ -1,7 +1,7 @@
-"""Signs of life by systemd's protocol, sd_notify(3): `manage.py work` gives them, and who started it watches.
+"""The watchdog: signs of life, by systemd's protocol sd_notify(3). `manage.py work` sends them, and its parent watches.
 
-That is `manage.py run`, or systemd itself (`WatchdogSec=`). A process that is there but does nothing, because it was
-frozen or hangs, cannot be told from one that is well by anything else.
+The parent is `manage.py run`, or systemd itself (`WatchdogSec=`). Nothing else distinguishes a process that hangs, or
+was frozen, from one that works.
 """
 
 import os
@@ -13,49 +13,49 @@ ADDRESS = "NOTIFY_SOCKET"
 ALIVE = b"WATCHDOG=1"
 SILENCE = 10.0
 """Seconds without a sign after which a process counts as hung."""
-INATTENTION = 2.0
-"""Seconds without looking after which the watcher may itself have been frozen, and the other with it."""
+CHECK_GAP = 2.0
+"""Seconds between two checks after which the watcher may itself have been frozen, and the process with it."""
 
 
-def tell_alive() -> None:
-    """Give a sign of life. Never waits; does nothing where nobody watches."""
+def notify_alive() -> None:
+    """Sends a sign of life, if somebody watches. It never waits."""
     address = os.environ.get(ADDRESS, "")
     if not address:
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        sender.sendto(ALIVE, _unprintable(address))
+        sender.sendto(ALIVE, _real_address(address))
 
 
 class Watch:
-    """Of one process at a time, which must have `environment`. Its silence counts from its first sign on."""
+    """Watches one process at a time, which must have `environment`. Its silence counts from its first sign of life."""
 
     def __init__(self, silence: float = SILENCE) -> None:
         self.silence = silence
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind("")  # the kernel chooses an abstract address
-        self._heard: float | None = None
-        self._looked = 0.0
+        self._heard_at: float | None = None
+        self._checked_at = 0.0
 
     @property
     def environment(self) -> dict[str, str]:
         return {ADDRESS: "@" + self._socket.getsockname()[1:].decode()}
 
     def restart(self) -> None:
-        """Another process is watched from now on."""
-        self._has_heard()
-        self._heard = None
+        """Watches another process from now on."""
+        self._has_new_signs()
+        self._heard_at = None
 
-    def finds_it_hung(self) -> bool:
-        """To be asked about twice a second."""
+    def is_hung(self) -> bool:
+        """Whether the process has been silent for too long. Call it about twice a second."""
         now = time.monotonic()
-        if self._has_heard() or (self._heard is not None and now - self._looked > INATTENTION):
-            self._heard = now
-        self._looked = now
-        return self._heard is not None and now - self._heard > self.silence
+        if self._has_new_signs() or (self._heard_at is not None and now - self._checked_at > CHECK_GAP):
+            self._heard_at = now
+        self._checked_at = now
+        return self._heard_at is not None and now - self._heard_at > self.silence
 
-    def _has_heard(self) -> bool:
+    def _has_new_signs(self) -> bool:
         heard = False
         with suppress(BlockingIOError):
             while self._socket.recv(64):
@@ -63,6 +63,6 @@ class Watch:
         return heard
 
 
-def _unprintable(address: str) -> str:
-    """An abstract address begins with a null byte, for which the environment has "@"."""
+def _real_address(address: str) -> str:
+    """An abstract address begins with a null byte, which the environment writes as "@"."""
     return "\0" + address[1:] if address.startswith("@") else address

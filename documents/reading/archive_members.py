@@ -10,7 +10,7 @@ from documents.errors import DocumentError
 from documents.models import Document
 from documents.storage import stored_files
 from workflows import engine
-from workflows.engine.claims import Held
+from workflows.engine.claims import ClaimedStep
 from workflows.models import WorkflowExecution
 from workflows.steps import NewStep
 from workflows.tools import StepContext
@@ -75,7 +75,7 @@ def add_steps(context: StepContext, tool: str, members: list[Document], settings
 
     A job that fails with any of its steps, such as a workflow, gets none: there the members are only stored.
     """
-    if not members or context.token is None or not _tolerates_failures(context.execution_id):
+    if not members or context.claim_token is None or not _tolerates_failures(context.execution_id):
         return
     steps = {
         str(member.uid): NewStep(member.filename, tool=tool, arguments={"documentId": str(member.uid), **settings})
@@ -84,7 +84,9 @@ def add_steps(context: StepContext, tool: str, members: list[Document], settings
     }
     # One transaction, so that no step is without its document's link. `within` adds nothing if the claim was lost.
     with transaction.atomic():
-        engine.add_steps(context.execution_id, steps, within=Held(context.step_id, context.token), actor=context.owner)
+        engine.add_steps(
+            context.execution_id, steps, within=ClaimedStep(context.step_id, context.claim_token), actor=context.owner
+        )
         Document.objects.attach(context.execution_id, only=[UUID(uid) for uid in steps])
 
 

@@ -37,7 +37,7 @@ from documents.search import activate_if_complete, configured_model, embed_docum
 from workflows.errors import ChildFailed, PermanentError, StepError
 from workflows.models import FINISHED_STEP, StepStatus
 from workflows.tools import StepContext
-from workflows.worker.sandbox.client import Limits
+from workflows.worker.sandbox.limits import ChildLimits
 from workflows.worker.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
             "pages": settings.CONFIG.ocr_pages,
             "seconds": OCR_SHARE * settings.CONFIG.ocr_seconds,
         }
-        limits = Limits(settings.CONFIG.ocr_memory_mb << 20, settings.CONFIG.ocr_seconds)
+        limits = ChildLimits(settings.CONFIG.ocr_memory_mb << 20, settings.CONFIG.ocr_seconds)
         # One at a time: text recognition takes as much memory as everything else together.
         async with _ocr_lock:
             try:

@@ -124,11 +124,12 @@ def _chunks_without_vectors(document: Document, model: EmbeddingModel) -> QueryS
 def _embed_texts(texts: Sequence[str], model: str) -> list[list[float] | None]:
     """Returns a vector for each text, or None if the provider refuses it, however short it is cut."""
     from workflows.llm import client
+    from workflows.llm.provider_errors import ContextTooLong
 
     try:
         return list(client.embed(texts, model))
     except PermanentError as error:
-        if error.code not in ("model_rejected", client.ContextTooLong.code):
+        if error.code not in ("model_rejected", ContextTooLong.code):
             raise
         if len(texts) > 1:
             half = len(texts) // 2

@@ -186,7 +186,7 @@ def _ending(execution: WorkflowExecution, status: str, error: StepError | None) 
 def _as_json(execution: WorkflowExecution, error: StepError) -> dict[str, Any]:
     """Without the secrets that its outside workers were sent."""
     outside = [tool.slug for tool in tools.all_tools() if tool.is_answered_outside]
-    sent = secrets.known(list(execution.steps.filter(tool__in=outside).values_list("arguments", flat=True)))
+    sent = secrets.known_values(list(execution.steps.filter(tool__in=outside).values_list("arguments", flat=True)))
     return {"code": error.code, "message": secrets.redact(error.message, sent), "retryable": error.retryable}
 
 

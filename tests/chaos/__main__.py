@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: exit code 0 where all that must hold did hold, and figures in any case."""
+"""`python -m tests.chaos`: prints what it measured. The exit code is 0 if every check holds."""
 
 import argparse
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import django
 
-from tests.chaos.database import Server
-from tests.chaos.server import CallServer
+from tests.chaos.call_server import CallServer
+from tests.chaos.database import Database
 
 LEASE = 3.0
 
@@ -22,15 +22,15 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     home.chmod(0o755)
     with ExitStack() as stack:
-        server = Server(home)
-        stack.callback(server.leave)
+        database = Database(home)
+        stack.callback(database.leave)
         calls = stack.enter_context(CallServer())
-        environment = _environment(home, server.dsn, calls)
+        environment = _environment(home, database.dsn, calls)
         os.environ.update(environment)
         django.setup()
         from tests.chaos.run import Run
 
-        run = Run(home, server, calls, environment, options.seed)
+        run = Run(home, database, calls, environment, options.seed)
         holds = run.play(options.seconds, options.gap, at_least=options.at_least)
     if holds and not options.keep:
         shutil.rmtree(home)
@@ -41,18 +41,18 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=180, help="how long things go wrong")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="what goes wrong, and what work there is")
+    parser.add_argument("--seconds", type=float, default=180, help="how long faults are caused")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="seed of the faults and the jobs")
     parser.add_argument("--keep", action="store_true", help="keep logs, ledger and database")
     parser.add_argument("--gap", type=float, nargs=2, default=(0.3, 2.2), help="seconds between two faults")
-    parser.add_argument("--at-least", type=int, default=200, help="how many executions there must be")
+    parser.add_argument("--at-least", type=int, default=200, help="the smallest number of jobs that must be started")
     options = parser.parse_args()
     print(f"chaos for {options.seconds:g} s, seed {options.seed}", flush=True)
     return options
 
 
 def _environment(home: Path, dsn: str, calls: CallServer) -> dict[str, str]:
-    """Of the worker trees, and of this process, which asks the database directly."""
+    """The environment of the worker trees. This process has it too, but connects to the database directly."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),

@@ -1,4 +1,4 @@
-"""What CHAOS_CHILD runs in a child process: no Django here."""
+"""What CHAOS_CHILD runs in a child process, without Django."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""PostgreSQL of the chaos run, asked directly: past the wires, which break."""
+"""The PostgreSQL of the chaos run, with direct connections: the workers' wires break."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ import psycopg
 from aiworkstation.ops import postgres
 
 
-class Server:
-    """The embedded PostgreSQL. It is brought back as `make run` does it, should its keeper go."""
+class Database:
+    """The embedded PostgreSQL. If its manager ends, the run starts it again, as `make run` does."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.usage = postgres.join(data_dir)
+        self.manager = postgres.join(data_dir)
 
     @property
     def dsn(self) -> str:
@@ -26,7 +26,7 @@ class Server:
         return psutil.Process(int(text.split("\n", 1)[0]))
 
     def leave(self) -> None:
-        self.usage.leave()
+        self.manager.leave()
 
     def answers(self) -> bool:
         try:

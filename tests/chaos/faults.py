@@ -1,4 +1,4 @@
-"""What goes wrong in the chaos run: at random, by a seed, and kept with its time and its victims."""
+"""The faults of the chaos run: chosen at random, by a seed, and recorded with their time and their victims."""
 
 import os
 import random
@@ -13,21 +13,21 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 from tests.chaos.ledger import read
-from tests.chaos.trees import Tree, children, is_alive, send
+from tests.chaos.worker_tree import Tree, children, is_alive, send
 
 DEATH, STALL, CUT, CHILD = "death", "stall", "cut", "child"
 SLOW = "slow_machine"
 ORPHANS_AFTER = 2.0
 STOPPED_AFTER = 30.0
 UNNOTICED_AFTER = 12.0
-"""Seconds: more than the silence after which a supervisor kills its child, or `make run` a supervisor."""
+"""Seconds, more than the silence after which a supervisor kills a child, or `make run` a supervisor."""
 
 
 @dataclass
 class Fault:
-    """`pids` are its victims, None: everybody. While `ended` is 0 it lasts. Times are seconds since the epoch."""
+    """`pids` are its victims, None: all processes. `ended` is 0 while it lasts. Times are seconds since the epoch."""
 
     kind: str
     effect: str
@@ -70,15 +70,17 @@ DECK = {
     "lose_answers": 3,
     "silence_wire": 2,
 }
-"""How often each kind comes before the cards are shuffled again, so that a short run meets all kinds too."""
+"""How often each kind is in the deck. The deck is used up before it is shuffled again, so that a short run meets every
+kind.
+"""
 
 
 class Chaos:
-    """Deals one fault after another. What lasts is ended by a thread of its own."""
+    """Causes one fault after another. A thread ends each fault that lasts."""
 
-    def __init__(self, trees: list[Tree], server: Server, ledger: Path, lease: float, seed: int) -> None:
+    def __init__(self, trees: list[Tree], database: Database, ledger: Path, lease: float, seed: int) -> None:
         self.trees = trees
-        self.server = server
+        self.database = database
         self.ledger = ledger
         self.lease = lease
         self.chance = random.Random(seed)
@@ -89,17 +91,17 @@ class Chaos:
         self._began = time.time()
         self._spent: set[str] = set()
 
-    # --- the game
+    # --- the deck of faults
 
     def play(self, seconds: float, gap: tuple[float, float]) -> None:
-        """Returns when the last fault is over."""
+        """Causes faults for so many seconds. Returns when the last one is over."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.deal()
             time.sleep(self.chance.uniform(*gap))
         for thread in self._lasting:
             thread.join()
-        self._wait_for_server()
+        self._wait_for_database()
 
     def deal(self) -> None:
         if not self._cards:
@@ -110,7 +112,7 @@ class Chaos:
             getattr(self, kind)(self.chance.choice(self.trees))
 
     def _note(self, kind: str, effect: str, what: str, victims: Iterable[psutil.Process] | Tree | None = None) -> Fault:
-        """`victims` are processes, all that a tree ever has, or everybody."""
+        """`victims` are processes, every process that a tree ever has, or None: all processes."""
         fault = Fault(kind, effect, what, time.time(), None)
         if isinstance(victims, Tree):
             fault.pids = victims.pids
@@ -130,25 +132,25 @@ class Chaos:
         self._lasting[-1].start()
 
     def _duration(self) -> float:
-        """Half a second to more than two leases."""
+        """A random duration, from half a second to more than two leases."""
         return self.chance.uniform(0.5, 2.7 * self.lease)
 
     def stood_still(self) -> float:
-        """Seconds for which the machine itself did: see `witness`."""
+        """Seconds for which the machine itself stood still: see `machine_stalls`."""
         return sum(fault.seconds for fault in self.faults if fault.kind == SLOW)
 
     def has_outage(self, since: float, until: float) -> bool:
-        """Whether PostgreSQL was taken away in this time, or is away."""
+        """Whether PostgreSQL was unavailable at some point in this time."""
         outages = [fault for fault in self.faults if fault.pids is None and fault.kind != SLOW]
         return any(fault.began <= until and (fault.ended or until) >= since for fault in outages)
 
     # --- SIGKILL
 
     def _kill(self, kind: str, tree: Tree, target: psutil.Process | None, what: str) -> None:
-        """Whatever the target had started must go with it."""
+        """Kills a process. All processes that it had started must end with it."""
         if target is None:
             return
-        send(target, signal.SIGSTOP)  # so that nothing is started behind the list
+        send(target, signal.SIGSTOP)  # so that it starts nothing while the list is made
         victims = [target, *children(target, deep=True)]
         fault = self._note(kind, DEATH, f"{what} {target.pid} of {tree.name}", victims)
         send(target, signal.SIGKILL)
@@ -164,19 +166,19 @@ class Chaos:
         return self.chance.choice(processes) if processes else None
 
     def kill_runner(self, tree: Tree) -> None:
-        self._kill("kill_runner", tree, self._any(tree.members("runner")), "runner")
+        self._kill("kill_runner", tree, self._any(tree.children_named("runner")), "runner")
 
     def kill_tasks(self, tree: Tree) -> None:
-        self._kill("kill_tasks", tree, self._any(tree.members("tasks")), "tasks child")
+        self._kill("kill_tasks", tree, self._any(tree.children_named("tasks")), "tasks child")
 
     def kill_maintenance(self, tree: Tree) -> None:
-        self._kill("kill_maintenance", tree, self._any(tree.members("maintenance")), "maintenance")
+        self._kill("kill_maintenance", tree, self._any(tree.children_named("maintenance")), "maintenance")
 
     def kill_supervisor(self, tree: Tree) -> None:
         self._kill("kill_supervisor", tree, tree.supervisor, "supervisor")
 
     def kill_tree(self, tree: Tree) -> None:
-        everybody = tree.everybody()
+        everybody = tree.processes()
         fault = self._note("kill_tree", DEATH, f"all {len(everybody)} of {tree.name}", everybody)
         for process in everybody:
             send(process, signal.SIGKILL)
@@ -184,15 +186,15 @@ class Chaos:
         self._later(ORPHANS_AFTER, lambda: self._look_for_orphans(fault))
 
     def stop_tree(self, tree: Tree) -> None:
-        """A clean stop: its steps go back at once."""
-        everybody = tree.everybody()
+        """Stops a tree in the regular way: its steps go back to the queue at once."""
+        everybody = tree.processes()
         if not everybody:
             return
         fault = self._note("stop_tree", DEATH, f"SIGTERM to {tree.name}", everybody)
         send(everybody[0], signal.SIGTERM)
 
         def wait_for_the_end() -> None:
-            """It may be frozen just now."""
+            """It may take a while, because the tree may be frozen."""
             while is_alive(everybody[0]) and time.time() < fault.began + STOPPED_AFTER:
                 time.sleep(0.1)
             fault.ended = time.time()
@@ -214,10 +216,10 @@ class Chaos:
     def _kill_child(
         self, kind: str, tree: Tree, runner: psutil.Process, hit: list[psutil.Process], target: psutil.Process
     ) -> None:
-        """The third crash of a step's own process is its end, rightly: no step is hit twice."""
+        """Kills a child or its fork server. No step is hit twice, because the third crash would end it."""
         pids = {child.pid for child in hit}
         steps = {line.step for line in read(self.ledger) if line.pid in pids and line.kind == "process"}
-        crashed = self.server.execute(
+        crashed = self.database.execute(
             "SELECT count(*) FROM workflow_steps WHERE id = ANY(%s::uuid[]) AND crashes > 0", list(steps)
         )
         if crashed[0][0] or steps & self._spent:
@@ -248,32 +250,32 @@ class Chaos:
         self._later(seconds, go_on)
 
     def freeze_runner(self, tree: Tree) -> None:
-        runner = self._any(tree.members("runner"))
+        runner = self._any(tree.children_named("runner"))
         self._freeze("freeze_runner", tree, [runner] if runner else [], f"runner {runner and runner.pid}")
 
     def freeze_maintenance(self, tree: Tree) -> None:
-        self._freeze("freeze_maintenance", tree, tree.members("maintenance"), "maintenance")
+        self._freeze("freeze_maintenance", tree, tree.children_named("maintenance"), "maintenance")
 
     def freeze_supervisor(self, tree: Tree) -> None:
         supervisor = tree.supervisor
         self._freeze("freeze_supervisor", tree, [supervisor] if supervisor else [], "supervisor")
 
     def freeze_tree(self, tree: Tree) -> None:
-        self._freeze("freeze_tree", tree, tree.everybody(), "everybody")
+        self._freeze("freeze_tree", tree, tree.processes(), "everybody")
 
     def freeze_tree_for_long(self, tree: Tree) -> None:
-        """The locks that it has are in the way of others. As with a whole machine: nobody watches it either."""
+        """Freezes a whole machine: nobody watches the tree, and others must work in spite of its locks."""
         seconds = self.lease * self.chance.uniform(4, 6)
         tree.is_watched = False
-        self._freeze("freeze_tree_for_long", tree, tree.everybody(), "everybody", seconds)
+        self._freeze("freeze_tree_for_long", tree, tree.processes(), "everybody", seconds)
         self._later(seconds, lambda: setattr(tree, "is_watched", True))
 
     def freeze_runner_for_good(self, tree: Tree) -> None:
-        """Its supervisor must see it."""
-        self._freeze_for_good("freeze_runner_for_good", tree, self._any(tree.members("runner")), "runner")
+        """Its supervisor must notice."""
+        self._freeze_for_good("freeze_runner_for_good", tree, self._any(tree.children_named("runner")), "runner")
 
     def freeze_supervisor_for_good(self, tree: Tree) -> None:
-        """Who started it must see it. All that it has works on until then, and goes with it."""
+        """Its parent must notice. Until then its children go on, and then they end with it."""
         self._freeze_for_good("freeze_supervisor_for_good", tree, tree.supervisor, "supervisor")
 
     def _freeze_for_good(self, kind: str, tree: Tree, target: psutil.Process | None, what: str) -> None:
@@ -290,70 +292,70 @@ class Chaos:
             if not is_alive(target):
                 death = self._note("end_of_a_hung_process", DEATH, f"{what} {target.pid} of {tree.name}", others)
                 death.ended = fault.ended
-            elif target.status() == psutil.STATUS_STOPPED:  # else the end of another fault let it go on
-                self.orphans.append(f"{what} {target.pid} of {tree.name} is frozen, and nobody cares")
+            elif target.status() == psutil.STATUS_STOPPED:  # otherwise the end of another fault let it continue
+                self.orphans.append(f"{what} {target.pid} of {tree.name} is frozen, and nobody has noticed")
                 send(target, signal.SIGKILL)
 
         self._later(0, look)
 
     # --- PostgreSQL
 
-    def _wait_for_server(self) -> None:
-        while not self.server.answers():
+    def _wait_for_database(self) -> None:
+        while not self.database.answers():
             time.sleep(0.05)
 
     def _outage(self, kind: str, what: str, begin: Callable[[], None], *, seconds: float = 0.0) -> None:
-        """Lasts until the server answers again."""
+        """A fault that lasts until the server answers again."""
         fault = self._note(kind, STALL, what)
         begin()
         time.sleep(max(seconds, 0.1))
-        self._wait_for_server()
+        self._wait_for_database()
         fault.ended = time.time()
 
     def kill_postgres(self, _: Tree) -> None:
-        postmaster = self.server.postmaster
+        postmaster = self.database.postmaster
         self._outage("kill_postgres", "SIGKILL", lambda: send(postmaster, signal.SIGKILL))
 
     def restart_postgres(self, _: Tree) -> None:
-        postmaster = self.server.postmaster
+        postmaster = self.database.postmaster
         self._outage("restart_postgres", "a fast shutdown", lambda: send(postmaster, signal.SIGINT))
 
     def kill_postgres_for_longer_than_a_lease(self, _: Tree) -> None:
-        postmaster = self.server.postmaster
-        keeper = postmaster.parent()
+        postmaster = self.database.postmaster
+        manager = postmaster.parent()
         seconds = self.lease * self.chance.uniform(1.1, 2)
 
         def begin() -> None:
-            if keeper:
-                send(keeper, signal.SIGSTOP)
+            if manager:
+                send(manager, signal.SIGSTOP)
             send(postmaster, signal.SIGKILL)
             time.sleep(seconds)
-            if keeper:
-                send(keeper, signal.SIGCONT)
+            if manager:
+                send(manager, signal.SIGCONT)
 
         self._outage("kill_postgres_for_longer_than_a_lease", f"SIGKILL, {seconds:.1f} s", begin)
 
     def crash_a_backend(self, _: Tree) -> None:
-        """A backend that dies takes all others with it: the server recovers by itself."""
+        """Kills a backend. The server then ends all others and recovers by itself."""
         backends = self._backends()
         if backends:
             pid = self.chance.choice(backends)
             self._outage("crash_a_backend", f"SIGKILL to backend {pid}", lambda: os.kill(pid, signal.SIGKILL))
 
     def _backends(self) -> list[int]:
-        """Those at work first."""
-        rows = self.server.execute(
+        """The ids of the backends, active ones first."""
+        rows = self.database.execute(
             "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
             " ORDER BY state = 'idle', random()"
         )
         return [row[0] for row in rows]
 
     def terminate_backends(self, _: Tree) -> None:
-        """Ten times within half a second, so that some are met in the middle of a transaction."""
+        """Terminates backends ten times within half a second, so that some are in the middle of a transaction."""
         fault = self._note("terminate_backends", CUT, "some, ten times")
         for _again in range(10):
             for pid in self._backends()[:3]:
-                self.server.execute("SELECT pg_terminate_backend(%s)", pid)
+                self.database.execute("SELECT pg_terminate_backend(%s)", pid)
             time.sleep(0.05)
         fault.ended = time.time()
 

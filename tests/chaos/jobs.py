@@ -1,4 +1,4 @@
-"""The work of the chaos run: jobs of many shapes, each with what must have become of it at the end."""
+"""The work of the chaos run: jobs of many shapes, each with the end that it must have."""
 
 import random
 import threading
@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import Error, connection
 from django_q.tasks import async_task
 
-from tests.chaos.server import CallServer
+from tests.chaos.call_server import CallServer
 from workflows import engine
 from workflows.models import WorkflowExecution
 from workflows.steps import NewExecution, NewStep
@@ -23,7 +23,7 @@ CANCEL_AFTER = 2.0
 
 @dataclass
 class Expected:
-    """Of a job: its status, and for each step its status and its attempts. Stored in the job's payload."""
+    """How a job must end: its status, and the status and attempts of each step. It is stored in the job's payload."""
 
     status: str = "completed"
     steps: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Shape:
 
 
 class Shapes:
-    """Makes them up. `url` is where the steps call."""
+    """Makes jobs of random shapes. The steps call `url`."""
 
     def __init__(self, url: str, chance: random.Random) -> None:
         self.url = url
@@ -68,7 +68,7 @@ class Shapes:
         return Shape([self.step(f"s{i}", self.chance.uniform(0, 0.4), [i - 1] if i else []) for i in range(6)])
 
     def http(self) -> Shape:
-        """The product's own tool."""
+        """Steps of the product's own tool."""
         steps = []
         for i in range(4):
             arguments = {"method": "POST", "url": f"{self.url}/{self.tag}/s{i}?seconds=0.2", "json": {}}
@@ -85,7 +85,7 @@ class Shapes:
         return Shape([self.step("out"), *middle, self.step("in", 0.0, [1, 2, 3])], options={"max_parallel": 2})
 
     def long(self) -> Shape:
-        """Some leases: a worker that was frozen meets its successor at work."""
+        """A step that takes several leases, so that a frozen worker finds its successor at work when it continues."""
         return Shape([self.step("long", self.chance.uniform(4, 12)), self.step("after", 0.1, [0])])
 
     def waits(self) -> Shape:
@@ -103,7 +103,7 @@ class Shapes:
         return Shape(steps, expected, {"tolerates_failures": True, "max_parallel": 2})
 
     def blocks(self) -> Shape:
-        """Plain functions in threads."""
+        """Steps that run plain functions in threads."""
         return Shape([self.step(f"b{i}", self.chance.uniform(0.2, 1.5), tool="THREAD") for i in range(3)])
 
     def cancelled(self) -> Shape:
@@ -115,7 +115,7 @@ class Shapes:
 
 
 class Producer(threading.Thread):
-    """Starts jobs so that there is work under way, until it is told to stop, and cancels some."""
+    """Starts jobs, so that there is always work, and cancels some of them, until `end` is called."""
 
     def __init__(self, server: CallServer, seed: int) -> None:
         super().__init__(name="producer", daemon=True)
@@ -127,7 +127,7 @@ class Producer(threading.Thread):
         self.next_task = 0.0
         self.to_cancel: list[tuple[float, UUID]] = []
         self.is_unsure = False
-        """Whether a start or a cancel may have gone through although its answer got lost."""
+        """Whether a start or a cancel may have succeeded although its answer was lost."""
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -141,7 +141,7 @@ class Producer(threading.Thread):
                 else:
                     self.ended.wait(0.1)
                     time.sleep(0.05)
-            except Error:  # whether it was committed is not known; the database will tell
+            except Error:  # whether it was committed is not known until the database answers
                 self.is_unsure = True
                 connection.close()
                 time.sleep(0.2)
@@ -168,13 +168,13 @@ class Producer(threading.Thread):
             self.to_cancel.append((time.monotonic() + self.chance.uniform(0.5, 2) * CANCEL_AFTER, execution))
 
     def _start_task(self) -> None:
-        """A plain one of django-q2's."""
+        """Starts a plain django-q2 task once a second."""
         if not self.ended.is_set() and time.monotonic() > self.next_task:
             self.next_task = time.monotonic() + 1
-            self.tasks.append(async_task("tests.chaos.plain.note", len(self.tasks)))
+            self.tasks.append(async_task("tests.chaos.tasks.note", len(self.tasks)))
 
     def _find_lost_starts(self) -> None:
-        """Of jobs that would go on for ever."""
+        """Finds jobs that were stored although the answer was lost, if they would run for ever."""
         if self.is_unsure:
             endless = WorkflowExecution.objects.unfinished().filter(payload__status="cancelled")
             lost = endless.exclude(pk__in=self.acknowledged).values_list("pk", flat=True)
@@ -189,7 +189,7 @@ class Producer(threading.Thread):
 
 
 def canary(owner: int, url: str) -> UUID:
-    """A job that has nothing to wait for."""
+    """Starts a job that has nothing to wait for."""
     shape = Shape([NewStep("canary", tool="CHAOS_ASYNC", arguments={"url": f"{url}/canary/s"})])
     new = NewExecution(owner, "workflow", "canary", shape.steps, payload=asdict(shape.expected))
     return engine.start(new, actor="chaos")

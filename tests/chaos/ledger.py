@@ -1,6 +1,6 @@
-"""What steps did, told by themselves, outside the database: a file to which each process appends whole lines.
+"""The ledger: a file in which steps write what they do, independent of the database. Each process appends whole lines.
 
-Only the standard library: children without Django write here too.
+It uses only the standard library, because children without Django write to it too.
 """
 
 import os
@@ -13,7 +13,7 @@ START, ALIVE, END = "start", "alive", "end"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`at` is in seconds since the epoch, `holder` the process that holds the step's lease, `kind` that of its slot."""
+    """`at` is in seconds since the epoch. `holder` is the process with the lease, `kind` the kind of slot."""
 
     at: float
     word: str
@@ -25,7 +25,7 @@ class Line:
 
 
 class Writer:
-    """Tells of one run of a step."""
+    """Writes the lines of one run of a step."""
 
     def __init__(self, path: str, step: str, attempt: int, kind: str, holder: int) -> None:
         self.rest = f"{step} {attempt} {os.getpid()} {holder} {kind}\n"

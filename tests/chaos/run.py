@@ -1,4 +1,4 @@
-"""The run itself: two worker trees, work, faults, and at the end the checks."""
+"""The chaos run: two worker trees, jobs, faults, and the checks at the end."""
 
 import select
 import threading
@@ -15,16 +15,16 @@ from django.db import Error, connection
 
 from aiworkstation.ops import postgres
 from tests.chaos import ledger, trail
+from tests.chaos.call_server import CallServer
 from tests.chaos.checks import CHECKS, Result
-from tests.chaos.comeback import come_back
-from tests.chaos.database import Server
+from tests.chaos.database import Database
+from tests.chaos.evidence import ZOMBIE_SECONDS, Evidence
 from tests.chaos.faults import Chaos
+from tests.chaos.frozen_worker import freeze_past_its_lease
 from tests.chaos.jobs import Producer, canary
-from tests.chaos.seen import ZOMBIE, Seen
-from tests.chaos.server import CallServer
-from tests.chaos.trees import Tree
+from tests.chaos.machine_stalls import StallWitness
 from tests.chaos.wire import PORT, Wire
-from tests.chaos.witness import Witness
+from tests.chaos.worker_tree import Tree
 from workflows.models import Worker, WorkflowExecution, WorkflowStep
 
 DRAIN_SECONDS = 90.0
@@ -34,8 +34,8 @@ STOP_SECONDS = 10.0
 T = TypeVar("T")
 
 
-def sure(ask: Callable[[], T]) -> T:
-    """Asks until the database answers: this process's own connection is cut with the others'."""
+def until_answered(ask: Callable[[], T]) -> T:
+    """Asks until the database answers, because faults cut this process's own connection too."""
     while True:
         try:
             return ask()
@@ -45,9 +45,11 @@ def sure(ask: Callable[[], T]) -> T:
 
 
 class Run:
-    def __init__(self, home: Path, server: Server, calls: CallServer, environment: dict[str, str], seed: int) -> None:
+    def __init__(
+        self, home: Path, database: Database, calls: CallServer, environment: dict[str, str], seed: int
+    ) -> None:
         self.home = home
-        self.server = server
+        self.database = database
         self.calls = calls
         self.lease = settings.CONFIG.lease_seconds
         self.ledger = home / "ledger"
@@ -55,24 +57,24 @@ class Run:
         call_command("migrate", verbosity=0)
         self.owners = [User.objects.create_user(name) for name in ("alice", "bob", "charlie")]
         self.trees = [self._tree(name, environment) for name in ("one", "two")]
-        self.chaos = Chaos(self.trees, server, self.ledger, self.lease, seed)
-        self.witness = Witness(server, self.chaos, self.lease / 3)
+        self.chaos = Chaos(self.trees, database, self.ledger, self.lease, seed)
+        self.stall_witness = StallWitness(database, self.chaos, self.lease / 3)
         self.producer = Producer(calls, seed)
         self.results: list[Result] = []
         self.is_over = threading.Event()
 
     def play(self, seconds: float, gap: tuple[float, float], *, at_least: int) -> bool:
-        """Whether all held, and there were so many executions."""
-        threading.Thread(target=self._keep_server, daemon=True).start()
+        """Returns whether every check holds, and at least so many jobs were started."""
+        threading.Thread(target=self._restart_database, daemon=True).start()
         boot = self._wait_for_workers()
-        self.witness.start()
+        self.stall_witness.start()
         self.producer.start()
         time.sleep(1)
-        taken = come_back(self.chaos, self.trees, self.server)
+        taken = freeze_past_its_lease(self.chaos, self.trees, self.database)
         self._result("a frozen worker finds successors when it comes back", f"{taken} steps", taken == 0)
-        time.sleep(ZOMBIE)
+        time.sleep(ZOMBIE_SECONDS)
         self.chaos.play(seconds, gap)
-        at_work = sure(WorkflowStep.objects.filter(status="running").count)
+        at_work = until_answered(WorkflowStep.objects.filter(status="running").count)
         self._result("work is under way up to the last fault", f"{at_work} steps at work", at_work == 0)
         limit = max(self.lease, 2 * boot)
         over = self._now()
@@ -83,13 +85,13 @@ class Run:
         self._result(f"there are {at_least} executions at least", str(number), number < at_least)
         self._drain()
         self._stop()
-        self.witness.end()
+        self.stall_witness.end()
         self.is_over.set()
         self._check()
         return not any(result.problems for result in self.results)
 
     def _now(self) -> float:
-        """By a clock that stands still while the machine does: what took too long took too long by this one."""
+        """A clock that stops while the machine stands still, so that limits do not depend on it."""
         return time.monotonic() - self.chaos.stood_still()
 
     def _tree(self, name: str, environment: dict[str, str]) -> Tree:
@@ -97,15 +99,15 @@ class Run:
         address = f"postgresql://{postgres.ROLE}@/{postgres.DATABASE}?host={wire.directory}&port={PORT}"
         return Tree(name, wire, environment | {"DATABASE_URL": address}, self.home)
 
-    def _keep_server(self) -> None:
-        """As `make run`: a keeper that has gone is started again."""
+    def _restart_database(self) -> None:
+        """Starts PostgreSQL again when its manager is gone, as `make run` does."""
         while not self.is_over.wait(0.5):
-            if select.select([self.server.usage], [], [], 0)[0]:
-                print("           the keeper of PostgreSQL has gone; it is started again", flush=True)
-                self.server.usage = postgres.join(self.home)
+            if select.select([self.database.manager], [], [], 0)[0]:
+                print("           PostgreSQL has ended; it is started again", flush=True)
+                self.database.manager = postgres.join(self.home)
 
     def _wait_for_workers(self) -> float:
-        """Seconds until a worker of each tree beats: what a start costs on this machine."""
+        """Returns the seconds until both trees have workers: what a start costs on this machine."""
         began = time.monotonic()
         while Worker.objects.count() < 2 * len(self.trees):
             if time.monotonic() - began > 60:
@@ -114,10 +116,10 @@ class Run:
         return time.monotonic() - began
 
     def _canary(self, limit: float, boot: float) -> None:
-        """What is started after the last fault ends within a lease, or within two starts where the machine is slow."""
+        """A job that is started after the last fault ends within a lease, or within two starts on a slow machine."""
         began = self._now()
-        started = sure(lambda: canary(self.owners[0].pk, self.calls.url))
-        while not sure(WorkflowExecution.objects.finished().filter(pk=started).exists):
+        started = until_answered(lambda: canary(self.owners[0].pk, self.calls.url))
+        while not until_answered(WorkflowExecution.objects.finished().filter(pk=started).exists):
             if self._now() - began > limit + DRAIN_SECONDS:
                 break
             time.sleep(0.02)
@@ -134,7 +136,7 @@ class Run:
 
     def _drain(self) -> None:
         began = self._now()
-        while sure(WorkflowExecution.objects.unfinished().exists) and self._now() - began < DRAIN_SECONDS:
+        while until_answered(WorkflowExecution.objects.unfinished().exists) and self._now() - began < DRAIN_SECONDS:
             time.sleep(0.1)
         took = self._now() - began
         self._result("everything drains", f"{took:.1f} s, limit {DRAIN_SECONDS:.0f} s", took >= DRAIN_SECONDS)
@@ -159,21 +161,21 @@ class Run:
         self.results.append(Result(name, figure, [figure] if fails else []))
 
     def _check(self) -> None:
-        seen = Seen(
+        evidence = Evidence(
             trail=trail.read(),
             ledger=ledger.read(self.ledger),
-            server=self.calls,
+            calls=self.calls,
             faults=self.chaos.faults,
             acknowledged=self.producer.acknowledged,
             tasks=self.producer.tasks,
             lease=self.lease,
         )
-        self.results += [check(seen) for check in CHECKS]
+        self.results += [check(evidence) for check in CHECKS]
         faults = Counter(fault.kind for fault in self.chaos.faults)
         print(f"\n{faults.total()} faults: {', '.join(f'{number} {kind}' for kind, number in faults.most_common())}")
         print("\n".join(map(str, self.results)))
         if not any(result.problems for result in self.results):
             return
-        print("\nWhat the workers said at last:")
+        print("\nThe last log lines of the workers:")
         for tree in self.trees:
             print("\n".join(tree.log.read_text().splitlines()[-15:]))

@@ -1,4 +1,4 @@
-"""The tools of the chaos run. Each tells the ledger of its start, its end and that it lives, and calls a server."""
+"""The tools of the chaos run. Each writes its start, signs of life and its end to the ledger, and calls a server."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from typing import Any
 from tests.chaos.child import SLICE
 from tests.chaos.ledger import ALIVE, END, START, Writer
 from workflows.errors import StepError, TryLater
-from workflows.network import outbound
+from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 
@@ -26,13 +26,13 @@ class Work(Arguments):
 
 
 def holder() -> int:
-    """The process that holds the lease: this one, or its parent where the step runs alone."""
+    """The process that holds the lease: this one, or its parent if the step runs alone."""
     return os.getppid() if "execute_alone" in sys.argv else os.getpid()
 
 
 @contextmanager
-def telling(context: StepContext, kind: str) -> Iterator[Writer]:
-    """An end is told only of what ended well."""
+def recorded(context: StepContext, kind: str) -> Iterator[Writer]:
+    """Writes the start of a run to the ledger, and its end if it succeeds."""
     run = Writer(os.environ["CHAOS_LEDGER"], str(context.step_id), context.attempt, kind, holder())
     run.write(START)
     try:
@@ -50,13 +50,13 @@ def fail_as_asked(context: StepContext, arguments: Work) -> None:
 @register
 class Async(Tool):
     slug = "CHAOS_ASYNC"
-    description = "Calls a server and then waits. A server that is busy is a wait."
+    description = "Calls a server and then waits. A busy server makes the step wait."
     Arguments = Work
 
     async def run(self, context: StepContext, arguments: Work) -> str:
-        with telling(context, "async") as run:
+        with recorded(context, "async") as run:
             headers = {"idempotency-key": context.idempotency_key}
-            response = await outbound.send(outbound.Request("POST", arguments.url, headers=headers, body=b"{}"))
+            response = await http_client.send(http_client.Request("POST", arguments.url, headers=headers, body=b"{}"))
             if response.json()["busy"]:
                 raise TryLater("busy, as it should be", delay=0.5)
             fail_as_asked(context, arguments)
@@ -70,12 +70,12 @@ class Async(Tool):
 @register
 class Thread(Tool):
     slug = "CHAOS_THREAD"
-    description = "A plain function that blocks."
+    description = "Blocks a thread."
     slot = "thread"
     Arguments = Work
 
     def run(self, context: StepContext, arguments: Work) -> str:
-        with telling(context, "thread") as run:
+        with recorded(context, "thread") as run:
             headers = {"idempotency-key": context.idempotency_key}
             urllib.request.urlopen(urllib.request.Request(arguments.url, b"{}", headers)).close()
             fail_as_asked(context, arguments)
@@ -96,7 +96,7 @@ class Child(Tool):
     async def run(self, context: StepContext, arguments: Work) -> Any:
         assert context.run_child is not None
         headers = {"idempotency-key": context.idempotency_key}
-        await outbound.send(outbound.Request("POST", arguments.url, headers=headers, body=b"{}"))
+        await http_client.send(http_client.Request("POST", arguments.url, headers=headers, body=b"{}"))
         details = {
             "ledger": os.environ["CHAOS_LEDGER"],
             "step": str(context.step_id),

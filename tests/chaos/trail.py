@@ -1,4 +1,4 @@
-"""What the database says of the run: each claim of a step and how it ended, from the audit trail."""
+"""What the audit trail says about the run: each claim of a step, and how it ended."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from workflows.models import WorkflowExecution, WorkflowStep
 STARTED = "step.started"
 FINAL = {"step.completed", "step.failed", "step.skipped", "step.cancelled"}
 OUTCOMES = {*FINAL, "step.retry_scheduled", "step.waiting"}
-"""What a step's own run leads to; the rest is what befell its worker."""
+"""How a run of a step ends by itself. The other ends come from a fault at its worker."""
 ENDS = {*OUTCOMES, "step.returned", "step.crashed", "step.lease_lost"}
 
 
 @dataclass(slots=True)
 class Claim:
-    """`pid` is the worker's. Times are seconds since the epoch, by the database."""
+    """A claim of a step by the worker `pid`. Times are seconds since the epoch, by the database's clock."""
 
     step: str
     pid: int
@@ -38,9 +38,9 @@ class Trail:
     claims: list[Claim] = field(default_factory=list)
     finals: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     problems: list[str] = field(default_factory=list)
-    """Ends without a claim or by another than its holder, and claims while another was open."""
-    most: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
-    """How many claims of an execution were open at once."""
+    """Ends without a claim or by a process that did not hold it, and claims while another one was open."""
+    most_at_once: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    """The largest number of claims of an execution that were open at once."""
     refused: int = 0
     stranded: int = 0
     per_action: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -53,7 +53,7 @@ class Trail:
 
 
 def read() -> Trail:
-    """An event's number comes from within the lock on its execution, so that they stand in order."""
+    """Reads the events in the order of their ids, which are assigned while the execution is locked."""
     steps = {str(step.pk): step for step in WorkflowStep.objects.order_by("execution_id", "index")}
     trail = Trail(list(WorkflowExecution.objects.all()), steps)
     running: dict[str, Claim] = {}
@@ -70,7 +70,7 @@ def read() -> Trail:
 
 
 def _pid(event: AuditEvent) -> int:
-    """Of the worker that did it."""
+    """The process id of the worker that caused the event."""
     return int(event.actor.rpartition(":")[2])
 
 
@@ -82,7 +82,7 @@ def _begin(trail: Trail, running: dict[str, Claim], event: AuditEvent, step: str
     trail.claims.append(claim)
     assert event.execution_id
     now = sum(trail.steps[other].execution_id == event.execution_id for other in running)
-    trail.most[event.execution_id] = max(trail.most[event.execution_id], now)
+    trail.most_at_once[event.execution_id] = max(trail.most_at_once[event.execution_id], now)
 
 
 def _end(trail: Trail, running: dict[str, Claim], event: AuditEvent, step: str) -> None:
@@ -91,7 +91,7 @@ def _end(trail: Trail, running: dict[str, Claim], event: AuditEvent, step: str) 
     if claim:
         claim.end, claim.reason, claim.ended = event.action, str(changes.get("reason", "")), event.at.timestamp()
         if event.actor.startswith("worker ") and _pid(event) != claim.pid:
-            trail.problems.append(f"{claim}, said {_pid(event)}, which did not hold it")
+            trail.problems.append(f"{claim}, recorded by {_pid(event)}, which did not hold it")
     elif event.action not in ("step.cancelled", "step.skipped"):
         trail.problems.append(f"{event.action} of step {step}, which nobody had claimed")
     if event.action in FINAL:

@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that breaks: a Unix socket whose connections can be cut, lose answers, and fall silent."""
+"""A proxy to PostgreSQL that breaks: a Unix socket whose connections can be cut, lose answers, and fall silent."""
 
 import asyncio
 import random
@@ -9,13 +9,14 @@ from pathlib import Path
 
 PORT = 5432
 _COMMITTED = (b"COMMIT\0", b'"claims" : [[')
-"""The tag of its CommandComplete message (PostgreSQL's protocol, "Message Formats"); and in the answer to a worker's
-turn, which is a statement and commits by itself, that it has claimed steps."""
+"""Bytes in the server's answer to a commit: the tag of the CommandComplete message ("Message Formats" in PostgreSQL's
+protocol), or, since a turn is a statement that commits by itself, the claims in its answer.
+"""
 
 
 @dataclass(eq=False)
 class _Link:
-    """One connection: both of its ends."""
+    """Both ends of one connection."""
 
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -25,7 +26,7 @@ class _Link:
 
 
 class Wire:
-    """Forwards what comes to `directory` to the server's socket in `server`. Any thread may call its methods."""
+    """Forwards connections from a socket in `directory` to the one in `server`. Any thread may call its methods."""
 
     def __init__(self, directory: Path, server: Path) -> None:
         directory.mkdir()
@@ -39,15 +40,15 @@ class Wire:
         threading.Thread(target=self._run, name=f"wire {directory.name}", daemon=True).start()
 
     def cut(self, share: float = 1.0) -> None:
-        """Ends connections: all, or each by this probability."""
+        """Ends each connection with this probability."""
         self._loop.call_soon_threadsafe(self._cut, share)
 
     def lose_answers(self, number: int) -> None:
-        """The next commits go through, but their connections are cut before the answer arrives."""
+        """The next commits succeed, but their connections are cut before the answer arrives."""
         self._loop.call_soon_threadsafe(setattr, self, "_losses", number)
 
     def fall_silent(self) -> None:
-        """Nothing arrives any more, and nobody is told."""
+        """From now on nothing arrives, without any error."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
     def speak(self) -> None:

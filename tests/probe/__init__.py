@@ -1,1 +1,4 @@
-"""An app with tools that tests watch: EXTRA_APPS=tests.probe. They write what they do to the file PROBE_LEDGER."""
+"""An app for tests, EXTRA_APPS=tests.probe: tools and tasks that write what they do to a file, so that tests can watch.
+
+The file is the ledger, named by the environment variable PROBE_LEDGER. Tests of worker processes read it.
+"""

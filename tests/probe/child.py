@@ -1,4 +1,4 @@
-"""What PROBE_CHILD runs in a child process: no Django here."""
+"""Functions that PROBE_CHILD runs in a child process, without Django."""
 
 import os
 import signal
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Report = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
-def sleep(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+def sleep(arguments: dict[str, Any], report: OnProgress) -> dict[str, Any]:
     with Path(arguments["ledger"]).open("a") as ledger:
         ledger.write(f"child {arguments['name']} 0 {os.getpid()} {time.time():.3f}\n")
     report(1, 2)
@@ -18,34 +18,34 @@ def sleep(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"pid": os.getpid(), "names": sorted(os.environ)}
 
 
-def die(arguments: dict[str, Any], report: Report) -> None:
+def die(arguments: dict[str, Any], report: OnProgress) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def leave(arguments: dict[str, Any], report: Report) -> None:
+def leave(arguments: dict[str, Any], report: OnProgress) -> None:
     os._exit(3)
 
 
-def refuse(arguments: dict[str, Any], report: Report) -> None:
+def refuse(arguments: dict[str, Any], report: OnProgress) -> None:
     raise ValueError("not with me")
 
 
-def swell(arguments: dict[str, Any], report: Report) -> int:
+def swell(arguments: dict[str, Any], report: OnProgress) -> int:
     return len(bytearray(1 << 40))
 
 
-def burn(arguments: dict[str, Any], report: Report) -> int:
-    """Takes seconds of a processor."""
+def burn(arguments: dict[str, Any], report: OnProgress) -> int:
+    """Uses the processor for so many seconds."""
     rounds = 0
     while time.process_time() < arguments["seconds"]:
         rounds += 1
     return rounds
 
 
-def spin(arguments: dict[str, Any], report: Report) -> None:
+def spin(arguments: dict[str, Any], report: OnProgress) -> None:
     while True:
         pass
 
 
-def abort(arguments: dict[str, Any], report: Report) -> None:
+def abort(arguments: dict[str, Any], report: OnProgress) -> None:
     os.abort()

@@ -1,3 +1,5 @@
+"""Tools that behave in one way each: they sleep, block, fail, wait, crash, or return something odd."""
+
 import asyncio
 import ctypes
 import os
@@ -13,7 +15,7 @@ from workflows.errors import StepError, TryLater
 from workflows.tools import Arguments, StepContext, Tool, register
 
 
-def note(word: str, context: StepContext) -> None:
+def write_to_ledger(word: str, context: StepContext) -> None:
     line = f"{word} {context.step_name} {context.attempt} {os.getpid()} {time.time():.3f}\n"
     with Path(os.environ["PROBE_LEDGER"]).open("a") as ledger:
         ledger.write(line)
@@ -26,27 +28,27 @@ class Timing(Arguments):
 @register
 class Sleep(Tool):
     slug = "PROBE_SLEEP"
-    description = "Notes its start and its end."
+    description = "Sleeps. Writes its start and its end."
     Arguments = Timing
 
     async def run(self, context: StepContext, arguments: Timing) -> dict[str, Any]:
-        note("start", context)
+        write_to_ledger("start", context)
         await asyncio.sleep(arguments.seconds)
-        note("end", context)
+        write_to_ledger("end", context)
         return {"step": context.step_name, "key": context.idempotency_key}
 
 
 @register
 class Block(Tool):
     slug = "PROBE_BLOCK"
-    description = "A plain function."
+    description = "Sleeps in a thread."
     slot = "thread"
     Arguments = Timing
 
     def run(self, context: StepContext, arguments: Timing) -> str:
-        note("start", context)
+        write_to_ledger("start", context)
         time.sleep(arguments.seconds)
-        note("end", context)
+        write_to_ledger("end", context)
         return "done"
 
 
@@ -62,7 +64,7 @@ class Fail(Tool):
     Arguments = Failing
 
     async def run(self, context: StepContext, arguments: Failing) -> str:
-        note("start", context)
+        write_to_ledger("start", context)
         if context.attempt <= arguments.times:
             raise StepError(f"attempt {context.attempt} fails", retryable=arguments.retryable)
         return "at last"
@@ -76,18 +78,18 @@ class Waiting(Arguments):
 @register
 class Wait(Tool):
     slug = "PROBE_WAIT"
-    description = "Finds the other side busy a number of times."
+    description = "Raises TryLater a number of times."
     Arguments = Waiting
 
     async def run(self, context: StepContext, arguments: Waiting) -> str:
-        note("start", context)
+        write_to_ledger("start", context)
         seen = Path(os.environ["PROBE_LEDGER"]).read_text().count(f"start {context.step_name} ")
         if seen <= arguments.times:
             raise TryLater("busy", delay=arguments.delay)
         return "at last"
 
 
-class Childish(Arguments):
+class ChildCall(Arguments):
     function: str = Field(default="sleep")
     seconds: float = 0.0
 
@@ -97,10 +99,10 @@ class Child(Tool):
     slug = "PROBE_CHILD"
     description = "Works in a child process."
     slot = "process"
-    Arguments = Childish
+    Arguments = ChildCall
 
-    async def run(self, context: StepContext, arguments: Childish) -> Any:
-        note("start", context)
+    async def run(self, context: StepContext, arguments: ChildCall) -> Any:
+        write_to_ledger("start", context)
         assert context.run_child is not None
         ledger = os.environ["PROBE_LEDGER"]
         details = {"seconds": arguments.seconds, "ledger": ledger, "name": context.step_name}
@@ -114,19 +116,19 @@ class Leaving(Timing):
 @register
 class Leave(Tool):
     slug = "PROBE_LEAVE"
-    description = "Leaves its slot at once, or late: when it ends or is cut off."
+    description = "Leaves its slot at once, or with `late` when it ends or is cut off."
     slot = "process"
     Arguments = Leaving
 
     async def run(self, context: StepContext, arguments: Leaving) -> None:
-        note("start", context)
+        write_to_ledger("start", context)
         if not arguments.late:
             context.leave_slot()
         try:
             await asyncio.sleep(arguments.seconds)
         finally:
             context.leave_slot()
-        note("end", context)
+        write_to_ledger("end", context)
 
 
 @register
@@ -135,14 +137,14 @@ class Die(Tool):
     description = "Kills the process that it runs in."
 
     async def run(self, context: StepContext, arguments: Any) -> None:
-        note("start", context)
+        write_to_ledger("start", context)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @register
 class Odd(Tool):
     slug = "PROBE_ODD"
-    description = "Returns what is not JSON."
+    description = "Returns something that is not JSON."
 
     async def run(self, context: StepContext, arguments: Any) -> Any:
         return {"number": float("nan")}
@@ -151,7 +153,7 @@ class Odd(Tool):
 @register
 class Nul(Tool):
     slug = "PROBE_NUL"
-    description = "Returns text that PostgreSQL does not take."
+    description = "Returns text that PostgreSQL does not accept."
 
     async def run(self, context: StepContext, arguments: Any) -> Any:
         return {"text": "a\0b\ud800c"}
@@ -160,10 +162,10 @@ class Nul(Tool):
 @register
 class Database(Tool):
     slug = "PROBE_DATABASE"
-    description = "Finds the database away the first time."
+    description = "Raises a database error the first time."
 
     async def run(self, context: StepContext, arguments: Any) -> str:
-        note("start", context)
+        write_to_ledger("start", context)
         if Path(os.environ["PROBE_LEDGER"]).read_text().count(f"start {context.step_name} ") == 1:
             raise OperationalError("the connection is closed")
         return "back"
@@ -176,11 +178,11 @@ class Impatient(Timing):
 @register
 class Limited(Tool):
     slug = "PROBE_LIMITED"
-    description = "Waits for an answer, but not for ever."
+    description = "Waits for an answer for a limited time."
     Arguments = Impatient
 
     async def run(self, context: StepContext, arguments: Impatient) -> str:
-        note("start", context)
+        write_to_ledger("start", context)
         async with asyncio.timeout(arguments.patience):
             await asyncio.sleep(arguments.seconds)
         return "answered"
@@ -189,7 +191,7 @@ class Limited(Tool):
 @register
 class OwnTimeout(Tool):
     slug = "PROBE_OWN_TIMEOUT"
-    description = "Meets a time-out of its own."
+    description = "Raises a timeout of its own."
 
     async def run(self, context: StepContext, arguments: Any) -> None:
         raise TimeoutError("a socket")
@@ -198,11 +200,11 @@ class OwnTimeout(Tool):
 @register
 class Hold(Tool):
     slug = "PROBE_HOLD"
-    description = "Holds the interpreter: no other thread of its process runs."
+    description = "Holds the interpreter lock, so that no other thread of its process runs."
     slot = "thread"
     Arguments = Timing
 
     def run(self, context: StepContext, arguments: Timing) -> None:
-        note("start", context)
+        write_to_ledger("start", context)
         ctypes.PyDLL(None).usleep(int(arguments.seconds * 1e6))
-        note("end", context)
+        write_to_ledger("end", context)

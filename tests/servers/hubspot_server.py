@@ -21,7 +21,7 @@ PEOPLE = [
 
 
 class HubspotServer(LocalServer):
-    """The first `busy` requests are answered 429, with `retry_after`."""
+    """Answers the first `busy` requests with 429 and `retry_after`."""
 
     def __init__(self, port: int = 0, *, total: int = 250, busy: int = 0, retry_after: str = "1") -> None:
         super().__init__(HubspotHandler, port)

@@ -1,4 +1,4 @@
-"""A little HTTP server in a thread of the test's own process."""
+"""A small HTTP server in a thread of the test's process."""
 
 import json
 import select
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 class LocalServer(ThreadingHTTPServer):
-    """`with LocalServer(handler) as server:` listens on 127.0.0.1; `requests` has what came."""
+    """`with LocalServer(handler) as server:` listens on 127.0.0.1. `requests` lists the requests that arrived."""
 
     daemon_threads = True
     block_on_close = False
@@ -35,11 +35,11 @@ class LocalServer(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news here."""
+        """Ignores errors, because clients may close connections."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Keeps each request: method, path, lower-case headers, and its JSON or text. `raw` is the last one's body."""
+    """Keeps each request: method, path, lower-case headers, and JSON or text. `raw` is the body of the last one."""
 
     protocol_version = "HTTP/1.1"
     server: LocalServer
@@ -62,12 +62,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def is_cut(self, seconds: float) -> bool:
-        """Waits up to so long for the client to close the connection."""
+        """Waits so long for the client to close the connection. Returns whether it did."""
         readable, _, _ = select.select([self.connection], [], [], seconds)
         return bool(readable) and not self.connection.recv(1)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silent."""
+        """Logs nothing."""
 
 
 def _body(raw: bytes) -> Any:

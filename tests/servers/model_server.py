@@ -1,8 +1,8 @@
-"""A server that speaks Chat Completions and Embeddings as OpenAI does, and misbehaves on demand.
+"""A server with the APIs Chat Completions and Embeddings of OpenAI, which misbehaves on demand.
 
-In a test: `with ModelServer() as server:`, then `server.script.append(Reply(...))` for each call to come;
+In a test: `with ModelServer() as server:`, then `server.script.append(Reply(...))` for each expected call;
 without a script it answers sensibly. By hand: `python -m tests.servers.model_server --port 9100`, where the
-model's name chooses the behaviour: `stall`, `busy`, `down`, `cut`, `endless`, `slow-<chunks a second>`;
+model's name chooses the behavior: `stall`, `busy`, `down`, `cut`, `endless`, `slow-<chunks a second>`;
 `embed-<number>` makes vectors of that length.
 """
 
@@ -21,12 +21,12 @@ from tests.servers.local import Handler, LocalServer
 
 DIMENSIONS = 64
 MEANINGS = {"automobile": "car", "cars": "car", "vehicle": "car"}
-"""Words that mean the same, to the vectors."""
+"""Words that get the same vector, as synonyms."""
 
 
 @dataclass
 class Reply:
-    """How one call is answered. `after` counts chunks: before the stall, or before the cut."""
+    """How one call is answered. `stall_after` and `cut_after` count the chunks that are sent before."""
 
     text: str = "The model answers in a few words."
     status: int = 200
@@ -42,7 +42,7 @@ class Reply:
 
 
 class ModelServer(LocalServer):
-    """`cut` is set, and `cut_at` is the monotonic time, when a client closed its connection early."""
+    """When a client closes its connection early, `cut` is set and `cut_at` is the monotonic time."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(ModelHandler, port)
@@ -124,7 +124,7 @@ class ModelHandler(Handler):
 
 
 def _usual(body: dict[str, Any]) -> Reply:
-    """What an unscripted call gets, by its model's name and by whether it offers a function."""
+    """The answer to a call without a script, by the name of its model and whether it offers a function."""
     name, _, number = str(body.get("model", "")).partition("-")
     busy = {"retry-after": "2"}
     text = "A sentence of the answer, as long as any other. " * 40
@@ -149,7 +149,7 @@ def _echo(body: dict[str, Any]) -> str:
 
 
 def _filled(schema: dict[str, Any]) -> dict[str, Any]:
-    """Arguments for the required properties, each of its type."""
+    """Arguments for the required properties, each with a value of its type."""
     by_type: dict[str, Any] = {"string": "test", "integer": 1, "number": 1, "boolean": True, "array": []}
     properties = schema.get("properties", {})
     return {name: by_type.get(properties[name].get("type"), {}) for name in schema.get("required", [])}
@@ -211,7 +211,7 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _vector(text: str, dimensions: int) -> list[float]:
-    """A bag of hashed words, of length 1: texts that share words are near each other."""
+    """A vector of length 1 from hashed words: texts that share words are near each other."""
     vector = [0.0] * dimensions
     for word in text.lower().split() or [""]:
         meaning = MEANINGS.get(word, word)

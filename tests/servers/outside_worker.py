@@ -1,4 +1,4 @@
-"""An outside worker: takes signed steps and answers by signed callbacks, as another system would.
+"""An outside worker, as another system would be: accepts signed steps and answers with signed callbacks.
 
 The path says how it behaves: `/at-once`, `/later`, `/progress`, `/failing`, `/replaying`, `/wrong-token`, `/silent`, …
 By hand: `python -m tests.servers.outside_worker --port 9300`, with CALLBACK_SECRET as printed.
@@ -23,7 +23,7 @@ SOON = 0.2
 
 
 def signed(body: Any, *, secret: str = SECRET, id: str = "", at: datetime | None = None) -> tuple[str, dict[str, str]]:
-    """The body as text, and the headers that go with it."""
+    """Returns the body as text and the headers that sign it."""
     text = body if isinstance(body, str) else json.dumps(body)
     id = id or f"msg_{uuid4().hex}"
     at = at or datetime.now(UTC)
@@ -36,7 +36,7 @@ def signed(body: Any, *, secret: str = SECRET, id: str = "", at: datetime | None
 
 
 class OutsideWorker(LocalServer):
-    """`tasks` are the bodies that it was sent, `answers` the statuses and bodies that its callbacks got."""
+    """`tasks` are the bodies that it received, `answers` the statuses and bodies that its callbacks got back."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(OutsideHandler, port)
@@ -76,7 +76,7 @@ class OutsideHandler(Handler):
         time.sleep(SOON)
 
     def do_at_once(self, task: dict[str, Any]) -> None:
-        """The callback comes before the answer to the request."""
+        """Sends the callback before it answers the request."""
         self.done(task)
         self.answer(200, {})
 
@@ -126,7 +126,7 @@ class OutsideHandler(Handler):
             self.done(task)
 
     def do_hold_once(self, task: dict[str, Any]) -> None:
-        """The first request is not answered for as long as its connection stands."""
+        """Does not answer the first request while its connection is open."""
         if len(self.server.tasks) > 1:
             self.do_at_once(task)
         else:
@@ -134,7 +134,7 @@ class OutsideHandler(Handler):
             self.close_connection = True
 
     def do_busy_once(self, task: dict[str, Any]) -> None:
-        """Takes the step, but says that it is busy."""
+        """Accepts the step, but answers that it is busy."""
         if len(self.server.tasks) > 1:
             self.answer(500, {})
             return

@@ -1,4 +1,4 @@
-"""A model's server in a process of its own, whose every answer is a stream of the same length."""
+"""A model server in a process of its own. All its answers are streams of the same length."""
 
 import multiprocessing
 import threading
@@ -12,7 +12,7 @@ PATIENCE = 60.0
 
 
 class StreamServer(ModelServer):
-    """No stream begins before all are there."""
+    """Starts to answer only when all streams are requested."""
 
     def __init__(self, streams: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class StreamHandler(ModelHandler):
 
 @contextmanager
 def streaming(*, streams: int, per_second: float, seconds: float) -> Iterator[str]:
-    """Its base URL. So many answers are a stream of one-word chunks, all at the same time."""
+    """Yields the base URL. That many answers are streams of one-word chunks, all at the same time."""
     context = multiprocessing.get_context("spawn")
     address: Any = context.Queue()
     words = int(per_second * seconds)

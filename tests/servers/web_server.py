@@ -1,4 +1,4 @@
-"""A web server for tests of outbound requests: the path says what it does."""
+"""A web server for tests of the HTTP client: the path decides what it does."""
 
 import gzip
 import time
@@ -13,12 +13,12 @@ class WebServer(LocalServer):
         super().__init__(WebHandler)
 
     def allowed(self, *others: "WebServer") -> list[str]:
-        """For HTTP_ALLOWED_PRIVATE_HOSTS."""
+        """A value for HTTP_ALLOWED_PRIVATE_HOSTS."""
         return [server.place for server in (self, *others)]
 
 
 class WebHandler(Handler):
-    """`/echo`, `/text`, `/gzip` and so on; `/status/N`, `/hop/N` (redirects), `/redirect?to=…&status=…`."""
+    """Paths: `/echo`, `/text`, `/gzip` and so on, `/status/N`, `/hop/N` (redirects), `/redirect?to=…&status=…`."""
 
     server: WebServer
 

@@ -8,14 +8,14 @@ from django.contrib.auth.models import User
 from jobs.start import start
 from tests.support.turns import turn
 from workflows import tools
-from workflows.engine import outcomes
 from workflows.engine.claims import Claim
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import Demand, WorkerInfo
 from workflows.errors import StepError
 from workflows.models import WorkflowExecution
 from workflows.tools import Slot
 
-WORKER = WorkerInfo(uuid4(), "test worker", 30.0, tools.known())
+WORKER = WorkerInfo(uuid4(), "test worker", 30.0, tools.known_slugs())
 SLOTS: tuple[Slot, ...] = ("async", "thread", "process")
 
 BODY: dict[str, Any] = {
@@ -39,11 +39,11 @@ def claim(execution: UUID, number: int = 1) -> list[Claim]:
 
 
 def complete(claim: Claim, output: Any = None, **outcome: Any) -> None:
-    turn(WORKER, [outcomes.completed(claim, output, **outcome)], [])
+    turn(WORKER, [Outcome.completed(claim, output, **outcome)], [])
 
 
 def fail(claim: Claim, message: str = "it broke", *, retryable: bool = False) -> None:
-    turn(WORKER, [outcomes.failed(claim, StepError(message, retryable=retryable))], [])
+    turn(WORKER, [Outcome.failed(claim, StepError(message, retryable=retryable))], [])
 
 
 def complete_all(execution: WorkflowExecution, output: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py` processes on the test's own database."""
+"""Runs `manage.py` in processes that use the test's own database."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import psutil
 from django.db import connection
 
-ROOT = Path(__file__).resolve().parents[2]
+from aiworkstation import BASE_DIR
 
 
 def database_url() -> str:
@@ -40,10 +40,10 @@ def environment(**settings: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def manage(*arguments: str, log: Path, **settings: str) -> Iterator[psutil.Process]:
-    """Runs a command until the block ends, then kills what is left of its tree."""
-    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    """Runs a command until the block ends, then kills its remaining processes."""
+    command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
     with log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=BASE_DIR, env=environment(**settings), stdout=output, stderr=output)
     tree = psutil.Process(process.pid)
     try:
         yield tree
@@ -63,7 +63,7 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float = 20, what: str = "") -> Any:
-    """The condition's first true value. Fails with `what` when it does not come."""
+    """Waits for the condition's first true value and returns it. Fails with `what` if it does not come in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()

@@ -1,4 +1,4 @@
-"""A worker's turn on Django's connection, so that it can take part in a test's transaction."""
+"""Takes a worker's turn on Django's connection, inside the test's transaction."""
 
 from collections.abc import Sequence
 from uuid import UUID

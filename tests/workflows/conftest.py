@@ -16,7 +16,7 @@ from workflows.engine.turn import WorkerInfo
 from workflows.models import WorkflowExecution
 from workflows.steps import NewExecution, NewStep
 
-assert probe_tools  # they register themselves
+assert probe_tools  # imported so that they register themselves
 
 Start = Callable[..., WorkflowExecution]
 Configure = Callable[..., None]
@@ -29,7 +29,7 @@ def alice(db: None) -> User:
 
 @pytest.fixture
 def start(alice: User) -> Start:
-    """Starts a job of these steps, each after the one before unless it says otherwise."""
+    """Starts a job with these steps, for alice."""
 
     def start(*steps: NewStep, **options: object) -> WorkflowExecution:
         new = NewExecution(alice.pk, "workflow", "test", list(steps), **options)  # type: ignore[arg-type]
@@ -39,13 +39,13 @@ def start(alice: User) -> Start:
 
 
 @pytest.fixture
-def holder() -> WorkerInfo:
-    return WorkerInfo(uuid4(), "worker test", lease=30, tools=tools.known())
+def worker() -> WorkerInfo:
+    return WorkerInfo(uuid4(), "worker test", lease=30, tools=tools.known_slugs())
 
 
 @pytest.fixture
-def other() -> WorkerInfo:
-    return WorkerInfo(uuid4(), "worker other", lease=30, tools=tools.known())
+def other_worker() -> WorkerInfo:
+    return WorkerInfo(uuid4(), "worker other", lease=30, tools=tools.known_slugs())
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def configure(settings: Settings) -> Configure:
-    """`configure(openai_api_key="…")` changes settings for one test; unless told, no provider is set."""
+    """`configure(openai_api_key="…")` changes settings for one test. By default there is no provider."""
     plain = {"openai_api_key": "", "openai_base_url": "", "default_model": "", "model_aliases": {}}
 
     def change(**values: Any) -> None:
@@ -82,7 +82,7 @@ def hubspot_server() -> Iterator[HubspotServer]:
 
 
 def chain(length: int, tool: str = "") -> list[NewStep]:
-    """Steps that follow one another."""
+    """Steps of which each depends on the one before."""
     return [
         NewStep(f"s{i}", tool=tool, arguments={} if tool else None, depends_on=[i - 1] if i else [])
         for i in range(length)
@@ -98,7 +98,7 @@ def statuses(execution: UUID) -> list[str]:
 
 
 def error_of(execution: WorkflowExecution) -> dict[str, Any]:
-    """Of its only step."""
+    """The error of its only step."""
     error = execution.steps.get().error
     assert isinstance(error, dict)
     return error

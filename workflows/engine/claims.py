@@ -1,21 +1,24 @@
-"""What a worker gets from the engine: the step that it claimed."""
+"""What a worker gets from the engine: a step that it claimed, with the token of its claim."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-_NOBODY = UUID(int=0)
+_NO_TOKEN = UUID(int=0)
 
 
-class Held(NamedTuple):
-    """A step, and the token that proves that it is held."""
+class ClaimedStep(NamedTuple):
+    """A step, and the claim token that proves who holds it."""
 
     step_id: UUID
     token: UUID
 
 
 class Claim(NamedTuple):
-    """A step that this worker holds, with what its execution says. The columns of workflow_claim, in sql/."""
+    """A step that this worker holds, with the settings of its job. These are the columns of workflow_claim, in sql/.
+
+    `token` is the claim token: a worker that lost its claim cannot record an outcome with it.
+    """
 
     step_id: UUID
     token: UUID
@@ -45,16 +48,16 @@ class Claim(NamedTuple):
 
     @property
     def failures(self) -> int:
-        """Attempts of this round, the present one included."""
+        """Attempts in this round, including the present one."""
         return self.attempt - self.attempts_before
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt, and another after a user's retry."""
+        """The same for every attempt of a round. It changes when a user retries the step."""
         return str(self.step_id) if self.round == 1 else f"{self.step_id}-r{self.round}"
 
 
 def as_claim(row: Sequence[Any]) -> Claim:
-    """From JSON. The token is the nil UUID where nobody holds the step: an outside worker does."""
+    """Reads a claim from JSON. The claim token is the nil UUID if an outside worker has the step."""
     step, token, execution, *rest = row
-    return Claim(UUID(step), UUID(token) if token else _NOBODY, UUID(execution), *rest)
+    return Claim(UUID(step), UUID(token) if token else _NO_TOKEN, UUID(execution), *rest)

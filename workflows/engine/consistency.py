@@ -1,4 +1,4 @@
-"""What must hold of the engine's rows, and where it does not. `manage.py check_engine` prints it."""
+"""The rules that the engine's rows must keep. `manage.py check_engine` prints the rows that break one."""
 
 from dataclasses import dataclass
 
@@ -45,27 +45,27 @@ WHERE e.status IN ('queued', 'running', 'waiting') AND e.message_id IS NULL AND 
 """
 
 RULES = {
-    "the job's counters are those of its steps": _COUNTERS,
-    "a pending step counts the steps before it that are not completed": _DEPENDENCIES,
-    "a lease that ran out is reaped within minutes (does a housekeeper run?)": _LEASES,
-    "a wait for an outside answer is ended within minutes of its time (does a housekeeper run?)": _ANSWERS,
-    "an unfinished job with steps to claim and a free lane has a message": _CLAIMABLE,
-    "only an unfinished job has a message, and that in its own queue": _MESSAGES,
+    "a job's counters agree with its steps": _COUNTERS,
+    "a pending step counts the dependencies that are not completed": _DEPENDENCIES,
+    "a lease that ran out is reaped within minutes (does maintenance run?)": _LEASES,
+    "a wait for an outside answer ends within minutes of its deadline (does maintenance run?)": _ANSWERS,
+    "an unfinished job with a claimable step and a free lane has a message": _CLAIMABLE,
+    "only an unfinished job has a message, and the message is in the job's queue": _MESSAGES,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BrokenRule:
     rule: str
     object: str
 
 
-def check() -> list[Finding]:
-    """Reads only. Rows that change meanwhile may show up once: what stays on a second look is broken."""
-    stranded = "an unfinished job has a leased step, a message, or an outside answer to wait for"
-    found = [Finding(stranded, f"job {execution}") for execution in engine.stranded()]
+def check() -> list[BrokenRule]:
+    """Changes nothing. A row that changes meanwhile may be reported once. One that is reported twice is broken."""
+    stranded = "an unfinished job has a leased step, a message, or waits for an outside answer"
+    found = [BrokenRule(stranded, f"job {execution}") for execution in engine.stranded()]
     with connection.cursor() as cursor:
         for rule, statement in RULES.items():
             cursor.execute(statement)
-            found += [Finding(rule, f"{name} ({number})") for number, name in cursor.fetchall()]
+            found += [BrokenRule(rule, f"{name} ({number})") for number, name in cursor.fetchall()]
     return found

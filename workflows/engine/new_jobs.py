@@ -1,4 +1,4 @@
-"""What goes into the engine: a job to be stored and its steps."""
+"""What callers give the engine to start a job: the job and its steps."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from workflows.engine.retry_policy import DEFAULT
 
 @dataclass(slots=True)
 class NewStep:
-    """A step to be. `depends_on` are indexes of steps of the same job."""
+    """A step of a new job. `depends_on` lists indexes of steps of the same job. Without a `tool` a model does it."""
 
     name: str
     description: str = ""
@@ -21,7 +21,7 @@ class NewStep:
 
 @dataclass(slots=True)
 class NewExecution:
-    """A job to be. `delay` is in seconds."""
+    """A new job. It starts after `delay` seconds."""
 
     owner_id: int
     job_type: str

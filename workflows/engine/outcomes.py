@@ -1,7 +1,7 @@
 """How an attempt ended, and what follows: another attempt, a wait, or the end of the step."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from workflows.engine.claims import Claim
 from workflows.engine.retry_policy import DEFAULT, RetryPolicy
@@ -13,9 +13,10 @@ from workflows.tools import Slot
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run of a step ended. `delay` is in seconds, None where nothing comes after. Texts but `model` are JSON.
+    """How a run of a step ended. The constructors below are named after the audit events that they cause.
 
-    With `silence` the attempt goes on outside: so many seconds may pass without a word from there.
+    `delay` is the number of seconds until the next run, None if there is none. `output`, `error` and `usage` are JSON
+    texts. With `silence` the attempt continues outside, and fails after so many seconds without a sign of life.
     """
 
     claim: Claim
@@ -35,103 +36,92 @@ class Outcome:
     is_replacement: bool = False
     """It replaces an outcome that the database rejected."""
     cooldown: tuple[str, float] | None = None
-    """What all workers are to leave alone, and for how many seconds."""
+    """What all workers leave alone, and for how many seconds."""
+
+    @classmethod
+    def completed(
+        cls, claim: Claim, output: Any, *, model: str | None = None, usage: dict[str, Any] | None = None
+    ) -> Self:
+        """Raises StepError, `bad_output`, if the output cannot be stored as JSON."""
+        try:
+            stored = dump(output)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StepError(f"the tool's result is not JSON: {error}", code="bad_output", retryable=False) from error
+        outcome = cls(claim, StepStatus.COMPLETED, "step.completed", output=stored, model=model)
+        outcome.usage = None if usage is None else dump(usage)
+        return outcome
+
+    @classmethod
+    def handed_over(
+        cls, claim: Claim, silence: float, *, model: str | None = None, usage: dict[str, Any] | None = None
+    ) -> Self:
+        """An outside worker has the step. Nobody claims it until a callback or the end of the wait ends the attempt."""
+        outcome = cls(claim, StepStatus.WAITING, "step.handed_over", silence=silence, model=model)
+        outcome.usage = None if usage is None else dump(usage)
+        return outcome
+
+    @classmethod
+    def failed(cls, claim: Claim, error: StepError, policy: RetryPolicy = DEFAULT) -> Self:
+        """Another attempt after a delay, if the error and the number of attempts allow it. Otherwise the end."""
+        if error.retryable and claim.failures < claim.max_attempts:
+            delay = policy.delay(claim.failures)
+            return cls(claim, StepStatus.WAITING, "step.retry_scheduled", delay=delay, error=error_json(error))
+        return cls(claim, StepStatus.FAILED, "step.failed", error=error_json(error))
+
+    @classmethod
+    def waiting(cls, claim: Claim, error: StepError, delay: float | None, policy: RetryPolicy = DEFAULT) -> Self:
+        """The other side is busy: a wait, not an attempt. The step fails when it has waited as long as it may."""
+        waited = claim.waited or 0.0
+        if waited >= policy.max_wait:
+            error = StepError(f"{error.message} (waited {waited:.0f} s)", code=error.code, retryable=False)
+            return cls(claim, StepStatus.FAILED, "step.failed", error=error_json(error))
+        delay = policy.delay(1 + int(waited // 10)) if delay is None else delay
+        delay = min(max(delay, 0.1), max(policy.max_wait - waited, 1.0))
+        outcome = cls(claim, StepStatus.WAITING, "step.waiting", delay=delay, error=error_json(error))
+        outcome.repeats = outcome.waits = True
+        if isinstance(error, TryLater) and error.cooldown:
+            outcome.cooldown = error.cooldown, delay
+        return outcome
+
+    @classmethod
+    def crashed(cls, claim: Claim, message: str, policy: RetryPolicy = DEFAULT) -> Self:
+        """The step's own process died: not an attempt. The last crash that the policy allows is the end."""
+        crashes = claim.crashes + 1
+        if crashes >= policy.max_crashes:
+            error = StepError(
+                f"its process died {crashes} times ({message}); the input or the tool kills it",
+                code="crashed",
+                retryable=False,
+            )
+            return cls(claim, StepStatus.FAILED, "step.failed", crashes=1, error=error_json(error))
+        error = StepError(f"its process died ({message}); it runs again", code="crashed", retryable=True)
+        outcome = cls(claim, StepStatus.READY, "step.crashed", delay=0.0, crashes=1, error=error_json(error))
+        outcome.repeats = True
+        return outcome
+
+    @classmethod
+    def returned(cls, claim: Claim) -> Self:
+        """The worker stops: the step goes back to the queue at once, and the attempt does not count."""
+        return cls(claim, StepStatus.READY, "step.returned", delay=0.0, repeats=True)
+
+    @classmethod
+    def of_error(cls, claim: Claim, error: StepError) -> Self:
+        """Waiting, crashed or failed, as the class of the error decides."""
+        if isinstance(error, TryLater):
+            return cls.waiting(claim, error, error.delay)
+        if isinstance(error, ChildCrashed):
+            return cls.crashed(claim, error.message)
+        return cls.failed(claim, error)
+
+    def replacement(self, reason: Exception) -> Self:
+        """What to record if the database rejects this outcome: a failed attempt that names the reason."""
+        why = str(reason).strip().split("\n")[0].replace("\0", "")[:300]
+        error = StepError(f"the database does not accept the step's result: {why}", code="not_storable")
+        outcome = self.failed(self.claim, error)
+        outcome.is_replacement = True
+        return outcome
 
 
-def completed(claim: Claim, output: Any, *, model: str | None = None, usage: dict[str, Any] | None = None) -> Outcome:
-    """Raises StepError, `bad_output`, where the output cannot be stored as JSON."""
-    try:
-        stored = dump(output)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise StepError(f"the tool's result is not JSON: {error}", code="bad_output", retryable=False) from error
-    return Outcome(
-        claim,
-        StepStatus.COMPLETED,
-        "step.completed",
-        output=stored,
-        model=model,
-        usage=None if usage is None else dump(usage),
-    )
-
-
-def external(claim: Claim, silence: float, *, model: str | None = None, usage: dict[str, Any] | None = None) -> Outcome:
-    """An outside worker has the step. Nobody claims it until a callback, or the end of the wait, ends the attempt."""
-    return Outcome(
-        claim,
-        StepStatus.WAITING,
-        "step.handed_over",
-        silence=silence,
-        model=model,
-        usage=None if usage is None else dump(usage),
-    )
-
-
-def failed(claim: Claim, error: StepError, policy: RetryPolicy = DEFAULT) -> Outcome:
-    """Back-off and another attempt where the error and the number of attempts allow it, otherwise the end."""
-    if error.retryable and claim.failures < claim.max_attempts:
-        delay = policy.delay(claim.failures)
-        return Outcome(claim, StepStatus.WAITING, "step.retry_scheduled", delay=delay, error=describe(error))
-    return Outcome(claim, StepStatus.FAILED, "step.failed", error=describe(error))
-
-
-def waits(claim: Claim, error: StepError, delay: float | None, policy: RetryPolicy = DEFAULT) -> Outcome:
-    """No attempt, for as long as the policy lets a step wait for a busy other side; then the end."""
-    waited = claim.waited or 0.0
-    if waited >= policy.max_wait:
-        error = StepError(f"{error.message} (waited {waited:.0f} s)", code=error.code, retryable=False)
-        return Outcome(claim, StepStatus.FAILED, "step.failed", error=describe(error))
-    delay = policy.delay(1 + int(waited // 10)) if delay is None else delay
-    delay = min(max(delay, 0.1), max(policy.max_wait - waited, 1.0))
-    outcome = Outcome(
-        claim,
-        StepStatus.WAITING,
-        "step.waiting",
-        delay=delay,
-        repeats=True,
-        waits=True,
-        error=describe(error),
-    )
-    if isinstance(error, TryLater) and error.cooldown:
-        outcome.cooldown = error.cooldown, delay
-    return outcome
-
-
-def crashed(claim: Claim, message: str, policy: RetryPolicy = DEFAULT) -> Outcome:
-    """The step's own process died: not an attempt, and at the third time the end."""
-    crashes = claim.crashes + 1
-    if crashes >= policy.max_crashes:
-        error = StepError(
-            f"its process died {crashes} times ({message}); the input or the tool kills it",
-            code="crashed",
-            retryable=False,
-        )
-        return Outcome(claim, StepStatus.FAILED, "step.failed", crashes=1, error=describe(error))
-    error = StepError(f"its process died ({message}); it runs again", code="crashed", retryable=True)
-    return Outcome(claim, StepStatus.READY, "step.crashed", delay=0.0, repeats=True, crashes=1, error=describe(error))
-
-
-def ended_by(claim: Claim, error: StepError) -> Outcome:
-    """What an error makes of the attempt."""
-    if isinstance(error, TryLater):
-        return waits(claim, error, error.delay)
-    if isinstance(error, ChildCrashed):
-        return crashed(claim, error.message)
-    return failed(claim, error)
-
-
-def rejected(outcome: Outcome, reason: Exception) -> Outcome:
-    """What becomes of an outcome that the database rejects: a failed attempt that says why."""
-    why = str(reason).strip().split("\n")[0].replace("\0", "")[:300]
-    error = StepError(f"the database does not accept the step's result: {why}", code="not_storable")
-    replacement = failed(outcome.claim, error)
-    replacement.is_replacement = True
-    return replacement
-
-
-def returned(claim: Claim) -> Outcome:
-    """The worker stops: the step goes back at once, and the attempt does not count."""
-    return Outcome(claim, StepStatus.READY, "step.returned", delay=0.0, repeats=True)
-
-
-def describe(error: StepError) -> str:
+def error_json(error: StepError) -> str:
+    """What is stored and shown of an error."""
     return dump({"code": error.code, "message": error.message, "retryable": error.retryable})

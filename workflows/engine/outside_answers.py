@@ -13,7 +13,7 @@ from django.db import transaction
 
 from workflows import tools
 from workflows.engine.claims import Claim, as_claim
-from workflows.engine.outcomes import Outcome, completed, failed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.query import rows_of
 from workflows.engine.reaper import ENGINE
 from workflows.engine.settling import lock, lock_free, settle_ended
@@ -79,12 +79,12 @@ class Answer:
 
     def outcome(self, claim: Claim) -> Outcome | None:
         """None if the outside worker is still at work. Secrets that it was sent are taken out."""
-        sent = secrets.known(claim.arguments)
+        sent = secrets.known_values(claim.arguments)
         if (error := self.error) is not None:
             redacted = StepError(secrets.redact(error.message, sent), code=error.code, retryable=error.retryable)
-            return failed(claim, redacted)
+            return Outcome.failed(claim, redacted)
         if self.status == StepStatus.COMPLETED:
-            return completed(claim, secrets.redact(self.output, sent))
+            return Outcome.completed(claim, secrets.redact(self.output, sent))
         return None
 
 
@@ -96,7 +96,7 @@ def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> bool:
     if not claims or not given.is_for(claims[0]):
         return False
     (claim,) = claims
-    message = None if given.message is None else secrets.redact(given.message, secrets.known(claim.arguments))
+    message = None if given.message is None else secrets.redact(given.message, secrets.known_values(claim.arguments))
     rows_of(SIGN_OF_LIFE, step=step, progress=given.progress, message=message)
     outcome = given.outcome(claim)
     if outcome is not None:
@@ -111,7 +111,7 @@ def end_silence(*, actor: str = ENGINE) -> int:
     if not executions:
         return 0
     overdue = [as_claim(row[0]) for row in rows_of(OVERDUE, executions=executions)]
-    _record([failed(claim, _silence()) for claim in overdue], actor=actor)
+    _record([Outcome.failed(claim, _silence()) for claim in overdue], actor=actor)
     return len(overdue)
 
 

@@ -1,6 +1,6 @@
-"""What is kept for how long: finished jobs with their steps, django-q2's own rows, and what has no more use.
+"""Retention: deletes old finished jobs with their steps, results of plain tasks, and expired cool-downs.
 
-Audit events stay.
+Audit events are never deleted.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many rows went, or would go."""
+    """How many rows were deleted, or would be."""
 
     jobs: int
     steps: int
@@ -28,7 +28,7 @@ class Pruned:
 
 
 def prune(*, days: int | None = None, dry_run: bool = False, actor: str = "prune") -> Pruned:
-    """Deletes what ended more than `days` ago (RETENTION_DAYS unless told; 0 keeps everything), a batch at a time."""
+    """Deletes rows that finished more than `days` days ago. Default: RETENTION_DAYS. 0 deletes nothing."""
     days = settings.CONFIG.retention_days if days is None else days
     if days == 0:
         return Pruned(0, 0, 0, 0)
@@ -40,19 +40,19 @@ def prune(*, days: int | None = None, dry_run: bool = False, actor: str = "prune
     found = Pruned(jobs.count(), steps.count(), tasks.count(), cooldowns.count())
     if not dry_run:
         for rows in (jobs, tasks, cooldowns):
-            _delete(rows)
+            _delete_in_batches(rows)
         if any((found.jobs, found.tasks)):
             changes = {"jobs": found.jobs, "steps": found.steps, "tasks": found.tasks, "days": days}
             record(actor, "work.pruned", "work:finished", changes)
     return found
 
 
-def _delete(rows: QuerySet) -> None:  # type: ignore[type-arg]
-    """In batches, each a transaction of its own: no long locks, no long transaction."""
+def _delete_in_batches(rows: QuerySet) -> None:  # type: ignore[type-arg]
+    """Each batch is a transaction of its own, so that no lock and no transaction lasts long."""
     while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
         rows.model._default_manager.filter(pk__in=batch).delete()
 
 
 def prune_daily() -> str:
-    """What the schedule calls; its result stands in django-q2's row of the task."""
+    """What the schedule calls. django-q2 stores the result with the task."""
     return str(prune(actor="schedule"))

@@ -1,4 +1,4 @@
-"""Retry policy as data."""
+"""The retry policy, as data."""
 
 import random
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a failed attempt is tried again, and how long a wait for a busy other side may last.
+    """When a failed attempt is repeated, and how long a step may wait for a busy server.
 
-    The delay after the k-th failed attempt is `first_delay · factor^(k−1)`, at most `max_delay`, in seconds, and up to
-    `jitter` of it is taken off at random ("full jitter" would let a retry follow at once).
+    The delay after the k-th failed attempt is `first_delay · factor^(k−1)` seconds, at most `max_delay`. A random
+    share of it, up to `jitter`, is taken off ("full jitter" could repeat the attempt at once).
     """
 
     max_attempts: int = 3
@@ -28,4 +28,4 @@ class RetryPolicy:
 
 DEFAULT = RetryPolicy()
 ALONE_AFTER = DEFAULT.max_crashes - 1
-"""Crashes that a step has seen when it runs alone, in a process of its own (sql/ has the same number)."""
+"""After so many crashes a step runs in a process of its own. The SQL in sql/ has the same number."""

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 from django.db import transaction
 from psycopg.types.json import Jsonb
 
-from workflows.engine.claims import Claim, Held
+from workflows.engine.claims import Claim, ClaimedStep
 from workflows.engine.new_jobs import NewStep
 from workflows.engine.query import rows_of
 from workflows.engine.settling import lock, record_events, settle
@@ -51,7 +51,7 @@ def keep_arguments(claim: Claim, arguments: dict[str, object]) -> None:
 
 
 @transaction.atomic
-def add_steps(execution: UUID, steps: Mapping[str, NewStep], *, within: Held, actor: str) -> list[UUID]:
+def add_steps(execution: UUID, steps: Mapping[str, NewStep], *, within: ClaimedStep, actor: str) -> list[UUID]:
     """Adds steps without dependencies to a job, on behalf of its running step `within`. Returns the ids of new ones.
 
     The keys identify the steps within the job: a key that a former attempt has used adds nothing. Nothing is added

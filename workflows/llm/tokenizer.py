@@ -1,13 +1,13 @@
-"""Counting and cutting text in tokens of `o200k_base`.
+"""Counts text in model tokens, and cuts it, with the vocabulary `o200k_base`.
 
-The vocabulary takes some 140 MB of memory, so it is loaded only when an estimate is not enough.
+The vocabulary takes about 140 MB of memory, so it is loaded only when an estimate is not enough.
 """
 
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-PIECE_CHARS = 50_000  # the encoder refuses more than 200,000 tokens in one call
+ENCODED_CHARS = 50_000  # at a time: the encoder refuses more than 200,000 tokens in one call
 COUNTED_CHARS = 400_000
 
 
@@ -19,19 +19,19 @@ def encoding() -> Any:
 
 
 def estimate(text: str) -> int:
-    """Roughly how many tokens, without the vocabulary; in common scripts rather too many than too few."""
+    """Estimates the number of tokens without the vocabulary: for common scripts rather too high than too low."""
     wide = 0 if text.isascii() else sum(1 for char in text if ord(char) > 127)
     return (len(text) - wide) // 3 + wide + 1
 
 
 def count(text: str) -> int:
-    """Exact up to COUNTED_CHARS characters, but where pieces meet; beyond, reckoned from them."""
+    """Counts the first COUNTED_CHARS characters, and extrapolates for longer texts."""
     counted = sum(len(tokens) for tokens in _encoded(text[:COUNTED_CHARS]))
     return counted * max(len(text), COUNTED_CHARS) // COUNTED_CHARS
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning of at most `limit` tokens, ended at a line's end where that costs little."""
+    """Returns the beginning of the text, of at most `limit` tokens. It ends with a line if that costs little."""
     kept: list[int] = []
     for tokens in _encoded(text):
         kept += tokens[: limit - len(kept)]
@@ -43,5 +43,5 @@ def cut(text: str, limit: int) -> str:
 
 
 def _encoded(text: str) -> Iterator[list[int]]:
-    for start in range(0, len(text), PIECE_CHARS):
-        yield encoding().encode_ordinary(text[start : start + PIECE_CHARS])
+    for start in range(0, len(text), ENCODED_CHARS):
+        yield encoding().encode_ordinary(text[start : start + ENCODED_CHARS])

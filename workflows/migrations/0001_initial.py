@@ -94,7 +94,10 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=60, unique=True)),
-                ("prompt", models.TextField(blank=True, help_text="Instructions at the head of every model call.")),
+                (
+                    "prompt",
+                    models.TextField(blank=True, help_text="Instructions at the beginning of every model call."),
+                ),
                 ("default_model", models.CharField(blank=True, help_text="Empty: DEFAULT_MODEL.", max_length=200)),
                 (
                     "tools",
@@ -102,7 +105,7 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=100),
                         blank=True,
                         default=list,
-                        help_text="Slugs it may use; empty: every tool.",
+                        help_text="Slugs of the tools that it may use; empty: every tool.",
                         size=None,
                     ),
                 ),
@@ -140,7 +143,7 @@ class Migration(migrations.Migration):
                     "sizes",
                     models.JSONField(
                         db_default=models.Value({}, models.JSONField()),
-                        help_text="How many slots there are of each kind.",
+                        help_text="Number of slots of each kind.",
                     ),
                 ),
                 ("busy", models.PositiveIntegerField(default=0)),
@@ -232,14 +235,14 @@ class Migration(migrations.Migration):
                     "message_id",
                     models.BigIntegerField(
                         blank=True,
-                        help_text="The row in django-q2's queue that wakes a worker up: at most one.",
+                        help_text="The job's row in django-q2's queue, for stock clusters: at most one.",
                         null=True,
                     ),
                 ),
                 (
                     "wake_at",
                     models.DateTimeField(
-                        blank=True, help_text="From when the message is due: its own `lock`.", null=True
+                        blank=True, help_text="When the next step is due; equals the `lock` of the message.", null=True
                     ),
                 ),
                 (
@@ -255,7 +258,7 @@ class Migration(migrations.Migration):
                     "next_tool",
                     models.CharField(
                         blank=True,
-                        help_text="Of the next ready step: who may take the message.",
+                        help_text="Tool of the next ready step: only workers that know it may claim it.",
                         max_length=100,
                         null=True,
                     ),
@@ -307,14 +310,16 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "arguments",
-                    models.JSONField(blank=True, help_text="Given, or chosen by a model and then kept.", null=True),
+                    models.JSONField(
+                        blank=True, help_text="Given by the job, or chosen by a model and then kept.", null=True
+                    ),
                 ),
                 (
                     "depends_on",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.IntegerField(),
                         default=list,
-                        help_text="Indexes of the steps before it.",
+                        help_text="Indexes of the steps that it depends on.",
                         size=None,
                     ),
                 ),
@@ -323,7 +328,7 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.IntegerField(),
                         default=list,
-                        help_text="Indexes of the steps behind it.",
+                        help_text="Indexes of the steps that depend on it.",
                         size=None,
                     ),
                 ),
@@ -349,21 +354,23 @@ class Migration(migrations.Migration):
                     "ready_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="From when a ready or waiting step may be claimed; null: an outside answer.",
+                        help_text="When a ready or waiting step may be claimed; null: it waits for an outside answer.",
                         null=True,
                     ),
                 ),
                 (
                     "attempt",
-                    models.IntegerField(default=0, help_text="The number of the last attempt; goes on counting."),
+                    models.IntegerField(
+                        default=0, help_text="Number of the last attempt; it also counts earlier rounds."
+                    ),
                 ),
                 ("attempts_before", models.IntegerField(default=0, help_text="Attempts of earlier rounds.")),
-                ("round", models.IntegerField(default=1, help_text="1, and one more at each retry by a user.")),
+                ("round", models.IntegerField(default=1, help_text="1, plus one for each retry by a user.")),
                 (
                     "repeats_attempt",
                     models.BooleanField(
                         default=False,
-                        help_text="The last run was no attempt (a wait, a crash, a stop): the next has its number.",
+                        help_text="The last run did not count (a wait, a crash, a stop): the next run has the same number.",
                     ),
                 ),
                 ("max_attempts", models.SmallIntegerField(default=3)),
@@ -371,12 +378,14 @@ class Migration(migrations.Migration):
                 ("crashes", models.SmallIntegerField(default=0)),
                 (
                     "waiting_since",
-                    models.DateTimeField(blank=True, help_text="When the present series of waits began.", null=True),
+                    models.DateTimeField(blank=True, help_text="When the current series of waits began.", null=True),
                 ),
                 (
                     "token",
                     models.UUIDField(
-                        blank=True, help_text="Of the last claim; only its holder writes the outcome.", null=True
+                        blank=True,
+                        help_text="Claim token: only the worker that has it may record the outcome.",
+                        null=True,
                     ),
                 ),
                 ("lane", models.SmallIntegerField(blank=True, null=True)),
@@ -384,13 +393,15 @@ class Migration(migrations.Migration):
                 ("lease_until", models.DateTimeField(blank=True, null=True)),
                 (
                     "silence_seconds",
-                    models.FloatField(blank=True, help_text="How long an outside worker may say nothing.", null=True),
+                    models.FloatField(
+                        blank=True, help_text="How long an outside worker may send no sign of life.", null=True
+                    ),
                 ),
                 (
                     "answer_by",
                     models.DateTimeField(
                         blank=True,
-                        help_text="Until when the step waits for an outside answer; null: for none.",
+                        help_text="Deadline for the outside answer; null: the step waits for none.",
                         null=True,
                     ),
                 ),

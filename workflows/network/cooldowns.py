@@ -1,7 +1,7 @@
-"""Cool-downs: leave a provider alone for as long as it asked. What one worker was told holds for all of them.
+"""Cool-downs: no worker calls a provider for as long as the provider asked one of them to wait.
 
-A key names a provider and a model (`model:<url>:<model>`), or a host (`http:<host>`). This process knows what it was
-told itself and what the table `workflow_cooldowns` says. A step that meets a cool-down waits, which is no attempt.
+A key names a provider and a model (`model:<url>:<model>`), or a host (`http:<host>`). This process knows its own
+cool-downs and those in the table `workflow_cooldowns`. A step that meets a cool-down waits, which is not an attempt.
 """
 
 import random
@@ -10,15 +10,12 @@ from collections.abc import Mapping
 
 from workflows.errors import TryLater
 
-DEFAULT_SECONDS = 5.0
-"""If the other side does not say how long."""
-
 _ends_at: dict[str, float] = {}
 """By key, on the monotonic clock."""
 
 
-def learn(seconds: Mapping[str, float]) -> None:
-    """Each key cools down for so many seconds from now. A longer cool-down that is known stays."""
+def start(seconds: Mapping[str, float]) -> None:
+    """Each key cools down for so many seconds from now. A longer cool-down of the same key stays."""
     now = time.monotonic()
     for key, duration in seconds.items():
         _ends_at[key] = max(_ends_at.get(key, 0.0), now + duration)
@@ -27,10 +24,12 @@ def learn(seconds: Mapping[str, float]) -> None:
 
 
 def check(key: str) -> None:
-    """Raises TryLater while the key cools down. The delay is random, so that not all waiting steps return at once."""
+    """Raises TryLater while the key cools down. A random part of the delay spreads out the waiting steps."""
     seconds = _ends_at.get(key, 0.0) - time.monotonic()
     if seconds > 0:
         name = key.split(":", 1)[-1]
         raise TryLater(
-            f"{name} is busy and rests for {seconds:.0f} s", code="cooldown", delay=seconds + random.random()
+            f"{name} is busy: no calls for {seconds:.0f} s",
+            code="cooldown",
+            delay=seconds + random.random(),
         )

@@ -1,6 +1,6 @@
-"""`{{secret.NAME}}` in what a tool sends: filled from the environment's `SECRET_NAME` at the last moment.
+"""Secrets: `{{secret.NAME}}` in what a tool sends is replaced, at the last moment, by the variable `SECRET_NAME`.
 
-The value is never stored: whoever fills it takes it out again of everything that comes back.
+The value is never stored. The code that fills it in also redacts it in everything that comes back.
 """
 
 import json
@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 from dotenv import dotenv_values
 
-from aiworkstation.ops.config import BASE_DIR
+from aiworkstation import BASE_DIR
 from workflows.errors import NotConfigured
 
 ENV_FILE = BASE_DIR / ".env"
@@ -25,14 +25,14 @@ NOT_FOR_STEPS = ("KEY", "KEY_FALLBACKS")  # SECRET_KEY is the application's own
 
 
 def names(value: Any) -> set[str]:
-    """The secrets that this JSON refers to."""
+    """The names of the secrets that this JSON refers to."""
     return set(REFERENCE.findall(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def fill(value: Any, used: set[str]) -> Any:
-    """The JSON with its references filled, percent-encoded inside a URL. Raises NotConfigured.
+    """Returns the JSON with the values of its secrets, percent-encoded inside a URL. Raises NotConfigured.
 
-    `used` gains the values, for `redact`; so does `in_use` for the rest of the running task.
+    The values are added to `used`, for `redact`, and to `in_use()` for the rest of the running task.
     """
     if isinstance(value, str):
         encoded = _percent_encoded if _URL.match(value) else str
@@ -44,24 +44,24 @@ def fill(value: Any, used: set[str]) -> Any:
     return value
 
 
-def known(value: Any) -> set[str]:
-    """The values of the secrets that this JSON refers to, as far as this process has them."""
+def known_values(value: Any) -> set[str]:
+    """The values of the secrets that this JSON refers to, if this process has them."""
     found = {_value(name) for name in names(value)}
     return {secret for secret in found if secret}
 
 
 def in_use() -> frozenset[str]:
-    """The values that this task has filled in, wherever it did."""
+    """All values that the running task has filled in so far."""
     return _in_use.get()
 
 
 def is_in(text: str, used: Collection[str]) -> bool:
-    """Whether one of the values stands in the text, in any form."""
+    """Whether the text contains one of the values, in any form."""
     return any(form in text for form in _forms(used))
 
 
 def redact(value: Any, used: Collection[str]) -> Any:
-    """The JSON without those values, plain, percent-encoded or escaped."""
+    """Returns the JSON without these values, be they plain, percent-encoded or escaped."""
     if isinstance(value, str):
         for form in sorted(_forms(used), key=len, reverse=True):
             value = value.replace(form, REDACTED)

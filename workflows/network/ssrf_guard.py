@@ -1,4 +1,4 @@
-"""Which network addresses a step may reach: the public ones."""
+"""The SSRF guard: steps may reach public network addresses only."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ from workflows.errors import StepError
 
 RESOLVE_SECONDS = 10.0
 NAT64 = ip_network("64:ff9b::/96")
-# What `ipaddress` calls global, at least in some Python versions, and is not.
+# Networks that `ipaddress` calls global, at least in some Python versions, although they are not.
 NOT_PUBLIC = [
     ip_network("192.0.0.0/24"),  # IETF's own; Oracle Cloud's metadata
     ip_network("192.88.99.0/24"),  # 6to4 relays
@@ -20,7 +20,7 @@ NOT_PUBLIC = [
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The host's addresses, in the resolver's order. Raises StepError, `unknown_host`."""
+    """Returns the host's addresses, in the resolver's order. Raises StepError, `unknown_host`."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
@@ -33,12 +33,12 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """False for what leads into a private network, by itself or by an IPv4 address inside an IPv6 one."""
+    """Returns False for an address in a private network, also for an IPv4 address inside an IPv6 address."""
     return _is_public(ip_address(address.partition("%")[0]))
 
 
-def is_literal(host: str) -> bool:
-    """Whether a URL's host is an address and no name."""
+def is_ip_address(host: str) -> bool:
+    """Whether a URL's host is an IP address instead of a name."""
     try:
         return bool(ip_address(host))
     except ValueError:
@@ -56,7 +56,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for: mapped, 6to4, NAT64."""
+    """The IPv4 address inside an IPv6 address: mapped, 6to4 or NAT64."""
     if isinstance(address, IPv4Address):
         return None
     if address in NAT64:

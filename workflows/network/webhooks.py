@@ -1,8 +1,8 @@
-"""How this application and outside workers know each other: Standard Webhooks, both ways, with CALLBACK_SECRET.
+"""Signed requests to outside workers, and callbacks from them: Standard Webhooks both ways, with CALLBACK_SECRET.
 
-A callback also brings the token of the attempt that it answers. The token is made from SECRET_KEY, the step and the
-attempt's number, and stored nowhere: a step that is posted again after a crash has the token of the first time, so
-that whichever request gets an answer, the answer counts.
+A callback also brings the callback token of the attempt that it answers. This token is computed from SECRET_KEY, the
+step and the attempt's number, and is not stored. A step that is posted again after a crash has the same callback token,
+so an answer to either request counts.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ MAX_ID = 255
 
 
 class BadSignature(Exception):
-    """The request is not signed with CALLBACK_SECRET, or its timestamp is not of now."""
+    """The request is not signed with CALLBACK_SECRET, or its timestamp is too old or in the future."""
 
 
 def is_configured() -> bool:
@@ -31,7 +31,7 @@ def callback_url() -> str:
 
 
 def signed_headers(message_id: str, body: str) -> dict[str, str]:
-    """Of a request with this body. The same message sent again keeps its id."""
+    """Headers that sign a request with this body. A message that is sent again keeps its id."""
     now = datetime.now(UTC)
     return {
         "webhook-id": message_id,
@@ -41,7 +41,7 @@ def signed_headers(message_id: str, body: str) -> dict[str, str]:
 
 
 def verified_id(headers: Mapping[str, Any], body: bytes) -> str:
-    """The request's `webhook-id`. Raises BadSignature; more than five minutes ago, or ahead, is no timestamp of now."""
+    """Returns the request's `webhook-id`. Raises BadSignature, also for a timestamp five minutes off or more."""
     if not is_configured():
         raise BadSignature("No callback can be verified: CALLBACK_SECRET is not set.")
     try:
@@ -57,17 +57,17 @@ def verified_id(headers: Mapping[str, Any], body: bytes) -> str:
 
 
 def callback_token(step: UUID, attempt: int) -> str:
-    return _token(step, attempt, settings.SECRET_KEY)
+    return _computed_token(step, attempt, settings.SECRET_KEY)
 
 
 def is_callback_token(token: str, step: UUID, attempt: int) -> bool:
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return any(constant_time_compare(token, _token(step, attempt, key)) for key in keys)
+    return any(constant_time_compare(token, _computed_token(step, attempt, key)) for key in keys)
 
 
-def _token(step: UUID, attempt: int, key: str | bytes) -> str:
-    made = salted_hmac("workflows.callback", f"{step}:{attempt}", secret=key, algorithm="sha256")
-    return str(made.hexdigest())
+def _computed_token(step: UUID, attempt: int, key: str | bytes) -> str:
+    digest = salted_hmac("workflows.callback", f"{step}:{attempt}", secret=key, algorithm="sha256")
+    return str(digest.hexdigest())
 
 
 def _webhook() -> Webhook:

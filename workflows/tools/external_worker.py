@@ -1,8 +1,10 @@
-"""EXTERNAL_WORKER: hands the step to another system, which answers by a callback.
+"""EXTERNAL_WORKER: hands the step to another system, which answers with a callback.
 
-The request is posted under the worker's lease; then the step waits and holds nothing. A callback is taken from the
-moment when the attempt begins, so one that comes before the request's own answer is not lost; and a worker that dies
-in between loses its lease, after which the same message, with the same `webhook-id` and token, is posted again.
+The request is posted while our worker holds the step's lease. Then the step waits and holds nothing.
+
+Callbacks are accepted from the beginning of the attempt, so one that arrives before the response to the request is not
+lost. If our worker dies in between, its lease runs out and the same message is posted again, with the same `webhook-id`
+and the same callback token.
 """
 
 import json
@@ -11,24 +13,24 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from workflows.errors import NotConfigured, PermanentError
-from workflows.network import outbound, webhooks
+from workflows.network import http_client, webhooks
 from workflows.tools import Arguments, OutsideAnswer, StepContext, Tool, register
 
-SILENCE = 3600
+DEFAULT_SILENCE = 3600
 MAX_SILENCE = 30 * 24 * 3600
 
 
 class ExternalWorkerArguments(Arguments):
-    """`{{secret.NAME}}` may stand in the URL and the payload."""
+    """The URL and the payload may contain `{{secret.NAME}}`."""
 
-    url: str = Field(min_length=1, description="where the worker takes steps; begins with http:// or https://")
-    payload: Any = Field(None, description="handed to the worker as it is")
+    url: str = Field(min_length=1, description="where the worker accepts steps; begins with http:// or https://")
+    payload: Any = Field(None, description="sent to the worker unchanged")
     timeout_seconds: float = Field(
-        SILENCE,
+        DEFAULT_SILENCE,
         alias="timeoutSeconds",
         gt=0,
         le=MAX_SILENCE,
-        description="how long the worker may be silent; each callback starts it anew",
+        description="how long the worker may be silent; each callback restarts this time",
     )
 
 
@@ -42,36 +44,37 @@ class ExternalWorker(Tool):
     def check_configured(self) -> None:
         if not webhooks.is_configured():
             raise NotConfigured(
-                "Outside workers are not configured: set CALLBACK_SECRET to random bytes in base64, here and there."
+                "Outside workers are not configured: set CALLBACK_SECRET to random bytes in base64,"
+                " to the same value here and in the worker."
             )
 
     async def run(self, context: StepContext, arguments: ExternalWorkerArguments) -> OutsideAnswer:
-        token = webhooks.callback_token(context.step_id, context.attempt)
+        callback_token = webhooks.callback_token(context.step_id, context.attempt)
         body = json.dumps(
             {
                 "executionId": str(context.execution_id),
                 "stepId": str(context.step_id),
                 "attempt": context.attempt,
-                "callbackToken": token,
+                "callbackToken": callback_token,
                 "callbackUrl": webhooks.callback_url(),
                 "payload": arguments.payload,
             }
         )
         headers = webhooks.signed_headers(f"{context.step_id}-{context.attempt}", body)
-        response = await outbound.send(
-            outbound.Request(
+        response = await http_client.send(
+            http_client.Request(
                 method="POST",
                 url=arguments.url,
                 headers={"content-type": "application/json", "idempotency-key": context.idempotency_key, **headers},
                 body=body.encode(),
-                sensitive=frozenset({token}),
+                sensitive=frozenset({callback_token}),
                 follows=False,
             )
         )
-        outbound.raise_for_status(response)
+        http_client.raise_for_status(response)
         if response.status >= 300:
             raise PermanentError(
-                f"{response.host} answered {response.status}. Redirects are not followed: give the worker's own URL.",
+                f"{response.host} answered {response.status}. Redirects are not followed: give the final URL.",
                 code=f"http_{response.status}",
             )
         return OutsideAnswer(arguments.timeout_seconds)

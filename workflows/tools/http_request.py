@@ -1,22 +1,22 @@
-"""HTTP_REQUEST: one call to any public web address."""
+"""HTTP_REQUEST: calls any public web address."""
 
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from workflows.errors import BadArguments
-from workflows.network import outbound
+from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 
 class HttpRequestArguments(Arguments):
-    """`{{secret.NAME}}` may stand in the URL, the headers and the body."""
+    """The URL, the headers and the body may contain `{{secret.NAME}}`."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
     url: str = Field(min_length=1, description="begins with http:// or https://")
     headers: dict[str, str] = Field(default_factory=dict)
     json_body: Any = Field(None, alias="json", description="sent as JSON")
-    body: str | None = Field(None, description="sent as it is, instead of json")
+    body: str | None = Field(None, description="sent unchanged, instead of json")
     timeout_seconds: float = Field(120, alias="timeoutSeconds", gt=0, le=3600)
 
     @model_validator(mode="after")
@@ -33,8 +33,8 @@ class HttpRequest(Tool):
     Arguments: ClassVar[type[Arguments]] = HttpRequestArguments
 
     async def run(self, context: StepContext, arguments: HttpRequestArguments) -> dict[str, Any]:
-        response = await outbound.send(
-            outbound.Request(
+        response = await http_client.send(
+            http_client.Request(
                 method=arguments.method,
                 url=arguments.url,
                 headers=_headers(arguments, context.idempotency_key),
@@ -43,19 +43,19 @@ class HttpRequest(Tool):
                 timeout=arguments.timeout_seconds,
             )
         )
-        outbound.raise_for_status(response)
+        http_client.raise_for_status(response)
         return {"status": response.status, "headers": response.headers, **_content(response)}
 
 
 def _headers(arguments: HttpRequestArguments, idempotency_key: str) -> dict[str, str]:
     headers = {name.lower(): value for name, value in arguments.headers.items()}
     if len(headers) < len(arguments.headers):
-        raise BadArguments("A header is given twice.")
+        raise BadArguments("A header appears twice. Header names are not case-sensitive: keep one of them.")
     return {"idempotency-key": idempotency_key, **headers}
 
 
-def _content(response: outbound.Response) -> dict[str, Any]:
-    """`json` where the answer says that it is and can be read as such, otherwise `text`."""
+def _content(response: http_client.Response) -> dict[str, Any]:
+    """`json` if the response is declared as JSON and can be parsed, otherwise `text`."""
     if response.is_json:
         try:
             return {"json": response.json()}

@@ -1,4 +1,4 @@
-"""HUBSPOT_GET_CONTACTS: contacts by HubSpot's CRM API v3 (GET /crm/v3/objects/contacts)."""
+"""HUBSPOT_GET_CONTACTS: gets contacts from HubSpot's CRM API v3 (GET /crm/v3/objects/contacts)."""
 
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -7,22 +7,22 @@ from django.conf import settings
 from pydantic import Field
 
 from workflows.errors import NotConfigured, PermanentError, StepError
-from workflows.network import outbound
+from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 PAGE_SIZE = 100  # HubSpot's own limit
 REMEDIES = {
-    401: ("unauthorized", "HubSpot does not accept HUBSPOT_ACCESS_TOKEN: is it still valid?"),
+    401: ("unauthorized", "HubSpot refused HUBSPOT_ACCESS_TOKEN: check that it is still valid."),
     403: ("forbidden", "HUBSPOT_ACCESS_TOKEN lacks the scope crm.objects.contacts.read."),
 }
 
 
 class HubspotGetContactsArguments(Arguments):
-    limit: int = Field(100, ge=1, le=10_000, description="how many contacts in all")
+    limit: int = Field(100, ge=1, le=10_000, description="the largest number of contacts in total")
     properties: list[str] = Field(
-        default_factory=list, description="names of contact properties; HubSpot's default ones unless told"
+        default_factory=list, description="names of contact properties; default: HubSpot's own selection"
     )
-    after: str | None = Field(None, description="the `next` of an earlier answer")
+    after: str | None = Field(None, description="the `next` of an earlier output")
 
 
 @register
@@ -42,7 +42,7 @@ class HubspotGetContacts(Tool):
         contacts: list[dict[str, Any]] = []
         cursor = arguments.after
         while (missing := arguments.limit - len(contacts)) > 0:
-            page, cursor = await _page(min(missing, PAGE_SIZE), cursor, arguments.properties)
+            page, cursor = await _get_page(min(missing, PAGE_SIZE), cursor, arguments.properties)
             contacts += page[:missing]
             context.report(100 * len(contacts) // arguments.limit, f"{len(contacts)} contacts")
             if not page or cursor is None:
@@ -50,34 +50,37 @@ class HubspotGetContacts(Tool):
         return {"contacts": contacts, "total": len(contacts), "next": cursor}
 
 
-async def _page(limit: int, after: str | None, properties: list[str]) -> tuple[list[dict[str, Any]], str | None]:
-    """At most `limit` contacts, and the cursor behind them where HubSpot has more."""
+async def _get_page(limit: int, after: str | None, properties: list[str]) -> tuple[list[dict[str, Any]], str | None]:
+    """At most `limit` contacts, and a cursor if HubSpot has more of them."""
     query = {"limit": str(limit), "properties": ",".join(properties), "after": after or ""}
     base, token = settings.CONFIG.hubspot_base_url.rstrip("/"), settings.CONFIG.hubspot_access_token
     url = f"{base}/crm/v3/objects/contacts?{urlencode({name: value for name, value in query.items() if value})}"
-    response = await outbound.send(
-        outbound.Request(
+    response = await http_client.send(
+        http_client.Request(
             "GET",
             url,
             headers={"authorization": f"Bearer {token}"},
-            trusted=frozenset({outbound.host_and_port(url)}),
+            trusted=frozenset({http_client.host_and_port(url)}),
             sensitive=frozenset({token}),
         )
     )
     if response.status in REMEDIES:
         code, remedy = REMEDIES[response.status]
         raise PermanentError(remedy, code=code)
-    outbound.raise_for_status(response)
-    body = _object(response)
-    following = (body.get("paging") or {}).get("next") or {}
-    return list(body.get("results") or []), following.get("after")
+    http_client.raise_for_status(response)
+    body = _json_object(response)
+    next_page = (body.get("paging") or {}).get("next") or {}
+    return list(body.get("results") or []), next_page.get("after")
 
 
-def _object(response: outbound.Response) -> dict[str, Any]:
+def _json_object(response: http_client.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise StepError(f"{response.host} answered something that is not HubSpot's API.", code="bad_answer")
+        raise StepError(
+            f"{response.host} sent something that is not HubSpot's API.",
+            code="bad_answer",
+        )
     return body

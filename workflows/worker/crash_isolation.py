@@ -1,13 +1,12 @@
-"""Crash isolation: a step that has seen two crashes runs in a process of its own, so that it takes no others with it.
+"""Crash isolation: a step that crashed twice runs in a process of its own, so that its next crash hits no other step.
 
 The child is `manage.py execute_alone`. It reads the claim from its standard input, executes it, and writes pickled
-frames to its standard output: STARTED, progress reports, and at last the outcome. It renews no lease and records
-nothing; its parent does.
+frames to its standard output: STARTED, progress reports, and at last the outcome. Its parent renews the lease and
+records the outcome.
 """
 
 import asyncio
 import contextlib
-import os
 import pickle
 import signal
 import struct
@@ -15,10 +14,10 @@ import sys
 from functools import partial
 from typing import Any, BinaryIO
 
-from aiworkstation.ops.config import BASE_DIR
-from aiworkstation.ops.linux import die_with_parent
+from aiworkstation import BASE_DIR
+from aiworkstation.ops.linux import die_with_parent, kill_group
 from workflows.engine.claims import Claim
-from workflows.engine.outcomes import Outcome, crashed, waits
+from workflows.engine.outcomes import Outcome
 from workflows.errors import StepError
 from workflows.worker.step_executor import ReportProgress
 
@@ -27,9 +26,9 @@ _LENGTH = struct.Struct(">I")
 
 
 async def execute_alone(claim: Claim, report: ReportProgress) -> Outcome:
-    """Like `StepExecutor.execute`. If the process dies without an outcome, that is a crash of the step itself."""
+    """Like `StepExecutor.execute`. A process that dies without an outcome counts as a crash of the step."""
     try:
-        process = await _start()
+        process = await _start_child()
     except OSError as error:  # no memory, or too many processes
         return _not_started(claim, str(error))
     assert process.stdin is not None
@@ -44,13 +43,12 @@ async def execute_alone(claim: Claim, report: ReportProgress) -> Outcome:
                 return frame
             started = True
             report(*frame)
-        return _death(claim, await process.wait(), started)
+        return _outcome_of_death(claim, await process.wait(), started)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process.pid)
 
 
-async def _start() -> asyncio.subprocess.Process:
+async def _start_child() -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         str(BASE_DIR / "manage.py"),
@@ -64,16 +62,17 @@ async def _start() -> asyncio.subprocess.Process:
 
 
 def _not_started(claim: Claim, why: str) -> Outcome:
-    return waits(claim, StepError(f"a process for this step could not start ({why})", code="not_started"), None)
+    error = StepError(f"a process for this step could not start ({why})", code="not_started")
+    return Outcome.waiting(claim, error, None)
 
 
-def _death(claim: Claim, code: int, started: bool) -> Outcome:
+def _outcome_of_death(claim: Claim, code: int, started: bool) -> Outcome:
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
-    return crashed(claim, how) if started else _not_started(claim, how)
+    return Outcome.crashed(claim, how) if started else _not_started(claim, how)
 
 
 async def _read_frame(reader: asyncio.StreamReader) -> Any:
-    """None at the end of the stream."""
+    """Returns None at the end of the stream."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         return pickle.loads(await reader.readexactly(length))

@@ -40,7 +40,7 @@ class HeldStep(Protocol):
     progress: StepProgress
 
 
-class Runner(Protocol):
+class NotifiedRunner(Protocol):
     """What the listener needs of a runner."""
 
     @property
@@ -54,7 +54,7 @@ class Runner(Protocol):
 class Listener:
     """Serves one runner until it is cancelled. It reconnects as often as it must."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: NotifiedRunner) -> None:
         self.runner = runner
 
     async def run(self) -> None:
@@ -118,4 +118,4 @@ class Listener:
 
     async def _read_cooldowns(self, connection: AsyncConnection[Row]) -> None:
         cursor = await connection.execute(COOLDOWNS)
-        cooldowns.learn(dict(await cursor.fetchall()))
+        cooldowns.start(dict(await cursor.fetchall()))

@@ -1,4 +1,4 @@
-"""The processes of `manage.py work`, each a body for the supervisor."""
+"""The processes of `manage.py work`: what the supervisor runs in each of its children."""
 
 import asyncio
 import os
@@ -13,28 +13,28 @@ from workflows.worker.capacity import SlotSizes
 from workflows.worker.lease_renewer import LeaseRenewer
 from workflows.worker.maintenance import Maintenance
 from workflows.worker.runner import Runner
-from workflows.worker.supervisor import Supervisor
+from workflows.worker.supervisor import WorkerSupervisor
 from workflows.worker.task_process import run_tasks
 
 PATIENCE = 0.002
-"""Seconds by which each idle runner of a machine lets the one before it go first. Runners that look for the same
-execution at once are in each other's way.
+"""Each idle runner of a machine waits so many seconds longer than the one before it, because runners that look for the
+same execution at once get in each other's way.
 """
 
 
-def supervisor(*, drain: bool = False) -> Supervisor:
-    """Runners, processes for plain tasks, and maintenance. With `drain` it ends when nothing is due any more."""
+def worker_supervisor(*, drain: bool = False) -> WorkerSupervisor:
+    """A supervisor of runners, task processes and maintenance. With `drain` it stops when no more work is due."""
     config = settings.CONFIG
-    boss = Supervisor(grace=config.stop_grace)
+    supervisor = WorkerSupervisor(grace=config.stop_grace)
     silence = max(config.lease_seconds, 5.0)
     workers = config.workers or max((os.cpu_count() or 1) // 4, 1)
     for number in range(1, workers + 1):
-        boss.add(f"runner {number}", partial(run_runner, number, workers, drain), silence=silence, once=drain)
-    # At least two, because one slow task must not hold up all others, such as schedules.
+        supervisor.add(f"runner {number}", partial(run_runner, number, workers, drain), silence=silence, once=drain)
+    # At least two: one slow task must not hold up all others, such as schedules.
     for number in range(1, max(workers, 2) + 1):
-        boss.add(f"tasks {number}", partial(run_tasks, drain=drain), silence=silence, once=drain)
-    boss.add("maintenance", _maintain, silence=2 * silence)
-    return boss
+        supervisor.add(f"tasks {number}", partial(run_tasks, drain=drain), silence=silence, once=drain)
+    supervisor.add("maintenance", _run_maintenance, silence=2 * silence)
+    return supervisor
 
 
 def run_runner(
@@ -67,5 +67,5 @@ async def _run_runner(
     await asyncio.to_thread(renewer.stop)
 
 
-def _maintain(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+def _run_maintenance(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
     Maintenance().run(on_tick, stopping)

@@ -21,7 +21,7 @@ from aiworkstation.ids import uuid7
 from workflows import engine, tools
 from workflows.connections import LOST, RECONNECT_SECONDS, REJECTED, connect
 from workflows.engine.claims import Claim
-from workflows.engine.outcomes import Outcome, rejected, returned
+from workflows.engine.outcomes import Outcome
 from workflows.engine.query import Row
 from workflows.engine.turn import Demand, TurnResult, WorkerInfo, take_turn
 from workflows.worker.capacity import Capacity, EndedStep, SlotPool, SlotSizes
@@ -75,7 +75,7 @@ class Runner:
         patience: float = 0.0,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.identity = WorkerInfo(uuid7(), name, lease, tools.known())
+        self.identity = WorkerInfo(uuid7(), name, lease, tools.known_slugs())
         self.capacity = Capacity(sizes)
         self.only = only
         self.drain = drain
@@ -238,7 +238,7 @@ class Runner:
             for outcome in outcomes:
                 result.refused += (await self._turn([outcome], [])).refused
         elif outcomes and not outcomes[0].is_replacement:
-            result.refused = (await self._turn([rejected(outcomes[0], error)], [])).refused
+            result.refused = (await self._turn([outcomes[0].replacement(error)], [])).refused
         else:
             await self._fail_broken_jobs([outcome.claim.execution_id for outcome in outcomes], error)
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -299,7 +299,7 @@ class Runner:
                 outcome = await self.executor.execute(claim, report, leave_slot)
         except asyncio.CancelledError:
             if step.stopped_as == "returned":
-                outcome = returned(claim)
+                outcome = Outcome.returned(claim)
         finally:
             self.held.pop(claim.token, None)
             self._work.set()

@@ -1,7 +1,8 @@
-"""The stall detector: notices that this process stood still, because it was frozen, starved of processor time, or held
-up by a tool that lets nobody else run.
+"""The stall detector: notices that this process stood still, because it was frozen, got no processor time, or was
+blocked by a tool.
 
-What timed out meanwhile says nothing about the other side. When the event loop goes on, it meets all of it at once.
+Timeouts that expire meanwhile say nothing about the server that was called. They all fire at once when the event loop
+continues.
 """
 
 import asyncio
@@ -9,9 +10,9 @@ import time
 
 CHECK_EVERY = 0.25
 STALL_SECONDS = 1.5
-"""Without a check for so long the process has stood still."""
+"""The process stood still if there was no check for so long."""
 AFTERMATH_SECONDS = 1.0
-"""By then the event loop has met everything that timed out meanwhile."""
+"""By then the event loop has handled every timeout that expired meanwhile."""
 
 
 class StallDetector:
@@ -34,7 +35,7 @@ class StallDetector:
             self._timer = None
 
     def stalled(self) -> bool:
-        """Whether the process stood still just now, or has not been checked again since."""
+        """Whether the process stood still until just now, or still does."""
         now = time.monotonic()
         return now - self._checked_at > STALL_SECONDS or now - self._resumed_at < AFTERMATH_SECONDS
 

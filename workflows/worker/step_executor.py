@@ -1,5 +1,6 @@
-"""The step executor: runs a claimed step, be it a model, a tool with given arguments, or one whose arguments a model
-chooses. Every end of an attempt becomes an outcome.
+"""The step executor: runs a claimed step and returns its outcome, however the attempt ends.
+
+A step runs a model, a tool with given arguments, or a tool whose arguments a model chooses.
 """
 
 import asyncio
@@ -14,32 +15,31 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from pydantic import ValidationError
 
 from workflows import engine, tools
 from workflows.engine.claims import Claim
-from workflows.engine.outcomes import Outcome, completed, ended_by, external
-from workflows.errors import BadArguments, PermanentError, StepError, TryLater
+from workflows.engine.outcomes import Outcome
+from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.prompt import ModelTask, StepInput
 from workflows.models import Mode, StepStatus, WorkflowStep
 from workflows.network import cooldowns, secrets
-from workflows.tools import OutsideAnswer, StepContext, Tool
+from workflows.tools import OutsideAnswer, StepContext, Tool, parsed_arguments
 from workflows.worker.sandbox.client import Sandbox
 from workflows.worker.stall_detector import StallDetector
 from workflows.worker.threads import in_thread
 
 if TYPE_CHECKING:
-    from workflows.llm.client import Usage
+    from workflows.llm.chat import TokenUsage
 
 logger = logging.getLogger(__name__)
 
 ReportProgress = Callable[[int | None, str], None]
-"""Percent, or None to leave it, and a message."""
+"""Percent, or None to leave it as it is, and a message."""
 
 
 @dataclass(slots=True)
 class StepResult:
-    """`usage` is `{"inputTokens", "outputTokens", "costUsd"}`."""
+    """What a step returned. `usage` is `{"inputTokens", "outputTokens", "costUsd"}`: model tokens and US dollars."""
 
     output: Any
     model: str | None = None
@@ -47,7 +47,7 @@ class StepResult:
 
 
 class StepExecutor:
-    """Runs claimed steps. Holds the threads and the sandbox of its process."""
+    """Runs claimed steps. It owns the threads and the sandbox of its process."""
 
     def __init__(self, *, threads: int) -> None:
         self.tools = ThreadPoolExecutor(threads, thread_name_prefix="tool")
@@ -78,18 +78,18 @@ class StepExecutor:
             async with limit:
                 result = await self._run(claim, context)
             if isinstance(result.output, OutsideAnswer):
-                return external(claim, result.output.silence, model=result.model, usage=result.usage)
-            return completed(claim, result.output, model=result.model, usage=result.usage)
+                return Outcome.handed_over(claim, result.output.silence, model=result.model, usage=result.usage)
+            return Outcome.completed(claim, result.output, model=result.model, usage=result.usage)
         except Exception as error:
             if limit.expired():
-                cause = StepError(f"no end within {claim.timeout_seconds} s", code="timed_out")
+                cause = StepError(f"the step did not finish within {claim.timeout_seconds} s", code="timed_out")
             else:
                 cause = _as_step_error(error, claim)
         if self.stall_detector.stalled() and (cause.retryable or cause.code == "timed_out"):
             cause = TryLater(f"the worker's process stood still: {cause}", code=cause.code, delay=0.0)
-        outcome = ended_by(claim, cause)
+        outcome = Outcome.of_error(claim, cause)
         if outcome.cooldown:
-            cooldowns.learn(dict([outcome.cooldown]))
+            cooldowns.start(dict([outcome.cooldown]))
         if outcome.status == StepStatus.FAILED:
             await self._notify_tool(claim, context, cause)
         return outcome
@@ -107,7 +107,7 @@ class StepExecutor:
             tags=claim.tags,
             mode=claim.mode,
             report=report,
-            token=claim.token,
+            claim_token=claim.token,
             run_child=self.sandbox.run,
             leave_slot=leave_slot,
         )
@@ -117,13 +117,13 @@ class StepExecutor:
             return await self._run_model(claim, context)
         tool = tools.get(claim.tool)
         if tool is None:
-            raise PermanentError(f"no tool is named {claim.tool}", code="unknown_tool")
+            raise PermanentError(f"there is no tool {claim.tool}", code="unknown_tool")
         return await self._run_tool(tool, claim, context)
 
     async def _run_model(self, claim: Claim, context: StepContext) -> StepResult:
         task = await in_thread(self.orm, model_task, claim)
         answer = await _model_step().run_model_step(context, task)
-        return StepResult(answer.output, answer.output["model"], _as_json(answer.usage))
+        return StepResult(answer.output, answer.output["model"], _usage_json(answer.usage))
 
     async def _run_tool(self, tool: Tool, claim: Claim, context: StepContext) -> StepResult:
         tool.check_configured()
@@ -132,10 +132,10 @@ class StepExecutor:
         if arguments is None:
             task = await in_thread(self.orm, model_task, claim)
             choice = await _model_step().choose_arguments(context, tool, task)
-            arguments, result.model, result.usage = choice.arguments, choice.model, _as_json(choice.usage)
+            arguments, result.model, result.usage = choice.arguments, choice.model, _usage_json(choice.usage)
             await in_thread(self.orm, engine.keep_arguments, claim, arguments)
         used: set[str] = set()
-        checked = check_arguments(tool, secrets.fill(arguments, used))
+        checked = parsed_arguments(tool, secrets.fill(arguments, used))
         try:
             result.output = secrets.redact(await self._call(tool, context, checked), used)
         except Exception as error:
@@ -159,7 +159,7 @@ class StepExecutor:
 
 
 def _as_step_error(error: Exception, claim: Claim) -> StepError:
-    """An unexpected error is retried. A lost database is a wait, not an attempt."""
+    """Makes any error a StepError. Unexpected errors are retried. A lost database is a wait, not an attempt."""
     if isinstance(error, StepError):
         return error
     if isinstance(error, OperationalError | InterfaceError):
@@ -169,28 +169,19 @@ def _as_step_error(error: Exception, claim: Claim) -> StepError:
 
 
 def _model_step() -> ModuleType:
-    """Imported when a model is first needed: the client library takes 25 MB and half a second."""
+    """Imports it when a model is first needed: the client library costs 25 MB and half a second."""
     return importlib.import_module("workflows.llm.model_step")
 
 
-def _as_json(usage: "Usage | None") -> dict[str, Any] | None:
+def _usage_json(usage: "TokenUsage | None") -> dict[str, Any] | None:
     if usage is None:
         return None
     cost = None if usage.cost is None else str(usage.cost)
     return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens, "costUsd": cost}
 
 
-def check_arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
-    """The arguments as the tool's own model. Raises BadArguments, which names the wrong ones."""
-    try:
-        return tool.Arguments.model_validate(arguments)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors())
-        raise BadArguments(f"{tool.slug}: {wrong}") from None
-
-
 def model_task(claim: Claim) -> ModelTask:
-    """Everything the model may know of the step: its mode and the outputs of earlier steps. Reads the database."""
+    """All that a model may know about the step, its mode and the outputs of earlier steps. Reads the database."""
     mode = Mode.objects.filter(name=claim.mode).first() or Mode(name=claim.mode)
     before = WorkflowStep.objects.filter(execution_id=claim.execution_id, index__in=claim.depends_on)
     return ModelTask(

@@ -1,4 +1,4 @@
-"""What a stock `qcluster` runs for a job's message (`settings.JOB_TASK`)."""
+"""What a stock django-q2 cluster (`manage.py qcluster`) runs for a job's message: `settings.JOB_TASK`."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from workflows.worker.runner import Runner
 
 
 def run_execution(execution: str) -> None:
-    """Runs one lane of the execution, in the cluster's own process, until nothing of it is ready."""
+    """Runs steps of the execution one after another, in the cluster's own process, until none is ready."""
     name = f"qcluster {socket.gethostname()}:{os.getpid()}"
     asyncio.run(_run_lane(name, UUID(execution)))
 

@@ -1,9 +1,11 @@
-"""The supervisor of `manage.py work`: starts the processes, and starts them again.
+"""The supervisor of the worker: `manage.py work` is this process. It forks the worker's processes and restarts them.
 
-It has no state and no database connection. It watches progress, not only processes: each child writes a byte down a
-pipe for every tick of its loop, and one that is silent for too long is killed with its group. A child that ends for any
-reason, also with exit code 0, is started again, unless the supervisor stops. Children die with it (PDEATHSIG). It
-gives signs of life itself, to whoever started it.
+(`aiworkstation.ops.supervisor` is another one: it supervises the web server and `manage.py work`.)
+
+It has neither state nor a database connection. It watches progress, not only processes: each child writes a byte into a
+pipe for every tick of its loop, and a child that is silent for too long is killed together with its process group. A
+child that ends for any reason, even with exit code 0, is started again, unless the supervisor stops. Children die with
+the supervisor (PDEATHSIG). The supervisor itself gives signs of life to the process that started it.
 """
 
 import contextlib
@@ -17,56 +19,59 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
-from aiworkstation.ops.linux import die_with_parent, name_process
-from aiworkstation.ops.watchdog import tell_alive
+from aiworkstation.ops.linux import die_with_parent, kill_group, name_process
+from aiworkstation.ops.watchdog import notify_alive
 
 logger = logging.getLogger(__name__)
 
-Body = Callable[[Callable[[], None], Callable[[], bool]], None]
-"""A child's work: `body(on_tick, stopping)`."""
+ChildBody = Callable[[Callable[[], None], Callable[[], bool]], None]
+"""What a child runs: `body(on_tick, stopping)`. It calls `on_tick` often, and ends when `stopping()` is true."""
 
 BACK_OFF = 1.0
-FROZEN = 2.0
-"""Seconds between two looks by which the supervisor knows that it was frozen itself."""
+FROZEN_AFTER = 2.0
+"""Seconds between two rounds after which the supervisor assumes that it was frozen itself."""
 
 
 @dataclass(slots=True)
 class Child:
+    """A process to keep alive: how often it must tick, and the state of its present run. Times are monotonic."""
+
     name: str
-    body: Body
+    body: ChildBody
     silence: float
     once: bool = False
     pid: int = 0
     pipe: int = -1
-    heard: float = 0.0
+    heard_at: float = 0.0
     not_before: float = 0.0
     done: bool = False
 
 
 @dataclass(slots=True)
-class Supervisor:
-    """`grace` is how long, in seconds, a stopping child may take for the steps that it runs."""
+class WorkerSupervisor:
+    """`grace` is the number of seconds that a stopping child has for the steps that it runs."""
 
     grace: float
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
-    looked: float = 0.0
-    """When it last began to listen. Silence is counted up to there: since then it may have been frozen itself."""
+    listened_at: float = 0.0
+    """When it last began to listen. Silence counts up to this time, because it may have been frozen itself since."""
 
-    def add(self, name: str, body: Body, *, silence: float, once: bool = False) -> None:
-        """`silence` is how long, in seconds, it may be silent. A child that lives `once` has done its work when it ends
-        with exit code 0; when all of those have, the supervisor stops.
+    def add(self, name: str, body: ChildBody, *, silence: float, once: bool = False) -> None:
+        """Adds a child that may be silent for `silence` seconds.
+
+        A child with `once` is done when it ends with exit code 0. When all of those are done, the supervisor stops.
         """
         self.children.append(Child(name, body, silence, once))
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        # What is loaded by now is shared with the children; the collector would copy it by touching it.
+        # The children share the memory that is in use now. Their collectors must not touch it: that would copy it.
         gc.collect()
         gc.freeze()
         while not self.stopping:
-            tell_alive()
+            notify_alive()
             for child in self.children:
                 self._keep_alive(child)
             if any(child.once for child in self.children) and all(child.done for child in self.children if child.once):
@@ -87,10 +92,10 @@ class Supervisor:
             if code == 0:
                 child.not_before = now
             self._forget(child)
-        elif child.pid and self.looked - child.heard > child.silence:
-            logger.error("%s made no progress for %.0f s: killed", child.name, self.looked - child.heard)
-            _kill_group(child.pid)
-            child.heard = now
+        elif child.pid and self.listened_at - child.heard_at > child.silence:
+            logger.error("%s made no progress for %.0f s and is killed", child.name, self.listened_at - child.heard_at)
+            kill_group(child.pid)
+            child.heard_at = now
         if not child.pid and not child.done and now >= child.not_before and not self.stopping:
             self._start(child)
 
@@ -103,26 +108,26 @@ class Supervisor:
             for other in self.children:
                 if other.pipe >= 0:
                     os.close(other.pipe)
-            _live(child, writer, parent)
+            _run_child(child, writer, parent)
         os.close(writer)
         now = time.monotonic()
-        # One that fails is not started again at once. django-q2 lets a tasks child end after so many tasks.
+        # A child that fails must not restart at once. (A tasks child also ends, with code 0, after a number of tasks.)
         child.not_before = now + BACK_OFF
-        child.pid, child.pipe, child.heard = pid, reader, now
+        child.pid, child.pipe, child.heard_at = pid, reader, now
 
     def _forget(self, child: Child) -> None:
-        # Whatever the child started goes with it.
-        _kill_group(child.pid)
+        # What the child has started must end with it.
+        kill_group(child.pid)
         os.close(child.pipe)
         child.pid, child.pipe = 0, -1
 
     def _listen(self, seconds: float) -> None:
         now = time.monotonic()
-        if now - self.looked > FROZEN:
-            # It was frozen itself, and perhaps they with it: nobody is silent yet.
+        if now - self.listened_at > FROZEN_AFTER:
+            # The supervisor was frozen, and perhaps the children too: their silence starts again.
             for child in self.children:
-                child.heard = now
-        self.looked = now
+                child.heard_at = now
+        self.listened_at = now
         pipes = {child.pipe: child for child in self.children if child.pid}
         try:
             ready, _, _ = select.select(list(pipes), [], [], seconds)
@@ -130,7 +135,7 @@ class Supervisor:
             return
         for pipe in ready:
             if os.read(pipe, 4096):
-                pipes[pipe].heard = time.monotonic()
+                pipes[pipe].heard_at = time.monotonic()
         if len(ready) == len(pipes):
             time.sleep(min(seconds, 0.05))
 
@@ -142,20 +147,20 @@ class Supervisor:
         deadline = time.monotonic() + self.grace + 5
         while alive and time.monotonic() < deadline:
             alive = [child for child in alive if _exit_code(child.pid) is None]
-            tell_alive()
+            notify_alive()
             time.sleep(0.02)
         for child in alive:
-            logger.error("%s did not stop: killed", child.name)
+            logger.error("%s did not stop in time and is killed", child.name)
         for child in self.children:
             if child.pid:
-                _kill_group(child.pid)
+                kill_group(child.pid)
 
 
-def _live(child: Child, pipe: int, parent: int) -> None:
-    """A child's whole life."""
+def _run_child(child: Child, pipe: int, parent: int) -> None:
+    """Runs the body in the child and ends the process."""
     stop = False
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
         nonlocal stop
         stop = True
 
@@ -167,14 +172,14 @@ def _live(child: Child, pipe: int, parent: int) -> None:
         if os.getppid() != parent:
             return
         os.set_blocking(pipe, False)
-        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGTERM, on_sigterm)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child.body(lambda: _tick(pipe), lambda: stop)
         code = 0
     except BaseException:
         logger.exception("process %d", os.getpid())
     finally:
-        # Threads of tools may still run; their steps have been given back.
+        # Without waiting for threads: tools may still run in them, but their steps were given back to the queue.
         os._exit(code)
 
 
@@ -184,14 +189,9 @@ def _tick(pipe: int) -> None:
 
 
 def _exit_code(pid: int) -> int | None:
-    """None while it lives; the negative number of the signal that killed it."""
+    """Returns None while the process lives, and the negative number of the signal if one killed it."""
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return 0
     return os.waitstatus_to_exitcode(status) if ended else None
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drain: bool = False) -> None:
-    """django-q2's own worker function, with its signals and `Task` rows, fed by our claims.
+    """Runs django-q2's own worker function, with its signals and `Task` rows, on tasks that we claim.
 
-    That function ends after a number of tasks; then the supervisor starts the process again. A drain goes on instead.
+    That function ends after a number of tasks, and the supervisor restarts the process. A drain continues instead.
     """
     lease = TaskLease()
     TaskLeaseRenewer(lease, on_tick, stopping).start()

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop."""
+"""Runs blocking functions in threads, beside the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def in_thread(executor: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> T:
-    """Runs `function` in the executor. Django keeps one connection per thread; a dead one must not be used again."""
+    """Runs `function` in a thread. Django keeps one connection for each thread, and must not reuse a dead one."""
     return await asyncio.get_running_loop().run_in_executor(executor, _with_connections, function, arguments)
 
 

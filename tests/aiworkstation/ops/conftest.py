@@ -1,4 +1,4 @@
-"""What the tests of processes share."""
+"""Shared helpers for the tests of processes."""
 
 import time
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from aiworkstation.ops import postgres
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cluster for a module: making it takes most of a start's time."""
+    """One database cluster for a module, because creating it takes most of the time of a start."""
     return tmp_path_factory.mktemp("data")
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """The keeper and the server of this directory."""
+    """The processes of this directory's manager and server."""
     home = str(postgres.home(data_dir))
     return [process for process in psutil.process_iter() if home in _command_line(process)]
 

@@ -1,4 +1,4 @@
-"""Wrong settings are named, before anything starts."""
+"""Wrong settings are reported before anything starts."""
 
 import pytest
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from aiworkstation.ops.config import BASE_DIR, Config
+from aiworkstation import BASE_DIR
+from aiworkstation.ops.config import Config
 
 LINES = re.findall(r"^#?([A-Z_]+)=(.*)$", (BASE_DIR / ".env.example").read_text(), re.MULTILINE)
 EXAMPLE = dict(LINES)

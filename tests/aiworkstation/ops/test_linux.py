@@ -1,4 +1,4 @@
-"""What a process keeps of root when it becomes somebody else, and how much memory there is."""
+"""What a process keeps of root's rights when it becomes another user, and how much memory there is."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import linux
-from aiworkstation.ops.config import BASE_DIR
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 KERNEL = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
@@ -56,8 +56,8 @@ def test_a_container_may_have_less_memory_than_the_machine(tmp_path: Path) -> No
     unlimited.write_text("max\n")
     limited.write_text("1073741824\n")
     machine = psutil.virtual_memory().total
-    assert linux.memory([unlimited, absent]) == machine
-    assert linux.memory([absent, unlimited, limited]) == min(machine, 1 << 30)
+    assert linux.memory_bytes([unlimited, absent]) == machine
+    assert linux.memory_bytes([absent, unlimited, limited]) == min(machine, 1 << 30)
 
 
 @pytest.mark.skipif(not MAY_COLLAPSE, reason="it takes Linux 6.1, built with huge pages")

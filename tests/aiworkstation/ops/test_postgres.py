@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: one server for its users, started by the first and stopped behind the last."""
+"""The embedded PostgreSQL: one server for all its clients, started by the first and stopped after the last."""
 
 import os
 import pwd
@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aiworkstation.ops import linux, postgres, postgres_keeper
-from aiworkstation.ops.config import BASE_DIR
+from aiworkstation import BASE_DIR
+from aiworkstation.ops import linux, postgres, postgres_manager
 from tests.aiworkstation.ops.conftest import processes_of, wait_for
 
 USE = """
@@ -62,8 +62,8 @@ def server_pid(data_dir: Path) -> int:
     return int((postgres.home(data_dir) / "data" / "postmaster.pid").read_text().split()[0])
 
 
-def keeper_pid(data_dir: Path) -> int:
-    return next(int(p.pid) for p in processes_of(data_dir) if "aiworkstation.ops.postgres_keeper" in p.cmdline())
+def manager_pid(data_dir: Path) -> int:
+    return next(int(p.pid) for p in processes_of(data_dir) if "aiworkstation.ops.postgres_manager" in p.cmdline())
 
 
 def test_it_works(data_dir: Path) -> None:
@@ -84,9 +84,9 @@ def test_commits_are_durable_and_times_are_utc(data_dir: Path) -> None:
 def test_its_buffers_are_a_share_of_the_memory(data_dir: Path) -> None:
     with postgres.join(data_dir):
         shared = select(data_dir, "SELECT pg_size_bytes(current_setting('shared_buffers')) >> 20")
-    assert shared == postgres_keeper._buffers_mb(linux.memory())
+    assert shared == postgres_manager._buffers_mb(linux.memory_bytes())
     gib = 1 << 30
-    assert [postgres_keeper._buffers_mb(memory) for memory in (gib // 2, 8 * gib, 512 * gib)] == [128, 1024, 4096]
+    assert [postgres_manager._buffers_mb(memory) for memory in (gib // 2, 8 * gib, 512 * gib)] == [128, 1024, 4096]
 
 
 def test_its_role_reads_no_files_and_has_pgvector(data_dir: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_child_of_a_user_that_left_does_not_keep_it(data_dir: Path) -> None:
 def test_two_that_start_at_once_share_one(data_dir: Path) -> None:
     users = [another_user(data_dir) for _ in range(3)]
     assert all(has_joined(user) for user in users)
-    assert len([p for p in processes_of(data_dir) if "aiworkstation.ops.postgres_keeper" in p.cmdline()]) == 1
+    assert len([p for p in processes_of(data_dir) if "aiworkstation.ops.postgres_manager" in p.cmdline()]) == 1
     for user in users:
         user.communicate()
     assert processes_of(data_dir) == []
@@ -150,9 +150,9 @@ def test_a_killed_server_is_started_again(data_dir: Path) -> None:
         wait_for(lambda: answers(data_dir))
 
 
-def test_a_killed_keeper_takes_the_server_with_it_and_is_noticed(data_dir: Path) -> None:
+def test_a_killed_manager_takes_the_server_with_it_and_is_noticed(data_dir: Path) -> None:
     usage = postgres.join(data_dir)
-    os.kill(keeper_pid(data_dir), signal.SIGKILL)
+    os.kill(manager_pid(data_dir), signal.SIGKILL)
     assert os.read(usage.fileno(), 1) == b""
     wait_for(lambda: not processes_of(data_dir))
     with postgres.join(data_dir):
@@ -175,7 +175,7 @@ def test_what_was_committed_survives_a_kill_of_everything(data_dir: Path) -> Non
 
 
 def test_a_pid_file_that_names_another_process_is_stale(data_dir: Path) -> None:
-    """As after a reboot: the number is taken, by a process of the same user at that."""
+    """As after a reboot: another process of the same user has the id."""
     with postgres.join(data_dir):
         owner = postgres.home(data_dir).stat().st_uid
     sleeper = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: linux.become(owner, owner) if owner else None)

@@ -5,7 +5,8 @@ import textwrap
 
 import pytest
 
-from aiworkstation.ops.config import BASE_DIR, Config
+from aiworkstation import BASE_DIR
+from aiworkstation.ops.config import Config
 
 SETTINGS = (BASE_DIR / "docs" / "settings.md").read_text()
 ROWS = re.findall(r"^\| `([A-Z_]+)` \| (none|`[^`]+`) \|", SETTINGS, re.MULTILINE)

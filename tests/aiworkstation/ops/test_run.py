@@ -1,4 +1,4 @@
-"""`make run` as its users have it: to its ready line, and to an end that leaves nothing behind."""
+"""`make run` as users run it: until it is ready, and to an end that leaves nothing running."""
 
 import os
 import re
@@ -14,8 +14,8 @@ import httpx2
 import psutil
 import pytest
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops import run
-from aiworkstation.ops.config import BASE_DIR
 from tests.aiworkstation.ops.conftest import wait_for
 
 MANAGE = [sys.executable, str(BASE_DIR / "manage.py")]
@@ -61,7 +61,7 @@ class Run:
                 return False
 
     def services(self) -> set[psutil.Process]:
-        """Web and work, without what they have started themselves."""
+        """The processes `web` and `work`, without their children."""
         found = set()
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.Error):
@@ -70,7 +70,7 @@ class Run:
         return found
 
     def work(self) -> psutil.Process | None:
-        """`manage.py work`, the supervisor itself."""
+        """The process of `manage.py work`."""
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.Error):
                 if child.cmdline()[-1:] == ["work"]:
@@ -82,7 +82,7 @@ class Run:
 
 
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
-    """Of a user who set nothing else: not the tests' own settings."""
+    """The environment of a user who set nothing else, without the settings of the tests."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "ENV_FILE": "", "DATA_DIR": str(data_dir), **settings}
 
@@ -100,7 +100,7 @@ def _data_dir(process: psutil.Process) -> str:
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Shared, so that one start of this module is the first."""
+    """Shared by the module, so that only one of its starts is the first."""
     data_dir = tmp_path_factory.mktemp("run") / "data"
     yield data_dir
     for process in processes_of(data_dir):
@@ -138,7 +138,7 @@ def test_the_first_start(data_dir: Path) -> None:
     wait_for(lambda: "web ended with signal SIGKILL" in application.output.read_text())
     wait_for(application.answers, 30)
 
-    wait_for(lambda: "work has hung; it is killed" in application.output.read_text(), 30)
+    wait_for(lambda: "work hangs and is killed" in application.output.read_text(), 30)
     wait_for(lambda: application.work() not in (None, work), 30)
 
     application.process.terminate()
@@ -165,7 +165,7 @@ def test_ctrl_c_in_the_terminal_stops_everything(data_dir: Path) -> None:
 
 
 def test_changed_code_restarts_web_and_work(data_dir: Path) -> None:
-    """`make dev`, whose target needs the developers' packages and sets DEBUG besides."""
+    """`make dev`, without its target, which installs packages and sets DEBUG."""
     application = Run([*MANAGE, "run", "--reload"], data_dir)
     application.wait_until_ready()
     before = application.services()

@@ -1,4 +1,4 @@
-"""Services are started again, and given up where that does not help."""
+"""Services are restarted, and given up if that does not help."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from aiworkstation.ops import supervisor
-from aiworkstation.ops.watchdog import Watch, tell_alive
+from aiworkstation.ops.watchdog import Watch, notify_alive
 from tests.aiworkstation.ops.conftest import wait_for
 
 WAIT = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -20,87 +20,87 @@ def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "MAX_DELAY", 0.0)
 
 
-def look_after(service: supervisor.Service, seconds: float) -> None:
+def keep_running(service: supervisor.Service, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        service.look_after()
+        service.ensure_running()
         time.sleep(0.01)
 
 
-class Told:
-    """What the service's supervisor printed so far."""
+class Output:
+    """What the service has printed so far."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
         self.text = ""
 
-    def look_after(self, service: supervisor.Service, *, until: str, times: int = 1, seconds: float = 20) -> None:
-        """Until it was told so many times."""
+    def wait_for(self, service: supervisor.Service, *, until: str, times: int = 1, seconds: float = 20) -> None:
+        """Keeps the service running until it printed this text so many times."""
         deadline = time.monotonic() + seconds
         while self.text.count(until) < times and time.monotonic() < deadline:
-            look_after(service, seconds=0.05)
+            keep_running(service, seconds=0.05)
             self.text += self._capsys.readouterr().out
         service.wait(0)
         assert self.text.count(until) >= times, self.text
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Told:
-    return Told(capsys)
+def output(capsys: pytest.CaptureFixture[str]) -> Output:
+    return Output(capsys)
 
 
-def test_what_ends_at_its_start_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_ends_at_its_start_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
     service = supervisor.Service("web", [sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(supervisor.GivesUp, match="web ended 5 times at its start, at last with exit status 3"):
-        look_after(service, seconds=10)
+    with pytest.raises(supervisor.CannotGoOn, match="web ended 5 times at its start, at last with exit status 3"):
+        keep_running(service, seconds=10)
     assert capsys.readouterr().out.count("started again") == 4
 
 
-def test_what_lived_for_a_while_is_always_started_again(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+def test_a_service_that_ran_for_a_while_is_always_restarted(monkeypatch: pytest.MonkeyPatch, output: Output) -> None:
     monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
     service = supervisor.Service("web", ["false"])
-    told.look_after(service, until="started again", times=supervisor.MAX_FAILURES + 1)
+    output.wait_for(service, until="started again", times=supervisor.MAX_FAILURES + 1)
 
 
 def test_the_end_finds_a_service_that_has_ended_already() -> None:
     service = supervisor.Service("web", ["true"])
-    service.look_after()
+    service.ensure_running()
     time.sleep(0.5)
     service.terminate()
     service.wait(0)
 
 
 def test_nothing_of_a_killed_service_is_left_when_it_starts_again(tmp_path: Path) -> None:
-    told = tmp_path / "grandchild"
-    program = f"import subprocess as s; open({str(told)!r}, 'w').write(str(s.Popen(['sleep', '60']).pid))"
+    pid_file = tmp_path / "grandchild"
+    program = f"import subprocess as s; open({str(pid_file)!r}, 'w').write(str(s.Popen(['sleep', '60']).pid))"
     service = supervisor.Service("work", [sys.executable, "-c", f"{program}; import time; time.sleep(60)"])
-    service.look_after()
-    wait_for(lambda: told.exists() and told.read_text())
-    grandchild = psutil.Process(int(told.read_text()))
+    service.ensure_running()
+    wait_for(lambda: pid_file.exists() and pid_file.read_text())
+    grandchild = psutil.Process(int(pid_file.read_text()))
     service.kill()
-    look_after(service, seconds=0.1)
+    keep_running(service, seconds=0.1)
     wait_for(lambda: not grandchild.is_running() or grandchild.status() == "zombie")
     service.wait(0)
 
 
-FREEZE = "import os, signal, time\nfrom aiworkstation.ops.watchdog import tell_alive\n"
+FREEZE = "import os, signal, time\nfrom aiworkstation.ops.watchdog import notify_alive\n"
 
 
-def test_what_gives_no_more_signs_of_life_is_started_again(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+def test_a_service_without_signs_of_life_is_restarted(monkeypatch: pytest.MonkeyPatch, output: Output) -> None:
     monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
-    frozen = f"{FREEZE}tell_alive(); os.kill(os.getpid(), signal.SIGSTOP)"
+    frozen = f"{FREEZE}notify_alive(); os.kill(os.getpid(), signal.SIGSTOP)"
     service = supervisor.Service("work", [sys.executable, "-c", frozen], watch=Watch(silence=0.5))
-    told.look_after(service, until="work ended with signal SIGKILL; it is started again")
-    assert told.text.startswith("work has hung; it is killed\n")
+    output.wait_for(service, until="work ended with signal SIGKILL; it is started again")
+    assert output.text.startswith("work hangs and is killed\n")
 
 
-@pytest.mark.parametrize("signs", ["", "while True: tell_alive(); time.sleep(0.05)"])
-def test_what_never_gave_signs_or_goes_on_with_them_is_left_alone(
+@pytest.mark.parametrize("signs", ["", "while True: notify_alive(); time.sleep(0.05)"])
+def test_a_service_that_never_gave_signs_of_life_or_still_does_is_left_alone(
     signs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = f"{FREEZE}{signs}\ntime.sleep(60)"
     service = supervisor.Service("web", [sys.executable, "-c", program], watch=Watch(silence=1))
-    look_after(service, seconds=2)
+    keep_running(service, seconds=2)
     service.wait(0)
     assert capsys.readouterr().out == ""
 
@@ -108,17 +108,17 @@ def test_what_never_gave_signs_or_goes_on_with_them_is_left_alone(
 def test_a_watcher_that_was_frozen_itself_does_not_judge_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(silence=10)
     monkeypatch.setattr(os, "environ", watch.environment)
-    tell_alive()
-    assert not watch.finds_it_hung()
+    notify_alive()
+    assert not watch.is_hung()
     later = time.monotonic() + 60
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert not watch.finds_it_hung()
+    assert not watch.is_hung()
 
 
 def test_stopping_waits_for_the_deadline_only() -> None:
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     service = supervisor.Service("work", [sys.executable, "-c", stubborn])
-    service.look_after()
+    service.ensure_running()
     began = time.monotonic()
     service.terminate()
     service.wait(began + 0.2)
@@ -130,4 +130,4 @@ def test_stopping_waits_for_the_deadline_only() -> None:
     [("127.0.0.1", "http://127.0.0.1:80/"), ("0.0.0.0", "http://127.0.0.1:80/"), ("::", "http://[::1]:80/")],
 )
 def test_the_address_can_be_opened_here(host: str, address: str) -> None:
-    assert supervisor.url(host, 80) == address
+    assert supervisor.local_url(host, 80) == address

@@ -15,7 +15,8 @@ import pytest
 from documents.reading.pipeline import read_in_child
 from tests.support import builder
 from workflows.errors import ChildFailed
-from workflows.worker.sandbox.client import Limits, Sandbox
+from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.sandbox.limits import ChildLimits
 
 MEMORY = 768 << 20
 QUOTED = '; a="'
@@ -34,7 +35,7 @@ def sandbox() -> Iterator[Sandbox]:
     sandbox.close()
 
 
-def outcome(sandbox: Sandbox, path: Path, limits: Limits | None = None) -> tuple[str, str]:
+def outcome(sandbox: Sandbox, path: Path, limits: ChildLimits | None = None) -> tuple[str, str]:
     """Returns the error's code and message, or "ok" and ""."""
     arguments = {"path": str(path), "filename": path.name, "chunkSize": 500, "overlap": 100}
     members = path.with_suffix(".members")
@@ -263,7 +264,7 @@ def test_ends_as_its_own_failure(sandbox: Sandbox, tmp_path: Path, name: str, co
 
 def test_what_takes_too_long_is_timed_out(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("So many words. " * 1_300_000)
-    code, message = outcome(sandbox, tmp_path / "long.txt", Limits(MEMORY, 1))
+    code, message = outcome(sandbox, tmp_path / "long.txt", ChildLimits(MEMORY, 1))
     assert (code, "split" in message) == ("timed_out", True)
 
 
@@ -273,7 +274,7 @@ def test_others_go_on(sandbox: Sandbox, tmp_path: Path, samples: Path) -> None:
     async def main() -> tuple[Any, Any]:
         (tmp_path / "loop.pdf").write_bytes(laughing_forms(b"q Q "))
         return await asyncio.gather(
-            sandbox.run(*_call(tmp_path / "loop.pdf", tmp_path / "1"), limits=Limits(MEMORY, 2)),
+            sandbox.run(*_call(tmp_path / "loop.pdf", tmp_path / "1"), limits=ChildLimits(MEMORY, 2)),
             sandbox.run(*_call(samples / "notes.md", tmp_path / "2")),
             return_exceptions=True,
         )

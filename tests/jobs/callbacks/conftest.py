@@ -18,8 +18,8 @@ from tests.servers.outside_worker import SECRET, signed
 from tests.support.jobs import WORKER, claim
 from tests.support.turns import turn
 from workflows import engine
-from workflows.engine import outcomes
 from workflows.engine.claims import Claim
+from workflows.engine.outcomes import Outcome
 from workflows.models import SeenWebhook, WorkflowExecution, WorkflowStep
 from workflows.network import webhooks
 from workflows.steps import NewExecution, NewStep
@@ -60,7 +60,7 @@ def start(alice: User) -> Start:
 
 
 def hand_over(claim: Claim, silence: float = 60.0) -> None:
-    turn(WORKER, [outcomes.external(claim, silence)], [])
+    turn(WORKER, [Outcome.handed_over(claim, silence)], [])
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from django.db import connection
 from django.urls import reverse
 from pytest_django.live_server_helper import LiveServer
 
+from aiworkstation import BASE_DIR
 from aiworkstation.audit.models import AuditEvent
-from aiworkstation.ops.config import BASE_DIR
 from tests.jobs.callbacks.conftest import Configure, Start, outside
 from tests.servers.outside_worker import SECRET, OutsideWorker
 from tests.workflows.worker.test_runner import work

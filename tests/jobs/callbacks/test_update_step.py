@@ -34,8 +34,8 @@ from tests.servers.outside_worker import signed
 from tests.support.jobs import WORKER, claim, complete
 from tests.support.turns import turn
 from workflows import engine
-from workflows.engine import outcomes
 from workflows.engine.claims import Claim
+from workflows.engine.outcomes import Outcome
 from workflows.errors import StepError, TryLater
 from workflows.models import SeenWebhook, WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
@@ -170,7 +170,7 @@ class TestWhenItComes:
         assert send(update_of(claimed, "running", progress=5, message="took it")).status_code == 200
         assert (step_of(claimed).status, step_of(claimed).progress) == ("running", 5)
         assert send(update_of(claimed, "completed", output=1)).status_code == 200
-        worked = turn(WORKER, [outcomes.external(claimed, 60)], [])
+        worked = turn(WORKER, [Outcome.handed_over(claimed, 60)], [])
         assert worked.refused == []
         step = step_of(claimed)
         assert (step.status, step.output, step.answer_by) == ("completed", 1, None)
@@ -182,7 +182,7 @@ class TestWhenItComes:
         execution = start(outside())
         (claimed,) = claim(execution.pk)
         send(update_of(claimed, "completed", output=1))
-        turn(WORKER, [outcomes.failed(claimed, StepError("cut", retryable=False))], [])
+        turn(WORKER, [Outcome.failed(claimed, StepError("cut", retryable=False))], [])
         assert step_of(claimed).status == "completed"
         execution.refresh_from_db()
         assert execution.status == "completed"
@@ -210,7 +210,7 @@ class TestWhenItComes:
     def test_while_the_worker_waits_for_a_busy_receiver(self, start: Start) -> None:
         execution = start(outside())
         (claimed,) = claim(execution.pk)
-        turn(WORKER, [outcomes.waits(claimed, TryLater("busy"), 30.0)], [])
+        turn(WORKER, [Outcome.waiting(claimed, TryLater("busy"), 30.0)], [])
         assert send(update_of(claimed, "completed")).status_code == 200
         execution.refresh_from_db()
         assert execution.status == "completed"

@@ -1,4 +1,4 @@
-"""Plain tasks: who gets which, and what becomes of their results."""
+"""Plain django-q2 tasks: which process takes which, and what happens to their results."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from django_q.signals import post_execute
 from django_q.signing import SignedPackage
 from django_q.tasks import async_chain, async_task
 
-from tests.probe import plain as probe
+from tests.probe import tasks as probe
 from tests.support.processes import kill, manage, wait_for
 from tests.workflows.conftest import Start, chain
 from tests.workflows.worker.test_runner import lines
@@ -56,7 +56,7 @@ def hooked() -> Iterator[list[Any]]:
 
 
 def ended(task: Package, result: object = 1, *, success: bool = True) -> Package:
-    """As django-q2's worker leaves it."""
+    """The task as django-q2's worker returns it."""
     return {**task, "result": result, "success": success, "stopped": timezone.now()}
 
 
@@ -120,7 +120,7 @@ def test_messages_of_executions_and_pauses_are_left_alone(start: Start, tasks: P
 
 
 def test_waiting_jobs_cost_a_plain_task_nothing(start: Start, tasks: PlainTasks) -> None:
-    """By a plan that was made, and kept, while the queue was empty."""
+    """With a plan that was made and kept while the queue was empty."""
     for _ in range(3):
         tasks._take()
     for _ in range(200):
@@ -137,7 +137,7 @@ def test_waiting_jobs_cost_a_plain_task_nothing(start: Start, tasks: PlainTasks)
 
 
 def rows_read(line: psycopg.Connection[Any]) -> int:
-    """From the queue and the executions, by this connection in its transaction."""
+    """Rows that this connection read, in its transaction, from the queue and the executions."""
     ((number,),) = line.execute(
         "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
         " WHERE relname IN ('django_q_ormq', 'workflow_executions')"
@@ -165,7 +165,7 @@ def test_a_message_that_nobody_here_signed_is_left_and_stops_no_other(tasks: Pla
 def test_a_result_is_offered_again_after_a_cut(
     monkeypatch: pytest.MonkeyPatch, tasks: PlainTasks, hooked: list[Any], moment: str
 ) -> None:
-    async_chain([("math.floor", (1.5,), {"hook": "tests.probe.plain.hook"}), ("math.ceil", (1.5,))])
+    async_chain([("math.floor", (1.5,), {"hook": "tests.probe.tasks.hook"}), ("math.ceil", (1.5,))])
     task = tasks.get()
     line = tasks._open()
 
@@ -207,7 +207,7 @@ def test_a_result_that_cannot_be_stored_does_not_come_back(tasks: PlainTasks, re
 def test_a_hook_gets_the_row_and_nothing_is_taken_before_it_has_run(
     tasks: PlainTasks, other: PlainTasks, hooked: list[Any]
 ) -> None:
-    async_task("math.floor", 1.5, hook="tests.probe.plain.hook")
+    async_task("math.floor", 1.5, hook="tests.probe.tasks.hook")
     second = async_task("math.floor", 2)
     tasks.put(ended(tasks.get()))
     assert hooked == [Task.objects.get()]
@@ -249,7 +249,7 @@ def test_a_cached_result_is_in_the_cache(tasks: PlainTasks) -> None:
 
 
 def come_back() -> None:
-    """The leases run out."""
+    """Makes the leases run out."""
     OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1))
 
 
@@ -304,14 +304,14 @@ def test_only_the_newest_results_are_kept(monkeypatch: pytest.MonkeyPatch, db: N
 
 def test_a_slow_task_holds_up_no_other(alice: object, ledger: Path, tmp_path: Path) -> None:
     with manage("work", log=tmp_path / "log", WORKERS="1", STOP_GRACE="0"):
-        async_task("tests.probe.plain.slow", str(ledger))
+        async_task("tests.probe.tasks.slow", str(ledger))
         wait_for(lambda: lines(ledger, "plain"), what="the slow task")
         quick = [async_task("math.floor", number) for number in range(20)]
         wait_for(lambda: Task.objects.filter(id__in=quick).count() == 20, seconds=5, what="the others")
 
 
 def test_a_killed_childs_task_comes_back_within_a_lease(alice: object, ledger: Path, tmp_path: Path) -> None:
-    async_task("tests.probe.plain.slow", str(ledger))
+    async_task("tests.probe.tasks.slow", str(ledger))
     with manage("work", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="2", STOP_GRACE="0"):
         ((_, victim),) = wait_for(lambda: lines(ledger, "plain"), what="the task")
         time.sleep(3)
@@ -324,7 +324,7 @@ def test_each_runs_once_though_children_are_replaced(alice: object, ledger: Path
     """django-q2 replaces a worker after 500 tasks."""
     number = 1200
     for word in range(number):
-        async_task("tests.probe.plain.note", str(ledger), str(word))
+        async_task("tests.probe.tasks.note", str(ledger), str(word))
     log = tmp_path / "log"
     with manage("work", log=log, WORKERS="2"):
         wait_for(lambda: not OrmQ.objects.exists(), what="the end of all")
@@ -335,7 +335,7 @@ def test_each_runs_once_though_children_are_replaced(alice: object, ledger: Path
 
 @pytest.mark.parametrize("how", ["sys.exit", "KeyboardInterrupt", "GeneratorExit"])
 def test_a_task_that_ends_its_process_has_failed(alice: object, ledger: Path, tmp_path: Path, how: str) -> None:
-    task = async_task("tests.probe.plain.leave", str(ledger), how)
+    task = async_task("tests.probe.tasks.leave", str(ledger), how)
     with manage("work", "--drain", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="1") as work:
         work.wait(60)
     row = Task.objects.get(id=task)
@@ -346,7 +346,7 @@ def test_a_task_that_ends_its_process_has_failed(alice: object, ledger: Path, tm
 
 
 def test_a_message_that_cannot_be_unpickled_stops_no_other(tasks: PlainTasks) -> None:
-    async_task("tests.probe.plain.unreadable", probe.Unreadable())
+    async_task("tests.probe.tasks.unreadable", probe.Unreadable())
     task = async_task("math.floor", 1)
     assert tasks.get()["id"] == task
     assert OrmQ.objects.count() == 2

@@ -1,4 +1,4 @@
-"""Two connections and more, for real: what must hold whoever comes first."""
+"""Real concurrency on several connections: what must hold in whatever order they come."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ from tests.workflows.worker.test_runner import in_other_thread, lines, work
 from workflows import engine, tools
 from workflows.engine.claims import Claim
 from workflows.engine.consistency import check
-from workflows.engine.outcomes import completed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import WorkerInfo
 from workflows.models import WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def together(functions: list[Callable[[], object]]) -> list[object]:
-    """Runs them at the same instant, each in a thread and on a connection of its own."""
+    """Calls all functions at the same moment, each in a thread with a connection of its own."""
     barrier = threading.Barrier(len(functions))
 
     def call(function: Callable[[], object]) -> object:
@@ -48,14 +48,14 @@ def together(functions: list[Callable[[], object]]) -> list[object]:
         return list(pool.map(call, functions))
 
 
-def test_two_parents_that_end_together_free_their_child(start: Start, holder: WorkerInfo) -> None:
-    """Two thousand pairs: of each one worker ends one parent, another the other, ten at a time."""
+def test_two_parents_that_end_together_free_their_child(start: Start, worker: WorkerInfo) -> None:
+    """Two thousand pairs: two workers end one parent each, ten pairs at a time."""
     pairs, batch = 50, 10
     steps = [NewStep(f"p{i}") for i in range(2 * pairs)]
     steps += [NewStep(f"c{i}", depends_on=[i, pairs + i]) for i in range(pairs)]
     executions = [start(*steps, max_parallel=2 * pairs) for _ in range(40)]
     parents: dict[UUID, list[Claim]] = {execution.pk: [] for execution in executions}
-    while claims := take(holder, free=1000):
+    while claims := take(worker, free=1000):
         for claim in claims:
             parents[claim.execution_id].append(claim)
     both = threading.Barrier(2)
@@ -64,9 +64,9 @@ def test_two_parents_that_end_together_free_their_child(start: Start, holder: Wo
         for claims in parents.values():
             own = sorted(claims, key=lambda claim: claim.step_index)[which * pairs : (which + 1) * pairs]
             for begin in range(0, pairs, batch):
-                outcomes = [completed(claim, None) for claim in own[begin : begin + batch]]
+                outcomes = [Outcome.completed(claim, None) for claim in own[begin : begin + batch]]
                 both.wait(30)
-                turn(holder, outcomes, [])
+                turn(worker, outcomes, [])
 
     together([lambda: work(0), lambda: work(1)])
     children = WorkflowStep.objects.filter(name__startswith="c").values_list("status", "missing_dependencies")
@@ -79,13 +79,13 @@ def test_eight_claimers_never_pass_max_parallel_and_claim_each_step_once(start: 
     seen: list[str] = []
 
     def work() -> None:
-        holder = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known())
-        claims = take(holder, free=2)
+        worker = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known_slugs())
+        claims = take(worker, free=2)
         until = time.monotonic() + 60
         while (claims or WorkflowExecution.objects.unfinished().exists()) and time.monotonic() < until:
-            following = [each for claim in claims for each in end(holder, claim, go_on=True).claims]
+            following = [each for claim in claims for each in end(worker, claim, go_on=True).claims]
             seen.extend(str(claim.step_id) for claim in claims)
-            claims = following or take(holder, free=2)
+            claims = following or take(worker, free=2)
 
     together([work] * 8)
     assert len(seen) == len(set(seen)) == 2000
@@ -96,7 +96,7 @@ def test_eight_claimers_never_pass_max_parallel_and_claim_each_step_once(start: 
 
 
 def most_at_once(execution: UUID) -> int:
-    """By the audit trail, whose numbers come from within the lock."""
+    """Counts from the audit trail, whose ids are assigned while the execution is locked."""
     running = most = 0
     for action in actions(execution):
         running += {"step.started": 1, "step.completed": -1}.get(action, 0)
@@ -104,28 +104,28 @@ def most_at_once(execution: UUID) -> int:
     return most
 
 
-def test_a_cancel_and_an_outcome_meet(start: Start, holder: WorkerInfo) -> None:
+def test_a_cancel_and_an_outcome_meet(start: Start, worker: WorkerInfo) -> None:
     for _ in range(20):
         execution = start(*side_by_side(1))
-        (claim,) = take(holder)
-        cancelled, _ = together([lambda e=execution: engine.cancel(e.pk, actor="alice"), _ending(holder, claim)])  # type: ignore[misc]
+        (claim,) = take(worker)
+        cancelled, _ = together([lambda e=execution: engine.cancel(e.pk, actor="alice"), _ending(worker, claim)])  # type: ignore[misc]
         execution.refresh_from_db()
         assert execution.status == ("cancelled" if cancelled else "completed")
         assert statuses(execution.pk) == [execution.status]
 
 
-def _ending(holder: WorkerInfo, claim: Claim) -> Callable[[], object]:
-    return lambda: end(holder, claim)
+def _ending(worker: WorkerInfo, claim: Claim) -> Callable[[], object]:
+    return lambda: end(worker, claim)
 
 
 def test_batches_that_share_executions_do_not_deadlock(start: Start) -> None:
     jobs = [start(*side_by_side(40), max_parallel=40) for _ in range(3)]
 
     def work() -> None:
-        holder = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known())
-        while claims := take(holder, free=3):
+        worker = WorkerInfo(uuid4(), "worker", lease=30, tools=tools.known_slugs())
+        while claims := take(worker, free=3):
             for claim in claims:
-                end(holder, claim, go_on=False)
+                end(worker, claim, go_on=False)
 
     together([work] * 6)
     assert {status for job in jobs for status in statuses(job.pk)} == {"completed"}
@@ -133,7 +133,7 @@ def test_batches_that_share_executions_do_not_deadlock(start: Start) -> None:
 
 @contextmanager
 def locked(statement: str, *parameters: object) -> Iterator[None]:
-    """As by a process that was frozen in its transaction."""
+    """Locks rows, as a process does that was frozen in its transaction."""
     with psycopg.connect(database_url()) as other:
         other.execute(statement, parameters)
         yield
@@ -143,9 +143,9 @@ def locked(statement: str, *parameters: object) -> Iterator[None]:
 LOCK_JOB = "SELECT FROM workflow_executions WHERE id = %s FOR UPDATE"
 
 
-def test_the_reaper_does_not_wait_for_a_lock(start: Start, holder: WorkerInfo) -> None:
+def test_the_reaper_does_not_wait_for_a_lock(start: Start, worker: WorkerInfo) -> None:
     stuck, other = start(*side_by_side(1)), start(*side_by_side(1))
-    for claim in take(holder, free=2):
+    for claim in take(worker, free=2):
         expire(claim.step_id)
     with locked(LOCK_JOB, stuck.pk):
         assert engine.reap() == 1
@@ -153,18 +153,18 @@ def test_the_reaper_does_not_wait_for_a_lock(start: Start, holder: WorkerInfo) -
     assert engine.reap() == 1
 
 
-def test_a_claim_does_not_wait_for_a_lock(start: Start, holder: WorkerInfo) -> None:
+def test_a_claim_does_not_wait_for_a_lock(start: Start, worker: WorkerInfo) -> None:
     stuck, other = start(*side_by_side(1)), start(*side_by_side(1))
     with locked(LOCK_JOB, stuck.pk):
-        assert [claim.execution_id for claim in take(holder, free=2)] == [other.pk]
-    assert [claim.execution_id for claim in take(holder)] == [stuck.pk]
+        assert [claim.execution_id for claim in take(worker, free=2)] == [other.pk]
+    assert [claim.execution_id for claim in take(worker)] == [stuck.pk]
 
 
-def test_a_newcomer_does_not_wait_for_the_lock_of_another(start: Start, holder: WorkerInfo) -> None:
+def test_a_newcomer_does_not_wait_for_the_lock_of_another(start: Start, worker: WorkerInfo) -> None:
     stuck, bob = start(*side_by_side(1)), User.objects.create_user("bob")
     other = start_for(bob, NewStep("x"))
     with locked(LOCK_JOB, stuck.pk):
-        assert [claim.execution_id for claim in take_newcomers(holder)] == [other.pk]
+        assert [claim.execution_id for claim in take_newcomers(worker)] == [other.pk]
 
 
 def test_a_result_that_waits_for_a_lock_keeps_its_lease(start: Start, ledger: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who gets the slots: queues, first lanes, newcomers, pauses, cool-downs."""
+"""Which jobs get the slots: queues, first lanes, newcomers, pauses, cool-downs."""
 
 import time
 
@@ -11,7 +11,7 @@ from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import end, expire, take
 from workflows import engine
 from workflows.engine.claims import Claim
-from workflows.engine.outcomes import waits
+from workflows.engine.outcomes import Outcome
 from workflows.engine.pause import pause, resume
 from workflows.engine.retry_policy import ALONE_AFTER
 from workflows.engine.turn import Demand, WorkerInfo
@@ -32,71 +32,71 @@ def start_for(user: User, *steps: NewStep) -> WorkflowExecution:
     return WorkflowExecution.objects.get(pk=engine.start(new, actor=user.username))
 
 
-def take_newcomers(holder: WorkerInfo, slots: int = 2) -> list[Claim]:
-    return turn(holder, [], [Demand("async", newcomers=slots)]).claims
+def take_newcomers(worker: WorkerInfo, slots: int = 2) -> list[Claim]:
+    return turn(worker, [], [Demand("async", newcomers=slots)]).claims
 
 
-def test_first_lanes_go_before_further_lanes(start: Start, holder: WorkerInfo) -> None:
+def test_first_lanes_go_before_further_lanes(start: Start, worker: WorkerInfo) -> None:
     bulk = start(*side_by_side(5))
-    take(holder)
+    take(worker)
     small = start(*chain(1))
-    assert [take(holder)[0].execution_id for _ in range(2)] == [small.pk, bulk.pk]
+    assert [take(worker)[0].execution_id for _ in range(2)] == [small.pk, bulk.pk]
 
 
-def test_newcomers_are_users_who_have_nothing_running(start: Start, holder: WorkerInfo, bob: User) -> None:
+def test_newcomers_are_users_without_running_steps(start: Start, worker: WorkerInfo, bob: User) -> None:
     start(*side_by_side(5))
-    take(holder)
+    take(worker)
     start(*chain(1))
-    assert take_newcomers(holder) == []
+    assert take_newcomers(worker) == []
     first, second = start_for(bob, *chain(1)), start_for(bob, *chain(1))
-    (claim,) = take_newcomers(holder)
+    (claim,) = take_newcomers(worker)
     assert claim.execution_id == first.pk
-    assert take_newcomers(holder) == []
-    end(holder, claim)
-    assert [claim.execution_id for claim in take_newcomers(holder)] == [second.pk]
+    assert take_newcomers(worker) == []
+    end(worker, claim)
+    assert [claim.execution_id for claim in take_newcomers(worker)] == [second.pk]
 
 
-def test_newcomers_are_served_in_the_order_of_their_waiting(start: Start, holder: WorkerInfo, bob: User) -> None:
-    """Not by their ids: whoever has a low one could have the only slot time and again."""
+def test_newcomers_are_served_in_the_order_of_their_waiting(start: Start, worker: WorkerInfo, bob: User) -> None:
+    """Not in the order of their ids: a user with a low id could get the only slot again and again."""
     carol = User.objects.create_user("carol")
     start(*side_by_side(1))
-    take(holder)
+    take(worker)
     first, second = start_for(carol, *chain(1)), start_for(bob, *chain(1))
-    (claim,) = take_newcomers(holder, slots=1)
+    (claim,) = take_newcomers(worker, slots=1)
     assert claim.execution_id == first.pk
-    (claim,) = take_newcomers(holder, slots=1)
+    (claim,) = take_newcomers(worker, slots=1)
     assert claim.execution_id == second.pk
 
 
 def test_steps_that_have_seen_crashes_are_claimed_for_slots_of_their_own(
-    start: Start, holder: WorkerInfo, other: WorkerInfo
+    start: Start, worker: WorkerInfo, other_worker: WorkerInfo
 ) -> None:
-    """One worker takes no more of them than it can run; another may have the rest."""
+    """A worker takes no more of them than it can run. Another worker may take the rest."""
     execution = start(*side_by_side(3))
     for _ in range(ALONE_AFTER):
-        for claim in [*take(holder), *take(holder), *take(holder)]:
+        for claim in [*take(worker), *take(worker), *take(worker)]:
             expire(claim.step_id)
         engine.reap()
     execution.refresh_from_db()
     assert execution.next_slot == "alone"
-    assert take(holder) == []
-    assert len(take(holder, slot="alone") + take(holder, slot="alone")) == 2
-    (claim,) = take(other, slot="alone")
+    assert take(worker) == []
+    assert len(take(worker, slot="alone") + take(worker, slot="alone")) == 2
+    (claim,) = take(other_worker, slot="alone")
     assert claim.crashes == ALONE_AFTER
     assert Capacity(SlotSizes()).pool_for(claim).kind == "alone"
 
 
-def test_a_pause_begins_nothing_and_lets_running_steps_end(start: Start, holder: WorkerInfo) -> None:
+def test_a_pause_begins_nothing_and_lets_running_steps_end(start: Start, worker: WorkerInfo) -> None:
     execution = start(*chain(2))
-    (claim,) = take(holder)
+    (claim,) = take(worker)
     assert pause(actor="alice", reason="a deploy")
     assert not pause(actor="alice")
-    assert end(holder, claim, go_on=True).claims == []
-    assert take(holder) == []
-    assert take_newcomers(holder) == []
+    assert end(worker, claim, go_on=True).claims == []
+    assert take(worker) == []
+    assert take_newcomers(worker) == []
     assert resume(actor="alice")
     assert not resume(actor="alice")
-    assert len(take(holder)) == 1
+    assert len(take(worker)) == 1
     execution.refresh_from_db()
     assert execution.status == "running"
     assert list(AuditEvent.objects.filter(object="work:all").order_by("id").values_list("action", flat=True)) == [
@@ -105,13 +105,13 @@ def test_a_pause_begins_nothing_and_lets_running_steps_end(start: Start, holder:
     ]
 
 
-def test_a_cool_down_is_told_to_all_workers(start: Start, holder: WorkerInfo) -> None:
+def test_a_cool_down_reaches_all_workers(start: Start, worker: WorkerInfo) -> None:
     start(*chain(1))
-    (claim,) = take(holder)
+    (claim,) = take(worker)
     busy = TryLater("busy", delay=30, cooldown="model:http://x:m")
-    turn(holder, [waits(claim, busy, busy.delay)], [])
+    turn(worker, [Outcome.waiting(claim, busy, busy.delay)], [])
     assert Cooldown.objects.get().key == "model:http://x:m"
-    cooldowns.learn({"model:http://y:m": 0.05})
+    cooldowns.start({"model:http://y:m": 0.05})
     with pytest.raises(TryLater) as raised:
         cooldowns.check("model:http://y:m")
     assert raised.value.cooldown == ""
@@ -119,11 +119,11 @@ def test_a_cool_down_is_told_to_all_workers(start: Start, holder: WorkerInfo) ->
     cooldowns.check("model:http://y:m")
 
 
-def test_a_shorter_cool_down_does_not_end_a_longer_one(start: Start, holder: WorkerInfo) -> None:
+def test_a_shorter_cool_down_does_not_end_a_longer_one(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(2))
     left = []
-    for claim, seconds in zip((*take(holder), *take(holder)), (600.0, 5.0), strict=True):
+    for claim, seconds in zip((*take(worker), *take(worker)), (600.0, 5.0), strict=True):
         busy = TryLater("busy", delay=seconds, cooldown="model:x")
-        turn(holder, [waits(claim, busy, busy.delay)], [])
+        turn(worker, [Outcome.waiting(claim, busy, busy.delay)], [])
         left.append(Cooldown.objects.get().until)
     assert left[0] == left[1]

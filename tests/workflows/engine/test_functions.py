@@ -1,4 +1,4 @@
-"""The functions in the database are those of the files in sql/."""
+"""The functions in the database agree with the files in sql/."""
 
 import re
 from pathlib import Path
@@ -17,15 +17,15 @@ WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'workflow\\_%%'
 """
 
 
-def plain(arguments: str) -> str:
-    """PostgreSQL names types in full, and puts OUT before a name."""
+def short_types(arguments: str) -> str:
+    """Arguments as the files write them: PostgreSQL names types in full, and puts OUT before a name."""
     names = {"float8": "double precision", "bool": "boolean", "int": "integer"}
     return re.sub(r"\b(float8|bool|int)\b", lambda found: names[found[1]], " ".join(arguments.split()))
 
 
 def in_files() -> dict[str, tuple[str, str]]:
     found = [_FUNCTION.findall(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.sql")]
-    return {name: (plain(arguments), body) for functions in found for name, arguments, body in functions}
+    return {name: (short_types(arguments), body) for functions in found for name, arguments, body in functions}
 
 
 @pytest.mark.django_db
@@ -43,7 +43,7 @@ def test_each_file_has_one_function_of_its_name() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_compiled() -> None:
-    """Many servers compile expensive plans (jit = on), which makes short statements many times slower."""
+    """Many servers compile expensive plans (jit = on), which makes short statements much slower."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW jit")
         assert cursor.fetchone() == ("off",)

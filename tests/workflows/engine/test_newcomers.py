@@ -1,4 +1,4 @@
-"""A worker that is busy to its last slot, and somebody who comes new: by `manage.py work`, with real documents."""
+"""A worker whose slots are all taken, and a new user: with `manage.py work` and real documents."""
 
 import os
 import time
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 DOCUMENTS = 1000
 A_MOMENT = 100
-"""Documents: the tenth part of the bulk job, and more than a second of it."""
+"""Documents: a tenth of the bulk job, which takes more than a second."""
 KINDS = {"async": "PROBE_SLEEP", "thread": "PROBE_BLOCK", "process": "PROBE_CHILD"}
 SLOTS = {"async": SlotSizes().coroutines, "thread": SlotSizes().threads, "process": os.cpu_count() or 1}
-"""Of the one runner."""
+"""Slots of the only runner."""
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def bulk(alice: User, settings: Settings, tmp_path: Path) -> WorkflowExecution:
 
 @pytest.fixture
 def fill(start: Start) -> Callable[..., None]:
-    """All of alice's: steps that do not end, in every slot of these kinds."""
+    """Fills every slot of these kinds with steps of alice that do not end."""
 
     def fill(*kinds: str) -> None:
         for kind in kinds:
@@ -62,7 +62,7 @@ def long_steps() -> int:
 
 
 def begins(user: User, kind: str, ledger: Path) -> WorkflowStep:
-    """A workflow of one step that needs such a slot; its step when it has ended."""
+    """Runs a workflow of one step that needs such a slot. Returns the finished step."""
     name = f"new-{kind}"
     execution = start_for(user, NewStep(name, tool=KINDS[kind], arguments={}))
     asked = time.time()
@@ -80,7 +80,7 @@ def read_meanwhile(bulk: WorkflowExecution, newcomer: WorkflowStep) -> int:
 def test_beside_a_bulk_job_of_a_thousand_documents(
     bulk: WorkflowExecution, fill: Callable[..., None], bob: User, ledger: Path, tmp_path: Path
 ) -> None:
-    """And beside long steps in every slot that it does not need."""
+    """Long steps take every slot that the newcomer does not need."""
     with manage("work", log=tmp_path / "log", WORKERS="1", DATA_DIR=str(tmp_path)):
         fill("async", "thread")
         wait_for(bulk.steps.filter(status="completed").exists, what="the first document")
@@ -95,7 +95,7 @@ def test_beside_a_bulk_job_of_a_thousand_documents(
 def test_while_every_slot_is_taken_by_long_steps_of_one_user(
     bulk: WorkflowExecution, fill: Callable[..., None], bob: User, ledger: Path, tmp_path: Path
 ) -> None:
-    """And a thousand documents of theirs wait for one."""
+    """A thousand documents of that user wait for a slot too."""
     with manage("work", log=tmp_path / "log", WORKERS="1", DATA_DIR=str(tmp_path)):
         fill(*KINDS)
         for kind in KINDS:

@@ -13,8 +13,8 @@ from tests.support.turns import turn
 from tests.workflows.conftest import Start
 from tests.workflows.engine.test_verbs import take
 from workflows import engine
-from workflows.engine.claims import Claim, Held
-from workflows.engine.outcomes import completed, failed
+from workflows.engine.claims import Claim, ClaimedStep
+from workflows.engine.outcomes import Outcome
 from workflows.engine.outside_answers import Answer
 from workflows.engine.turn import WorkerInfo
 from workflows.errors import StepError
@@ -43,7 +43,7 @@ def branches(start: Start, worker: WorkerInfo) -> Job:
 
 def running_with_a_failed_branch(start: Start, worker: WorkerInfo) -> Job:
     execution, (a, b) = branches(start, worker)
-    turn(worker, [failed(a, NO)], [])
+    turn(worker, [Outcome.failed(a, NO)], [])
     return execution, [b]
 
 
@@ -57,15 +57,15 @@ def waiting(start: Start, worker: WorkerInfo) -> Job:
 
 def finished(start: Start, worker: WorkerInfo) -> Job:
     execution, (a, b) = branches(start, worker)
-    turn(worker, [completed(a, 1), completed(b, 1)], [])
-    turn(worker, [completed(claim, 1) for claim in [*take(worker), *take(worker)]], [])
+    turn(worker, [Outcome.completed(a, 1), Outcome.completed(b, 1)], [])
+    turn(worker, [Outcome.completed(claim, 1) for claim in [*take(worker), *take(worker)]], [])
     return execution, []
 
 
 def ended_failed(start: Start, worker: WorkerInfo) -> Job:
     execution, (a, b) = branches(start, worker)
-    turn(worker, [failed(a, NO), completed(b, 1)], [])
-    turn(worker, [completed(claim, 1) for claim in take(worker)], [])
+    turn(worker, [Outcome.failed(a, NO), Outcome.completed(b, 1)], [])
+    turn(worker, [Outcome.completed(claim, 1) for claim in take(worker)], [])
     return execution, []
 
 
@@ -78,7 +78,7 @@ def cancelled(start: Start, worker: WorkerInfo) -> Job:
 def with_errors(start: Start, worker: WorkerInfo) -> Job:
     execution = start(NewStep("a"), NewStep("b"), tolerates_failures=True)
     a, b = [*take(worker), *take(worker)]
-    turn(worker, [failed(a, NO), completed(b, 1)], [])
+    turn(worker, [Outcome.failed(a, NO), Outcome.completed(b, 1)], [])
     return execution, []
 
 
@@ -87,16 +87,16 @@ FINISHED = [finished, ended_failed, cancelled, with_errors]
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, finished])
-def test_retry(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_retry(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     before = everything()
     assert not engine.retry(execution.pk, actor="alice")
     assert everything() == before
 
 
 @pytest.mark.parametrize("make", FINISHED)
-def test_cancel_and_fail(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_cancel_and_fail(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     before = everything()
     assert not engine.cancel(execution.pk, actor="alice")
     assert not engine.fail(execution.pk, {"code": "x", "message": "x", "retryable": False}, actor="alice")
@@ -104,9 +104,9 @@ def test_cancel_and_fail(start: Start, holder: WorkerInfo, make: Make) -> None:
 
 
 @pytest.mark.parametrize("make", FINISHED)
-def test_a_finished_job_whose_row_contradicts_its_steps(start: Start, holder: WorkerInfo, make: Make) -> None:
+def test_a_finished_job_whose_row_contradicts_its_steps(start: Start, worker: WorkerInfo, make: Make) -> None:
     """Such a row comes from a defect. A verb must not make it worse."""
-    execution, _ = make(start, holder)
+    execution, _ = make(start, worker)
     WorkflowStep.objects.filter(execution=execution, index=0).update(status="pending", ready_at=None)
     before = everything()
     assert not engine.cancel(execution.pk, actor="alice")
@@ -114,8 +114,8 @@ def test_a_finished_job_whose_row_contradicts_its_steps(start: Start, holder: Wo
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, *FINISHED])
-def test_an_answer_that_nobody_waits_for(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_an_answer_that_nobody_waits_for(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     step = WorkflowStep.objects.filter(execution=execution).earliest("index")
     before = everything()
     assert not engine.answer(execution.pk, step.pk, Answer(StepStatus.COMPLETED, output=1), actor="outside")
@@ -123,21 +123,21 @@ def test_an_answer_that_nobody_waits_for(start: Start, holder: WorkerInfo, make:
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, *FINISHED])
-def test_steps_added_without_the_token(start: Start, holder: WorkerInfo, make: Make) -> None:
-    execution, _ = make(start, holder)
+def test_steps_added_without_the_token(start: Start, worker: WorkerInfo, make: Make) -> None:
+    execution, _ = make(start, worker)
     step = WorkflowStep.objects.filter(execution=execution).earliest("index")
     before = everything()
-    held = Held(step.pk, uuid4())
+    held = ClaimedStep(step.pk, uuid4())
     assert engine.add_steps(execution.pk, {"x": NewStep("x")}, within=held, actor="alice") == []
     assert everything() == before
 
 
 @pytest.mark.parametrize("make", [*UNFINISHED, *FINISHED])
-def test_what_nobody_needs(start: Start, holder: WorkerInfo, make: Make) -> None:
-    _, claims = make(start, holder)
+def test_what_nobody_needs(start: Start, worker: WorkerInfo, make: Make) -> None:
+    _, claims = make(start, worker)
     before = everything()
     assert engine.reap() == 0
     assert engine.end_silence() == 0
     assert engine.sweep() == []
-    assert engine.release_strays(holder.id, [claim.token for claim in claims], actor="x") == 0
+    assert engine.release_strays(worker.id, [claim.token for claim in claims], actor="x") == 0
     assert everything() == before

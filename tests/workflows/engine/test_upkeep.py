@@ -1,4 +1,4 @@
-"""Retention, the check of the engine's rows, and the commands that operate it."""
+"""Retention, the check of the engine's rows, and the commands for pause, resume, drain and stop."""
 
 from datetime import timedelta
 from io import StringIO
@@ -28,14 +28,14 @@ def call(*arguments: str) -> str:
 
 
 @pytest.fixture
-def old(start: Start, holder: WorkerInfo) -> WorkflowExecution:
+def old(start: Start, worker: WorkerInfo) -> WorkflowExecution:
     execution = start(*chain(1))
-    end(holder, take(holder)[0])
+    end(worker, take(worker)[0])
     WorkflowExecution.objects.update(finished_at=timezone.now() - timedelta(days=100))
     return execution
 
 
-def test_prune_deletes_what_ended_long_ago_and_keeps_its_events(old: WorkflowExecution, start: Start) -> None:
+def test_prune_deletes_old_jobs_and_keeps_their_events(old: WorkflowExecution, start: Start) -> None:
     new = start(*chain(1))
     events = AuditEvent.objects.count()
     Task.objects.create(id="x", name="x", func="f", started=timezone.now(), stopped=timezone.now() - timedelta(100))
@@ -47,7 +47,7 @@ def test_prune_deletes_what_ended_long_ago_and_keeps_its_events(old: WorkflowExe
     assert prune(days=90).jobs == 0
 
 
-def test_prune_keeps_all_with_zero_days(old: WorkflowExecution) -> None:
+def test_prune_keeps_everything_with_zero_days(old: WorkflowExecution) -> None:
     assert prune(days=0).jobs == 0
     assert WorkflowExecution.objects.exists()
 
@@ -62,10 +62,10 @@ def test_a_schedule_prunes_daily(db: None) -> None:
     assert schedule.schedule_type == Schedule.DAILY
 
 
-def test_check_engine_finds_nothing_in_normal_life(start: Start, holder: WorkerInfo) -> None:
+def test_check_engine_finds_nothing_in_normal_operation(start: Start, worker: WorkerInfo) -> None:
     start(*chain(3))
     start(*side_by_side(3), max_parallel=2)
-    take(holder, free=2)
+    take(worker, free=2)
     assert check() == []
     assert "0 broken" in call("check_engine")
 
@@ -76,10 +76,10 @@ def test_check_engine_finds_nothing_in_normal_life(start: Start, holder: WorkerI
         ("UPDATE workflow_executions SET steps_completed = 7", "counters"),
         ("UPDATE workflow_steps SET missing_dependencies = 5 WHERE status = 'pending'", "pending step"),
         ("DELETE FROM django_q_ormq", "unfinished job has"),
-        ("UPDATE django_q_ormq SET key = 'low'", "own queue"),
+        ("UPDATE django_q_ormq SET key = 'low'", "in the job's queue"),
     ],
 )
-def test_check_engine_finds_what_is_broken(start: Start, sql: str, rule: str) -> None:
+def test_check_engine_finds_broken_rows(start: Start, sql: str, rule: str) -> None:
     from django.db import connection
 
     start(*chain(2))
@@ -91,15 +91,15 @@ def test_check_engine_finds_what_is_broken(start: Start, sql: str, rule: str) ->
 
 
 def test_pause_and_resume_from_the_command_line(db: None) -> None:
-    assert "goes on to its end" in call("pause", "--reason", "a deploy")
+    assert "continue to their end" in call("pause", "--reason", "a deploy")
     assert "paused already" in call("pause")
     assert Pause.objects.get().reason == "a deploy"
-    assert "Work goes on" in call("resume")
+    assert "Work continues" in call("resume")
     assert "not paused" in call("resume")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_drain_works_off_what_is_due_and_ends(start: Start, ledger: Path, tmp_path: Path) -> None:
+def test_drain_runs_due_work_and_ends(start: Start, ledger: Path, tmp_path: Path) -> None:
     execution = start(*chain(3, "PROBE_SLEEP"))
     later = start(*chain(1, "PROBE_SLEEP"), delay=600)
     task = async_task("math.floor", 2.5)
@@ -113,7 +113,7 @@ def test_drain_works_off_what_is_due_and_ends(start: Start, ledger: Path, tmp_pa
 
 @pytest.mark.django_db(transaction=True)
 def test_a_plain_task_goes_back_when_its_worker_stops(alice: object, tmp_path: Path, ledger: Path) -> None:
-    async_task("tests.probe.plain.slow", str(ledger))
+    async_task("tests.probe.tasks.slow", str(ledger))
     settings = {"WORKERS": "1", "STOP_GRACE": "0"}
     with manage("work", log=tmp_path / "log", **settings) as work:
         wait_for(lambda: lines(ledger, "plain"), what="the task")

@@ -11,7 +11,7 @@ from django.utils import timezone
 from tests.support.jobs import WORKER, claim, complete, complete_all, fail, start_job
 from tests.support.turns import turn
 from workflows.engine import why_waiting
-from workflows.engine.outcomes import waits
+from workflows.engine.outcomes import Outcome
 from workflows.engine.pause import pause
 from workflows.engine.turn import SCAN_OVERLAP
 from workflows.engine.why_waiting import Places, waiting_for
@@ -54,7 +54,7 @@ def test_its_place(alice: User, add_worker: AddWorker) -> None:
 
 
 def test_the_queue_is_read_from_its_first_message(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But now and then all of it: of a message that came in late, by a long transaction, nobody has told."""
+    """But sometimes all of it is read: no notification announces a message that a long transaction adds late."""
     first, second = (start_job(alice) for _ in range(2))
     assert first.wake_at
     assert second.wake_at
@@ -80,7 +80,7 @@ def test_an_empty_queue_has_no_first_message(alice: User) -> None:
 
 
 def test_other_kinds_of_slots_do_not_matter(alice: User, add_worker: AddWorker) -> None:
-    """Nor do steps of workers that are gone."""
+    """Steps of workers that are gone do not matter either."""
     worker = add_worker(id=WORKER.id, sizes={"async": 2, "thread": 1, "process": 1})
     for slot, number in (("async", 1), ("thread", 2)):
         for _ in range(number):
@@ -95,7 +95,7 @@ def test_other_kinds_of_slots_do_not_matter(alice: User, add_worker: AddWorker) 
     assert sentence(model) == "Place 1 in the queue normal; 1 of 2 slots for such steps are busy."
     # One more than there are: a newcomer's.
     assert sentence(function) == "Place 1 in the queue normal; 1 of 1 slots for such steps are busy."
-    worker.sizes = {}  # of an earlier release
+    worker.sizes = {}  # as an earlier release stored it
     worker.save()
     assert sentence(model) == "Place 1 in the queue normal."
 
@@ -147,7 +147,7 @@ def test_the_next_attempt(alice: User) -> None:
 def test_a_providers_cool_down(alice: User) -> None:
     execution = start_job(alice)
     busy = TryLater("model-x is busy and rests for 30 s", code="cooldown", delay=30, cooldown="model:x")
-    turn(WORKER, [waits(claim(execution.pk)[0], busy, busy.delay)], [])
+    turn(WORKER, [Outcome.waiting(claim(execution.pk)[0], busy, busy.delay)], [])
     words = sentence(execution)
     assert words.startswith('"One" is tried again at 20')
     assert words.endswith(", after: model-x is busy and rests for 30 s")

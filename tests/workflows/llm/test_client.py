@@ -10,8 +10,9 @@ import pytest
 from tests.servers.model_server import ModelServer, Reply
 from tests.workflows.conftest import Configure
 from workflows.errors import PermanentError, StepError, TryLater
-from workflows.llm import client
-from workflows.llm.client import ContextTooLong, Function, ModelAnswer, ModelRequest, Usage
+from workflows.llm import client, model_catalog
+from workflows.llm.chat import Function, ModelAnswer, ModelRequest, TokenUsage
+from workflows.llm.provider_errors import ContextTooLong
 
 HELLO = [{"role": "user", "content": "Say hello to the world"}]
 
@@ -41,7 +42,7 @@ class TestAnswer:
         answer = ask(pieces=pieces)
         assert (answer.text, answer.finish_reason) == ("Hello, world.", "stop")
         assert answer.model == "test-model-2026"
-        assert answer.usage == Usage(5, 2, None)
+        assert answer.usage == TokenUsage(5, 2, None)
         assert pieces == ["Hello, ", "world."]
 
     def test_request_is_streamed_with_usage(self, model_server: ModelServer) -> None:
@@ -89,23 +90,23 @@ class TestAnswer:
 class TestCost:
     def test_known_model_of_openai(self, configure: Configure) -> None:
         configure(openai_api_key="sk-1")
-        assert client._cost(Usage(1000, 100), 0, "gpt-4o-2024-08-06") == Decimal("0.0035")
+        assert model_catalog.cost(TokenUsage(1000, 100), 0, "gpt-4o-2024-08-06") == Decimal("0.0035")
 
     def test_cached_tokens_are_cheaper(self, configure: Configure) -> None:
         configure(openai_api_key="sk-1")
-        assert client._cost(Usage(1000, 100), 1000, "gpt-4o") == Decimal("0.00225")
+        assert model_catalog.cost(TokenUsage(1000, 100), 1000, "gpt-4o") == Decimal("0.00225")
 
     def test_unknown_model_has_none(self, configure: Configure) -> None:
         configure(openai_api_key="sk-1")
-        assert client._cost(Usage(1000, 100), 0, "my-own-model") is None
+        assert model_catalog.cost(TokenUsage(1000, 100), 0, "my-own-model") is None
 
     def test_another_server_has_none(self, configure: Configure) -> None:
         configure(openai_base_url="http://127.0.0.1:11434/v1")
-        assert client._cost(Usage(1000, 100), 0, "gpt-4o") is None
+        assert model_catalog.cost(TokenUsage(1000, 100), 0, "gpt-4o") is None
 
     def test_sum(self) -> None:
-        assert Usage(1, 2, Decimal("0.1")) + Usage(3, 4, Decimal("0.2")) == Usage(4, 6, Decimal("0.3"))
-        assert Usage(1, 2, Decimal("0.1")) + Usage(3, 4, None) == Usage(4, 6, None)
+        assert TokenUsage(1, 2, Decimal("0.1")) + TokenUsage(3, 4, Decimal("0.2")) == TokenUsage(4, 6, Decimal("0.3"))
+        assert TokenUsage(1, 2, Decimal("0.1")) + TokenUsage(3, 4, None) == TokenUsage(4, 6, None)
 
 
 class TestWaits:
@@ -269,23 +270,23 @@ class TestResolve:
     ) -> None:
         aliases = {"old": "new", "offline": "never"}
         configure(openai_base_url="http://127.0.0.1:1/v1", default_model=default, model_aliases=aliases)
-        assert client.resolve_model(model_id, mode) == expected
+        assert model_catalog.resolve_model(model_id, mode) == expected
 
     def test_without_a_provider(self, configure: Configure) -> None:
         configure(default_model="d")
-        assert client.resolve_model("gpt-4o", "m") == "offline"
+        assert model_catalog.resolve_model("gpt-4o", "m") == "offline"
 
     def test_with_a_key_alone(self, configure: Configure) -> None:
         configure(openai_api_key="sk-1")
-        assert client.resolve_model("gpt-4o", None) == "gpt-4o"
+        assert model_catalog.resolve_model("gpt-4o", None) == "gpt-4o"
 
 
 class TestContext:
     def test_known_and_unknown(self, configure: Configure) -> None:
         configure(openai_api_key="sk-1")
-        assert client.context_tokens("gpt-4") == 8192
-        assert client.context_tokens("gpt-4o") == client.CONTEXT_TOKENS
-        assert client.context_tokens("my-own-model") == client.CONTEXT_TOKENS
+        assert model_catalog.context_tokens("gpt-4") == 8192
+        assert model_catalog.context_tokens("gpt-4o") == model_catalog.CONTEXT_TOKENS
+        assert model_catalog.context_tokens("my-own-model") == model_catalog.CONTEXT_TOKENS
 
 
 class TestEmbed:

@@ -11,7 +11,7 @@ from tests.servers.model_server import ModelServer, Reply
 from tests.workflows.conftest import Configure
 from workflows import tools
 from workflows.errors import PermanentError, StepError
-from workflows.llm import client
+from workflows.llm import client, model_catalog
 from workflows.llm.model_step import choose_arguments, run_model_step
 from workflows.llm.offline.answer import NOTICE
 from workflows.llm.prompt import ModelTask, StepInput
@@ -78,7 +78,7 @@ class TestModelStep:
         assert result.output["sources"] == [FOUND, second]
 
     def test_cut_inputs_are_told(self, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(client, "CONTEXT_TOKENS", 2000)
+        monkeypatch.setattr(model_catalog, "CONTEXT_TOKENS", 2000)
         long = StepInput("Read", "DOCUMENT_READ", {"text": "A line of text.\n" * 2000})
         result = run(run_model_step(context(), replace(TASK, inputs=[long])))
         (warning,) = result.output["warnings"]

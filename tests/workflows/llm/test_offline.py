@@ -8,7 +8,7 @@ from workflows.errors import PermanentError
 from workflows.llm.offline import answer as offline
 from workflows.llm.offline.answer import NOTICE, Source
 from workflows.llm.offline.numbers import read_numbers
-from workflows.llm.offline.prose import Passage, find_passages, telling
+from workflows.llm.offline.prose import Passage, find_passages, most_telling
 from workflows.llm.offline.tables import Table, find_tables
 
 SALES = [
@@ -147,16 +147,16 @@ class TestProse:
         assert "- Payment for the pumps is due 30 days after delivery to the customer. (contract.pdf, page 2)" in text
 
     def test_nothing_is_said_twice(self) -> None:
-        said = [sentence.text for sentence in telling([Passage(self.TEXT)], "", 5)]
+        said = [sentence.text for sentence in most_telling([Passage(self.TEXT)], "", 5)]
         assert len([sentence for sentence in said if "400 pumps" in sentence]) == 1
 
     def test_question_decides(self) -> None:
-        (one,) = telling([Passage(self.TEXT)], "What else matters to us?", 1)
+        (one,) = most_telling([Passage(self.TEXT)], "What else matters to us?", 1)
         assert one.text == "Little else matters to us."
 
     def test_japanese(self) -> None:
         text = "東京本社は二〇二六年三月に新しい工場を建設します。雨。大阪の倉庫は来年の四月から営業します。"
-        assert len(telling([Passage(text)], "", 5)) == 2
+        assert len(most_telling([Passage(text)], "", 5)) == 2
 
     def test_html(self) -> None:
         head = "<html><head><title>x</title></head><script>var a = 1 < 2;</script>"

@@ -1,4 +1,4 @@
-"""An app named in EXTRA_APPS brings a tool, a parser and a job type: the whole way, in processes of their own."""
+"""An app in EXTRA_APPS adds a tool, a parser and a job type. Real processes run them."""
 
 import json
 import subprocess
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from tests.support.processes import ROOT, environment, manage
+from aiworkstation import BASE_DIR
+from tests.support.processes import environment, manage
 from workflows.models import WorkflowExecution
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,9 +23,9 @@ def alice(db: None) -> User:
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=BASE_DIR, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
     )
 
 

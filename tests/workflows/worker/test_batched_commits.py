@@ -1,4 +1,4 @@
-"""Outcomes that come at about the same time share a commit."""
+"""Steps that end at about the same time are recorded in one commit."""
 
 from collections.abc import Sequence
 from pathlib import Path

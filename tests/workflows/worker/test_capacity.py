@@ -1,4 +1,4 @@
-"""When a process looks for work."""
+"""When a runner looks for work."""
 
 import time
 
@@ -15,7 +15,7 @@ def test_a_look_that_finds_nothing_is_the_last() -> None:
     assert not capacity.can_claim
 
 
-def test_a_look_that_finds_something_is_not() -> None:
+def test_a_look_that_finds_something_is_followed_by_another() -> None:
     capacity = Capacity(SlotSizes())
     demands = capacity.demands([])
     capacity.note_found(demands, [1] * len(demands))
@@ -23,7 +23,7 @@ def test_a_look_that_finds_something_is_not() -> None:
 
 
 def test_a_notification_during_the_look_asks_for_another() -> None:
-    """The work that it announces may have come too late for the look."""
+    """The announced work may have come too late for the look in progress."""
     capacity = Capacity(SlotSizes())
     demands = capacity.demands([])
     capacity.wake("thread")

@@ -1,4 +1,4 @@
-"""Who holds a step: only they renew its lease, tell of it, and give it back; and when it is taken away."""
+"""Leases: what only the holder of a step may do with it, and when others may take it."""
 
 import time
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ from workflows.worker.maintenance import Maintenance
 
 
 @dataclass
-class Held:
-    """What the beat asks of a runner."""
+class FakeRunner:
+    """What the lease renewer needs of a runner."""
 
     identity: WorkerInfo
     claims: list[Claim]
@@ -36,8 +36,8 @@ class Held:
         return {claim.token: claim.step_id for claim in self.claims}
 
 
-def beat(runner: Held) -> bool:
-    """One beat. Whether it went through."""
+def renew(runner: FakeRunner) -> bool:
+    """Renews once. Returns whether it succeeded."""
     renewer = LeaseRenewer(runner, kind="runner")
     try:
         return renewer._renew()
@@ -57,44 +57,46 @@ def lose(claim: Claim) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_beat_renews_what_is_held(start: Start, holder: WorkerInfo) -> None:
+def test_the_leases_of_held_steps_are_renewed(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(1))
-    claims = take(holder)
+    claims = take(worker)
     before = lease_of(claims[0])
-    runner = Held(holder, claims)
-    assert beat(runner)
+    runner = FakeRunner(worker, claims)
+    assert renew(runner)
     assert lease_of(claims[0]) > before
     assert runner.renewed_at > 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_late_beat_does_not_renew_a_successors_lease(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
-    """Else a step whose new worker has died as well would never come back while the old one lives."""
+def test_a_late_renewal_does_not_renew_a_successors_lease(
+    start: Start, worker: WorkerInfo, other_worker: WorkerInfo
+) -> None:
+    """Otherwise a step whose new worker has died too would never come back while the old worker lives."""
     start(*side_by_side(1))
-    late = take(holder)
+    late = take(worker)
     lose(late[0])
-    (claim,) = take(other)
+    (claim,) = take(other_worker)
     before = lease_of(claim)
-    beat(Held(holder, late))
+    renew(FakeRunner(worker, late))
     assert lease_of(claim) == before
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_loop_that_does_not_tick_renews_nothing(start: Start, holder: WorkerInfo) -> None:
+def test_a_loop_that_does_not_tick_renews_nothing(start: Start, worker: WorkerInfo) -> None:
     start(*side_by_side(1))
-    claims = take(holder)
+    claims = take(worker)
     before = lease_of(claims[0])
-    runner = Held(holder, claims, ticked_at=time.monotonic() - holder.lease)
-    assert not beat(runner)
+    runner = FakeRunner(worker, claims, ticked_at=time.monotonic() - worker.lease)
+    assert not renew(runner)
     assert lease_of(claims[0]) == before
     assert runner.renewed_at == 0
 
 
-def test_only_the_holder_tells_of_progress(start: Start, holder: WorkerInfo, other: WorkerInfo, db: None) -> None:
+def test_only_the_holder_reports_progress(start: Start, worker: WorkerInfo, other_worker: WorkerInfo, db: None) -> None:
     execution = start(*side_by_side(1))
-    (late,) = take(holder)
+    (late,) = take(worker)
     lose(late)
-    (claim,) = take(other)
+    (claim,) = take(other_worker)
     for each, percent in ((claim, 50), (late, 90)):
         report: dict[str, Any] = {
             "steps": [each.step_id],
@@ -107,28 +109,28 @@ def test_only_the_holder_tells_of_progress(start: Start, holder: WorkerInfo, oth
     assert execution.steps.get().progress == 50
 
 
-def test_only_the_holder_keeps_arguments(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+def test_only_the_holder_keeps_arguments(start: Start, worker: WorkerInfo, other_worker: WorkerInfo) -> None:
     execution = start(NewStep("x"))
-    (late,) = take(holder)
+    (late,) = take(worker)
     lose(late)
-    (claim,) = take(other)
+    (claim,) = take(other_worker)
     engine.keep_arguments(claim, {"chosen": "now"})
     engine.keep_arguments(late, {"chosen": "before"})
     assert execution.steps.get().arguments == {"chosen": "now"}
 
 
-def test_only_its_own_claims_go_back(start: Start, holder: WorkerInfo, other: WorkerInfo) -> None:
+def test_only_its_own_claims_go_back(start: Start, worker: WorkerInfo, other_worker: WorkerInfo) -> None:
     execution = start(*side_by_side(3), max_parallel=3)
-    kept, lost, others = (*take(holder), *take(holder), *take(other))
-    assert engine.release_strays(holder.id, [kept.token], actor=holder.name) == 1
+    kept, lost, others = (*take(worker), *take(worker), *take(other_worker))
+    assert engine.release_strays(worker.id, [kept.token], actor=worker.name) == 1
     running = execution.steps.filter(status="running").values_list("pk", flat=True)
     assert set(running) == {kept.step_id, others.step_id}
     assert WorkflowStep.objects.get(pk=lost.step_id).status == "ready"
 
 
-def test_the_reaper_takes_only_what_has_run_out(start: Start, holder: WorkerInfo) -> None:
+def test_the_reaper_takes_only_leases_that_ran_out(start: Start, worker: WorkerInfo) -> None:
     execution = start(*side_by_side(2))
-    claims = [*take(holder), *take(holder)]
+    claims = [*take(worker), *take(worker)]
     lose(claims[0])
     assert statuses(execution.pk) == ["ready", "running"]
 
@@ -138,15 +140,15 @@ def test_the_reaper_takes_only_what_has_run_out(start: Start, holder: WorkerInfo
 )
 def test_nothing_is_reaped_within_a_lease_of_an_outage(
     start: Start,
-    holder: WorkerInfo,
+    worker: WorkerInfo,
     monkeypatch: pytest.MonkeyPatch,
     connected: int,
     server_age: int,
     is_reaped: bool,
 ) -> None:
-    """Of PostgreSQL's start, or of the maintenance's own connection: nobody can have renewed before."""
+    """After the start of PostgreSQL or of maintenance's connection: nobody could renew before."""
     execution = start(*side_by_side(1))
-    expire(take(holder)[0].step_id)
+    expire(take(worker)[0].step_id)
     maintenance = Maintenance()
     maintenance.connected_at = time.monotonic() - connected
     monkeypatch.setattr(maintenance, "_server_age", lambda: server_age)
@@ -155,33 +157,33 @@ def test_nothing_is_reaped_within_a_lease_of_an_outage(
     assert (statuses(execution.pk) == ["ready"]) == is_reaped
 
 
-def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(
-    start: Start, holder: WorkerInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def expired(start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch) -> WorkflowExecution:
+    """A job whose step has lost its lease, on a database server that has run for an hour."""
     execution = start(*side_by_side(1))
-    expire(take(holder)[0].step_id)
+    expire(take(worker)[0].step_id)
     monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
     monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
+    return execution
+
+
+def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(expired: WorkflowExecution) -> None:
     first, second = Maintenance(), Maintenance()
     first.do_round()
     second.connected_at = time.monotonic() - 3600
     second.do_round()
-    assert statuses(execution.pk) == ["running"]
+    assert statuses(expired.pk) == ["running"]
     with connection.cursor() as cursor:
         cursor.execute("UPDATE workflow_duties SET lease_until = clock_timestamp() - interval '1 second'")
     second.do_round()
-    assert statuses(execution.pk) == ["ready"]
-    assert WorkflowExecution.objects.get(pk=execution.pk).message_id is not None
+    assert statuses(expired.pk) == ["ready"]
+    assert WorkflowExecution.objects.get(pk=expired.pk).message_id is not None
 
 
 def test_a_process_that_waited_for_the_duty_reaps_at_once(
-    start: Start, holder: WorkerInfo, monkeypatch: pytest.MonkeyPatch
+    expired: WorkflowExecution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If everything was killed, its steps go on after one lease, not after one for the duty and one for the steps."""
-    execution = start(*side_by_side(1))
-    expire(take(holder)[0].step_id)
-    monkeypatch.setattr(Maintenance, "_server_age", lambda self: 3600)
-    monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
+    """If everything was killed, its steps continue after one lease, not after one for the duty and one for them."""
     killed, next_one = Maintenance(), Maintenance()
     killed.do_round()
     next_one.do_round()
@@ -190,4 +192,4 @@ def test_a_process_that_waited_for_the_duty_reaps_at_once(
     with connection.cursor() as cursor:
         cursor.execute("UPDATE workflow_duties SET lease_until = clock_timestamp() - interval '1 second'")
     next_one.do_round()
-    assert statuses(execution.pk) == ["ready"]
+    assert statuses(expired.pk) == ["ready"]

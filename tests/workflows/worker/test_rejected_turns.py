@@ -1,4 +1,4 @@
-"""Values that the database rejects: they fail the step or the job that brings them, and stop nobody else."""
+"""Values that the database rejects fail the step or the job that brings them, and nothing else."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def odd(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Values that the outcomes of steps named "odd" get, in the place of sensible ones."""
+    """Values that the outcomes of steps named "odd" get instead of sensible ones."""
     values: dict[str, Any] = {}
     execute = StepExecutor.execute
 

@@ -1,4 +1,4 @@
-"""The runner in this process: lanes, ends of every kind, cancel, stop."""
+"""A runner in the test's process: lanes, all kinds of outcomes, cancel, stop."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from workflows import engine
 from workflows.connections import connect
 from workflows.engine.claims import Claim
 from workflows.engine.leases import RENEW
-from workflows.engine.outcomes import Outcome, completed
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import take_turn
 from workflows.models import WorkflowExecution
 from workflows.steps import NewStep
@@ -35,7 +35,7 @@ def work(
     lease: float = 30,
     limit: float = 60,
 ) -> None:
-    """Runs a runner until the executions have ended."""
+    """Runs a runner until the executions are finished."""
 
     async def main() -> None:
         runner = Runner("worker test", lease, sizes or SlotSizes(coroutines=16))
@@ -110,7 +110,7 @@ def test_waits_hold_no_slot_and_are_no_attempts(start: Start, ledger: Path) -> N
     assert names.index("s1") < len(names) - 1
 
 
-def test_a_slot_that_was_left_is_the_next_ones(start: Start, ledger: Path) -> None:
+def test_a_slot_that_was_left_goes_to_the_next_step(start: Start, ledger: Path) -> None:
     execution = start(*side_by_side(3, "PROBE_LEAVE", seconds=1.0))
     work(execution, sizes=SlotSizes(children=1))
     assert [line.split()[0] for line in ledger.read_text().splitlines()] == ["start"] * 3 + ["end"] * 3
@@ -140,7 +140,7 @@ def test_a_step_that_takes_too_long_fails_its_attempt(start: Start, ledger: Path
 
 
 @pytest.mark.parametrize(("tool", "status"), [("PROBE_ODD", "failed"), ("PROBE_NUL", "completed")])
-def test_odd_results_are_that_steps_own_matter(start: Start, ledger: Path, tool: str, status: str) -> None:
+def test_odd_results_affect_only_their_step(start: Start, ledger: Path, tool: str, status: str) -> None:
     odd = start(NewStep("odd", tool=tool, arguments={}, max_attempts=1))
     fine = start(*chain(3, "PROBE_SLEEP"))
     work(odd, fine)
@@ -154,7 +154,7 @@ def test_a_database_that_went_away_costs_no_attempt(start: Start, ledger: Path) 
     assert len(lines(ledger, "start")) == 2
 
 
-def test_what_timed_out_while_the_process_stood_still_is_no_attempt(start: Start, ledger: Path) -> None:
+def test_a_timeout_while_the_process_stood_still_is_no_attempt(start: Start, ledger: Path) -> None:
     steps = [
         NewStep("own", tool="PROBE_LIMITED", arguments={"seconds": 0.8, "patience": 1.2}, max_attempts=1),
         NewStep("limit", tool="PROBE_SLEEP", arguments={"seconds": 0.8}, timeout_seconds=1, max_attempts=1),
@@ -171,7 +171,7 @@ def test_what_timed_out_while_the_process_stood_still_is_no_attempt(start: Start
     assert [step.attempt for step in execution.steps.all()] == [1, 1]
 
 
-def test_a_time_out_of_the_tools_own_is_its_error(start: Start, ledger: Path) -> None:
+def test_a_timeout_of_the_tool_is_an_error_of_the_tool(start: Start, ledger: Path) -> None:
     execution = start(NewStep("x", tool="PROBE_OWN_TIMEOUT", arguments={}, max_attempts=1))
     work(execution)
     assert error_of(execution) == {"code": "exception", "message": "TimeoutError: a socket", "retryable": True}
@@ -209,7 +209,7 @@ def test_a_cancel_whose_notification_got_lost_is_seen_too(
     start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 60}))
-    monkeypatch.setattr("workflows.worker.listener.Listener._handle", deaf)
+    monkeypatch.setattr("workflows.worker.listener.Listener._handle", ignore)
 
     async def cancel(runner: Runner) -> None:
         while not runner.held:
@@ -222,8 +222,8 @@ def test_a_cancel_whose_notification_got_lost_is_seen_too(
     assert not lines(ledger, "end")
 
 
-async def deaf(attendant: object, connection: object, channel: str, payload: str) -> None:
-    """In the place of Listener._handle."""
+async def ignore(listener: object, connection: object, channel: str, payload: str) -> None:
+    """Replaces Listener._handle."""
 
 
 def in_other_thread(function: Callable[[], object]) -> object:
@@ -299,7 +299,7 @@ def test_a_blocking_tool_does_not_stop_the_others(start: Start, ledger: Path) ->
 
 
 def test_a_step_of_ten_leases_runs_once(start: Start, ledger: Path) -> None:
-    """A machine that stands still for most of a lease has another try, with a longer one."""
+    """If the machine stands still for most of a lease, the test is repeated with a longer lease."""
     assert any(runs_once(start, ledger, lease) for lease in (1, 4))
 
 
@@ -320,18 +320,18 @@ def runs_once(start: Start, ledger: Path, lease: int) -> bool:
     return len(starts) == 1 and execution.steps.get().crashes == 0
 
 
-def test_a_step_is_stopped_within_its_lease_while_the_beat_hangs(
+def test_a_step_is_stopped_within_its_lease_while_its_renewal_hangs(
     start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the network is silent: no statement fails, none returns."""
+    """As in a silent network: no statement fails, and none returns."""
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.2}))
     execute, hung = LeaseRenewer._execute, threading.Event()
 
-    def hanging(beat: LeaseRenewer, statement: str, parameters: dict[str, object]) -> bool:
+    def hanging(renewer: LeaseRenewer, statement: str, parameters: dict[str, object]) -> bool:
         if statement == RENEW and not hung.is_set():
             hung.set()
             time.sleep(2)
-        return execute(beat, statement, parameters)
+        return execute(renewer, statement, parameters)
 
     monkeypatch.setattr(LeaseRenewer, "_execute", hanging)
     work(execution, lease=1)
@@ -372,7 +372,7 @@ def test_a_process_that_cannot_start_is_a_wait(start: Start, ledger: Path, monke
         monkeypatch.setenv("PROBE_LEDGER", str(ledger))
         raise OSError("Cannot allocate memory")
 
-    monkeypatch.setattr("workflows.worker.crash_isolation._start", start_nothing)
+    monkeypatch.setattr("workflows.worker.crash_isolation._start_child", start_nothing)
     work(execution)
     step = execution.steps.get()
     assert (step.status, step.attempt, step.crashes) == ("completed", 1, 2)
@@ -380,7 +380,7 @@ def test_a_process_that_cannot_start_is_a_wait(start: Start, ledger: Path, monke
 
 
 def test_only_some_are_alone_at_once(start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A runner that was killed twice leaves hundreds of steps: as many processes would stop the machine."""
+    """A runner that was killed twice leaves hundreds of steps. That many processes would block the machine."""
     execution = start(*side_by_side(16, "PROBE_SLEEP"), max_parallel=16)
     execution.steps.update(crashes=2)
     now, most = 0, 0
@@ -391,7 +391,7 @@ def test_only_some_are_alone_at_once(start: Start, ledger: Path, monkeypatch: py
         most = max(most, now)
         await asyncio.sleep(0.05)
         now -= 1
-        return completed(claim, None)
+        return Outcome.completed(claim, None)
 
     monkeypatch.setattr("workflows.worker.runner.execute_alone", perform)
     work(execution, sizes=SlotSizes(alone=3))

@@ -1,4 +1,4 @@
-"""Functions in child processes: limits, deaths, and who survives."""
+"""Functions in child processes: their limits, their crashes, and what survives."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ def test_it_works(sandbox: Sandbox, tmp_path: Path) -> None:
         ("nothing_of_that_name", ChildFailed, "failed"),
     ],
 )
-def test_ends(sandbox: Sandbox, tmp_path: Path, function: str, error: type[ChildFailed], code: str) -> None:
+def test_how_a_child_ends(sandbox: Sandbox, tmp_path: Path, function: str, error: type[ChildFailed], code: str) -> None:
     with pytest.raises(error) as raised:
         call(sandbox, function, tmp_path)
     assert raised.value.code == code

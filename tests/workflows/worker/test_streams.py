@@ -22,8 +22,8 @@ LEASE = 6
 BEAT = LEASE / 6
 
 
-def test_two_hundred_streams_in_one_process_miss_no_beat(start: Start, ledger: Path, tmp_path: Path) -> None:
-    """Nor while a document is read beside them that takes a processor for itself."""
+def test_leases_are_renewed_beside_two_hundred_streams(start: Start, ledger: Path, tmp_path: Path) -> None:
+    """Not even while a document is read beside them, which takes a whole processor."""
     execution = start(*side_by_side(STREAMS), max_parallel=STREAMS, model_id="test-model")
     reading = start(NewStep("r", tool="PROBE_CHILD", arguments={"function": "burn", "seconds": 8}))
     log = tmp_path / "log"

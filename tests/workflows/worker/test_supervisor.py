@@ -1,4 +1,4 @@
-"""How the supervisor judges its children."""
+"""When the supervisor of the worker restarts its children."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workflows.worker.supervisor import Body, Supervisor
+from workflows.worker.supervisor import ChildBody, WorkerSupervisor
 
 
 def sleep(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
@@ -23,34 +23,34 @@ def fail(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
 
 
 def test_only_silence_that_the_supervisor_listened_to_counts() -> None:
-    """It may have been frozen, alone or with its children."""
-    boss = Supervisor(grace=1)
-    boss.add("quiet", sleep, silence=5)
-    (child,) = boss.children
-    boss._start(child)
-    child.heard -= 60
-    boss.looked = child.heard  # frozen since then
-    boss._keep_alive(child)
+    """The supervisor may have been frozen, alone or together with its children."""
+    supervisor = WorkerSupervisor(grace=1)
+    supervisor.add("quiet", sleep, silence=5)
+    (child,) = supervisor.children
+    supervisor._start(child)
+    child.heard_at -= 60
+    supervisor.listened_at = child.heard_at  # frozen since then
+    supervisor._keep_alive(child)
     assert os.waitpid(child.pid, os.WNOHANG) == (0, 0)
-    boss._listen(0.1)
-    boss._keep_alive(child)
+    supervisor._listen(0.1)
+    supervisor._keep_alive(child)
     assert os.waitpid(child.pid, os.WNOHANG) == (0, 0)
-    child.heard -= 60
-    boss._listen(0.1)
-    boss._keep_alive(child)
+    child.heard_at -= 60
+    supervisor._listen(0.1)
+    supervisor._keep_alive(child)
     _, status = os.waitpid(child.pid, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
 @pytest.mark.parametrize(("body", "is_started_again"), [(end, True), (fail, False)])
-def test_a_child_that_has_ended_well_is_started_again_at_once(body: Body, is_started_again: bool) -> None:
-    boss = Supervisor(grace=1)
-    boss.add("child", body, silence=5)
-    (child,) = boss.children
-    boss._start(child)
+def test_a_child_that_has_ended_well_is_started_again_at_once(body: ChildBody, is_started_again: bool) -> None:
+    supervisor = WorkerSupervisor(grace=1)
+    supervisor.add("child", body, silence=5)
+    (child,) = supervisor.children
+    supervisor._start(child)
     first = child.pid
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
-    boss._keep_alive(child)
+    supervisor._keep_alive(child)
     assert (child.pid not in (0, first)) == is_started_again
     if child.pid:
         os.waitpid(child.pid, 0)

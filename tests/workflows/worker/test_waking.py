@@ -1,4 +1,4 @@
-"""What makes a runner look for work: a notification, the time of the next message, and a slow poll beneath both."""
+"""What makes a runner look for work: a notification, the time of the next message, and a slow poll."""
 
 import asyncio
 from datetime import timedelta
@@ -13,10 +13,10 @@ from aiworkstation.audit.models import AuditEvent
 from tests.support.turns import turn
 from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import take
-from tests.workflows.worker.test_runner import deaf, in_other_thread, lines, work
+from tests.workflows.worker.test_runner import ignore, in_other_thread, lines, work
 from workflows import engine
 from workflows.connections import connect
-from workflows.engine.outcomes import waits
+from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import Demand, WorkerInfo, take_turn
 from workflows.errors import TryLater
 from workflows.models import Cooldown, WorkflowExecution
@@ -39,11 +39,11 @@ def without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def without_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Listener, "_handle", deaf)
+    monkeypatch.setattr(Listener, "_handle", ignore)
 
 
-async def until_it_rests(runner: Runner) -> None:
-    """It has looked for every kind of slot, found nothing, and listens."""
+async def until_idle(runner: Runner) -> None:
+    """Waits until the runner has looked for every kind of slot, found nothing, and listens."""
     while runner.capacity.can_claim:
         await asyncio.sleep(0.01)
     await asyncio.sleep(1)
@@ -51,7 +51,7 @@ async def until_it_rests(runner: Runner) -> None:
 
 def test_a_notification(start: Start, ledger: Path, without_poll: None) -> None:
     async def begin(runner: Runner) -> None:
-        await until_it_rests(runner)
+        await until_idle(runner)
         await asyncio.to_thread(in_other_thread, lambda: start(*chain(1, "PROBE_SLEEP")))
         while not lines(ledger, "end"):
             await asyncio.sleep(0.01)
@@ -66,7 +66,7 @@ def test_the_next_message_is_due(start: Start, ledger: Path, without_poll: None,
 
 def test_a_poll_finds_what_no_notification_said(start: Start, ledger: Path, without_notifications: None) -> None:
     async def begin(runner: Runner) -> None:
-        await until_it_rests(runner)
+        await until_idle(runner)
         await asyncio.to_thread(in_other_thread, lambda: start(*chain(1, "PROBE_SLEEP")))
         while not lines(ledger, "end"):
             await asyncio.sleep(0.01)
@@ -74,7 +74,7 @@ def test_a_poll_finds_what_no_notification_said(start: Start, ledger: Path, with
     work(during=begin, limit=30)
 
 
-def test_nothing_is_taken_that_no_slot_is_free_for(start: Start, ledger: Path, holder: WorkerInfo) -> None:
+def test_nothing_is_taken_that_no_slot_is_free_for(start: Start, ledger: Path, worker: WorkerInfo) -> None:
     """Another worker has it meanwhile."""
     long = start(NewStep("long", tool="PROBE_SLEEP", arguments={"seconds": 60}))
 
@@ -85,7 +85,7 @@ def test_nothing_is_taken_that_no_slot_is_free_for(start: Start, ledger: Path, h
         seen = runner._turn_began_at
         while runner._turn_began_at == seen:
             await asyncio.sleep(0.01)
-        claims: Any = await asyncio.to_thread(in_other_thread, lambda: take(holder))
+        claims: Any = await asyncio.to_thread(in_other_thread, lambda: take(worker))
         assert [claim.execution_id for claim in claims] == [next_job.pk]
         await asyncio.to_thread(in_other_thread, lambda: engine.cancel(long.pk, actor="alice"))
 
@@ -110,23 +110,23 @@ def test_a_cancels_notification(start: Start, ledger: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("hears", [True, False])
 def test_what_another_worker_was_told_cools_this_one_down(
-    start: Start, holder: WorkerInfo, monkeypatch: pytest.MonkeyPatch, hears: bool
+    start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch, hears: bool
 ) -> None:
     """Its notification says so, and the look each second where that got lost."""
     monkeypatch.setattr("workflows.worker.listener.LOOK_EVERY", NEVER if hears else 1.0)
     if not hears:
-        monkeypatch.setattr(Listener, "_handle", deaf)
+        monkeypatch.setattr(Listener, "_handle", ignore)
     monkeypatch.setattr(cooldowns, "_ends_at", {})
     start(*side_by_side(1))
-    (claim,) = take(holder)
+    (claim,) = take(worker)
 
     async def cool(runner: Runner) -> None:
-        await until_it_rests(runner)
+        await until_idle(runner)
         monkeypatch.setattr(cooldowns, "_ends_at", {})
         busy = TryLater("busy", delay=600, cooldown="model:x")
         if hears:
-            outcome = waits(claim, busy, busy.delay)
-            await asyncio.to_thread(in_other_thread, lambda: turn(holder, [outcome], []))
+            outcome = Outcome.waiting(claim, busy, busy.delay)
+            await asyncio.to_thread(in_other_thread, lambda: turn(worker, [outcome], []))
         else:
             row = Cooldown(key="model:x", until=timezone.now() + timedelta(minutes=10))
             await asyncio.to_thread(in_other_thread, row.save)
@@ -160,7 +160,7 @@ def test_the_first_of_two_idle_runners_takes_what_both_hear_of(start: Start, led
     assert set(actors) == {"worker first"}
 
 
-def test_a_claim_reads_no_more_however_many_jobs_wait(start: Start, holder: WorkerInfo) -> None:
+def test_a_claim_reads_no_more_however_many_jobs_wait(start: Start, worker: WorkerInfo) -> None:
     """Due or delayed, first lanes or further ones."""
     for _ in range(100):
         start(*chain(1))
@@ -171,7 +171,7 @@ def test_a_claim_reads_no_more_however_many_jobs_wait(start: Start, holder: Work
     async def main() -> int:
         line = await connect("engine", "test")
         async with line.transaction():
-            worked = await take_turn(line, holder, [], [Demand("async", 1)])
+            worked = await take_turn(line, worker, [], [Demand("async", 1)])
             cursor = await line.execute(
                 "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
                 " WHERE relname IN ('django_q_ormq', 'workflow_executions', 'workflow_steps')"

@@ -1,4 +1,4 @@
-"""`manage.py work` as a process, and what happens when parts of it are killed."""
+"""`manage.py work` as processes, and what happens when some of them are killed or frozen."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ def ended(execution: WorkflowExecution, *, seconds: float = 30) -> WorkflowExecu
 
 
 def running_in(ledger: Path, name: str) -> int:
-    """The process that runs the step of this name."""
+    """The id of the process that runs the step of this name."""
     found = wait_for(lambda: [line for line in lines(ledger, "start") if line[1] == name], what=f"{name} starts")
     return int(found[-1][3])
 
@@ -153,28 +153,30 @@ def test_a_frozen_runner_and_a_frozen_maintenance_are_replaced(start: Start, led
     assert execution.steps.get().attempt == 1
 
 
-def test_a_frozen_supervisor_is_noticed_by_who_started_it(alice: object, tmp_path: Path) -> None:
-    """As `manage.py run` does it, which then kills it and starts another: see tests/ops."""
+def test_a_frozen_supervisor_is_noticed_by_its_parent(alice: object, tmp_path: Path) -> None:
+    """`manage.py run` then kills it and starts another: see tests/aiworkstation/ops."""
     watch = Watch(silence=2)
     with manage("work", log=tmp_path / "log", **FAST, **watch.environment) as work:
-        wait_for(lambda: not watch.finds_it_hung() and watch._heard, what="a sign of life")
+        wait_for(lambda: not watch.is_hung() and watch._heard_at, what="a sign of life")
         work.suspend()
-        wait_for(watch.finds_it_hung, what="the end of the signs")
+        wait_for(watch.is_hung, what="the end of the signs")
 
 
 def named(work: psutil.Process, name: str) -> int:
-    """The child of the supervisor that has this name."""
-    return int(wait_for(lambda: [child.pid for child in work.children() if comm(child.pid) == name], what=name)[0])
+    """The id of the supervisor's child of this name."""
+    return int(
+        wait_for(lambda: [child.pid for child in work.children() if process_name(child.pid) == name], what=name)[0]
+    )
 
 
-def comm(pid: int) -> str:
+def process_name(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
 
 
-def test_a_whole_worker_that_was_frozen_and_goes_on_changes_nothing(start: Start, ledger: Path, tmp_path: Path) -> None:
-    """Its supervisor was frozen with it, so nobody kills the runner: it goes on where it was."""
+def test_a_worker_that_was_frozen_as_a_whole_changes_nothing(start: Start, ledger: Path, tmp_path: Path) -> None:
+    """Its supervisor was frozen too, so nobody kills the runner, and it continues."""
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.5}))
     log = tmp_path / "log"
     with manage("work", log=log, **FAST) as frozen:

@@ -1,4 +1,4 @@
-"""The built-in `offline` model: it extracts and computes, says so, and is no language model."""
+"""The built-in `offline` model: it extracts and computes. It is not a language model, and its answers say so."""
 
 OFFLINE = "offline"
-"""The model's name, wherever a model is named."""
+"""The model's name, in settings and steps."""

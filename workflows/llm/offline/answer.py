@@ -1,4 +1,4 @@
-"""The offline model's answers: figures, sentences and reports from the steps before; default arguments."""
+"""The offline model's answers: figures, sentences and reports from earlier steps, and default arguments for tools."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from workflows.errors import PermanentError
 from workflows.llm.offline.figures import describe
-from workflows.llm.offline.prose import Passage, find_passages, telling
+from workflows.llm.offline.prose import Passage, find_passages, most_telling
 from workflows.llm.offline.tables import find_tables
 
 NOTICE = "*Built-in offline model: extracts, does not reason.*"
@@ -19,7 +19,7 @@ _REPORT = re.compile(r"report|summar|write|bericht|zusammenfass|schreib|rapport|
 
 @dataclass(frozen=True)
 class Source:
-    """What a step before this one gave. `by_model` says that its text was composed, not extracted from."""
+    """The output of an earlier step. With `by_model` its text was written by a model."""
 
     name: str
     output: Any
@@ -27,9 +27,9 @@ class Source:
 
 
 def answer(step: str, description: str, workflow: str, workflow_description: str, sources: list[Source]) -> str:
-    """Markdown. A step that is to report puts the others together; any other one gets what they tell."""
+    """Returns Markdown. A step that asks for a report combines the earlier results. Any other step summarizes them."""
     if not sources:
-        return _nothing(step, description)
+        return _nothing_to_extract(step, description)
     is_report = bool(_REPORT.search(f"{step} {description}"))
     sections = [_section(source, f"{step} {description}", is_report) for source in sources]
     if not is_report:
@@ -41,7 +41,7 @@ def answer(step: str, description: str, workflow: str, workflow_description: str
 
 
 def default_arguments(tool: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """What the tool's JSON schema gives by itself. Raises `arguments_needed` where that is not enough."""
+    """Returns the defaults of the tool's JSON schema. Raises `arguments_needed` if it has required arguments."""
     properties = schema.get("properties", {})
     missing = [name for name in schema.get("required", []) if "default" not in properties.get(name, {})]
     if missing:
@@ -50,10 +50,10 @@ def default_arguments(tool: str, schema: dict[str, Any]) -> dict[str, Any]:
             f' "arguments" with {", ".join(missing)}, or set OPENAI_API_KEY or OPENAI_BASE_URL.',
             code="arguments_needed",
         )
-    return {name: told["default"] for name, told in properties.items() if told.get("default") is not None}
+    return {name: known["default"] for name, known in properties.items() if known.get("default") is not None}
 
 
-def _nothing(step: str, description: str) -> str:
+def _nothing_to_extract(step: str, description: str) -> str:
     return "\n\n".join(
         [
             NOTICE,
@@ -65,15 +65,15 @@ def _nothing(step: str, description: str) -> str:
 
 
 def _section(source: Source, question: str, is_report: bool) -> tuple[str, str]:
-    """The step's name and what it tells: in a report a composed text as it is, else figures and sentences."""
+    """The step's name and its summary. A report takes a text by a model whole; the rest are figures and sentences."""
     text = source.output.get("text") if isinstance(source.output, dict) else None
     if is_report and source.by_model and isinstance(text, str):
         return source.name, _copied(text)
     tables = find_tables(source.output)[:MAX_TABLES]
     figures = [_titled(table.path, describe(table, question), len(tables)) for table in tables]
     parts = [*figures, _sentences(find_passages(source.output), question)]
-    told = "\n\n".join(part for part in parts if part)
-    return source.name, told or _facts(source.output)
+    summary = "\n\n".join(part for part in parts if part)
+    return source.name, summary or _facts(source.output)
 
 
 def _titled(path: str, figures: str, count: int) -> str:
@@ -81,15 +81,15 @@ def _titled(path: str, figures: str, count: int) -> str:
 
 
 def _sentences(passages: list[Passage], question: str) -> str:
-    """A quotation list, each with its file and page where they are known; short text as it is."""
-    found = telling(passages, question, SENTENCES)
+    """A list of quotations, with file and page if they are known. Short text is not changed."""
+    found = most_telling(passages, question, SENTENCES)
     if not found:
         return "\n\n".join(passage.text[:1000] for passage in passages[:SENTENCES])
     return "\n".join(f"- {sentence.text}" + (f" ({sentence.source})" if sentence.source else "") for sentence in found)
 
 
 def _copied(text: str) -> str:
-    """An earlier answer inside this one: its headings a level lower, its notice not twice."""
+    """An earlier answer inside this one: headings one level lower, without its notice."""
     lines = text.replace(NOTICE, "").strip()[:MAX_COPIED].splitlines()
     lowered = [f"#{line}" if re.match(r"#{1,5} ", line) else line for line in lines]
     cut = "\n\n[…]" if len(text) > MAX_COPIED else ""
@@ -97,7 +97,7 @@ def _copied(text: str) -> str:
 
 
 def _facts(output: Any) -> str:
-    """An object's plain values, where it holds neither a table nor text."""
+    """The plain values of an object that has neither tables nor text."""
     if not isinstance(output, dict):
         return f"`{str(output)[:200]}`" if output is not None else "Nothing."
     plain = {name: value for name, value in output.items() if not isinstance(value, dict | list)}

@@ -1,4 +1,4 @@
-"""What a table says, in Markdown: counts, sums, means, top values, sums by category."""
+"""Figures about a table, in Markdown: counts, sums, means, top values, sums by category."""
 
 import re
 from collections import Counter, defaultdict
@@ -20,17 +20,17 @@ _GROUPS = re.compile(
 
 
 def describe(table: Table, question: str) -> str:
-    """The table's figures. `question` decides which breakdowns come first."""
-    parts = [_size(table), _numbers(table), _others(table), *_breakdowns(table, question)]
+    """Describes the table. `question` decides which breakdowns come first."""
+    parts = [_table_size(table), _number_columns(table), _other_columns(table), *_breakdowns(table, question)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _size(table: Table) -> str:
+def _table_size(table: Table) -> str:
     size = f"{table.row_count:,} rows, {len(table.columns)} columns"
     return f"**{size}**" + (" (the row of totals left out)" if table.left_out else "")
 
 
-def _numbers(table: Table) -> str:
+def _number_columns(table: Table) -> str:
     columns = [column for column in table.columns if column.numbers is not None]
     if not columns:
         return ""
@@ -48,8 +48,8 @@ def _number_line(column: Column) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _others(table: Table) -> str:
-    """A line for each column that is no number."""
+def _other_columns(table: Table) -> str:
+    """A line for each column that has no numbers."""
     columns = [column for column in table.columns if column.numbers is None and column.kind != "empty"]
     lines = [f"- {_cell(column.name)}: {_values(column)}" for column in columns[:MAX_LISTED]]
     empty = [_cell(column.name) for column in table.columns if column.kind == "empty"]
@@ -75,12 +75,12 @@ def _values(column: Column) -> str:
 
 
 def _top(counts: Counter[str]) -> list[tuple[str, int]]:
-    """The most frequent values; the alphabet decides between equals."""
+    """The most frequent values. The alphabet decides between equals."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_VALUES]
 
 
 def _date_key(value: str) -> tuple[str, ...]:
-    """Sorts `2025-01-31` and `31.01.2025` alike. Day first, but where slashes say month first."""
+    """Sorts `2025-01-31` and `31.01.2025` alike. The day comes first, except with slashes."""
     parts = re.findall(r"\d+", value)
     if "-" in value or len(parts[0]) == 4 or len(parts) < 3:
         return tuple(part.zfill(4) for part in parts)
@@ -90,7 +90,7 @@ def _date_key(value: str) -> tuple[str, ...]:
 
 
 def _breakdowns(table: Table, question: str) -> list[str]:
-    """Sums by category: those that the question names first, then the likeliest."""
+    """Sums by category: first the categories that the question names, then the likeliest."""
     measures = [column for column in table.columns if column.is_summable]
     groups = [column for column in table.columns if _is_group(column)]
     if not measures or not groups:
@@ -126,5 +126,5 @@ def _breakdown(measure: Column, category: Column) -> str:
 
 
 def _cell(text: str) -> str:
-    """One line, safe in a Markdown table."""
+    """The text in one line that is safe in a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())[:60]

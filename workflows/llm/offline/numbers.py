@@ -1,4 +1,4 @@
-"""Numbers as people write them: `1,234.50`, `1.234,50 €`, `(12)`, `3 %`, `CHF 1'000`."""
+"""Reads numbers as people write them: `1,234.50`, `1.234,50 €`, `(12)`, `3 %`, `CHF 1'000`."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ MISSING = {"", "-", "–", "—", "n/a", "na", "nan", "null", "none", "?"}
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column's numbers in their order, without the missing ones. `unit` is `%`, a currency, or empty."""
+    """A column's numbers in their order, None if a cell has none. `unit` is `%`, a currency, or empty."""
 
     values: list[Decimal | None]
     unit: str
@@ -29,7 +29,7 @@ class Numbers:
 
     @property
     def places(self) -> int:
-        """How many decimals to show: none where all are whole numbers."""
+        """How many decimals to show: none if all are whole numbers."""
         return 0 if all(value == value.to_integral_value() for value in self.present) else 2
 
 
@@ -38,15 +38,15 @@ def is_missing(cell: Any) -> bool:
 
 
 def decimal_mark(cells: Iterable[Any]) -> str | None:
-    """The mark that some cell can only be read with: `,` for `2,5`. None where all may be read both ways."""
+    """The decimal mark that some cell makes certain: `,` for `2,5`. None if every cell can be read both ways."""
     marks = {_certain_mark(cell) for cell in cells if isinstance(cell, str)} - {None}
     return marks.pop() if len(marks) == 1 else None
 
 
 def read_numbers(cells: Sequence[Any], mark: str = ".") -> Numbers | None:
-    """The column as numbers; None when one in ten cells or more is none.
+    """Reads a column as numbers. Returns None if more than one cell in ten is not a number.
 
-    One decimal mark serves the whole column: its own, where it shows one, else `mark`.
+    The whole column has one decimal mark: the one that its cells make certain, else `mark`.
     """
     mark = decimal_mark(cells) or mark
     read = [_read(cell, mark) for cell in cells]
@@ -59,7 +59,7 @@ def read_numbers(cells: Sequence[Any], mark: str = ".") -> Numbers | None:
 
 
 def shown(value: Decimal, unit: str = "", places: int = 2) -> str:
-    """`1,234.50 €`."""
+    """Formats a number like `1,234.50 €`."""
     return f"{value:,.{places}f} {unit}".strip()
 
 
@@ -78,13 +78,13 @@ def _read(cell: Any, mark: str) -> tuple[Decimal | None, str]:
 
 
 def _joined(digits: str) -> str:
-    """`1 234,5` and `1'234.5` without their gaps; empty when these do not mark thousands."""
+    """Removes the gaps of `1 234,5` and `1'234.5`. Returns "" if they do not mark thousands."""
     first, *others = re.split(r"['’\s]", digits.strip())
     return first + "".join(others) if all(re.match(r"\d{3}(?!\d)", part) for part in others) else ""
 
 
 def _unsigned(digits: str, mark: str) -> Decimal | None:
-    """None for `007`, which is a name, and for marks that make no number, as in `1.2.3`."""
+    """Returns None for `007`, which is a name, and for marks that make no number, as in `1.2.3`."""
     if not digits or re.fullmatch(r"0\d+", digits):
         return None
     mark = _certain_mark(digits) or mark
@@ -99,7 +99,7 @@ def _unsigned(digits: str, mark: str) -> Decimal | None:
 
 
 def _certain_mark(cell: str) -> str | None:
-    """The decimal mark of `2,5` or `1.234,50`; None for `1,234`, `1.234.567` and what has no mark."""
+    """The decimal mark of `2,5` or `1.234,50`. None for `1,234`, `1.234.567` and numbers without a mark."""
     match = re.search(r"\d[\d.,'’\s]*", cell) if len(cell) <= MAX_CHARS else None
     digits = re.sub(r"['’\s]", "", match[0]) if match else ""
     last = max(digits.rfind("."), digits.rfind(","))

@@ -1,4 +1,4 @@
-"""The most telling sentences of a text: frequent words, the question's words, an early place."""
+"""Extracts the most telling sentences of a text, by frequent words, words of the question, and an early place."""
 
 import html
 import math
@@ -30,7 +30,7 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 @dataclass(frozen=True)
 class Passage:
-    """Text and where it stands: `filename` and `page` are empty where nobody said."""
+    """Text and where it comes from. `filename` and `page` are empty if that is not known."""
 
     text: str
     filename: str = ""
@@ -52,7 +52,7 @@ class Sentence:
 
 
 def find_passages(output: Any) -> list[Passage]:
-    """Text in a step's output: a string, `text`, `pages`, search results, or lists of these."""
+    """Finds text in a step's output: a string, `text`, `pages`, search results, or lists of these."""
     if isinstance(output, str):
         return [Passage(_plain(output))] if output.strip() else []
     if isinstance(output, list):
@@ -68,8 +68,8 @@ def find_passages(output: Any) -> list[Passage]:
     return [Passage(passage.text, passage.filename or filename, passage.page) for passage in inner]
 
 
-def telling(passages: list[Passage], question: str, limit: int) -> list[Sentence]:
-    """At most `limit` sentences, in the order of the text. Deterministic."""
+def most_telling(passages: list[Passage], question: str, limit: int) -> list[Sentence]:
+    """Returns at most `limit` sentences, in the order of the text, and always the same ones."""
     sentences = list(_sentences(passages))
     frequency = Counter(word for sentence in sentences for word in sentence.words)
     asked = _words(question)
@@ -84,7 +84,7 @@ def telling(passages: list[Passage], question: str, limit: int) -> list[Sentence
 
 
 def _weight(sentence: Sentence, frequency: Counter[str], asked: frozenset[str]) -> float:
-    """Mean log frequency of its words, and bonuses for the question's words, figures and an early place."""
+    """Mean log frequency of its words, plus bonuses for words of the question, figures and an early place."""
     common = sum(math.log1p(frequency[word]) for word in sentence.words) / (len(sentence.words) + 3)
     figures = 0.2 if re.search(r"\d", sentence.text) else 0.0
     return common + 0.5 * len(sentence.words & asked) + figures + 0.5 * (1 - sentence.share)
@@ -111,7 +111,7 @@ def _is_sentence(text: str, words: frozenset[str]) -> bool:
 
 
 def _words(text: str) -> frozenset[str]:
-    """Words that carry meaning; pairs of characters where a script has no spaces."""
+    """Words that carry meaning. In scripts without spaces these are pairs of characters."""
     words = {word for word in re.findall(r"[^\W_]{2,}", text.lower()) if word not in _STOP and not _CJK.search(word)}
     for run in re.findall(rf"{_CJK.pattern}+", text):
         words |= {run[start : start + 2] for start in range(len(run) - 1)}
@@ -119,7 +119,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _plain(text: str) -> str:
-    """Without HTML's tags and a search's marks, white space in order. Every step here takes linear time."""
+    """The text without HTML tags and search marks, with tidy white space. Every step takes linear time."""
     text = text[:MAX_CHARS]
     if re.search(r"<(html|body|!doctype|p|div)\b", text[:2000], re.IGNORECASE):
         text = "".join(_outside_tags(text))

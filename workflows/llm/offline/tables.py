@@ -1,4 +1,4 @@
-"""Tables in a step's output: finding them, and saying what kind each column is."""
+"""Finds tables in a step's output, and the kind of each column."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from workflows.llm.offline.numbers import Numbers, decimal_mark, is_missing, read_numbers
 
-Kind = Literal["number", "date", "identifier", "category", "text", "empty"]
+ColumnKind = Literal["number", "date", "identifier", "category", "text", "empty"]
 
 MAX_DEPTH = 6
 MAX_CATEGORIES = 50
@@ -33,10 +33,10 @@ _YEARS = {"year", "jahr", "yr"}
 
 @dataclass(frozen=True)
 class Column:
-    """`cells` are as they came; `numbers` are there for the kind "number"."""
+    """`cells` are not changed. A column of the kind "number" also has `numbers`."""
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     cells: list[Any]
     numbers: Numbers | None = None
 
@@ -64,7 +64,7 @@ class Table:
 
 
 def find_tables(output: Any) -> list[Table]:
-    """Every list of records or of rows in the JSON, but for lists that are passages of text."""
+    """Finds every list of records or rows in the JSON, except lists of text passages."""
     return [table for path, rows in _lists(output, "", 0) if (table := _table(path, rows)) is not None]
 
 
@@ -100,7 +100,7 @@ def _is_passage(record: dict[str, Any]) -> bool:
 
 
 def _with_header(rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
-    """The first row names the columns where all its cells are words."""
+    """The column names and the rows. The first row has the names if all its cells are words."""
     width = max((len(row) for row in rows), default=0)
     padded = [[*row, *[None] * (width - len(row))] for row in rows if any(not is_missing(cell) for cell in row)]
     if any(isinstance(cell, dict | list) for row in padded[:20] for cell in row) or not padded:
@@ -123,7 +123,7 @@ def _from_records(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """One level of objects inside the record is lifted: a CRM's `properties`, for one."""
+    """Lifts the values of objects inside the record by one level, such as the `properties` of a CRM."""
     flat: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, dict):
@@ -144,7 +144,7 @@ def _column(name: str, cells: list[Any], mark: str) -> Column:
     return Column(name, kind, cells, numbers if kind == "number" else None)
 
 
-def _kind(name: str, cells: Sequence[Any], numbers: Numbers | None) -> Kind:
+def _kind(name: str, cells: Sequence[Any], numbers: Numbers | None) -> ColumnKind:
     present = [str(cell).strip() for cell in cells if not is_missing(cell)]
     if not present:
         return "empty"
@@ -158,14 +158,14 @@ def _kind(name: str, cells: Sequence[Any], numbers: Numbers | None) -> Kind:
     return "category" if is_short and len(set(present)) <= _most_categories(present) else "text"
 
 
-def _kind_of_numbers(name: str, numbers: list[Decimal]) -> Kind:
+def _kind_of_numbers(name: str, numbers: list[Decimal]) -> ColumnKind:
     if _words(name) & _YEARS:
         return "category"
     return "identifier" if _is_identifier(name) or _is_running(numbers) else "number"
 
 
 def _is_running(numbers: list[Decimal]) -> bool:
-    """1, 2, 3 … : a row's number."""
+    """Whether they count 1, 2, 3, …: row numbers."""
     return len(numbers) > 4 and all(after - before == 1 for before, after in pairwise(numbers))
 
 
@@ -183,5 +183,5 @@ def _words(name: str) -> set[str]:
 
 
 def _spaced(name: str) -> str:
-    """`unitPrice` and `unit_price` as `unit price`."""
+    """Writes `unitPrice` and `unit_price` as `unit price`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()

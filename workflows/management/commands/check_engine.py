@@ -1,4 +1,4 @@
-"""`manage.py check_engine`: what the sweep would find, and the other rules that the engine's rows keep."""
+"""`manage.py check_engine`: finds rows that break a rule of the engine."""
 
 import sys
 from typing import Any
@@ -9,7 +9,7 @@ from workflows.engine.consistency import RULES, check
 
 
 class Command(BaseCommand):
-    help = "Checks the engine's rows. Exit code 1 where something is broken; changes nothing."
+    help = "Checks the engine's rows and changes nothing. The exit code is 1 if a row breaks a rule."
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = check()

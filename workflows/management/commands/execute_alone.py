@@ -1,4 +1,4 @@
-"""The child of `workflows.worker.crash_isolation`; not for the command line."""
+"""`manage.py execute_alone`: the child process of `workflows.worker.crash_isolation`. It is not for users."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     help = "Executes one step for a runner: a claim on standard input, frames on standard output."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # What a tool prints must not get between the frames.
+        # What a tool prints goes to standard error, so that it does not mix with the frames.
         frames = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
         claim: Claim = pickle.load(sys.stdin.buffer)

@@ -1,4 +1,4 @@
-"""`manage.py prune`: forgets what ended long ago."""
+"""`manage.py prune`: deletes old finished jobs and task results."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,20 +10,20 @@ from workflows.engine.retention import prune
 
 
 class Command(BaseCommand):
-    help = "Deletes finished jobs with their steps, and django-q2's rows, after RETENTION_DAYS. Audit events stay."
+    help = "Deletes jobs, their steps and task results that finished more than RETENTION_DAYS ago. Keeps audit events."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only say what would go")
-        parser.add_argument("--days", type=int, default=None, help="instead of RETENTION_DAYS")
+        parser.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
+        parser.add_argument("--days", type=int, default=None, help="use this number of days instead of RETENTION_DAYS")
 
     def handle(self, *args: Any, **options: Any) -> None:
         days = settings.CONFIG.retention_days if options["days"] is None else options["days"]
         if days == 0:
             self.stdout.write("RETENTION_DAYS is 0: everything is kept.")
             return
-        gone = prune(days=days, dry_run=options["dry_run"], actor="manage.py prune")
+        pruned = prune(days=days, dry_run=options["dry_run"], actor="manage.py prune")
         verb = "Would delete" if options["dry_run"] else "Deleted"
         self.stdout.write(
-            f"{verb} {gone.jobs} jobs with {gone.steps} steps, {gone.tasks} results of plain tasks and "
-            f"{gone.cooldowns} cool-downs that ended more than {days} days ago."
+            f"{verb} {pruned.jobs} jobs with {pruned.steps} steps, {pruned.tasks} results of plain tasks and "
+            f"{pruned.cooldowns} cool-downs that ended more than {days} days ago."
         )

@@ -1,4 +1,4 @@
-"""`manage.py work`: the worker."""
+"""`manage.py work`: the worker. It starts all of a machine's worker processes."""
 
 import logging
 from argparse import ArgumentParser
@@ -6,16 +6,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from workflows.worker.processes import supervisor
+from workflows.worker.processes import worker_supervisor
 
 
 class Command(BaseCommand):
     help = "Runs background jobs until it is stopped: steps, plain django-q2 tasks and schedules."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--drain", action="store_true", help="end when nothing is due any more")
+        parser.add_argument("--drain", action="store_true", help="end when no more work is due")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # It tells the beginning of every plain task; our own worker tells the end.
+        # django-q2 logs when a plain task begins. Our worker logs its end, which is enough.
         logging.getLogger("django-q").setLevel(logging.WARNING)
-        supervisor(drain=options["drain"]).run()
+        worker_supervisor(drain=options["drain"]).run()

@@ -1,12 +1,12 @@
-"""Functions in child processes with limits, without database or secrets: for input that nobody trusts.
+"""The sandbox runs functions on untrusted input, in child processes that have limits and neither database nor secrets.
 
-`await sandbox.run("package.module:function", arguments)` calls `function(arguments, report)`, where
-`report(done, total)` tells of progress. Arguments and result are JSON. Whatever the function does, only its own process
-ends.
+`await sandbox.run("package.module:function", arguments)` calls `function(arguments, report)`, and `report(done, total)`
+reports progress. Arguments and result are JSON. Whatever the function does, it can end only its own process.
+
+The children are forked by a server, `server.py`. Their limits are in `limits.py`.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -14,32 +14,25 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from aiworkstation import BASE_DIR
+from aiworkstation.ops.linux import kill_group
 from workflows.errors import ChildCrashed, ChildFailed
+from workflows.worker.sandbox.limits import ChildLimits
 
-ROOT = Path(__file__).resolve().parents[3]
-# Libraries in C++ and Rust end their process when an allocation fails, and will again.
-_ABORTS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
-Progress = Callable[[int, int], None]
+# Libraries in C++ and Rust abort their process when an allocation fails. Another attempt would end in the same way.
+_ABORT_SIGNALS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
+OnProgress = Callable[[int, int], None]
+# All that the fork server and its children see of this process's environment.
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """`memory` is the address space of a child in bytes, `seconds` its time, of the clock and of the processor."""
-
-    memory: int
-    seconds: float
-
-
 class Sandbox:
-    """A fork server, started at the first call and again when it has died."""
+    """A fork server and its children. The server is started at the first call, and again if it has died."""
 
     def __init__(self, *, memory: int, seconds: float, modules: list[str] | None = None) -> None:
-        self.limits = Limits(memory, seconds)
+        self.limits = ChildLimits(memory, seconds)
         self.modules = modules or []
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -48,13 +41,13 @@ class Sandbox:
         self,
         function: str,
         arguments: dict[str, Any],
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
         *,
-        limits: Limits | None = None,
+        limits: ChildLimits | None = None,
     ) -> Any:
-        """`limits` are those of this call, where it needs others.
+        """Returns the function's result. `limits` are for this call; default: those of the sandbox.
 
-        Raises ChildFailed for what the function raised or for a limit that it hit, ChildCrashed for its death.
+        Raises ChildFailed if the function raised or hit a limit, and ChildCrashed if its process died.
         """
         limits = limits or self.limits
         ours, theirs = socket.socketpair()
@@ -62,10 +55,10 @@ class Sandbox:
         with theirs:
             self._request(function, arguments, limits, theirs)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
-        call = _Call(on_progress)
+        call = _ChildCall(on_progress)
         try:
             async with asyncio.timeout(limits.seconds):
-                return await call.answer(reader)
+                return await call.receive(reader)
         except TimeoutError:
             raise ChildFailed(
                 f"reading took longer than {limits.seconds:.0f} s; split the file into smaller ones",
@@ -75,7 +68,7 @@ class Sandbox:
             call.kill()
             writer.close()
 
-    def _request(self, function: str, arguments: dict[str, Any], limits: Limits, answer: socket.socket) -> None:
+    def _request(self, function: str, arguments: dict[str, Any], limits: ChildLimits, answer: socket.socket) -> None:
         request = {
             "function": function,
             "arguments": arguments,
@@ -95,14 +88,14 @@ class Sandbox:
         if self._control is not None and not restart and self._server and self._server.poll() is None:
             return self._control
         self.close()
-        # A request is one packet, so that two can never mix.
+        # A request is one packet, so two requests cannot mix.
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "workflows.worker.sandbox.server", str(theirs.fileno()), *self.modules],
                 pass_fds=[theirs.fileno()],
                 env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
-                cwd=ROOT,
+                cwd=BASE_DIR,
                 stdin=subprocess.DEVNULL,
             )
         self._control = ours
@@ -118,13 +111,15 @@ class Sandbox:
         self._control = self._server = None
 
 
-class _Call:
-    def __init__(self, on_progress: Progress | None) -> None:
+class _ChildCall:
+    """One call: what its child has sent so far."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
         self.on_progress = on_progress
         self.pid: int | None = None
         self.result: dict[str, Any] | None = None
 
-    async def answer(self, reader: asyncio.StreamReader) -> Any:
+    async def receive(self, reader: asyncio.StreamReader) -> Any:
         status: int | None = None
         while line := await reader.readline():
             message = json.loads(line)
@@ -135,11 +130,11 @@ class _Call:
                 self.result = message
             if "exit" in message:
                 status, self.pid = message["exit"], None
-        return self._end(status)
+        return self._result_or_error(status)
 
-    def _end(self, status: int | None) -> Any:
+    def _result_or_error(self, status: int | None) -> Any:
         if self.result is None:
-            raise _death(status)
+            raise _death_error(status)
         if "result" in self.result:
             return self.result["result"]
         error = self.result["error"]
@@ -148,18 +143,17 @@ class _Call:
 
     def kill(self) -> None:
         if self.pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            kill_group(self.pid)
 
 
-def _death(status: int | None) -> Exception:
+def _death_error(status: int | None) -> Exception:
     if status is None:
         return ChildCrashed("its fork server died")
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
             return ChildFailed("reading took too much processor time; split the file", code="timed_out")
-        if number in _ABORTS:
+        if number in _ABORT_SIGNALS:
             return ChildFailed("it needs more memory than it may use; split the file", code="too_complex")
         return ChildCrashed(f"killed by {signal.Signals(number).name}")
     return ChildCrashed(f"exit {os.waitstatus_to_exitcode(status)} without an answer")

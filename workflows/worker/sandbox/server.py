@@ -1,12 +1,13 @@
-"""The fork server of `sandbox`: `python -m workflows.worker.sandbox.server SOCKET_FD [MODULE…]`.
+"""The sandbox's fork server: `python -m workflows.worker.sandbox.server SOCKET_FD [MODULE…]`.
 
-It imports no Django and no settings, holds no database connection, and its environment has been emptied by its
-parent. For each request it forks a child with limits on memory and time and a process group of its own; both
-die with their parent. What it has imported once, every later child has for nothing.
+It imports neither Django nor the settings, has no database connection, and its parent has emptied its environment. For
+each request it forks a child that has limits and a process group of its own. Server and children die with their parent.
+A module that the server has imported costs later children nothing.
 
-A request is a JSON line that comes with a socket of its own (SCM_RIGHTS). Over that socket the child writes JSON
-lines: `{"pid"}` first, `{"progress": [done, total]}`, then `{"result"}` or `{"error": {"class", "code", "message"}}`.
-When the child has ended the server adds `{"exit": status}` (as of waitpid) and closes.
+A request is one JSON packet, which brings a socket of its own (SCM_RIGHTS). Over that socket the child writes lines of
+JSON: `{"pid"}` first, then `{"progress": [done, total]}`, at last `{"result"}` or
+`{"error": {"class", "code", "message"}}`. When the child has ended, the server adds `{"exit": status}`, the status of
+waitpid, and closes the socket.
 """
 
 import array
@@ -15,7 +16,6 @@ import gc
 import importlib
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -25,9 +25,10 @@ from types import FrameType
 from typing import Any
 
 from aiworkstation.ops.linux import die_with_parent, use_huge_pages
+from workflows.worker.sandbox.limits import ChildLimits
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
-"""Python's own 700 are for processes that live longer than a child."""
+"""Python's default of 700 is for processes that live longer than a child does."""
 
 
 class _Server:
@@ -65,15 +66,15 @@ class _Server:
         answer = socket.socket(fileno=descriptors[0])
         request = json.loads(data)
         try:
-            function = _find(request["function"])
+            function = _imported(request["function"])
         except Exception as error:
-            _send(answer, {"error": _described(error)})
+            _send(answer, {"error": _error_json(error)})
             answer.close()
             return True
         child = os.fork()
         if child == 0:
             self.control.close()
-            _run(function, request, answer)
+            _live(function, request, answer)
         self.answers[child] = answer
         return True
 
@@ -90,15 +91,15 @@ class _Server:
             answer.close()
 
 
-def _find(name: str) -> Callable[..., Any]:
-    """`module:function`. The module's `preload()`, if it has one, runs here once, for all later children."""
+def _imported(name: str) -> Callable[..., Any]:
+    """Returns the function of `module:function`. The module's `preload()` runs here once, for all later children."""
     module_name, _, function_name = name.partition(":")
     known = module_name in sys.modules
     module = importlib.import_module(module_name)
     if not known:
         if hasattr(module, "preload"):
             module.preload()
-        # The collector of a child would copy what is shared by touching it.
+        # A child's collector must not touch the shared memory: that would copy it.
         gc.collect()
         gc.freeze()
         use_huge_pages()
@@ -106,31 +107,24 @@ def _find(name: str) -> Callable[..., Any]:
     return function
 
 
-def _run(function: Callable[..., Any], request: dict[str, Any], answer: socket.socket) -> None:
-    """The child's whole life."""
+def _live(function: Callable[..., Any], request: dict[str, Any], answer: socket.socket) -> None:
+    """Runs the function in the child, sends its result or its error, and ends the process."""
     try:
         os.setpgid(0, 0)
         die_with_parent(signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # Raises where nobody waits for the answer any more.
+        # Raises if nobody waits for the answer any more.
         answer.sendall(json.dumps({"pid": os.getpid()}).encode() + b"\n")
-        _limit(request)
+        ChildLimits(request["memory"], request["seconds"]).apply()
         result = function(request["arguments"], lambda done, total: _send(answer, {"progress": [done, total]}))
         _send(answer, {"result": result})
     except BaseException as error:
-        _send(answer, {"error": _described(error)})
+        _send(answer, {"error": _error_json(error)})
     finally:
         os._exit(0)
 
 
-def _limit(request: dict[str, Any]) -> None:
-    memory, seconds = int(request["memory"]), int(request["seconds"])
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds + 1, seconds + 5))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _described(error: BaseException) -> dict[str, str]:
+def _error_json(error: BaseException) -> dict[str, str]:
     kind = type(error)
     code = "too_complex" if isinstance(error, MemoryError | RecursionError) else getattr(error, "code", "")
     return {"class": f"{kind.__module__}.{kind.__qualname__}", "code": str(code), "message": str(error)}

@@ -1,4 +1,4 @@
-"""`manage.py await_ready`: what `run` waits for before it says that all is ready."""
+"""`manage.py await_ready`: waits until the application is ready. `manage.py run` calls it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py prepare`: what `run` does before it starts the services."""
+"""`manage.py prepare`: prepares the database and the static files. `manage.py run` calls it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from aiworkstation.ops import run
 
 
 class Command(BaseCommand):
-    help = "Migrates the database, collects the static files, and makes the superuser demo."
+    help = "Migrates the database, collects the static files, and creates the superuser demo."
 
     def handle(self, *args: Any, **options: Any) -> None:
         run.prepare()

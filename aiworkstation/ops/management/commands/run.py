@@ -1,4 +1,4 @@
-"""`manage.py run`: the whole application, until Ctrl-C or SIGTERM."""
+"""`manage.py run`: runs the whole application until Ctrl-C or SIGTERM."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from aiworkstation.ops import run
 
 class Command(BaseCommand):
     help = "Runs the database, the web server and the workers."
-    requires_system_checks = []  # `prepare` makes them
+    requires_system_checks = []  # `prepare` runs them
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--reload", action="store_true", help="start again when the code changes")
+        parser.add_argument("--reload", action="store_true", help="restart when the code changes")
 
     def handle(self, *args: Any, reload: bool, **options: Any) -> None:
         try:

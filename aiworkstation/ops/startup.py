@@ -1,4 +1,4 @@
-"""What a `manage.py` command finds when it starts: checked settings, a secret key, a database."""
+"""Prepares the start of a `manage.py` command: checks the settings, and provides a secret key and a database."""
 
 import sys
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from aiworkstation.ops import config, postgres, secret_key
 
-# `run` starts the database itself.
+# Commands that need no database. (`run` starts it itself.)
 WITHOUT_DATABASE = {"check", "collectstatic", "diffsettings", "findstatic", "help", "run", "version"}
 HELP_FLAGS = {"-h", "--help", "--version"}
 
 
 @contextmanager
 def prepared(arguments: list[str]) -> Iterator[None]:
-    """For a command line such as `["migrate", "--plan"]`. Ends the process where a setting cannot be used."""
+    """For a command line such as `["migrate", "--plan"]`. Ends the process if a setting cannot be used."""
     command = arguments[0] if arguments else "help"
     try:
         database = _prepare(command, asks_for_help=bool(HELP_FLAGS.intersection(arguments)))

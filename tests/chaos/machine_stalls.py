@@ -1,24 +1,24 @@
-"""The machine itself may stand still, for want of processor or disk. That is a fault as well, and nobody's."""
+"""Notices when the machine itself stands still, for lack of processor time or disk. That is a fault too."""
 
 import threading
 import time
 
 import psycopg
 
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 from tests.chaos.faults import SLOW, STALL, Chaos, Fault
 
 EVERY = 0.2
-COMMIT = "SELECT pg_logical_emit_message(true, 'witness', '')"
-"""The smallest transaction that is written to the disk."""
+COMMIT = "SELECT pg_logical_emit_message(true, 'chaos', '')"
+"""The smallest transaction that PostgreSQL writes to the disk."""
 
 
-class Witness(threading.Thread):
-    """Sleeps a moment and commits, again and again; notes a fault where that takes longer than `limit` seconds."""
+class StallWitness(threading.Thread):
+    """Repeatedly sleeps a moment and commits. Notes a fault when that takes longer than `limit` seconds."""
 
-    def __init__(self, server: Server, chaos: Chaos, limit: float) -> None:
-        super().__init__(name="witness", daemon=True)
-        self.server = server
+    def __init__(self, database: Database, chaos: Chaos, limit: float) -> None:
+        super().__init__(name="stall witness", daemon=True)
+        self.database = database
         self.chaos = chaos
         self.limit = limit
         self.ended = threading.Event()
@@ -26,7 +26,7 @@ class Witness(threading.Thread):
     def run(self) -> None:
         while not self.ended.is_set():
             try:
-                with psycopg.connect(self.server.dsn, connect_timeout=2, autocommit=True) as connection:
+                with psycopg.connect(self.database.dsn, connect_timeout=2, autocommit=True) as connection:
                     while not self.ended.is_set():
                         self._look(connection)
             except psycopg.Error:  # PostgreSQL was taken away

@@ -1,28 +1,28 @@
-"""All that is known of a chaos run at its end, and what of it a fault explains."""
+"""All that is known about a chaos run at its end, and what the faults explain."""
 
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from tests.chaos.call_server import CallServer
 from tests.chaos.faults import CHILD, CUT, DEATH, SLOW, STALL, Fault
 from tests.chaos.ledger import END, START, Line
-from tests.chaos.server import CallServer
 from tests.chaos.trail import Claim, Trail
 
-ZOMBIE = 2.0
+ZOMBIE_SECONDS = 2.0
 """Seconds that a process may take to stop its steps after it was frozen, or after their cancel."""
 
 
 @dataclass
-class Seen:
+class Evidence:
     trail: Trail
     ledger: list[Line]
-    server: CallServer
+    calls: CallServer
     faults: list[Fault]
     acknowledged: list[UUID]
     tasks: list[str]
     lease: float
     runs: dict[tuple[str, int], list[tuple[float, float]]] = field(default_factory=dict)
-    """By step and holder: start and end of each run that came to its end."""
+    """By step and holder: start and end of each run that was completed."""
 
     def __post_init__(self) -> None:
         began: dict[tuple[str, int], float] = {}
@@ -36,12 +36,12 @@ class Seen:
         return str(self.trail.steps[claim.step].tool).startswith("CHAOS_")
 
     def run_of(self, claim: Claim) -> tuple[float, float] | None:
-        """The run that came to its end within this claim."""
+        """The run that was completed within this claim."""
         runs = self.runs.get((claim.step, claim.pid), [])
         return next((run for run in runs if claim.began <= run[0] and run[1] <= claim.ended), None)
 
     def explained(self, claim: Claim) -> bool:
-        """Whether a fault at its worker ended this claim without an outcome."""
+        """Whether a fault at its worker explains that this claim ended without an outcome."""
         hits = self.hits(claim)
         stalls = [fault for fault in hits if fault.effect == STALL]
         if claim.end == "step.crashed":
@@ -49,24 +49,24 @@ class Seen:
         if claim.reason == "answer lost":
             return bool(stalls) or any(fault.effect == CUT for fault in hits) or self.waited(claim)
         if claim.end == "step.lease_lost":
-            # Nothing is reaped because the database was away.
+            # An outage of the database alone makes the reaper take no steps.
             stalls = [fault for fault in stalls if fault.pids is not None or fault.kind == SLOW]
-        # The beat comes six times a lease, and at 0.8 of a lease without one the worker lets go.
+        # Leases are renewed six times a lease. After 0.8 of a lease without renewal the worker stops its steps.
         heavy = any(fault.seconds > self.lease / 3 for fault in stalls)
         return heavy or any(fault.effect == DEATH for fault in hits)
 
     def waited(self, claim: Claim) -> bool:
-        """Whether its transaction may have waited for a lock that a frozen process had, and its answer come late."""
+        """Whether its transaction may have waited for a lock of a frozen process, so that its answer came late."""
         frozen = [fault for fault in self.faults if fault.kind.startswith("freeze") and fault.seconds > self.lease / 3]
-        return any(fault.began <= claim.began and fault.ended >= claim.began - ZOMBIE for fault in frozen)
+        return any(fault.began <= claim.began and fault.ended >= claim.began - ZOMBIE_SECONDS for fault in frozen)
 
     def hits(self, claim: Claim) -> list[Fault]:
         return [fault for fault in self.faults if fault.hits(claim.pid, claim.began - 0.2, claim.ended)]
 
     def frozen(self, pid: int, at: float) -> bool:
-        """Whether this process was frozen then, or had just gone on."""
+        """Whether this process was frozen at that time, or had just continued."""
         faults = [fault for fault in self.faults if fault.kind == SLOW or fault.kind.startswith("freeze")]
-        return any(fault.hits(pid, at - ZOMBIE, at) for fault in faults)
+        return any(fault.hits(pid, at - ZOMBIE_SECONDS, at) for fault in faults)
 
     def stalled(self, pid: int, since: float, until: float) -> bool:
-        return any(fault.effect == STALL and fault.hits(pid, since - ZOMBIE, until) for fault in self.faults)
+        return any(fault.effect == STALL and fault.hits(pid, since - ZOMBIE_SECONDS, until) for fault in self.faults)

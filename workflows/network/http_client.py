@@ -1,11 +1,10 @@
-"""The one way by which tools reach the network over HTTP.
+"""The HTTP client: the only way in which tools reach the network over HTTP.
 
-1. The host's name is resolved once, and every address it has must be public.
-2. The connection goes to one of those very addresses, with the name in `Host` and in TLS, so that a name
-   that points elsewhere a moment later leads nowhere.
-3. Redirects are followed by hand, each through 1 and 2; what the caller sent goes to its own origin only.
-4. Secrets are filled in here and taken out of what comes back. The environment's proxies and credentials
-   are not used.
+1. The host's name is resolved once, and all of its addresses must be public (`ssrf_guard.py`).
+2. The connection goes to one of these addresses, with the name in `Host` and in TLS. So a name that points elsewhere a
+   moment later (DNS rebinding) leads nowhere.
+3. Redirects are followed here, each through 1 and 2. The caller's own headers go to their origin only.
+4. Secrets are filled in here and redacted in what comes back. The environment's proxies and credentials are not used.
 """
 
 import asyncio
@@ -22,14 +21,14 @@ import httpx2
 from django.conf import settings
 
 from workflows.errors import BadArguments, PermanentError, StepError, TryLater
-from workflows.network import failures, secrets, ssrf_guard
+from workflows.network import network_errors, secrets, ssrf_guard
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 TOTAL_SECONDS = 120.0
 
-OWN_HEADERS = {
+DERIVED_HEADERS = {
     "host",
     "content-length",
     "transfer-encoding",
@@ -39,7 +38,7 @@ OWN_HEADERS = {
     "trailer",
     "expect",
 }
-FOREIGN_HEADERS = {
+CROSS_ORIGIN_HEADERS = {
     "accept",
     "accept-language",
     "accept-encoding",
@@ -51,9 +50,9 @@ FOREIGN_HEADERS = {
 
 @dataclass(frozen=True)
 class Request:
-    """`trusted` are `host:port` that may be private though no setting says so; `sensitive` is never shown.
+    """`trusted` lists `host:port` that may be private without a setting. `sensitive` lists texts that are never shown.
 
-    Without `follows` a redirect is an answer as any other.
+    Without `follows` a redirect is a response like any other.
     """
 
     method: str
@@ -69,7 +68,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """`headers` have lower-case names. Secrets are taken out, but not of `body`: use `text` or `json`."""
+    """`headers` have lower-case names. Secrets are redacted, but not in `body`: use `text` or `json`."""
 
     status: int
     headers: dict[str, str]
@@ -97,14 +96,15 @@ class Response:
 
 
 async def send(request: Request) -> Response:
-    """The response, whatever its status. Cancelling closes the connection.
+    """Returns the response, whatever its status. Cancelling closes the connection.
 
     Raises PermanentError (`address_not_allowed`, `response_too_large`, `too_many_redirects`), BadArguments,
-    NotConfigured (a secret), TryLater (refused) or a StepError to be retried. Their messages hold no secrets.
+    NotConfigured (a missing secret), TryLater (a refused connection) or a StepError to be retried. Their messages hold
+    no secrets.
     """
     used = set(request.sensitive) | secrets.in_use()
     try:
-        filled = _filled(request, used)
+        filled = _with_secrets(request, used)
         async with asyncio.timeout(request.timeout):
             response = await _follow(filled)
     except TimeoutError as error:
@@ -116,25 +116,25 @@ async def send(request: Request) -> Response:
 
 
 def raise_for_status(response: Response) -> None:
-    """4xx is permanent but 408, 425 and 429; 429 and 503 are waits; other 5xx are retried."""
+    """429 and 503 are waits. 408, 425 and other 5xx are retried. Other 4xx are permanent."""
     status = response.status
     if status < 400:
         return
     message = f"{response.host} answered {status}: {' '.join(response.text[:2000].split())[:300]}"
     if status in (429, 503):
-        delay = failures.retry_after(response.headers)
+        delay = network_errors.retry_after(response.headers)
         raise TryLater(message, code=f"http_{status}", delay=delay, cooldown=f"http:{response.host}")
     kind = StepError if status >= 500 or status in (408, 425) else PermanentError
     raise kind(message, code=f"http_{status}")
 
 
 def host_and_port(url: str) -> str:
-    """`host:port` as in HTTP_ALLOWED_PRIVATE_HOSTS."""
-    return _place(_parsed(url))
+    """The URL's `host:port`, as in HTTP_ALLOWED_PRIVATE_HOSTS."""
+    return _host_and_port(_parsed(url))
 
 
-def _filled(request: Request, used: set[str]) -> Request:
-    """The request with its secrets, its body as bytes, and headers that can be sent."""
+def _with_secrets(request: Request, used: set[str]) -> Request:
+    """The request with its secrets filled in, its body as bytes, and headers that can be sent."""
     headers = secrets.fill({name.lower(): value for name, value in request.headers.items()}, used)
     body = request.body and secrets.fill(request.body.decode("utf-8"), used).encode()
     if request.json is not None:
@@ -152,9 +152,9 @@ def _filled(request: Request, used: set[str]) -> Request:
 def _check_header(name: str, value: str) -> None:
     is_sendable = name.isascii() and value.isascii() and value.isprintable()
     if not is_sendable or not name.replace("-", "").replace("_", "").isalnum():
-        raise BadArguments(f"The header {name!r} holds characters that no header may have.")
-    if name in OWN_HEADERS or name.startswith("proxy-"):
-        raise BadArguments(f"The header {name!r} cannot be set: it is made from the request.")
+        raise BadArguments(f"The header {name!r} has characters that headers must not have.")
+    if name in DERIVED_HEADERS or name.startswith("proxy-"):
+        raise BadArguments(f"The header {name!r} cannot be set, because it is derived from the request.")
 
 
 async def _follow(request: Request) -> Response:
@@ -168,7 +168,7 @@ async def _follow(request: Request) -> Response:
 
 
 def _redirected(request: Request, status: int, location: str) -> Request:
-    """What to send next, by RFC 9110 15.4; to another origin without anything of the caller's own."""
+    """The next request, as RFC 9110 15.4 says. Another origin does not get the caller's own headers."""
     old = _parsed(request.url)
     new = _parsed(str(old.join(location)))
     becomes_get = status == 303 or (status in (301, 302) and request.method == "POST")
@@ -176,16 +176,16 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     body = None if becomes_get else request.body
     headers = {name: value for name, value in request.headers.items() if body is not None or name != "content-type"}
     if (old.scheme, old.host, _port(old)) != (new.scheme, new.host, _port(new)):
-        headers = {name: value for name, value in headers.items() if name in FOREIGN_HEADERS}
+        headers = {name: value for name, value in headers.items() if name in CROSS_ORIGIN_HEADERS}
         if body and secrets.is_in(body.decode(errors="replace"), request.sensitive):
             raise PermanentError("A redirect would send a secret to another host.", code="redirect_refused")
     return replace(request, method=method, url=str(new), body=body, headers=headers)
 
 
 async def _exchange(request: Request) -> Response:
-    """One request, one response, to an address that was checked."""
+    """Sends one request to an address that was checked, and returns its response."""
     url = _parsed(request.url)
-    place = _place(url)
+    place = _host_and_port(url)
     failure: Exception | None = None
     try:
         for address in await _allowed_addresses(url, request.trusted):
@@ -195,29 +195,29 @@ async def _exchange(request: Request) -> Response:
                 failure = error
         raise failure or StepError(f"{place} has no address.")
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
-        raise _failed(error, place) from None  # the client's own message may show the URL, with its secrets
+        raise _network_error(error, place) from None  # the client's own message may show the URL, with its secrets
 
 
 async def _exchange_with(address: str, url: httpx2.URL, request: Request) -> Response:
     async with _opened(address, url, request) as answer:
         raw = bytearray()
-        async for piece in answer.aiter_raw():
-            raw += piece
+        async for chunk in answer.aiter_raw():
+            raw += chunk
             if len(raw) > MAX_BYTES:
                 raise _too_large()
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(answer.status_code, headers, _decoded(bytes(raw), headers), _place(url))
+        return Response(answer.status_code, headers, _decoded(bytes(raw), headers), _host_and_port(url))
 
 
 @asynccontextmanager
 async def _opened(address: str, url: httpx2.URL, request: Request) -> AsyncIterator[httpx2.Response]:
-    """The transport alone: a client would log the URL, follow the environment's proxies and keep cookies."""
+    """Uses the bare transport: a client would log the URL, use the environment's proxies and keep cookies."""
     timeout = {"connect": CONNECT_SECONDS, "read": request.timeout, "write": request.timeout, "pool": None}
     sent = httpx2.Request(
         request.method, url, headers=request.headers, content=request.body, extensions={"timeout": timeout}
     )
     sent.url = url.copy_with(host=address)
-    if url.scheme == "https" and not ssrf_guard.is_literal(url.host):
+    if url.scheme == "https" and not ssrf_guard.is_ip_address(url.host):
         sent.extensions["sni_hostname"] = url.raw_host.decode("ascii")
     async with httpx2.AsyncHTTPTransport(verify=_ssl_context(), trust_env=False) as transport:
         answer = await transport.handle_async_request(sent)
@@ -233,15 +233,15 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 async def _allowed_addresses(url: httpx2.URL, trusted: frozenset[str]) -> list[str]:
-    """Where to connect, in the resolver's order. Raises `address_not_allowed` when any of them is private."""
-    place = _place(url)
+    """Addresses to connect to, in the resolver's order. Raises `address_not_allowed` if any of them is private."""
+    place = _host_and_port(url)
     found = await ssrf_guard.resolve(url.raw_host.decode("ascii").strip("[]"), _port(url))
     if place in trusted or place in {allowed.lower() for allowed in settings.CONFIG.http_allowed_private_hosts}:
         return found
     if not all(ssrf_guard.is_public(address) for address in found):
         raise PermanentError(
             f"{place} is a private address, which steps may not reach."
-            f" If they should: HTTP_ALLOWED_PRIVATE_HOSTS={place}",
+            f" To allow it, set HTTP_ALLOWED_PRIVATE_HOSTS={place}",
             code="address_not_allowed",
         )
     return found
@@ -255,7 +255,7 @@ def _parsed(url: str) -> httpx2.URL:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise BadArguments("A URL must begin with http:// or https:// and name a host.")
     if parsed.userinfo:
-        raise BadArguments("A URL must not hold a user and password: use the header Authorization.")
+        raise BadArguments("A URL must not contain a user and password: use the header Authorization.")
     return parsed
 
 
@@ -263,12 +263,12 @@ def _port(url: httpx2.URL) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def _place(url: httpx2.URL) -> str:
+def _host_and_port(url: httpx2.URL) -> str:
     return f"{url.raw_host.decode('ascii').lower()}:{_port(url)}"
 
 
 def _decoded(raw: bytes, headers: dict[str, str]) -> bytes:
-    """The body without its compression, never more than MAX_BYTES of it."""
+    """The decompressed body. Raises `response_too_large` before it exceeds MAX_BYTES."""
     encoding = headers.get("content-encoding", "identity").strip().lower() or "identity"
     if encoding == "identity" or not raw:
         return raw
@@ -290,10 +290,10 @@ def _too_large() -> PermanentError:
     return PermanentError(f"The answer is larger than {MAX_BYTES // 2**20} MB.", code="response_too_large")
 
 
-def _failed(error: Exception, place: str) -> StepError:
-    if failures.is_refused(error):
+def _network_error(error: Exception, place: str) -> StepError:
+    if network_errors.is_refused(error):
         return TryLater(f"Nothing answers at {place}.", code="connection_refused", cooldown=f"http:{place}")
-    if failures.is_bad_certificate(error):
+    if network_errors.is_bad_certificate(error):
         return PermanentError(f"The certificate of {place} is not trusted.", code="bad_certificate")
     if isinstance(error, httpx2.TimeoutException):
         return StepError(f"{place} did not answer in time.", code="timed_out")

@@ -15,8 +15,8 @@ from tests.servers.local import LocalServer
 from tests.servers.web_server import WebHandler, WebServer
 from tests.workflows.conftest import Configure
 from workflows.errors import BadArguments, NotConfigured, PermanentError, StepError, TryLater
-from workflows.network import outbound, secrets, ssrf_guard
-from workflows.network.outbound import Request, Response
+from workflows.network import http_client, secrets, ssrf_guard
+from workflows.network.http_client import Request, Response
 
 SECRET = 'tok/en+"1"'
 
@@ -36,7 +36,7 @@ def other(server: WebServer, configure: Configure) -> Iterator[WebServer]:
 
 
 def send(url: str, method: str = "GET", **options: Any) -> Response:
-    return asyncio.run(outbound.send(Request(method, url, **options)))
+    return asyncio.run(http_client.send(Request(method, url, **options)))
 
 
 def failure(url: str, method: str = "GET", **options: Any) -> StepError:
@@ -231,7 +231,7 @@ class TestStatus:
     def test_errors(self, server: WebServer, status: int, kind: type[StepError], retryable: bool) -> None:
         response = send(f"{server.url}/status/{status}?say=why")
         with pytest.raises(StepError) as caught:
-            outbound.raise_for_status(response)
+            http_client.raise_for_status(response)
         error = caught.value
         assert isinstance(error, TryLater) == (kind is TryLater)
         assert (error.code, error.retryable) == (f"http_{status}", retryable)
@@ -240,7 +240,7 @@ class TestStatus:
             assert error.delay == 3
 
     def test_success(self, server: WebServer) -> None:
-        outbound.raise_for_status(send(f"{server.url}/status/204"))
+        http_client.raise_for_status(send(f"{server.url}/status/204"))
 
 
 class TestSecrets:
@@ -267,18 +267,18 @@ class TestSecrets:
         caplog.set_level(logging.INFO)
         response = send(f"{server.url}/status/400?say={{{{secret.CRM}}}}")
         with pytest.raises(StepError) as caught:
-            outbound.raise_for_status(response)
+            http_client.raise_for_status(response)
         assert "tok/en" not in f"{caught.value} {caplog.text}"
 
     def test_filled_before(self, server: WebServer, other: WebServer) -> None:
-        """Whoever runs the tool may have filled its arguments: they are guarded all the same."""
+        """Secrets that the step executor filled in before are guarded too."""
 
         async def call() -> Response:
             body = secrets.fill({"a": "{{secret.CRM}}"}, set())
             redirect = f"{server.url}/redirect?to={other.url}/echo&status=307"
             with pytest.raises(PermanentError, match="secret"):
-                await outbound.send(Request("POST", redirect, json=body))
-            return await outbound.send(Request("POST", f"{server.url}/echo", json=body))
+                await http_client.send(Request("POST", redirect, json=body))
+            return await http_client.send(Request("POST", f"{server.url}/echo", json=body))
 
         assert asyncio.run(call()).json()["body"] == {"a": "[secret]"}
         assert other.requests == []
@@ -316,7 +316,9 @@ class TestTls:
                 http_allowed_private_hosts=[f"{host}:{server.server_port}" for host in ("name.example", "b.example")]
             )
             resolves_to(monkeypatch, "127.0.0.1")
-            monkeypatch.setattr(outbound, "_ssl_context", lambda: ssl.create_default_context(cafile=str(certificate)))
+            monkeypatch.setattr(
+                http_client, "_ssl_context", lambda: ssl.create_default_context(cafile=str(certificate))
+            )
             assert send(f"https://name.example:{server.server_port}/echo").status == 200
             assert names == ["name.example"]
             assert failure(f"https://b.example:{server.server_port}/echo").code == "bad_certificate"
@@ -350,7 +352,7 @@ def listening_with(certificate: Path, plain: socket.socket, names: list[str]) ->
 class TestCancel:
     def test_connection_is_closed_at_once(self, server: WebServer) -> None:
         async def cancel() -> float:
-            call = asyncio.create_task(outbound.send(Request("GET", f"{server.url}/slow")))
+            call = asyncio.create_task(http_client.send(Request("GET", f"{server.url}/slow")))
             await asyncio.sleep(0.3)
             began = time.monotonic()
             call.cancel()

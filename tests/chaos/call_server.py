@@ -1,4 +1,4 @@
-"""The outside world of the chaos run: it keeps the idempotency key and the time of each call."""
+"""The server that the steps of the chaos run call. It counts the idempotency keys of the calls."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from tests.servers.local import Handler, LocalServer
 
 
 class CallServer(LocalServer):
-    """`keys` has, for each path, the keys that came and how often."""
+    """`keys` has the idempotency keys that arrived for each path, and how often."""
 
     def __init__(self) -> None:
         super().__init__(CallHandler)
@@ -23,13 +23,13 @@ class CallServer(LocalServer):
 
 
 class CallHandler(Handler):
-    """`/<job>/<step>`: `?busy=N`: it is busy for the first N calls. `?seconds=S`: the answer takes so long."""
+    """Answers `/<job>/<step>`. `?busy=N`: busy for the first N calls. `?seconds=S`: the answer takes so long."""
 
     server: CallServer
 
     def do_POST(self) -> None:
         self.read_request()
-        self.server.requests.clear()  # the keys are enough
+        self.server.requests.clear()  # to save memory: only the keys are used
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         calls = self.server.count(parts.path, self.headers.get("idempotency-key", ""))

@@ -1,4 +1,4 @@
-"""`manage.py work` trees, brought back whenever their supervisor has gone or hangs, as `make run` does it."""
+"""Trees of worker processes: `manage.py work`, restarted when its supervisor ends or hangs, as `make run` does."""
 
 import signal
 import subprocess
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import psutil
 
+from aiworkstation import BASE_DIR
 from aiworkstation.ops.linux import die_with_parent
 from aiworkstation.ops.watchdog import Watch
 from tests.chaos.wire import Wire
 
-ROOT = Path(__file__).resolve().parents[2]
 BACK_AFTER = 0.5
-WHOLE = {"runner 1", "runner 2", "tasks 1", "tasks 2", "maintenance"}
+CHILDREN = {"runner 1", "runner 2", "tasks 1", "tasks 2", "maintenance"}
 """Names of a supervisor's children, with WORKERS=2."""
 
 
 class Tree:
-    """One tree with a wire of its own. Its processes are known by their TMPDIR, which even a sandboxed child has."""
+    """A tree with a wire of its own. Its processes are known by their TMPDIR, which even a sandboxed child has."""
 
     def __init__(self, name: str, wire: Wire, environment: dict[str, str], home: Path) -> None:
         self.name = name
@@ -31,15 +31,15 @@ class Tree:
         self.temporary.mkdir()
         self.starts = 0
         self.pids: set[int] = set()
-        """Of all its processes so far."""
+        """The ids of all its processes so far."""
         self.is_watched = True
-        """Not while the whole machine is frozen, and `make run` with it."""
+        """False while the whole machine is frozen, and `make run` with it."""
         self._watch = Watch()
         self._environment = environment | self._watch.environment | {"TMPDIR": str(self.temporary)}
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name=name, daemon=True)
-        self._keeper.start()
+        self._restarter = threading.Thread(target=self._keep_running, name=name, daemon=True)
+        self._restarter.start()
 
     @property
     def supervisor(self) -> psutil.Process | None:
@@ -48,27 +48,27 @@ class Tree:
             return psutil.Process(process.pid) if process and process.poll() is None else None
         return None
 
-    def members(self, role: str) -> list[psutil.Process]:
-        """The supervisor's children of this name: `runner`, `tasks`, `maintenance`."""
+    def children_named(self, role: str) -> list[psutil.Process]:
+        """The supervisor's children with this role: `runner`, `tasks`, `maintenance`."""
         return [child for child in children(self.supervisor) if _name(child).startswith(role)]
 
     @property
     def missing(self) -> set[str]:
-        """Names of the supervisor's children that are not there."""
-        return WHOLE - {_name(child) for child in children(self.supervisor)}
+        """Names of the supervisor's children that are not running."""
+        return CHILDREN - {_name(child) for child in children(self.supervisor)}
 
-    def everybody(self) -> list[psutil.Process]:
-        """The supervisor first."""
+    def processes(self) -> list[psutil.Process]:
+        """All its processes. The supervisor is the first."""
         supervisor = self.supervisor
         return [supervisor, *children(supervisor, deep=True)] if supervisor else []
 
     def fork_servers(self) -> list[tuple[psutil.Process, psutil.Process]]:
-        """Each with its runner."""
-        pairs = [(runner, child) for runner in self.members("runner") for child in children(runner)]
+        """Each fork server, with its runner before it."""
+        pairs = [(runner, child) for runner in self.children_named("runner") for child in children(runner)]
         return [(runner, child) for runner, child in pairs if "workflows.worker.sandbox.server" in _command(child)]
 
     def end(self, seconds: float) -> bool:
-        """SIGTERM to the supervisor; False where it did not end in time."""
+        """Sends SIGTERM to the supervisor. Returns False if it did not end in time."""
         self._ending.set()
         if self._process is None:
             return True
@@ -88,19 +88,19 @@ class Tree:
         except psutil.Error:
             return False
 
-    def _keep(self) -> None:
-        """In one thread, since PDEATHSIG goes by the thread that started a process."""
+    def _keep_running(self) -> None:
+        """Runs in one thread, because PDEATHSIG is sent when the thread that started a process ends."""
         ended = 0.0
         while not self._ending.is_set():
-            self.pids |= {process.pid for process in self.everybody()}
+            self.pids |= {process.pid for process in self.processes()}
             if self._process is not None and self._process.poll() is None:
                 ended = time.monotonic()
-                if self.is_watched and self._watch.finds_it_hung():
+                if self.is_watched and self._watch.is_hung():
                     self._process.kill()
             elif time.monotonic() - ended > BACK_AFTER:
                 self._start()
             self._ending.wait(0.1)
-        # Until the very end: this thread's end would be the tree's.
+        # This thread must outlive the tree, because its end would kill the tree.
         while self._process and self._process.poll() is None:
             time.sleep(0.1)
 
@@ -109,8 +109,8 @@ class Tree:
         self._watch.restart()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "work"],
-                cwd=ROOT,
+                [sys.executable, str(BASE_DIR / "manage.py"), "work"],
+                cwd=BASE_DIR,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -136,13 +136,13 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def send(process: psutil.Process, number: signal.Signals) -> None:
-    """Never to another process that has its number by now."""
+    """Sends a signal, but never to another process that has the same id by now."""
     with suppress(psutil.Error):
         process.send_signal(number)
 
 
 def _name(process: psutil.Process) -> str:
-    """As the kernel has it; psutil's own is that of the program."""
+    """The kernel's name of the process. psutil returns the name of the program."""
     with suppress(OSError):
         return Path(f"/proc/{process.pid}/comm").read_text().strip()
     return ""

@@ -1,4 +1,4 @@
-"""What a failed call over the network means. Shared by the model client and the tools' HTTP."""
+"""What a failed network call means, for the model client and the HTTP client."""
 
 import errno
 import re
@@ -11,16 +11,16 @@ from socket import gaierror
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from `retry-after-ms` or `Retry-After` (seconds or an HTTP date, RFC 9110 10.2.3)."""
-    milliseconds = _number(headers.get("retry-after-ms", ""))
+    milliseconds = _nonnegative_number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
     value = headers.get("retry-after", "").strip()
-    seconds = _number(value)
+    seconds = _nonnegative_number(value)
     return seconds if seconds is not None else _seconds_until(value)
 
 
 def is_refused(error: BaseException) -> bool:
-    """True when nobody listens there, or no way leads there: the request was never sent."""
+    """Whether nobody listens at the address or no route leads there. The request was then never sent."""
     causes = list(_causes(error))
     if any(isinstance(cause, gaierror | ssl.SSLError) for cause in causes):
         return False
@@ -35,7 +35,7 @@ def is_bad_certificate(error: BaseException) -> bool:
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
 
 
-def _number(value: str) -> float | None:
+def _nonnegative_number(value: str) -> float | None:
     return float(value) if re.fullmatch(r"\d{1,9}(\.\d+)?", value) else None
 
 
@@ -54,7 +54,7 @@ def _is_unreachable(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what it came from, and the members of groups: clients wrap the socket's own error."""
+    """The error, its causes, and the members of groups, because clients wrap the socket's own error."""
     waiting, seen = [error], set[int]()
     while waiting:
         current = waiting.pop()

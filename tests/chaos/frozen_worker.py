@@ -1,7 +1,7 @@
-"""A worker comes back from the dead: it was frozen past its lease, and others are at work on what it held.
+"""A worker is frozen past its lease. When it continues, other workers are running the steps that it held.
 
-Only the token stands against what it records then. Among the other faults this happens by chance, and then something
-else may kill the worker before it says a word; so each run begins with it, undisturbed.
+Only the claim tokens keep its results from being recorded. Among the random faults this happens by chance, and another
+fault may then kill the worker before it records anything. So each run begins with this fault, undisturbed.
 """
 
 import signal
@@ -9,12 +9,12 @@ import time
 
 import psutil
 
-from tests.chaos.database import Server
+from tests.chaos.database import Database
 from tests.chaos.faults import STALL, Chaos, Fault
-from tests.chaos.trees import Tree, send
+from tests.chaos.worker_tree import Tree, send
 
 LONG = 4.0
-"""Seconds that a step still takes whose worker is frozen, and so its successor at the least."""
+"""Seconds that a step of the frozen worker must still take, so that its successor takes at least as long."""
 PATIENCE = 30.0
 
 _AT_LONG_STEPS = """
@@ -24,19 +24,22 @@ WHERE s.status = 'running' AND s.tool = 'CHAOS_ASYNC'
   AND (s.arguments->>'seconds')::float8 - extract(epoch FROM clock_timestamp() - s.started_at) > %s
 GROUP BY w.pid ORDER BY count(*) DESC LIMIT 1
 """
-_SUCCEEDED = """
+_TAKEN_OVER = """
 SELECT count(*) FROM workflow_steps s JOIN workflow_workers w ON w.id = s.worker
 WHERE s.id = ANY(%s) AND s.status = 'running' AND w.pid <> %s
 """
 
 
-def come_back(chaos: Chaos, trees: list[Tree], server: Server) -> int:
-    """How many steps others had taken up when it came back. Its supervisor is frozen too: it would kill it."""
+def freeze_past_its_lease(chaos: Chaos, trees: list[Tree], database: Database) -> int:
+    """Returns how many steps others had claimed when the worker continued.
+
+    The worker's supervisor is frozen too, because it would kill the worker.
+    """
     began = time.time()
-    while not (rows := server.execute(_AT_LONG_STEPS, LONG)) and time.time() < began + PATIENCE:
+    while not (rows := database.execute(_AT_LONG_STEPS, LONG)) and time.time() < began + PATIENCE:
         time.sleep(0.1)
     ((pid, steps),) = rows
-    (tree,) = (tree for tree in trees if pid in {runner.pid for runner in tree.members("runner")})
+    (tree,) = (tree for tree in trees if pid in {runner.pid for runner in tree.children_named("runner")})
     assert tree.supervisor
     frozen = [tree.supervisor, psutil.Process(pid)]
     fault = Fault("freeze_past_its_lease", STALL, "", time.time(), frozenset(each.pid for each in frozen))
@@ -44,7 +47,7 @@ def come_back(chaos: Chaos, trees: list[Tree], server: Server) -> int:
     tree.is_watched = False
     for process in frozen:
         send(process, signal.SIGSTOP)
-    while not (taken := server.execute(_SUCCEEDED, steps, pid)[0][0]) and time.time() < fault.began + PATIENCE:
+    while not (taken := database.execute(_TAKEN_OVER, steps, pid)[0][0]) and time.time() < fault.began + PATIENCE:
         time.sleep(0.1)
     fault.ended = time.time()
     for process in frozen:

@@ -1,14 +1,14 @@
-"""The keeper of an embedded PostgreSQL: a process that starts the server and stops it behind the last user.
+"""The manager of the embedded PostgreSQL: a process that starts the server and stops it after its last client.
 
-    python -m aiworkstation.ops.postgres_keeper HOME PROGRAMS
+    python -m aiworkstation.ops.postgres_manager HOME PROGRAMS
 
-1. Take the lock of HOME, which is held until the end; where another keeper has it, go.
-2. As root, become the owner of HOME.
-3. Make the cluster where there is none, start the server, and say so by closing the standard output. Whatever
-   was written to it until then is a complaint.
-4. Greet each user that connects to the socket. Start the server again when it dies.
-5. When the last user has left, stop the server. He waits for the end of his connection, which is the end of
-   this process.
+1. Take the lock in HOME and keep it until the end. If another manager has it, exit.
+2. If this is root, become the owner of HOME.
+3. Create the database cluster if there is none, and start the server. Then close the standard output, which tells the
+   parent that the server is ready. Anything written before that is an error message.
+4. Greet each client that connects to the socket. Restart the server if it dies.
+5. When the last client has left, stop the server. That client waits until its connection closes, at the end of this
+   process.
 """
 
 import fcntl
@@ -26,21 +26,22 @@ from pathlib import Path
 
 from aiworkstation.ops import linux, postgres
 
-FIRST_USER_SECONDS = 5
+FIRST_CLIENT_SECONDS = 5
 STOP_SECONDS = 60
 LOG_BYTES = 10_000_000
-LEAST_BUFFERS_MB, MOST_BUFFERS_MB = 128, 4096
-SHARE_OF_BUFFERS = 8
-"""One part in so many of the memory: a search reads thousands of pages, each by a call to the kernel where it is not
-among the buffers. They are taken up as they fill."""
+MIN_BUFFERS_MB, MAX_BUFFERS_MB = 128, 4096
+MEMORY_PER_BUFFERS = 8
+"""`shared_buffers` is an eighth of the memory: a search reads thousands of pages, and each page that is not among the
+buffers costs a system call. Buffers take up memory only when they fill.
+"""
 
 
-class KeeperError(Exception):
+class ManagerError(Exception):
     """The server cannot be started."""
 
 
 class Server:
-    """The PostgreSQL of one directory, run by this process."""
+    """The PostgreSQL server of one directory, a child of this process."""
 
     def __init__(self, home: Path, programs: Path) -> None:
         self.home = home
@@ -49,9 +50,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when the server takes connections."""
+        """Returns when the server accepts connections."""
         if not self.data.exists():
-            self._make_cluster()
+            self._create_cluster()
         self._end_orphan()
         with (self.home / postgres.LOG).open("ab") as log:
             self.process = subprocess.Popen(
@@ -59,19 +60,19 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A fast shutdown, should the keeper be killed.
+                # A fast shutdown if the manager is killed.
                 preexec_fn=lambda: linux.die_with_parent(signal.SIGINT),  # noqa: PLW1509 - one thread
             )
         while not self._is_ready():
             if self.process.poll() is not None:
-                raise KeeperError(f"PostgreSQL did not start:\n{_tail(self.home / postgres.LOG)}")
+                raise ManagerError(f"PostgreSQL did not start:\n{_last_bytes(self.home / postgres.LOG)}")
             time.sleep(0.02)
 
     def has_ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
     def stop(self) -> None:
-        """A fast shutdown; an immediate one, which costs a recovery at the next start, when that hangs."""
+        """Shuts down fast. If that hangs, shuts down immediately, which costs a recovery at the next start."""
         if self.process is None or self.has_ended():
             return
         self.process.send_signal(signal.SIGINT)
@@ -81,8 +82,8 @@ class Server:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait()
 
-    def _make_cluster(self) -> None:
-        """In a directory of another name first, so that an interrupted one is not taken for a cluster."""
+    def _create_cluster(self) -> None:
+        """Creates it under another name first, so that an unfinished one is never taken for a cluster."""
         unfinished = self.home / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         password = secrets.token_urlsafe(24)
@@ -91,7 +92,7 @@ class Server:
             "initdb",
             f"--pgdata={unfinished}",
             "--username=postgres",
-            # The socket stands in a private directory; TCP asks for the password.
+            # The socket is in a private directory. TCP asks for the password.
             "--auth-local=trust",
             "--auth-host=scram-sha-256",
             "--encoding=UTF8",
@@ -99,8 +100,8 @@ class Server:
             "--locale=C.UTF-8",
             "--lc-messages=C",
         )
-        # The role is no superuser, whom PostgreSQL would let read and write the keeper's files.
-        # New databases have pgvector by template1, since only a superuser may create that extension.
+        # The role is not a superuser, because a superuser can read and write the manager's files. Only a superuser may
+        # create the extension, so it goes into template1, from which new databases are copied.
         self._execute(
             unfinished,
             f"CREATE ROLE {postgres.ROLE} LOGIN CREATEDB PASSWORD '{password}'",
@@ -110,7 +111,7 @@ class Server:
         unfinished.rename(self.data)
 
     def _execute(self, data: Path, *statements: str) -> None:
-        """In single-user mode, before anybody can connect."""
+        """Executes statements in single-user mode, before anyone can connect."""
         text = "".join(f"{statement};\n" for statement in statements)
         self._run("postgres", "--single", "-D", str(data), "-c", "exit_on_error=on", "template1", text=text)
 
@@ -126,21 +127,21 @@ class Server:
             check=False,
         )
         if done.returncode != 0:
-            raise KeeperError(f"{program} failed:\n{done.stdout}")
+            raise ManagerError(f"{program} failed:\n{done.stdout}")
 
     def _end_orphan(self) -> None:
-        """Remove what a killed server left behind. No other keeper has one here, says the lock."""
+        """Ends a server whose manager was killed, and removes its files. The lock excludes other managers."""
         pid_file = self.data / "postmaster.pid"
         if pid_file.exists():
             self._end(int(pid_file.read_text().split("\n", 1)[0] or 0))
-        # PostgreSQL would wait for whichever process has those numbers now, after a reboot or as a zombie.
+        # After a reboot another process may have the same id, and PostgreSQL would wait for that one, or for a zombie.
         if Path("/proc/self").exists():
             pid_file.unlink(missing_ok=True)
             (self.home / f".s.PGSQL.{postgres.PORT}.lock").unlink(missing_ok=True)
 
     def _end(self, pid: int) -> None:
         deadline = time.monotonic() + STOP_SECONDS
-        while _works_in(pid, self.data):
+        while _runs_in(pid, self.data):
             os.kill(pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGQUIT)
             time.sleep(0.1)
 
@@ -153,7 +154,7 @@ class Server:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_checkpoints": "off",
-            "shared_buffers": f"{_buffers_mb(linux.memory())}MB",
+            "shared_buffers": f"{_buffers_mb(linux.memory_bytes())}MB",
         }
         if postgres.uses_tcp(self.home):
             options["port"] = self._free_port()
@@ -162,21 +163,21 @@ class Server:
         return [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
     def _free_port(self) -> str:
-        """The port of the last start if it is free, for users hold addresses with it."""
-        kept = self.home / "port"
-        wanted = int(kept.read_text()) if kept.exists() else 0
+        """The port of the last start, if it is free, because clients may still have addresses with it."""
+        port_file = self.home / "port"
+        last = int(port_file.read_text()) if port_file.exists() else 0
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", wanted))
+                probe.bind(("127.0.0.1", last))
             except OSError:
                 probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
-        _write(kept, port)
+        _write(port_file, port)
         return port
 
     def _is_ready(self) -> bool:
-        """By the last line of the server's pid file, as pg_ctl does it."""
+        """Reads the last line of the server's pid file, as pg_ctl does."""
         try:
             lines = (self.data / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
@@ -185,8 +186,8 @@ class Server:
         return lines[0] == str(self.process.pid) and len(lines) > 7 and lines[7].strip() == "ready"
 
 
-class Users:
-    """The users of the server, each a connection, which ends when its user leaves or is killed."""
+class Clients:
+    """The clients of the server. Each is a connection, which ends when the client leaves or is killed."""
 
     def __init__(self) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -194,55 +195,55 @@ class Users:
         self._selector = selectors.DefaultSelector()
         self._first_deadline = 0.0
 
-    def invite(self) -> None:
+    def accept(self) -> None:
         Path(postgres.SOCKET).unlink(missing_ok=True)
         self._listener.bind(postgres.SOCKET)
         self._listener.listen(128)
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._first_deadline = time.monotonic() + FIRST_USER_SECONDS
+        self._first_deadline = time.monotonic() + FIRST_CLIENT_SECONDS
 
-    def turn_away(self) -> None:
-        """Who connects from now on, or has not been greeted, finds nobody and starts the next keeper."""
+    def accept_no_more(self) -> None:
+        """A client that connects from now on, or was not greeted yet, gets no answer and starts the next manager."""
         self._listener.close()
 
-    def are_there(self) -> bool:
+    def any_left(self) -> bool:
         return bool(self._connected) or time.monotonic() < self._first_deadline
 
     def wait(self, seconds: float) -> None:
-        """Note who comes and goes."""
+        """Notices clients that come and go, for so many seconds."""
         for key, _ in self._selector.select(seconds):
             if key.fileobj is self._listener:
                 self._greet()
             else:
                 assert isinstance(key.fileobj, socket.socket)
-                self._dismiss(key.fileobj)
+                self._forget(key.fileobj)
 
     def _greet(self) -> None:
-        user, _ = self._listener.accept()
+        client, _ = self._listener.accept()
         with suppress(ConnectionError):
-            user.sendall(postgres.GREETING)
-        self._connected.add(user)
-        self._selector.register(user, selectors.EVENT_READ)
+            client.sendall(postgres.GREETING)
+        self._connected.add(client)
+        self._selector.register(client, selectors.EVENT_READ)
         self._first_deadline = 0
 
-    def _dismiss(self, user: socket.socket) -> None:
-        self._selector.unregister(user)
-        self._connected.remove(user)
+    def _forget(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        self._connected.remove(client)
         if self._connected:
-            user.close()
+            client.close()
         else:
-            user.detach()  # the last one waits until the kernel closes it, at the end of this process
+            client.detach()  # the last client waits until the kernel closes its connection, when this process ends
 
 
-def keep(server: Server, users: Users) -> None:
-    """Returns when the last user has left."""
-    users.invite()
-    _become_silent()
-    while users.are_there():
-        users.wait(seconds=1)
+def manage(server: Server, clients: Clients) -> None:
+    """Returns when the last client has left."""
+    clients.accept()
+    _redirect_output_to_log()
+    while clients.any_left():
+        clients.wait(seconds=1)
         if server.has_ended():
             server.start()
-    users.turn_away()
+    clients.accept_no_more()
 
 
 def run(home: Path, programs: Path) -> None:
@@ -255,10 +256,10 @@ def run(home: Path, programs: Path) -> None:
         except BlockingIOError:
             return
         _rotate_log()
-        server, users = Server(home, programs), Users()
+        server, clients = Server(home, programs), Clients()
         try:
             server.start()
-            keep(server, users)
+            manage(server, clients)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             server.stop()
@@ -268,12 +269,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         run(Path(sys.argv[1]), Path(sys.argv[2]))
-    except (KeeperError, OSError) as error:
+    except (ManagerError, OSError) as error:
         sys.exit(str(error))
 
 
 def _buffers_mb(memory: int) -> int:
-    return min(max(memory // SHARE_OF_BUFFERS >> 20, LEAST_BUFFERS_MB), MOST_BUFFERS_MB)
+    return min(max(memory // MEMORY_PER_BUFFERS >> 20, MIN_BUFFERS_MB), MAX_BUFFERS_MB)
 
 
 def _become_owner(home: Path) -> None:
@@ -282,8 +283,8 @@ def _become_owner(home: Path) -> None:
         linux.become(owner.st_uid, owner.st_gid)
 
 
-def _become_silent() -> None:
-    """Whoever started the keeper reads its output until it is closed."""
+def _redirect_output_to_log() -> None:
+    """Closes the standard output, because the process that started the manager reads it until its end."""
     with open(postgres.LOG, "ab") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
@@ -295,20 +296,20 @@ def _rotate_log() -> None:
         log.replace(f"{postgres.LOG}.1")
 
 
-def _works_in(pid: int, directory: Path) -> bool:
-    """Whether this process's working directory is that one, as a server's is its data."""
+def _runs_in(pid: int, directory: Path) -> bool:
+    """Whether this is the process's working directory. A server's is that of its data."""
     try:
         return os.path.samefile(f"/proc/{pid}/cwd", directory)
     except OSError:
         return False
 
 
-def _tail(log: Path, size: int = 2000) -> str:
+def _last_bytes(log: Path, size: int = 2000) -> str:
     return log.read_bytes()[-size:].decode(errors="replace")
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all; private by this process's umask."""
+    """Writes the whole file or nothing. This process's umask makes it private."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(text)
     new.replace(path)

@@ -1,4 +1,4 @@
-"""Plain django-q2 tasks."""
+"""A plain django-q2 task of the chaos run."""
 
 import time
 

@@ -1,0 +1,111 @@
+"""What a tool is: the base class, its arguments, and what it may know about the step that it runs for."""
+
+from abc import ABC
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workflows.errors import BadArguments, StepError
+
+Slot = Literal["async", "thread", "process", "alone"]
+"""The kind of slot that a step needs. A tool has one of the first three. A step that crashed often runs "alone"."""
+
+
+class Arguments(BaseModel):
+    """Base class for the arguments of a tool. They are camelCase in JSON, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class NoArguments(Arguments):
+    """The arguments of a tool that takes none."""
+
+
+@dataclass
+class StepContext:
+    """What a tool may know about the step that it runs for.
+
+    `idempotency_key` is the same for every attempt of the step and changes when a user retries it. Send it with every
+    request that has an effect outside.
+    """
+
+    execution_id: UUID
+    step_id: UUID
+    step_name: str
+    attempt: int
+    idempotency_key: str
+    owner_id: int
+    owner: str
+    project_id: str | None = None
+    tags: list[str] = field(default_factory=list)
+    mode: str = "General"
+    report: Callable[[int | None, str], None] = lambda percent, message: None
+    """Reports progress: 0–100, or None to leave it as it is, and a short message. It is cheap: the latest report is
+    stored twice a second.
+    """
+    claim_token: UUID | None = None
+    """Proves to `engine.add_steps` that this attempt still holds the step."""
+    run_child: Callable[..., Awaitable[Any]] | None = None
+    """`await run_child("package.module:function", arguments)` runs a function in a child process that has limits, and
+    neither the database nor secrets.
+    """
+    leave_slot: Callable[[], object] = lambda: None
+    """Call it when the rest of a step of slot "process" needs no child: another step may have the slot. Any thread may
+    call it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideAnswer:
+    """What a tool returns instead of an output when an outside worker has the step, which then waits for a callback.
+
+    The attempt fails after `silence` seconds without a sign of life.
+    """
+
+    silence: float
+
+
+class Tool(ABC):
+    """A kind of step.
+
+    `run` is a coroutine in slot "async" and a plain function in slot "thread". In slot "process" it is a coroutine that
+    works through `context.run_child`; as many of them run at once as there are child processes, until they call
+    `leave_slot`.
+
+    `run` returns JSON or raises StepError. Any other exception is retried, and its class is kept.
+    """
+
+    slug: ClassVar[str]
+    description: ClassVar[str]
+    slot: ClassVar[Slot] = "async"
+    Arguments: ClassVar[type[BaseModel]] = NoArguments
+    is_answered_outside: ClassVar[bool] = False
+    """Callbacks may end steps of this tool: `run` returns an OutsideAnswer."""
+
+    def check_configured(self) -> None:  # noqa: B027 - most tools need no setting
+        """Raises NotConfigured if a setting is missing. It is called before a model is asked for arguments."""
+
+    def run(self, context: StepContext, arguments: Any) -> Any:
+        raise NotImplementedError
+
+    def failed(  # noqa: B027 - most tools have nothing to do here
+        self, context: StepContext, arguments: dict[str, Any], error: StepError
+    ) -> None:
+        """Called when the step has no attempts left: in a thread, before the failure is recorded, perhaps twice."""
+
+
+def parsed_arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
+    """The arguments as an instance of the tool's own class. Raises BadArguments, which names the wrong ones."""
+    try:
+        return tool.Arguments.model_validate(arguments)
+    except ValidationError as error:
+        raise BadArguments(f"{tool.slug}: {reasons(error)}") from None
+
+
+def reasons(error: ValidationError, limit: int | None = None) -> str:
+    """Why arguments were refused, in one line: the first `limit` reasons, each with the name of its argument."""
+    found = error.errors()[:limit]
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in found)
