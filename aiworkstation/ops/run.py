@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.db.utils import OperationalError
@@ -21,7 +22,6 @@ from django.db.utils import OperationalError
 from aiworkstation.ops import config, supervisor
 
 DEMO = "demo"
-SAMPLES = "submit_samples"  # a command of the apps above this one
 READY_SECONDS = 120
 MIN_POSTGRESQL = 14
 
@@ -118,8 +118,7 @@ def await_ready() -> None:
             raise NotReady(f"the web server or the workers did not answer within {READY_SECONDS} s")
         time.sleep(0.1)
     if _first_start().exists():
-        if SAMPLES in get_commands():
-            call_command(SAMPLES)
+        call_command(django_settings.FIRST_START_COMMAND)
         _first_start().unlink()
 
 
@@ -139,8 +138,8 @@ def web_answers() -> bool:
 def workers_are_ready() -> bool:
     """Whether a worker beat within the last two beats."""
     fresh = timedelta(seconds=config.load().lease_seconds / 3)
-    workers = apps.get_model("workflows", "Worker")._default_manager
-    return workers.filter(last_beat__gt=Now() - fresh, draining=False).exists()
+    workers = apps.get_model(django_settings.WORKER_MODEL)._default_manager
+    return bool(workers.filter(last_beat__gt=Now() - fresh, draining=False).exists())
 
 
 def _first_start() -> Path:

@@ -9,7 +9,7 @@ from rest_framework.fields import empty
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import MAX_LIMIT, PageQuery
-from aiworkstation.web.serializers import Errors, Json, OrNull, StrictSerializer, Text, Time, invalid
+from aiworkstation.web.serializers import Errors, Json, NullIfEmpty, StrictSerializer, Text, Time, invalid
 from documents.labels import FormTagsField, ModeField, ProjectIdField
 from documents.lookup import CLIENT_ID
 from documents.models import Document, DocumentStatus
@@ -92,7 +92,7 @@ class DocumentSerializer(serializers.Serializer[Any]):
     chunkCount = serializers.IntegerField(source="chunk_count")
     chunkSize = serializers.IntegerField(source="chunk_size")
     overlap = serializers.IntegerField()
-    projectId = OrNull(source="project_id")
+    projectId = NullIfEmpty(source="project_id")
     tags = Json()
     mode = serializers.CharField()
     createdAt = Time(source="created_at")

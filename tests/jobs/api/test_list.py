@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from jobs.displayed_job import describe
+from jobs.display import describe_jobs
 from tests.support.jobs import BODY, claim, complete_all, fail, start_job
 from workflows import engine
 from workflows.models import WorkflowExecution
@@ -114,7 +114,7 @@ def test_a_page_costs_the_same_for_any_number_of_jobs(
     rows = list(WorkflowExecution.objects.select_related("owner"))
     for few in (rows, rows[:5]):
         with django_assert_num_queries(8):
-            describe(few)
+            describe_jobs(few)
 
 
 def test_not_modified(as_alice: Client, alice: User) -> None:

@@ -11,9 +11,9 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from aiworkstation.audit import refusals
+from aiworkstation.audit import refused_requests
 from aiworkstation.audit.models import AuditEvent
-from aiworkstation.audit.refusals import Budget
+from aiworkstation.audit.refused_requests import Budget
 from tests.servers.outside_worker import SECRET, signed
 from tests.support.jobs import WORKER, claim
 from tests.support.turns import turn
@@ -40,8 +40,8 @@ def configure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Configure:
 
     change(callback_secret=SECRET)
     budget = Budget(60)
-    monkeypatch.setattr(refusals, "strangers", budget)
-    monkeypatch.setattr("jobs.api.callbacks.strangers", budget)
+    monkeypatch.setattr(refused_requests, "anonymous_events", budget)
+    monkeypatch.setattr("jobs.api.callbacks.anonymous_events", budget)
     return change
 
 

@@ -74,7 +74,7 @@ def test_completed_is_true_when_every_step_is_done(waiting: Claim) -> None:
     assert answer.status_code == 409
     assert state() == before
     (event,) = told("callback.refused", waiting.execution_id)
-    assert "Not every step" in event.changes["reason"]
+    assert "Some steps of the job are not completed" in event.changes["reason"]
     send(update_of(waiting, "completed"))
     complete(claim(waiting.execution_id)[0])
     assert job_of(waiting).status == "completed"

@@ -85,7 +85,7 @@ class TestWhatItDoes:
         job = as_alice.get(f"/api/jobs/{waiting.execution_id}").json()
         assert (job["status"], job["steps"][0]["status"]) == ("waiting", "waiting")
         assert job["steps"][0]["nextAttemptAt"] is None
-        assert job["waitingFor"].startswith('"outside" waits for an answer from outside, until 20')
+        assert job["waitingFor"].startswith('"outside" is waiting for an outside answer, until 20')
 
     @pytest.mark.parametrize("name", ["stepId", "stepIndex", "both"])
     def test_the_step_by_its_id_or_its_index(self, waiting: Claim, name: str) -> None:
@@ -137,7 +137,7 @@ class TestWhatItDoes:
 
     @pytest.mark.parametrize(
         ("given", "message"),
-        [({"error": "out of paper"}, "out of paper"), ({}, "and not why"), ({"error": None}, "and not why")],
+        [({"error": "out of paper"}, "out of paper"), ({}, "without an error"), ({"error": None}, "without an error")],
     )
     def test_a_failure_in_few_words(self, waiting: Claim, given: dict[str, Any], message: str) -> None:
         send(update_of(waiting, "failed", **given))
@@ -304,7 +304,7 @@ def test_an_answer_that_nobody_waits_for(
     (event,) = told("callback.refused", waiting.execution_id)
     assert event.object == f"step:{body['stepId']}"
     assert event.changes["code"] == 409
-    assert "does not wait" in event.changes["reason"]
+    assert "is not waiting" in event.changes["reason"]
     assert not told("request.refused")
 
 
@@ -400,7 +400,7 @@ class TestReplays:
         assert execution.steps.get().status == "completed"
 
     def test_an_effect_that_was_lost_may_come_again(self, waiting: Claim) -> None:
-        with patch("jobs.api.callbacks.Callback.tell", side_effect=RuntimeError), pytest.raises(RuntimeError):
+        with patch("jobs.api.callbacks.Callback.record", side_effect=RuntimeError), pytest.raises(RuntimeError):
             send(update_of(waiting, "completed"), id="msg_1")
         assert step_of(waiting).status == "waiting"
         assert send(update_of(waiting, "completed"), id="msg_1").status_code == 200

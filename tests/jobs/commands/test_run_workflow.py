@@ -98,5 +98,5 @@ def test_an_interrupt_leaves_the_job_running(
     with pytest.raises(SystemExit) as raised:
         run(write_file(BODY))
     assert raised.value.code == 130
-    assert "The job goes on" in capsys.readouterr().err
+    assert "The job is still running" in capsys.readouterr().err
     assert WorkflowExecution.objects.get().status == "queued"

@@ -23,7 +23,7 @@ def test_cancel_by_htmx_tells_the_page_to_look(alice: User, at_alice: Client) ->
     job = start_job(alice)
     response = at_alice.post(f"/jobs/{job.pk}/cancel", headers=HTMX)
     assert response.status_code == 200
-    assert "jobs-changed" in response.headers["HX-Trigger"]
+    assert "refresh-fragments" in response.headers["HX-Trigger"]
     job.refresh_from_db()
     assert job.status == "cancelled"
 
@@ -32,7 +32,7 @@ def test_cancel_of_what_has_ended_says_so(alice: User, at_alice: Client) -> None
     job = start_job(alice)
     at_alice.post(f"/jobs/{job.pk}/cancel")
     response = at_alice.post(f"/jobs/{job.pk}/cancel", headers=HTMX)
-    assert "had ended before" in text(response)
+    assert "has finished already" in text(response)
     assert 'id="messages"' in text(response)
     assert 'hx-swap-oob="true"' in text(response)
 
@@ -45,7 +45,7 @@ def test_retry(alice: User, at_alice: Client) -> None:
     job.refresh_from_db()
     assert job.status == "queued"
     page = text(at_alice.post(f"/jobs/{job.pk}/retry", follow=True))
-    assert "not in a state" in page
+    assert "cannot be retried" in page
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
@@ -65,6 +65,6 @@ def test_neither_by_get_nor_without_the_token(alice: User) -> None:
     assert client.get(f"/jobs/{job.pk}/cancel").status_code == 405
     refused = client.post(f"/jobs/{job.pk}/cancel")
     assert refused.status_code == 403
-    assert "send it again" in text(refused)
+    assert "submit the form again" in text(refused)
     job.refresh_from_db()
     assert job.status == "queued"

@@ -34,7 +34,7 @@ def test_nothing_while_nothing_runs(alice: User, at_alice: Client) -> None:
     page = at_alice.get("/search")
     panel = text(page)[text(page).index('id="jobs-panel"') : text(page).index(f'id="{LIVE}"')]
     assert "<li>" not in panel
-    assert "Running" not in panel
+    assert "Unfinished" not in panel
     assert not is_polling(page, LIVE)
 
 
@@ -80,7 +80,7 @@ def test_five_and_a_link_to_all(alice: User, at_alice: Client) -> None:
         start_job(alice)
     page = text(at_alice.get("/search"))
     assert page.count('id="panel-') == 5 * 3  # state, actions, button
-    assert "All running jobs" in page
+    assert "All unfinished jobs" in page
 
 
 def test_in_a_foreign_template(alice: User) -> None:

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.asserts import assertNumQueries
 
-from jobs.pages import output_view
+from jobs.pages import rendered_output
 from tests.support.html import is_polling, poll_url, swapped, text
 from tests.support.jobs import claim, complete, complete_all, fail, start_job
 from workflows import engine
@@ -51,7 +51,7 @@ def test_a_result_is_shown_as_what_it_is(alice: User, at_alice: Client) -> None:
     complete_all(job, output | {"model": "offline"})
     page = text(at_alice.get(f"/jobs/{job.pk}"))
     assert "<h1>Report</h1>" in page
-    assert output_view.OFFLINE in page
+    assert rendered_output.OFFLINE_NOTICE in page
     assert "<script>alert" not in page
     assert 'href="javascript' not in page
     assert "<img" not in page[page.index("job-result") :]
@@ -73,7 +73,7 @@ def test_links_to_the_document_that_a_step_works_on(alice: User, at_alice: Clien
     job = engine.start(NewExecution(alice.pk, "workflow", "Reads", steps), actor="alice")
     page = text(at_alice.get(f"/jobs/{job}"))
     assert 'href="/documents/doc1"' in page
-    assert page.count("Open the document") == 1
+    assert page.count("Open document") == 1
 
 
 def test_errors_and_attempts(alice: User, at_alice: Client) -> None:
@@ -83,7 +83,7 @@ def test_errors_and_attempts(alice: User, at_alice: Client) -> None:
     assert "the other side hung up" in page
     assert "attempt 1 of 3" in page
     assert "Next attempt:" in page
-    assert "is tried again at <time" in page
+    assert "is retried at <time" in page
 
 
 def test_polls(alice: User, at_alice: Client) -> None:
@@ -131,7 +131,7 @@ def test_a_large_job(alice: User, at_alice: Client) -> None:
     second = at_alice.get(f"/jobs/{job}{first.context['steps'].next_url.removeprefix(f'/jobs/{job}')}")
     assert 'id="step-100-state"' in text(second)
     failed = at_alice.get(f"/jobs/{job}?state=failed")
-    assert [row.index for row in failed.context["steps"].rows] == [3, 240]
+    assert [row.index for row in failed.context["steps"].steps] == [3, 240]
     assert at_alice.get(poll_url(failed, LIVE)).status_code == 204
     assert at_alice.get(f"/jobs/{job}?state=nonsense&after=x").status_code == 200
 

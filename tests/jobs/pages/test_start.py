@@ -76,7 +76,7 @@ def test_errors_stand_beside_their_fields(at_alice: Client) -> None:
     assert not WorkflowExecution.objects.exists()
 
 
-@pytest.mark.parametrize(("typed", "told"), [("{oops", "not JSON"), ("[1]", "JSON object")])
+@pytest.mark.parametrize(("typed", "told"), [("{oops", "not valid JSON"), ("[1]", "JSON object")])
 def test_arguments_that_are_no_json_object(at_alice: Client, typed: str, told: str) -> None:
     response = at_alice.post("/jobs/new", form({"name": "Look", "arguments": typed}, name="x"))
     assert response.status_code == 400

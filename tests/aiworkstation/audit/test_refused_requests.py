@@ -4,9 +4,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aiworkstation.audit import refusals
+from aiworkstation.audit import refused_requests
 from aiworkstation.audit.models import AuditEvent
-from aiworkstation.audit.refusals import Budget
+from aiworkstation.audit.refused_requests import Budget
 from tests.support.jobs import start_job
 
 
@@ -30,7 +30,7 @@ def test_what_is_not_there_is_no_refusal(as_bob: Client) -> None:
 
 
 def test_strangers_are_recorded_only_so_often(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "strangers", Budget(2))
+    monkeypatch.setattr(refused_requests, "anonymous_events", Budget(2))
     for _ in range(3):
         client.get("/api/jobs")
         client.post("/api/jobs", {}, "application/json")
@@ -39,6 +39,6 @@ def test_strangers_are_recorded_only_so_often(client: Client, db: None, monkeypa
 
 def test_a_new_minute_has_a_new_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([60.0, 119.9, 120.0])
-    monkeypatch.setattr("aiworkstation.audit.refusals.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("aiworkstation.audit.refused_requests.time.monotonic", lambda: next(clock))
     budget = Budget(1)
     assert [budget.spend() for _ in range(3)] == [True, False, True]

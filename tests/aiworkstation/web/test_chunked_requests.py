@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from aiworkstation.web.chunked_bodies import Chunked
+from aiworkstation.web.chunked_requests import ChunkedRequests
 
 JSON = "application/json"
 
@@ -33,7 +33,7 @@ def passed_on(body: bytes, **changes: Any) -> tuple[str | None, bytes]:
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         return [environ["wsgi.input"].read(len(body) + 1)]
 
-    (read,) = Chunked(application)(environ, None)
+    (read,) = ChunkedRequests(application)(environ, None)
     return environ.get("CONTENT_LENGTH"), read
 
 
