@@ -79,8 +79,8 @@ TEMPLATES = [
 ]
 
 
-# A server that has gone without a word is noticed within 20 seconds, where the kernel alone would take many minutes.
-# libpq's names; without a meaning on a Unix socket.
+# Notices within 20 seconds that a server is gone. The kernel alone takes many minutes. The names are libpq's, and they
+# have no effect on a Unix socket.
 TCP_PATIENCE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 3,
@@ -111,7 +111,7 @@ def database(url: str) -> dict[str, Any]:
 DATABASES = {"default": database(CONFIG.database_url or postgres.dsn(CONFIG.data_dir))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# django-q2 warns at import about any configuration without a time limit; ours are leases.
+# django-q2 warns at import about a configuration without a time limit. Here, leases limit the time.
 warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
 
 # `name` salts the signatures and is the default queue of plain tasks. A stock cluster serves one priority, its plain
@@ -135,10 +135,10 @@ CALLBACK_PATH = "/api/workflow/update-step"
 WORKER_MODEL = "workflows.Worker"
 FIRST_START_COMMAND = "submit_samples"
 
-# What a stock cluster runs for a job's message.
+# The function that a stock cluster calls for a job's message.
 JOB_TASK = "workflows.worker.stock_cluster.run_execution"
 
-# What a child without Django imports first: the parsers that other apps bring.
+# A child process without Django imports these modules first: the parsers of other apps.
 CHILD_MODULES = [f"{app}.parsers" for app in CONFIG.extra_apps if find_spec(f"{app}.parsers")]
 
 LANGUAGE_CODE = "en"
@@ -162,14 +162,14 @@ LOGIN_REDIRECT_URL = "jobs:list"
 LOGOUT_REDIRECT_URL = "landing"
 
 X_FRAME_OPTIONS = "DENY"
-# With an https APP_URL a proxy speaks TLS in front, and says so in this header, which it must set itself.
+# With an https APP_URL, a proxy in front terminates TLS. It must set this header itself.
 IS_HTTPS = CONFIG.public_url.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
-# HSTS for other names of the domain is for its owner to decide.
+# Whether HSTS covers other names of the domain is the decision of its owner.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # of a JSON body; uploaded files have rules of their own
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # for a JSON body; uploads have their own limits
 DATA_UPLOAD_MAX_NUMBER_FILES = (
     20_000  # of a form that is read at all; documents.storage.multipart refuses more than it may keep
 )
@@ -188,7 +188,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "URL_FORMAT_OVERRIDE": None,
 }
 DRF_STANDARDIZED_ERRORS = {
-    "EXCEPTION_HANDLER_CLASS": "aiworkstation.web.errors.Handler",
+    "EXCEPTION_HANDLER_CLASS": "aiworkstation.web.errors.ApiErrorHandler",
     "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
 }
 LOGGING: dict[str, Any] = {
@@ -198,6 +198,6 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"httpx2": {"level": "WARNING"}},  # a line for every request to the model
+    "loggers": {"httpx2": {"level": "WARNING"}},  # it writes a line for every request to the model
 }
 TESTING = "pytest" in sys.modules

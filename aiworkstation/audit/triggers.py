@@ -2,5 +2,5 @@
 
 import pgtrigger
 
-# PostgreSQL itself refuses to update or delete an audit event, whoever tries.
+# PostgreSQL itself refuses every update or deletion of an audit event.
 APPEND_ONLY = pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from aiworkstation.web.requests import SiteRequest
 
-API = "/api/"
+API_PREFIX = "/api/"
 BAD_INPUT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -34,7 +34,7 @@ class PayloadTooLarge(APIException):
     default_code = "payload_too_large"
 
 
-class Handler(ExceptionHandler):
+class ApiErrorHandler(ExceptionHandler):
     """Handles Django's own errors too, and notes the refused object for the audit event."""
 
     def run(self) -> Response | None:
@@ -63,14 +63,14 @@ def not_found(request: Request) -> Response:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answers a request that Django refuses before it reaches a view."""
-    if not request.path.startswith(API):
+    if not request.path.startswith(API_PREFIX):
         return defaults.bad_request(request, exception)
     return _error_response("client_error", "bad_request", "The request cannot be read.", HTTPStatus.BAD_REQUEST)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answers after an exception outside the API's views."""
-    if not request.path.startswith(API):
+    if not request.path.startswith(API_PREFIX):
         return defaults.server_error(request)
     return _error_response("server_error", "error", "Server Error (500)", HTTPStatus.INTERNAL_SERVER_ERROR)
 

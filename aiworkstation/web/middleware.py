@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRefresh
 
-from aiworkstation.web.errors import API
+from aiworkstation.web.errors import API_PREFIX
 from aiworkstation.web.requests import SiteRequest
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -24,7 +24,7 @@ class ApiSlash:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path_info.startswith(API):
+        if request.path_info.startswith(API_PREFIX):
             request.path_info = request.path_info.removesuffix("/")
         return self.get_response(request)
 

@@ -24,6 +24,17 @@ class PageQuery(StrictSerializer):
     cursor = serializers.CharField(default="", allow_blank=True)
 
 
+class FilterQuery(PageQuery):
+    """The filters that the lists of jobs and documents share. A subclass adds its `status`."""
+
+    type = serializers.CharField(required=False)
+    mode = serializers.CharField(required=False)
+    projectId = serializers.CharField(required=False, source="project_id")
+    tag = serializers.CharField(required=False)
+    q = serializers.CharField(required=False)
+    owner = serializers.CharField(required=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
     rows: list[Row]

@@ -212,19 +212,19 @@ def _recorded_refusals(request: Request) -> Iterator[Callback]:
     except (APIException, Http404) as error:
         status = error.status_code if isinstance(error, APIException) else 404
         callback.record("callback.refused", code=status, reason=_reason(error))
-        _has_own_event(request)
+        _mark_refusal_recorded(request)
         raise
 
 
 def _record_bad_signature(request: Request, reason: str) -> None:
     """Records nothing of the body, and no more events than of other anonymous callers."""
-    _has_own_event(request)
+    _mark_refusal_recorded(request)
     if anonymous_events.spend():
         changes = {"webhookId": request.headers.get("webhook-id", "")[: webhooks.MAX_ID], "code": 401, "reason": reason}
         record(None, "callback.refused", f"path:{request.path}", changes)
 
 
-def _has_own_event(request: Request) -> None:
+def _mark_refusal_recorded(request: Request) -> None:
     cast(AuditedRequest, request._request).is_refusal_recorded = True
 
 

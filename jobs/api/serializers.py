@@ -5,20 +5,14 @@ from typing import Any
 from rest_framework import serializers
 
 from aiworkstation.access.lookup import ALL
-from aiworkstation.web.paging import PageQuery
+from aiworkstation.web.paging import FilterQuery, PageQuery
 from aiworkstation.web.serializers import Json, NullIfEmpty, Time
 from workflows.models import ExecutionStatus, StepStatus
 
 
-class JobsQuery(PageQuery):
+class JobsQuery(FilterQuery):
     status = serializers.ListField(child=serializers.ChoiceField([*ExecutionStatus.values, ALL]), required=False)
-    type = serializers.CharField(required=False)
     jobId = serializers.CharField(required=False, source="job_id")
-    mode = serializers.CharField(required=False)
-    projectId = serializers.CharField(required=False, source="project_id")
-    tag = serializers.CharField(required=False)
-    q = serializers.CharField(required=False)
-    owner = serializers.CharField(required=False)
 
 
 class StepsQuery(PageQuery):

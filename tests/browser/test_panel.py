@@ -1,4 +1,4 @@
-"""The panel in a real browser."""
+"""The pages of jobs and the compact panel in a real browser."""
 
 import time
 from pathlib import Path
@@ -33,7 +33,7 @@ def fill_in(page: Page, name: str, model: str, *steps: str) -> None:
 
 
 def mark(page: Page) -> None:
-    """A reloaded page has lost the mark."""
+    """Marks the page. A reload removes the mark."""
     page.evaluate("window.isTheSamePage = true")
 
 
@@ -58,7 +58,7 @@ def requests_of(page: Page, seconds: float) -> list[str]:
     return heard
 
 
-def test_a_workflow_completes_before_the_eyes(signed_in: Page, worker: None, model_server: ModelServer) -> None:
+def test_a_workflow_completes_while_the_page_is_open(signed_in: Page, worker: None, model_server: ModelServer) -> None:
     page = signed_in
     model_server.script += [SLOWLY, SLOWLY, Reply("# The report\n\nAll is **well**.")]
     fill_in(page, "Quarterly review", "test-model", "Collect", "Weigh", "Report")
@@ -92,7 +92,7 @@ def test_cancel_cuts_a_stalled_model_call(signed_in: Page, worker: None, model_s
 
 
 def test_the_compact_panel(signed_in: Page, live_server: LiveServer, demo: User) -> None:
-    """Nothing there and no request while nothing runs; told to look, it shows what runs, and asks until it ends."""
+    """It is empty and silent without unfinished jobs. After a refresh event it polls until the jobs finish."""
     page = signed_in
     page.goto(f"{live_server.url}/search")
     mark(page)
@@ -143,7 +143,7 @@ def test_the_files_of_a_job_are_followed(
     expect(page.get_by_role("link", name="Failed")).to_contain_text("0")
 
 
-def test_a_row_more(signed_in: Page) -> None:
+def test_add_step(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("link", name="Start a workflow").first.click()
     mark(page)
@@ -173,7 +173,7 @@ def test_without_javascript(browser: Browser, live_server: LiveServer, demo: Use
         expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
-def test_the_admin_lives_under_the_same_policy(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+def test_the_admin_works_with_the_content_security_policy(signed_in: Page, live_server: LiveServer, demo: User) -> None:
     User.objects.filter(pk=demo.pk).update(is_staff=True, is_superuser=True)
     signed_in.goto(f"{live_server.url}/admin/")
     expect(signed_in.locator("#content")).to_be_visible()

@@ -1,4 +1,4 @@
-"""What is recorded of refused requests."""
+"""Audit events of refused requests."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -23,13 +23,15 @@ def test_it_works(as_bob: Client, alice: User) -> None:
     }
 
 
-def test_what_is_not_there_is_no_refusal(as_bob: Client) -> None:
+def test_a_missing_object_is_no_refusal(as_bob: Client) -> None:
     as_bob.get("/api/jobs/nothing")
     as_bob.get("/api/nothing")
     assert not AuditEvent.objects.exists()
 
 
-def test_strangers_are_recorded_only_so_often(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anonymous_callers_are_recorded_within_a_budget(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(refused_requests, "anonymous_events", Budget(2))
     for _ in range(3):
         client.get("/api/jobs")

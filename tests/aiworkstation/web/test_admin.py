@@ -1,4 +1,4 @@
-"""The admin: what is read there, and the few things that are done."""
+"""The admin: what it shows, and the few changes that it allows."""
 
 import re
 

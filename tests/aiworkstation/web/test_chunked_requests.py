@@ -1,4 +1,4 @@
-"""Bodies without a Content-Length."""
+"""Request bodies without a Content-Length."""
 
 import sys
 from io import BytesIO
@@ -13,14 +13,14 @@ JSON = "application/json"
 
 
 class Slow(BytesIO):
-    """Gives less than it is asked for, as a socket does."""
+    """Returns less than was asked for, like a socket."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size or 1, 7))
 
 
 def passed_on(body: bytes, **changes: Any) -> tuple[str | None, bytes]:
-    """The length and the body that the application gets."""
+    """Returns the length and the body that the application gets."""
     environ = {
         "REQUEST_METHOD": "POST",
         "CONTENT_TYPE": JSON,

@@ -35,7 +35,7 @@ def test_it_works(as_alice: Client, alice: User) -> None:
     assert job["progress"] == {"total": 2, "completed": 0, "failed": 0, "percent": 0, "message": ""}
 
 
-def test_it_has_unfinished_jobs_unless_told(as_alice: Client, alice: User) -> None:
+def test_unfinished_jobs_are_the_default(as_alice: Client, alice: User) -> None:
     named(alice, "open")
     complete_all(named(alice, "done"))
     engine.cancel(named(alice, "gone").pk, actor="alice")
@@ -44,7 +44,7 @@ def test_it_has_unfinished_jobs_unless_told(as_alice: Client, alice: User) -> No
     assert names(as_alice, "?status=completed&status=cancelled") == ["gone", "done"]
 
 
-def test_others_see_nothing_of_it(as_bob: Client, as_charlie: Client, alice: User, bob: User) -> None:
+def test_other_users_do_not_see_it(as_bob: Client, as_charlie: Client, alice: User, bob: User) -> None:
     named(alice, "hers")
     named(bob, "his")
     assert names(as_bob) == names(as_bob, "?owner=all") == ["his"]

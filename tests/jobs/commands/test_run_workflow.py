@@ -28,7 +28,7 @@ def write_file(tmp_path: Path) -> WriteFile:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[WorkflowExecution], None]], None]:
-    """What happens to the job while the command waits."""
+    """Arranges what happens to the job while the command waits."""
 
     def arrange(act: Callable[[WorkflowExecution], None]) -> None:
         monkeypatch.setattr("jobs.terminal_progress.time.sleep", lambda _: act(WorkflowExecution.objects.get()))

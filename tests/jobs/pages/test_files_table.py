@@ -67,7 +67,7 @@ def test_it_works(alice: User, at_alice: Client) -> None:
     assert f'href="/jobs/{job.pk}/failures.csv"' in page
 
 
-def test_where_nothing_failed(alice: User, at_alice: Client) -> None:
+def test_nothing_failed(alice: User, at_alice: Client) -> None:
     job = ingestion(alice, upload(alice))
     complete(claim(job.pk)[0], READ)
     page = text(at_alice.get(f"/jobs/{job.pk}"))
@@ -75,7 +75,7 @@ def test_where_nothing_failed(alice: User, at_alice: Client) -> None:
     assert "Retry" not in page
 
 
-def test_the_failed_ones_are_one_click_away(alice: User, at_alice: Client) -> None:
+def test_a_tab_shows_the_failed_files(alice: User, at_alice: Client) -> None:
     documents = [upload(alice, str(number), f"{number}.txt") for number in range(4)]
     job = ingestion(alice, *documents)
     claims = claimed(job, 3)
@@ -127,7 +127,7 @@ def test_a_poll_is_few_queries(alice: User, at_alice: Client) -> None:
         assert at_alice.get(url).status_code == 204
 
 
-def test_what_came_out_of_an_archive_names_it(alice: User, at_alice: Client) -> None:
+def test_a_file_from_an_archive_names_the_archive(alice: User, at_alice: Client) -> None:
     archive, member = upload(alice, "1", "papers.zip"), upload(alice, "2", "inside.txt")
     Document.objects.filter(pk=member.pk).update(parent=archive)
     job = ingestion(alice, archive, member)
@@ -145,7 +145,7 @@ def test_warnings(alice: User, at_alice: Client) -> None:
     assert "The document&#x27;s page has more warnings." in page
 
 
-def test_a_document_that_is_gone(alice: User, at_alice: Client) -> None:
+def test_a_deleted_document(alice: User, at_alice: Client) -> None:
     document = upload(alice, "1", "gone.txt")
     job = ingestion(alice, document)
     complete(claim(job.pk)[0], READ)
@@ -174,7 +174,7 @@ def test_ten_thousand_files(alice: User, at_alice: Client) -> None:
         assert at_alice.get(f"/jobs/{job}?{odd}").status_code == 200
 
 
-def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client) -> None:
+def test_other_users_are_refused(alice: User, at_bob: Client, at_charlie: Client) -> None:
     job = ingestion(alice, upload(alice, "1", "mine.txt"))
     assert at_bob.get(f"/jobs/{job.pk}").status_code == 404
     assert at_bob.get(f"/jobs/{job.pk}/failures.csv").status_code == 404

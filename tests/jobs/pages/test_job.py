@@ -1,4 +1,4 @@
-"""`/jobs/<id>` and what is below it."""
+"""`/jobs/<id>` and the pages below it."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -31,18 +31,18 @@ def test_it_works(alice: User, at_alice: Client) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "/events", "/steps/0"])
-def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client, below: str) -> None:
+def test_other_users_are_refused(alice: User, at_bob: Client, at_charlie: Client, below: str) -> None:
     job = start_job(alice)
     assert at_bob.get(f"/jobs/{job.pk}{below}").status_code == 404
     assert at_charlie.get(f"/jobs/{job.pk}{below}").status_code == 200
 
 
-def test_not_there(at_alice: Client) -> None:
+def test_not_found(at_alice: Client) -> None:
     assert at_alice.get("/jobs/01a20ea5-e026-7bca-8c28-2d1053fbd48e").status_code == 404
     assert at_alice.get("/jobs/nonsense").status_code == 404
 
 
-def test_a_result_is_shown_as_what_it_is(alice: User, at_alice: Client) -> None:
+def test_a_result_is_rendered_by_its_kind(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     output = {
         "text": "# Report\n\n<script>alert(1)</script> [x](javascript:a) ![p](http://e/p.png)",
@@ -86,6 +86,18 @@ def test_errors_and_attempts(alice: User, at_alice: Client) -> None:
     assert "is retried at <time" in page
 
 
+def test_the_details_of_a_step_follow_its_status(alice: User, at_alice: Client) -> None:
+    """An error is a warning while the step waits for its next attempt. The same error is red once the step failed."""
+    job = start_job(alice)
+    fail(claim(job.pk)[0], "the other side hung up", retryable=True)
+    page = at_alice.get(f"/jobs/{job.pk}")
+    assert 'class="notice warning"' in text(page)
+    WorkflowStep.objects.filter(execution=job, index=0).update(status="failed", ready_at=None)
+    answer = at_alice.get(poll_url(page, LIVE))
+    assert "step-0-details" in swapped(answer)
+    assert 'class="notice error"' in text(answer)
+
+
 def test_polls(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     (step,) = claim(job.pk)
@@ -102,7 +114,7 @@ def test_polls(alice: User, at_alice: Client) -> None:
     assert "job-steps" not in swapped(answer)
 
 
-def test_the_end_stops_the_polling_and_brings_the_result(alice: User, at_alice: Client) -> None:
+def test_a_finished_job_stops_the_polling_and_shows_its_result(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     url = poll_url(at_alice.get(f"/jobs/{job.pk}"), LIVE)
     complete_all(job, "All is well.")
