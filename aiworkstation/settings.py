@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg.conninfo
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse
 
 from aiworkstation import BASE_DIR
 from aiworkstation.ops import config, postgres, secret_key
@@ -45,10 +46,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "aiworkstation.web.middleware.RequestId",
-    "aiworkstation.audit.refusals.Refusals",
+    "aiworkstation.web.request_id.RequestId",
+    "aiworkstation.audit.refused_requests.RefusedRequests",
     "django.middleware.security.SecurityMiddleware",
-    "aiworkstation.web.browser.ContentSecurityPolicy",
+    "aiworkstation.web.middleware.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "aiworkstation.web.middleware.ApiSlash",
@@ -58,7 +59,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "aiworkstation.web.browser.HtmxSignIn",
+    "aiworkstation.web.middleware.HtmxSignIn",
 ]
 ROOT_URLCONF = "aiworkstation.urls"
 WSGI_APPLICATION = "aiworkstation.wsgi.application"
@@ -128,6 +129,12 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Background tasks",
 }
 
+# Links from lower packages to higher ones. This module is above all packages, so it may name both ends.
+ABSOLUTE_URL_OVERRIDES = {"workflows.workflowexecution": lambda job: reverse("jobs:job", args=[job.pk])}
+CALLBACK_PATH = "/api/workflow/update-step"
+WORKER_MODEL = "workflows.Worker"
+FIRST_START_COMMAND = "submit_samples"
+
 # The function that a stock cluster calls for a job's message.
 JOB_TASK = "workflows.worker.stock_cluster.run_execution"
 
@@ -151,8 +158,8 @@ STORAGES = {
 }
 MEDIA_ROOT = CONFIG.data_dir / "uploads"
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "/jobs/"
-LOGOUT_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = "jobs:list"
+LOGOUT_REDIRECT_URL = "landing"
 
 X_FRAME_OPTIONS = "DENY"
 # With an https APP_URL a proxy in front speaks TLS. It must set this header itself, so that clients cannot forge it.
@@ -180,16 +187,16 @@ REST_FRAMEWORK: dict[str, Any] = {
     "URL_FORMAT_OVERRIDE": None,
 }
 DRF_STANDARDIZED_ERRORS = {
-    "EXCEPTION_HANDLER_CLASS": "aiworkstation.web.errors.Handler",
+    "EXCEPTION_HANDLER_CLASS": "aiworkstation.web.errors.ApiErrorHandler",
     "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
 }
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "aiworkstation.web.middleware.RequestIdFilter"}},
+    "filters": {"request_id": {"()": "aiworkstation.web.request_id.RequestIdFilter"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"httpx2": {"level": "WARNING"}},  # a line for every request to the model
+    "loggers": {"httpx2": {"level": "WARNING"}},  # it writes a line for every request to the model
 }
 TESTING = "pytest" in sys.modules

@@ -1,10 +1,14 @@
-"""Every address of the site. Those of the API have no slash at the end: `ApiSlash` takes it off."""
+"""Every address of the site. Addresses of the API have no slash at the end: `ApiSlash` removes it.
+
+The names without a namespace are for templates of packages below the one that has the view.
+"""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from aiworkstation.web import errors, views
+from jobs.pages import job_page, new_job
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.landing, name="landing"),
@@ -12,8 +16,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("login", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
-    path("", include("aiworkstation.access.page_urls")),
+    path("", include("aiworkstation.access.urls")),
     path("", include("jobs.urls")),
+    path("jobs/<uuid:id>", job_page.job, name="job"),
+    path("jobs/new/ingest", new_job.ingest, name="index_documents"),
+    path("jobs/new/upload", new_job.upload, name="upload_and_index"),
     path("", include("documents.urls")),
     re_path(r"^api(?:/.*)?$", errors.not_found),
 ]

@@ -1,10 +1,10 @@
-"""The web server's way in."""
+"""The application that the web server runs."""
 
 import os
 
 from django.core.wsgi import get_wsgi_application
 
-from aiworkstation.web.chunked_bodies import Chunked
+from aiworkstation.web.chunked_requests import ChunkedRequests
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiworkstation.settings")
-application = Chunked(get_wsgi_application())
+application = ChunkedRequests(get_wsgi_application())

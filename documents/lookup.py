@@ -7,8 +7,8 @@ from typing import Any
 from django.db.models import Q
 from django.http import Http404
 
-from aiworkstation.access.errors import NotYours
 from aiworkstation.access.lookup import ALL, Caller, as_uuid, filter_by_labels, owned_by
+from aiworkstation.access.not_yours import NotYours
 from documents.models import Document, DocumentQuerySet
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

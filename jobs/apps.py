@@ -6,5 +6,8 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        # Job types register themselves: ours, and those in the `job_types.py` of every installed app.
+        from jobs.types import load_job_types
+
+        load_job_types()
+        # Job types of other apps are in their `job_types.py`.
         autodiscover_modules("job_types")

@@ -1,4 +1,4 @@
-"""What failed in a job, as a table for spreadsheets."""
+"""The failed steps of a job as CSV, for spreadsheets."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from django.http import StreamingHttpResponse
 
 from aiworkstation.web.serializers import wire_time
 from documents.lookup import find_documents
-from jobs.displayed_job import document_id, error_of
+from jobs.display import Step, describe_steps
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 BATCH = 500
@@ -17,14 +17,14 @@ BOM = "\ufeff"
 COLUMNS = ("index", "name", "documentId", "container", "code", "message", "attempts", "finishedAt")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection")."""
+"""Spreadsheets take text that begins with one of these for a formula (OWASP, "CSV Injection")."""
 
 
 def failures(execution: WorkflowExecution, user: User) -> StreamingHttpResponse:
-    """A row for each failed step, in their order; the job is one that `user` may see.
+    """Returns a row for each failed step, in the job's order. `user` must be allowed to see the job.
 
-    `container` is the name of the archive or mail that a document came out of. CSV as RFC 4180 has it, in UTF-8
-    with a byte order mark, without which Excel takes it for another encoding.
+    `container` is the name of the archive or mail in which a document came. The file is CSV as in RFC 4180, in UTF-8
+    with a byte order mark: without it, Excel assumes another encoding.
     """
     response = StreamingHttpResponse(_lines(execution, user), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="failures-{execution.pk}.csv"'
@@ -33,7 +33,7 @@ def failures(execution: WorkflowExecution, user: User) -> StreamingHttpResponse:
 
 
 class _Echo:
-    """A file whose `write` gives back what is written."""
+    """A file whose `write` returns the text, so that a csv.writer can be streamed."""
 
     def write(self, text: str) -> str:
         return text
@@ -43,35 +43,34 @@ def _lines(execution: WorkflowExecution, user: User) -> Iterator[str]:
     writer = csv.writer(_Echo())
     yield BOM + writer.writerow(COLUMNS)
     for batch in _batches(execution):
-        yield "".join(writer.writerow(map(_cell, row)) for row in _rows(batch, user))
+        yield "".join(writer.writerow(map(_cell, row)) for row in _csv_rows(batch, user))
 
 
-def _batches(execution: WorkflowExecution) -> Iterator[list[WorkflowStep]]:
+def _batches(execution: WorkflowExecution) -> Iterator[list[Step]]:
     failed = WorkflowStep.objects.filter(execution=execution, status=StepStatus.FAILED).defer("output")
     last = -1
     while batch := list(failed.filter(index__gt=last).order_by("index")[:BATCH]):
-        yield batch
+        yield describe_steps(batch)
         last = batch[-1].index
 
 
-def _rows(steps: list[WorkflowStep], user: User) -> Iterator[Iterable[Any]]:
-    ids = [document_id(step.arguments or {}) for step in steps]
-    documents = find_documents(user, ids)
-    for step, id in zip(steps, ids, strict=True):
-        document = documents.get(id)
-        code, message = error_of(step) or ("", "")
+def _csv_rows(steps: list[Step], user: User) -> Iterator[Iterable[Any]]:
+    documents = find_documents(user, [step.document_id for step in steps])
+    for step in steps:
+        document = documents.get(step.document_id)
+        error = step.error or {}
         yield (
             step.index,
             step.name,
             document.id_for(user) if document else "",
             document.parent.filename if document and document.parent else "",
-            code,
-            message,
+            error.get("code", ""),
+            error.get("message", ""),
             step.attempt,
             wire_time(step.finished_at) if step.finished_at else "",
         )
 
 
 def _cell(value: Any) -> Any:
-    """Numbers as they are; text so that no spreadsheet runs it."""
+    """Returns numbers unchanged, and text in a form that no spreadsheet runs."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,4 +1,4 @@
-"""The only ways to a job, and to lists of them."""
+"""The only ways to a job, and to lists of jobs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,15 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import Http404
 
-from aiworkstation.access.errors import NotYours
 from aiworkstation.access.lookup import ALL, Caller, as_uuid, filter_by_labels, owned_by
+from aiworkstation.access.not_yours import NotYours
 from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
+
+NEWEST_FIRST = ("-created_at", "-id")
 
 
 def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
-    """Raises Http404 for what is not there, and NotYours, which looks the same, for what is another's."""
+    """Raises Http404 if the job does not exist, and NotYours, which looks the same, if it is another user's."""
     key = as_uuid(str(id))
     rows = WorkflowExecution.objects.select_related("owner")
     execution = rows.visible_to(user).filter(pk=key).first() if key else None
@@ -25,7 +27,7 @@ def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
 
 
 def find_execution(id: str) -> WorkflowExecution:
-    """For callbacks, whose signature is good for every job. Raises Http404."""
+    """Finds any user's job, for callbacks: their signature is valid for every job. Raises Http404."""
     key = as_uuid(id)
     execution = WorkflowExecution.objects.select_related("owner").filter(pk=key).first() if key else None
     if execution is None:
@@ -34,7 +36,7 @@ def find_execution(id: str) -> WorkflowExecution:
 
 
 def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -> WorkflowStep:
-    """By its id, its index, or both, which must agree. Raises Http404."""
+    """Finds a step by its id, its index, or both, which must then name the same step. Raises Http404."""
     steps = WorkflowStep.objects.filter(execution=execution)
     if id is not None:
         key = as_uuid(id)
@@ -48,10 +50,10 @@ def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -
 
 
 def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQuerySet:
-    """One's own unfinished jobs, unless told.
+    """Returns the user's own unfinished jobs by default.
 
     Filters: `owner` (a username or `all`), `status` (several, or `all`), `type`, `mode`, `project_id`, `tag`,
-    `q` (in names and descriptions). Whatever they say, what a user may not see is not in it.
+    `q` (in names and descriptions). No filter shows a job that the user may not see.
     """
     rows = owned_by(WorkflowExecution.objects.select_related("owner"), user, filters.get("owner", ""))
     statuses = filters.get("status") or []

@@ -1,4 +1,4 @@
-"""What the jobs API keeps for itself."""
+"""The keys of requests that started a job."""
 
 from django.conf import settings
 from django.db import models
@@ -8,7 +8,7 @@ from workflows.models import WorkflowExecution
 
 
 class IdempotencyKey(models.Model):
-    """A client's key for a request that started a job: within 24 hours it returns the same job."""
+    """A client's key for a request that started a job. For 24 hours, the same key returns the same job."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)

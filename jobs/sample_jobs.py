@@ -1,4 +1,4 @@
-"""The sample jobs of a first start: a bulk ingestion of bundled documents, and a workflow over one of them."""
+"""The sample jobs of a first start: one ingests bundled documents, the other is a workflow that reads one of them."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ CONTACTS = "sample-contacts"
 
 
 def submit(user: User) -> list[WorkflowExecution]:
-    """Both jobs. The workflow's first step waits for the ingestion of what it reads; no model is named."""
+    """Starts both jobs. The workflow's first step waits until its document is indexed. No model is named."""
     ids = _upload(user)
     documents = [{"id": id} for id in ids]
     ingestion = {"documents": documents, "projectId": PROJECT, "tags": ["sample"], "mode": "General"}
@@ -26,7 +26,7 @@ def submit(user: User) -> list[WorkflowExecution]:
 
 
 def _upload(user: User) -> list[str]:
-    """Ids of the samples; what an earlier call has uploaded is used again."""
+    """Returns the ids of the sample documents. Documents that an earlier call uploaded are used again."""
     files = {f"sample-{path.stem}": path for path in sorted(FILES.iterdir())}
     known = find_documents(user, files)
     for id, path in files.items():

@@ -1,4 +1,4 @@
-"""Starting a job, for the API, the pages and the command line: from a request's body to stored steps."""
+"""Starts a job for the API, the pages and the command line: from the body of a request to stored steps."""
 
 import hashlib
 import json
@@ -15,17 +15,16 @@ from rest_framework.exceptions import ValidationError
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import (
     Errors,
+    Integer,
     JsonObject,
     Name,
     Number,
     StrictSerializer,
-    Whole,
     invalid,
 )
 from documents.labels import ProjectIdField, TagsField
-from jobs import types
+from jobs.job_type import JobType, find_job_type, job_type_names
 from jobs.models import IdempotencyKey
-from jobs.types import JobType
 from workflows import engine
 from workflows.models import Mode, Queue, WorkflowExecution
 from workflows.steps import NewExecution
@@ -33,24 +32,24 @@ from workflows.steps import NewExecution
 MAX_DELAY = 30 * 24 * 3600
 MAX_PARALLEL = 200
 KEY = "idempotencyKey"
-KEPT = timedelta(hours=24)
+KEY_LIFETIME = timedelta(hours=24)
 
 
 class JobTypeField(serializers.Field[JobType, Any, Any, Any]):
-    """The name of a job type; itself, once validated."""
+    """The name of a job type. The validated value is the job type itself."""
 
     default_error_messages = {"unknown": "There is no job type {name}. There are: {known}."}
 
     def to_internal_value(self, data: Any) -> JobType:
         name = Name().run_validation(data)
-        job_type = types.get(name)
+        job_type = find_job_type(name)
         if job_type is None:
-            self.fail("unknown", name=name, known=", ".join(types.names()))
+            self.fail("unknown", name=name, known=", ".join(job_type_names()))
         return job_type
 
 
 class JobRequest(StrictSerializer):
-    """The body of `POST /api/jobs`. `context["user"]` is whose job it will be."""
+    """The body of `POST /api/jobs`. `context["user"]` is the owner of the new job."""
 
     jobType = JobTypeField(source="job_type")
     payload = JsonObject()
@@ -59,7 +58,7 @@ class JobRequest(StrictSerializer):
     priority = serializers.ChoiceField(Queue.values, required=False)
     tags = TagsField()
     projectId = ProjectIdField(required=False)
-    maxParallel = Whole(min_value=1, max_value=MAX_PARALLEL, default=5, source="max_parallel")
+    maxParallel = Integer(min_value=1, max_value=MAX_PARALLEL, default=5, source="max_parallel")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         if "payload" not in value or "job_type" not in value:
@@ -74,14 +73,14 @@ class JobRequest(StrictSerializer):
 def start(
     user: User, body: Any, *, idempotency_key: str | None = None, actor: str | None = None
 ) -> tuple[WorkflowExecution, bool]:
-    """The job, and whether it is new: with a key that was used within 24 hours it is the first one's.
+    """Returns the job and whether it is new. A key that was used within 24 hours returns its first job.
 
-    Raises ValidationError that names every bad field, before any row is made, and Conflict where the key came
-    with another body. `actor` is who is said to have started it: the user, unless told.
+    Before any row is written, it raises a ValidationError that names every bad field, or Conflict if the key came with
+    another body. `actor` is the name in the audit trail, by default the user's.
     """
-    key, wrong = _key(body, idempotency_key)
+    key, wrong = _idempotency_key(body, idempotency_key)
     digest = _digest(body)
-    if key and (first := _first_of(user, key, digest)):
+    if key and (first := _first_job(user, key, digest)):
         return first, False
     request = JobRequest(data=body, context={"user": user})
     if not request.is_valid() or wrong:
@@ -89,14 +88,14 @@ def start(
     try:
         return _store(user, request.validated_data, body, actor or user.username, key, digest), True
     except IntegrityError:
-        # Another request with this key was stored meanwhile: the unique constraint has decided.
-        if not key or not (first := _first_of(user, key, digest)):
+        # Another request with this key was stored in the meantime: the unique constraint decided the race.
+        if not key or not (first := _first_job(user, key, digest)):
             raise
         return first, False
 
 
-def _key(body: Any, header: str | None) -> tuple[str, Errors]:
-    """The key of the header or the body, empty where there is none, and what is wrong with it."""
+def _idempotency_key(body: Any, header: str | None) -> tuple[str, Errors]:
+    """Returns the key from the header or the body, empty if there is none, and its errors."""
     in_body = body.get(KEY) if isinstance(body, Mapping) else None
     given = header if in_body is None else in_body
     if given is None:
@@ -106,23 +105,26 @@ def _key(body: Any, header: str | None) -> tuple[str, Errors]:
     except ValidationError as error:
         return "", {KEY: error.detail}
     if header is not None and header.strip() != key:
-        return "", {KEY: invalid("The header Idempotency-Key says otherwise.")}
+        return "", {KEY: invalid("The header Idempotency-Key has another value. Send the same key in both, or in one.")}
     return str(key), {}
 
 
 def _digest(body: Any) -> str:
-    """Of the same JSON, whatever its spaces and the order of its keys, and wherever its key stands."""
+    """Returns the same digest for the same JSON: spaces, the order of keys and the idempotency key do not count."""
     rest = {name: value for name, value in body.items() if name != KEY} if isinstance(body, Mapping) else body
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _first_of(user: User, key: str, digest: str) -> WorkflowExecution | None:
-    kept = IdempotencyKey.objects.filter(owner=user, key=key, created_at__gt=timezone.now() - KEPT)
-    found = kept.select_related("execution__owner").first()
+def _first_job(user: User, key: str, digest: str) -> WorkflowExecution | None:
+    recent = IdempotencyKey.objects.filter(owner=user, key=key, created_at__gt=timezone.now() - KEY_LIFETIME)
+    found = recent.select_related("execution__owner").first()
     if found is None:
         return None
     if found.body_sha256 != digest:
-        raise Conflict("This idempotency key came with another body.", code="idempotency_key_reused")
+        raise Conflict(
+            "This idempotency key was used with another body. Use a new key.",
+            code="idempotency_key_reused",
+        )
     return found.execution
 
 
@@ -134,7 +136,7 @@ def _store(
     execution_id = engine.start(_new_execution(user, value, body), actor=actor)
     job_type.stored(execution_id, value["payload"])
     if key:
-        IdempotencyKey.objects.filter(owner=user, key=key, created_at__lte=timezone.now() - KEPT).delete()
+        IdempotencyKey.objects.filter(owner=user, key=key, created_at__lte=timezone.now() - KEY_LIFETIME).delete()
         IdempotencyKey.objects.create(owner=user, key=key, body_sha256=digest, execution_id=execution_id)
     return WorkflowExecution.objects.select_related("owner").get(pk=execution_id)
 

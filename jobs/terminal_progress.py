@@ -1,4 +1,4 @@
-"""Watching a job from the command line until it ends."""
+"""Shows a job's progress in the terminal until the job is finished."""
 
 import time
 from uuid import UUID
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jobs.displayed_job import Job, describe
+from jobs.display import Job, describe_jobs
 from workflows.models import WorkflowExecution
 
 POLL_SECONDS = 0.5
@@ -20,20 +20,20 @@ def progress_bar(console: Console) -> Progress:
 
 
 def follow(execution_id: UUID, console: Console) -> Job:
-    """The job when it is finished. KeyboardInterrupt ends the watching, not the job."""
+    """Returns the job when it is finished. KeyboardInterrupt ends only the display: the job goes on."""
     with progress_bar(console) as bar:
         task = bar.add_task("")
         while True:
-            (job,) = describe([WorkflowExecution.objects.get(pk=execution_id)])
-            total, done = job.execution.steps_total, job.execution.steps_finished
-            bar.update(task, total=total, completed=done, description=_line(job))
-            if job.execution.is_finished:
+            (job,) = describe_jobs([WorkflowExecution.objects.get(pk=execution_id)])
+            progress = job.progress
+            bar.update(task, total=progress.total, completed=progress.finished, description=_description(job))
+            if job.is_finished:
                 return job
             time.sleep(POLL_SECONDS)
 
 
-def _line(job: Job) -> str:
-    """What it waits for, or what its steps say."""
-    finished = job.execution.status if job.execution.is_finished else ""
-    text = finished or job.waiting_for or job.progress.message or job.execution.status
+def _description(job: Job) -> str:
+    """Says why the job is not running, or shows a running step's message."""
+    finished = job.status if job.is_finished else ""
+    text = finished or job.waiting_for or job.progress.message or job.status
     return escape(text if len(text) <= WIDTH else text[: WIDTH - 1] + "…")

@@ -1,4 +1,4 @@
-"""Addresses of jobs: the pages, and the API's, without a slash at the end."""
+"""Addresses of jobs: the pages, and the API without a slash at the end (see `web.middleware.ApiSlash`)."""
 
 from django.urls import include, path
 

@@ -1,11 +1,11 @@
 "use strict";
 
-// A hidden page asks for nothing; htmx asks again when it is looked at (visibilitychange in web/_live.html).
+// A hidden page does not poll. It polls again when it becomes visible (visibilitychange in web/_live.html).
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.detail.elt.matches("[data-live]")) event.preventDefault();
 });
 
-// Times are rendered in UTC; show them in the reader's own time zone.
+// Times are rendered in UTC. Show them in the reader's time zone.
 const FORMATS = {
   minutes: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
   seconds: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" }),
@@ -17,8 +17,8 @@ htmx.onLoad((root) => {
   }
 });
 
-// News may replace what has the focus: it goes to the same link or field in what came, or else to where that stood,
-// so that the next Tab goes on from there. htmx itself looks after elements with an id.
+// A swap may remove the focused element. Focus the same link or field in the new content, or else its container, so
+// that the next Tab continues from there. htmx itself keeps the focus of elements with an id.
 const nameOf = (element) => element.getAttribute("href") || (element.name || "") + (element.value || element.textContent);
 document.addEventListener("htmx:oobBeforeSwap", ({ target }) => {
   const held = document.activeElement;
@@ -32,7 +32,7 @@ document.addEventListener("htmx:oobBeforeSwap", ({ target }) => {
   });
 });
 
-// "All" ticks every box of its form that bears the name in data-all.
+// The checkbox with data-all selects every checkbox of its form that has that name.
 document.addEventListener("change", (event) => {
   const name = event.target.dataset.all;
   if (!name) return;

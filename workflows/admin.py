@@ -47,10 +47,6 @@ class ExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     actions = ("cancel", "retry")
     show_full_result_count = False
 
-    def view_on_site(self, obj: WorkflowExecution) -> str:
-        """The job's own page."""
-        return f"/jobs/{obj.pk}"
-
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("workflows.change_workflowexecution"))
 

@@ -1,11 +1,11 @@
-"""API tokens in the admin: who has which, and revoking them. Nobody can read a token again."""
+"""API tokens in the admin: their owners, and how to revoke them. The text of a token cannot be read again."""
 
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from aiworkstation.access import tokens
+from aiworkstation.access import api_tokens
 from aiworkstation.access.models import ApiToken
 
 
@@ -24,7 +24,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
         assert isinstance(request.user, User)
-        tokens.revoke(request.user, obj)
+        api_tokens.revoke(request.user, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
         for token in queryset.select_related("owner"):

@@ -1,4 +1,4 @@
-"""Who calls the API: `Authorization: Bearer <token>`, or a browser's session."""
+"""Authentication of the API: `Authorization: Bearer <API token>`, or a browser's session."""
 
 from django.contrib.auth.models import User
 from rest_framework import authentication
@@ -10,7 +10,7 @@ from aiworkstation.access.models import ApiToken
 
 
 class BearerAuthentication(authentication.BaseAuthentication):
-    """The owner of the token; another scheme, or none, is left to the next authentication."""
+    """Authenticates the owner of an API token. Requests with another scheme, or none, go to the next authentication."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
@@ -18,7 +18,7 @@ class BearerAuthentication(authentication.BaseAuthentication):
             return None
         token = ApiToken.find(text.strip())
         if token is None:
-            raise AuthenticationFailed("The token is unknown, or it was revoked.")
+            raise AuthenticationFailed("The API token is unknown or was revoked.")
         token.mark_used()
         return token.owner, token
 
@@ -27,10 +27,10 @@ class BearerAuthentication(authentication.BaseAuthentication):
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
-    """DRF's, which looks for the CSRF token in the parsed body first.
+    """DRF's session authentication, except that a missing CSRF token is reported before a bad body.
 
-    Where a view takes no forms, that would answer a bad body before a missing token; there Django's own request
-    is asked, which finds no token in JSON and does not read it.
+    DRF parses the body to look for the CSRF token. If the view takes no forms, the body cannot contain one: then
+    Django's own request is checked, which does not parse the body.
     """
 
     def enforce_csrf(self, request: Request) -> None:

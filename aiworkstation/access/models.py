@@ -1,4 +1,4 @@
-"""Who may call, and who sees what."""
+"""API tokens, the number of API calls, and which user sees which rows."""
 
 import hashlib
 import secrets
@@ -14,21 +14,21 @@ _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 
 class OwnedQuerySet(models.QuerySet[_Row]):
-    """Rows with an `owner`."""
+    """Rows that have an `owner`."""
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """The one place that says who sees what: one's own, and staff everything."""
+        """A user sees their own rows, and staff see all rows. This is the only place with this rule."""
         owner = sees_only(user)
         return self if owner is None else self.filter(owner_id=owner or None)
 
 
 def sees_only(user: AbstractBaseUser | AnonymousUser) -> int | None:
-    """The owner whose rows alone `user` may see, 0 for nobody; None where that is everybody."""
+    """Returns the only owner whose rows `user` may see: 0 for none, None if the user may see all rows."""
     return None if getattr(user, "is_staff", False) else user.pk or 0
 
 
 class ApiToken(models.Model):
-    """A bearer token. It is shown once; only its hash is kept."""
+    """A bearer token. Its text is shown once, and only its hash is stored."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100, default="token")
@@ -50,31 +50,31 @@ class ApiToken(models.Model):
 
     @classmethod
     def issue(cls, owner: User, name: str = "token") -> tuple["ApiToken", str]:
-        """A new token and its text, which nobody can read again."""
+        """Returns a new API token and its text, which cannot be read again."""
         text = "aiw_" + secrets.token_urlsafe(32)
         row = cls.objects.create(owner=owner, name=name, prefix=text[:10], digest=cls.digest_of(text))
         return row, text
 
     @staticmethod
     def digest_of(text: str) -> str:
-        """The token is 256 random bits, so a plain hash is enough."""
+        """A plain hash is enough, because the text has 256 random bits."""
         return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def find(cls, text: str) -> "ApiToken | None":
-        """The token of this text, while its owner may sign in."""
+        """Returns the API token with this text if its owner may sign in."""
         found = cls.objects.select_related("owner").filter(digest=cls.digest_of(text), owner__is_active=True)
         return found.first()
 
     def mark_used(self) -> None:
-        """`last_used_at`, written at most once a minute."""
+        """Sets `last_used_at`, at most once a minute."""
         now = timezone.now()
         if self.last_used_at is None or self.last_used_at < now - self.USE_INTERVAL:
             ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
 
 
 class ApiUse(models.Model):
-    """How often a caller called in the present minute."""
+    """The number of a caller's requests in the current minute."""
 
     caller = models.CharField(primary_key=True, max_length=80, help_text="`token:<id>` or `user:<id>`.")
     minute = models.BigIntegerField()
@@ -88,7 +88,7 @@ class ApiUse(models.Model):
 
     @staticmethod
     def count(caller: str) -> tuple[int, float]:
-        """One more request: how many they are in this minute, and the seconds until the next."""
+        """Counts a request. Returns their number in this minute, and the seconds until the next minute."""
         with connection.cursor() as cursor:
             cursor.execute(
                 """

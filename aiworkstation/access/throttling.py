@@ -1,4 +1,4 @@
-"""API_RATE: requests a minute for each user and token."""
+"""Limits requests to API_RATE a minute for each user and API token."""
 
 from typing import TYPE_CHECKING
 
@@ -8,12 +8,12 @@ from rest_framework.throttling import BaseThrottle
 
 from aiworkstation.access.models import ApiToken, ApiUse
 
-if TYPE_CHECKING:  # that module reads the settings which name this one
+if TYPE_CHECKING:  # that module reads the settings, which name this one
     from rest_framework.views import APIView
 
 
 class RateThrottle(BaseThrottle):
-    """Counts in the database, so that all web processes share the limit. Costs nothing without API_RATE."""
+    """Counts in the database, so that all web processes share the limit. Without API_RATE it costs nothing."""
 
     seconds_left = 0.0
 

@@ -9,7 +9,7 @@ from aiworkstation.audit.models import AuditEvent
 
 
 class ReadOnly:
-    """For admins and inlines: rows are seen, and changed by verbs alone."""
+    """Makes an admin or an inline read-only: only the engine's verbs change its rows."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -5,6 +5,6 @@ class AuditConfig(AppConfig):
     name = "aiworkstation.audit"
 
     def ready(self) -> None:
-        from aiworkstation.audit import logins
+        from aiworkstation.audit import login_events
 
-        logins.connect()
+        login_events.connect()

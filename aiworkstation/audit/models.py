@@ -1,15 +1,16 @@
-"""What happened, who did it, and what changed. One append-only table."""
+"""The audit trail: what happened, who did it, and what changed."""
 
-import pgtrigger
 from django.db import models
 from django.db.models.functions import Now
 
+from aiworkstation.audit.triggers import APPEND_ONLY
+
 
 class AuditEvent(models.Model):
-    """One event, written in the transaction of what it tells.
+    """An audit event. It is written in the transaction of the change that it records.
 
-    `action` is `<noun>.<what happened>`, `object` is `<noun>:<id>`; no foreign keys, so that the trail outlives
-    its objects.
+    `action` is `<noun>.<what happened>`, `object` is `<noun>:<id>`. There are no foreign keys, so an event outlives
+    its object.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -23,9 +24,9 @@ class AuditEvent(models.Model):
     class Meta:
         db_table = "audit_events"
         ordering = ("-id",)
-        # Two events a step are written: each further index costs all of them. A search in the admin reads the table.
+        # Every step writes two events, and each index makes all of them slower. A search in the admin reads the table.
         indexes = (models.Index(fields=["execution_id", "id"], name="audit_by_execution"),)
-        triggers = (pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),)
+        triggers = (APPEND_ONLY,)
 
     def __str__(self) -> str:
         return f"{self.action} {self.object} by {self.actor}"

@@ -1,4 +1,4 @@
-"""Writing events."""
+"""Writes audit events."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ def record(
     *,
     execution_id: UUID | None = None,
 ) -> None:
-    """Call it in the transaction of the change. `actor` is a user, or the name of what acted."""
+    """Stores an event. Call it in the transaction of the change. `actor` is a user or a name; None is "anonymous"."""
     name = getattr(actor, "username", "") or str(actor) if actor else "anonymous"
     AuditEvent.objects.create(
         actor=name[:200], action=action, object=object[:120], changes=changes or {}, execution_id=execution_id

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.db.utils import OperationalError
@@ -25,7 +26,6 @@ from aiworkstation import BASE_DIR
 from aiworkstation.ops import config, supervisor
 
 DEMO = "demo"
-SAMPLES_COMMAND = "submit_samples"  # of an app that this one must not import
 READY_SECONDS = 120
 MIN_POSTGRESQL = 14
 
@@ -122,8 +122,7 @@ def await_ready() -> None:
             raise NotReady(f"the web server or the workers did not answer within {READY_SECONDS} s")
         time.sleep(0.1)
     if _first_start_file().exists():
-        if SAMPLES_COMMAND in get_commands():
-            call_command(SAMPLES_COMMAND)
+        call_command(django_settings.FIRST_START_COMMAND)
         _first_start_file().unlink()
 
 
@@ -143,8 +142,8 @@ def web_answers() -> bool:
 def workers_are_ready() -> bool:
     """Whether a worker gave a sign of life recently: within the time of two of them."""
     fresh = timedelta(seconds=config.load().lease_seconds / 3)
-    workers = apps.get_model("workflows", "Worker")._default_manager
-    return workers.filter(last_beat__gt=Now() - fresh, draining=False).exists()
+    workers = apps.get_model(django_settings.WORKER_MODEL)._default_manager
+    return bool(workers.filter(last_beat__gt=Now() - fresh, draining=False).exists())
 
 
 def _first_start_file() -> Path:

@@ -1,4 +1,4 @@
-"""Conditional GETs."""
+"""Conditional GETs: `ETag` and `If-None-Match`."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from rest_framework.response import Response
 
 
 def conditional(request: Request, body: Any, state: Any = None) -> HttpResponseBase:
-    """The body with its tag, or a 304 where the client has it.
+    """Answers with the body and its tag, or with a 304 if the client has it already.
 
-    `state` is what the tag covers, the body unless told: stored state alone, no clocks or places in a queue.
+    The tag covers `state`, by default the body. Pass the stored state if the body also has clocks or queue positions.
     """
     tag = etag(body if state is None else state)
     response = not_modified(request._request, tag) or Response(body)
@@ -24,7 +24,7 @@ def conditional(request: Request, body: Any, state: Any = None) -> HttpResponseB
 
 
 def etag(state: Any) -> str:
-    """Weak: what the tag leaves out may differ."""
+    """Returns a weak tag, because what it does not cover may differ."""
     text = json.dumps(state, sort_keys=True, default=str)
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 

@@ -1,6 +1,7 @@
-"""Errors under /api/, all in the shape of drf-standardized-errors."""
+"""Errors under /api/. All have the shape of drf-standardized-errors."""
 
 from http import HTTPStatus
+from typing import cast
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -11,7 +12,9 @@ from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-API = "/api/"
+from aiworkstation.web.requests import SiteRequest
+
+API_PREFIX = "/api/"
 BAD_INPUT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -31,19 +34,15 @@ class PayloadTooLarge(APIException):
     default_code = "payload_too_large"
 
 
-class Handler(ExceptionHandler):
-    """Django's own errors too; tells the audit trail which object was refused.
-
-    A view may set `request.beside_errors`: what its answers to bad input hold beside `type` and `errors`.
-    """
+class ApiErrorHandler(ExceptionHandler):
+    """Handles Django's own errors too, and notes the refused object for the audit event."""
 
     def run(self) -> Response | None:
-        request = getattr(self.context["request"], "_request", None)
-        if request is not None:
-            request.refused_object = getattr(self.exc, "refused_object", "")
+        request = cast(SiteRequest, self.context["request"]._request)  # type: ignore[union-attr]
+        request.refused_object = getattr(self.exc, "refused_object", "")
         response = super().run()
         if response is not None and response.status_code in BAD_INPUT:
-            response.data |= getattr(request, "beside_errors", {})
+            response.data |= getattr(request, "error_extras", {})
         return response
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
@@ -58,24 +57,24 @@ class Handler(ExceptionHandler):
 @authentication_classes([])
 @permission_classes([])
 def not_found(request: Request) -> Response:
-    """Every path under /api/ that is none of the API's."""
+    """Answers every path under /api/ that the API does not have."""
     raise NotFound(f"There is no {request.path}.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """What Django refuses before a view is reached."""
-    if not request.path.startswith(API):
+    """Answers a request that Django refuses before it reaches a view."""
+    if not request.path.startswith(API_PREFIX):
         return defaults.bad_request(request, exception)
-    return _plain("client_error", "bad_request", "The request cannot be read.", HTTPStatus.BAD_REQUEST)
+    return _error_response("client_error", "bad_request", "The request cannot be read.", HTTPStatus.BAD_REQUEST)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """What breaks outside the API's views."""
-    if not request.path.startswith(API):
+    """Answers after an exception outside the API's views."""
+    if not request.path.startswith(API_PREFIX):
         return defaults.server_error(request)
-    return _plain("server_error", "error", "Server Error (500)", HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _error_response("server_error", "error", "Server Error (500)", HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _plain(kind: str, code: str, detail: str, status: HTTPStatus) -> JsonResponse:
+def _error_response(kind: str, code: str, detail: str, status: HTTPStatus) -> JsonResponse:
     error = {"code": code, "detail": detail, "attr": None}
     return JsonResponse({"type": kind, "errors": [error]}, status=status)

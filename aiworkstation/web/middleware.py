@@ -1,57 +1,55 @@
-"""What every request passes."""
+"""The site's middleware for every request."""
 
-import logging
-import re
 from collections.abc import Callable
-from contextvars import ContextVar
-from uuid import uuid4
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django_htmx.http import HttpResponseClientRefresh
 
-Next = Callable[[HttpRequest], HttpResponse]
-FROM_OUTSIDE = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+from aiworkstation.web.errors import API_PREFIX
+from aiworkstation.web.requests import SiteRequest
 
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
-
-
-class RequestId:
-    """X-Request-Id, the caller's or a new one: in the answer, in the log and in `request.request_id`."""
-
-    def __init__(self, get_response: Next) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-Id", "")
-        name = given if FROM_OUTSIDE.fullmatch(given) else uuid4().hex
-        request.request_id = name  # type: ignore[attr-defined]
-        reset = request_id.set(name)
-        try:
-            response = self.get_response(request)
-        finally:
-            request_id.reset(reset)
-        response.headers["X-Request-Id"] = name
-        return response
-
-
-class RequestIdFilter(logging.Filter):
-    """Gives each record the id of the request in which it is written.
-
-    Django logs a refused request when it is over: that record brings its request along.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        request = getattr(record, "request", None)
-        record.request_id = getattr(request, "request_id", None) or request_id.get()
-        return True
+GetResponse = Callable[[HttpRequest], HttpResponse]
+# Scripts, styles and everything else come from the site itself, and nothing is inline.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 
 
 class ApiSlash:
-    """`/api/jobs/` is `/api/jobs`, for every address of the API, without a redirect."""
+    """Serves `/api/jobs/` as `/api/jobs`, and likewise every address of the API, without a redirect."""
 
-    def __init__(self, get_response: Next) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path_info.startswith("/api/"):
+        if request.path_info.startswith(API_PREFIX):
             request.path_info = request.path_info.removesuffix("/")
         return self.get_response(request)
+
+
+class ContentSecurityPolicy:
+    """Sends the site's policy with every answer that has none of its own."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        return response
+
+
+class HtmxSignIn:
+    """Sends the whole page to the sign-in page. htmx alone would follow that redirect unseen."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: SiteRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not request.htmx or not isinstance(response, HttpResponseRedirect):
+            return response
+        is_sign_in = response.url.startswith(resolve_url(settings.LOGIN_URL))
+        return HttpResponseClientRefresh() if is_sign_in else response

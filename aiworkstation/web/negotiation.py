@@ -1,4 +1,4 @@
-"""The API speaks JSON, whatever the caller's Accept header says."""
+"""The API always answers with JSON, whatever the Accept header says."""
 
 from collections.abc import Iterable
 

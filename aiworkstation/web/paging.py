@@ -1,4 +1,4 @@
-"""Lists by keyset: a cursor is the signed key of the last row that was given."""
+"""Keyset pagination: a cursor is the signed key of the last row of a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,21 @@ MAX_LIMIT = 200
 
 
 class PageQuery(StrictSerializer):
-    """The query string of a list: `limit` and `cursor`, for its own filters to extend."""
+    """The query string of a list: `limit` and `cursor`. A subclass adds the list's own filters."""
 
     limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=LIMIT)
     cursor = serializers.CharField(default="", allow_blank=True)
+
+
+class FilterQuery(PageQuery):
+    """The filters that the lists of jobs and documents share. A subclass adds its `status`."""
+
+    type = serializers.CharField(required=False)
+    mode = serializers.CharField(required=False)
+    projectId = serializers.CharField(required=False, source="project_id")
+    tag = serializers.CharField(required=False)
+    q = serializers.CharField(required=False)
+    owner = serializers.CharField(required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +42,19 @@ class Page(Generic[Row]):
 
 
 def page(rows: QuerySet[Row], order: Sequence[str], *, limit: int = LIMIT, cursor: str = "") -> Page[Row]:
-    """Up to `limit` rows behind the cursor. `order` names fields, `-` for falling; together they are unique.
+    """Returns up to `limit` rows after the cursor.
 
-    Raises ValidationError where the cursor is not one of this list's.
+    `order` names fields, with `-` for descending order; together they must be unique. Raises ValidationError if the
+    cursor belongs to another list.
     """
     salt = f"cursor:{rows.model._meta.label}:{','.join(order)}"
     if cursor:
-        rows = rows.filter(_behind(order, decode(cursor, salt)))
+        rows = rows.filter(_after(order, decode(cursor, salt)))
     found = list(rows.order_by(*order)[: limit + 1])
     if len(found) <= limit:
         return Page(found, None)
     last = found[limit - 1]
-    key = [_plain(getattr(last, name.lstrip("-"))) for name in order]
+    key = [_as_json(getattr(last, name.lstrip("-"))) for name in order]
     return Page(found[:limit], encode(key, salt))
 
 
@@ -51,26 +63,27 @@ def encode(key: list[Any], salt: str) -> str:
 
 
 def decode(cursor: str, salt: str) -> list[Any]:
-    """The key in a cursor. Raises ValidationError where the cursor is none, or another list's."""
+    """Returns the key in a cursor. Raises ValidationError if it is no cursor, or one of another list."""
     try:
         key: list[Any] = signing.loads(cursor, salt=salt)
     except signing.BadSignature as error:
-        raise ValidationError({"cursor": invalid("Not a cursor of this list.", "invalid_cursor")}) from error
+        wrong = invalid("This is not a cursor of this list. Use the nextCursor of one of its pages.", "invalid_cursor")
+        raise ValidationError({"cursor": wrong}) from error
     return key
 
 
-def _behind(order: Sequence[str], key: list[Any]) -> Q:
-    """(a, b) behind (x, y): a > x, or a = x and b > y."""
-    behind = Q()
+def _after(order: Sequence[str], key: list[Any]) -> Q:
+    """(a, b) comes after (x, y) if a > x, or a = x and b > y."""
+    after = Q()
     same = Q()
     for name, value in zip(order, key, strict=True):
         field, lookup = name.lstrip("-"), "lt" if name.startswith("-") else "gt"
-        behind |= same & Q(**{f"{field}__{lookup}": value})
+        after |= same & Q(**{f"{field}__{lookup}": value})
         same &= Q(**{field: value})
-    return behind
+    return after
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return value if isinstance(value, int) else str(value)

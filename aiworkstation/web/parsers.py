@@ -1,4 +1,4 @@
-"""JSON from outside, as PostgreSQL can store it."""
+"""JSON bodies that PostgreSQL can store."""
 
 import json
 import math
@@ -12,25 +12,26 @@ Path = tuple[str | int, ...]
 
 
 class JSONParser(parsers.JSONParser):
-    """Strict JSON: no NaN or infinity, and no text that PostgreSQL refuses (NUL, half a surrogate pair)."""
+    """Accepts strict JSON: no NaN or infinity, and no text that PostgreSQL refuses (NUL, half a surrogate pair)."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
-            body = json.loads(stream.read(), parse_constant=_no_constant, parse_float=_finite)
+            body = json.loads(stream.read(), parse_constant=_refuse_constant, parse_float=_finite_float)
         except RecursionError as error:
             raise ParseError("JSON parse error - too deeply nested") from error
         except ValueError as error:
             raise ParseError(f"JSON parse error - {error}") from error
-        if bad := [path for path, text in _texts(body) if not _storable(text)]:
-            raise ValidationError(_nested(bad[0], ErrorDetail("Holds what cannot be stored.", "invalid")))
+        if unstorable := [path for path, text in _texts(body) if not _storable(text)]:
+            detail = ErrorDetail("Contains NUL or half of a surrogate pair, which cannot be stored.", "invalid")
+            raise ValidationError(_nested(unstorable[0], detail))
         return body
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _finite(text: str) -> float:
+def _finite_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is too large a number")
@@ -38,7 +39,7 @@ def _finite(text: str) -> float:
 
 
 def _texts(body: Any) -> Iterator[tuple[Path, str]]:
-    """Every string in it, keys too, with the path to it."""
+    """Yields every string in the body, keys included, with its path."""
     stack: list[tuple[Path, Any]] = [((), body)]
     while stack:
         path, value = stack.pop()

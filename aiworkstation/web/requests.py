@@ -1,15 +1,39 @@
-"""The request as our views get it."""
+"""Requests with the attributes that the site's middleware and views add to Django's own."""
+
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
 
+from aiworkstation.audit.requests import AuditedRequest
+
 READING = ["GET", "HEAD"]
 """The methods of an API view that reads: DRF's `api_view` adds no HEAD by itself."""
+MAX_TEXT = 1000
 
 
-class Request(HttpRequest):
-    """Of a signed-in user: for views behind `login_required`."""
+class SiteRequest(AuditedRequest):
+    """Any request."""
+
+    htmx: HtmxDetails
+    """Set by django-htmx."""
+    error_extras: dict[str, Any]
+    """Set by a view: what its answers 400 and 413 contain beside `type` and `errors`."""
+
+
+class Request(SiteRequest):
+    """A request of a signed-in user: for views behind `login_required`."""
 
     user: User
-    htmx: HtmxDetails
+
+
+def query_text(request: HttpRequest, name: str) -> str:
+    """Returns a parameter of a page, without the NUL that PostgreSQL refuses. Empty if it is missing."""
+    return request.GET.get(name, "").replace("\0", "").strip()[:MAX_TEXT]
+
+
+def query_number(request: HttpRequest, name: str, *, digits: int) -> int | None:
+    """Returns a parameter of a page as a number of up to `digits` digits. None if it is missing or no such number."""
+    given = request.GET.get(name, "")
+    return int(given) if given.isdecimal() and len(given) <= digits else None

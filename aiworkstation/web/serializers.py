@@ -1,4 +1,4 @@
-"""Bases of the API's serializers: camelCase by `source=`, unknown keys refused, types taken as they are."""
+"""The base classes of the API's serializers: they refuse unknown keys and convert no types."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 Errors = dict[str, Any]
-"""Details of errors by the wire's names, nested as the input is."""
+"""Details of errors by the names on the wire, nested like the input."""
 
 
 def invalid(message: str, code: str = "invalid") -> list[ErrorDetail]:
-    """The details of one error, for an Errors entry."""
+    """Returns the details of one error, for an entry of Errors."""
     return [ErrorDetail(message, code)]
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Reads a JSON object, and names everything that is wrong with it at once, unknown keys too."""
+    """Reads a JSON object and reports all of its errors at once, unknown keys included."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, Mapping):
@@ -42,14 +42,14 @@ class StrictSerializer(serializers.Serializer[Any]):
         return value
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
-        """Rules over several fields: adds to `value` and to `errors`.
+        """Checks rules over several fields. Override it to add to `value` and to `errors`.
 
-        `data` is as it was sent, `value` holds what is right by itself, `errors` what is wrong so far.
+        `data` is the input as sent, `value` the valid fields, `errors` the errors so far.
         """
 
 
-class Nothing(StrictSerializer):
-    """The body or the query string of a request that says all by its address: no keys at all."""
+class NoParameters(StrictSerializer):
+    """The body or query string of a request that takes no parameters: every key is an error."""
 
 
 def read_query(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
@@ -59,8 +59,15 @@ def read_query(serializer: type[StrictSerializer], request: Request) -> dict[str
     return dict(query.validated_data)
 
 
+def read_body(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """Returns the validated body of the request. Raises ValidationError."""
+    body = serializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
 class Text(serializers.CharField):
-    """A JSON string. Unlike CharField it takes no numbers."""
+    """A JSON string. Unlike CharField it accepts no numbers."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"trim_whitespace": False, **kwargs})
@@ -78,8 +85,8 @@ class Name(Text):
         super().__init__(**{"trim_whitespace": True, **kwargs})
 
 
-class Whole(serializers.IntegerField):
-    """A JSON integer. Unlike IntegerField it takes no strings."""
+class Integer(serializers.IntegerField):
+    """A JSON integer. Unlike IntegerField it accepts no strings."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -88,7 +95,7 @@ class Whole(serializers.IntegerField):
 
 
 class Number(serializers.FloatField):
-    """A JSON number. Unlike FloatField it takes no strings and no booleans."""
+    """A JSON number. Unlike FloatField it accepts no strings and no booleans."""
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float):
@@ -114,33 +121,33 @@ class JsonObject(serializers.Field[dict[str, Any], Any, Any, Any]):
 
 
 class Json(serializers.Field[Any, Any, Any, Any]):
-    """Any JSON, for answers."""
+    """Any JSON, in answers."""
 
     def to_representation(self, value: Any) -> Any:
         return value
 
 
 class Time(serializers.DateTimeField):
-    """`2026-01-01T00:00:00.123Z`."""
+    """A time such as `2026-01-01T00:00:00.123Z`."""
 
     def to_representation(self, value: Any) -> str:
         return wire_time(value)
 
 
-class OrNull(serializers.Field[Any, Any, str | None, Any]):
-    """Text that is null on the wire where it is empty."""
+class NullIfEmpty(serializers.Field[Any, Any, str | None, Any]):
+    """Text in answers. Empty text is null on the wire."""
 
     def to_representation(self, value: Any) -> str | None:
         return str(value) or None
 
 
 def wire_time(value: datetime) -> str:
-    """UTC, milliseconds, `Z`."""
+    """Returns the time in UTC with milliseconds and `Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def milliseconds(start: datetime | None, end: datetime | None) -> int | None:
-    """From one moment to another; null where one is missing."""
+    """Returns the milliseconds between two times, None if one is missing."""
     if start is None or end is None:
         return None
     return max(0, round((end - start).total_seconds() * 1000))

@@ -1,5 +1,6 @@
-"""The site's front door."""
+"""The landing page, and the icon."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
@@ -9,11 +10,11 @@ from django.views.decorators.http import require_safe
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
-        return redirect("jobs:list")
+        return redirect(settings.LOGIN_REDIRECT_URL)
     return render(request, "web/landing.html")
 
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Where browsers look on pages that name no icon, such as the admin's."""
+    """Browsers ask for this address on pages that name no icon, such as the admin's."""
     return redirect(static("favicon.svg"))

@@ -8,8 +8,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
 from aiworkstation.access.lookup import ALL
-from aiworkstation.web.paging import MAX_LIMIT, PageQuery
-from aiworkstation.web.serializers import Errors, Json, OrNull, StrictSerializer, Text, Time, invalid
+from aiworkstation.web.paging import MAX_LIMIT, FilterQuery
+from aiworkstation.web.serializers import Errors, Json, NullIfEmpty, StrictSerializer, Text, Time, invalid
 from documents.labels import FormTagsField, ModeField, ProjectIdField
 from documents.lookup import CLIENT_ID
 from documents.models import Document, DocumentStatus
@@ -38,14 +38,8 @@ class UploadSerializer(StrictSerializer):
     csrfmiddlewaretoken = Text(required=False)
 
 
-class DocumentsQuery(PageQuery):
+class DocumentsQuery(FilterQuery):
     status = serializers.ListField(child=serializers.ChoiceField([*DocumentStatus.values, ALL]), required=False)
-    type = serializers.CharField(required=False)
-    mode = serializers.CharField(required=False)
-    projectId = serializers.CharField(required=False, source="project_id")
-    tag = serializers.CharField(required=False)
-    q = serializers.CharField(required=False)
-    owner = serializers.CharField(required=False)
 
 
 class SearchQuery(StrictSerializer):
@@ -92,7 +86,7 @@ class DocumentSerializer(serializers.Serializer[Any]):
     chunkCount = serializers.IntegerField(source="chunk_count")
     chunkSize = serializers.IntegerField(source="chunk_size")
     overlap = serializers.IntegerField()
-    projectId = OrNull(source="project_id")
+    projectId = NullIfEmpty(source="project_id")
     tags = Json()
     mode = serializers.CharField()
     createdAt = Time(source="created_at")

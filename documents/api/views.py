@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.http import FileResponse, HttpRequest
+from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import api_view, parser_classes
 from rest_framework.exceptions import NotFound, ValidationError
@@ -17,8 +17,8 @@ from rest_framework.response import Response
 from aiworkstation.web.conditional import conditional
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, page
-from aiworkstation.web.requests import READING
-from aiworkstation.web.serializers import Nothing, invalid, read_query
+from aiworkstation.web.requests import READING, SiteRequest
+from aiworkstation.web.serializers import NoParameters, invalid, read_query
 from documents.api.serializers import (
     ChunkSerializer,
     DocumentSerializer,
@@ -44,9 +44,9 @@ def with_upload_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., Ht
     """Decorates a view: every 400 or 413 to an upload has the two lists, whatever code refused it."""
 
     @wraps(view)
-    def wrapped(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+    def wrapped(request: SiteRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
         if request.method == "POST":
-            request.beside_errors = {"documents": [], "rejected": []}  # type: ignore[attr-defined]
+            request.error_extras = {"documents": [], "rejected": []}
         return view(request, *arguments, **named)
 
     return wrapped
@@ -67,7 +67,7 @@ def documents(request: Request) -> HttpResponseBase:
 
 @api_view([*READING, "DELETE"])
 def document(request: Request, id: str) -> HttpResponseBase:
-    read_query(Nothing, request)
+    read_query(NoParameters, request)
     found = get_document(request.user, id)
     if request.method == "DELETE":
         return _delete_document(request, found)
@@ -102,7 +102,7 @@ def chunk_preview(request: Request, id: str) -> HttpResponseBase:
 @api_view(READING)
 def text(request: Request, id: str) -> HttpResponseBase:
     """Returns no pages if the document has not been indexed."""
-    read_query(Nothing, request)
+    read_query(NoParameters, request)
     pages = get_document(request.user, id).current_pages().order_by("number").values_list("number", "text")
     return conditional(request, {"pages": [{"page": number, "text": content} for number, content in pages]})
 
@@ -110,7 +110,7 @@ def text(request: Request, id: str) -> HttpResponseBase:
 @api_view(READING)
 def file(request: Request, id: str) -> HttpResponseBase:
     """Returns the uploaded bytes. The headers keep a browser from showing them as a page of this site."""
-    read_query(Nothing, request)
+    read_query(NoParameters, request)
     found = get_document(request.user, id)
     try:
         content = found.path.open("rb")

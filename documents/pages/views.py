@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 from rest_framework.exceptions import ValidationError
 
-from aiworkstation.web.live import Fragment, Live, is_poll, page_url
+from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, page_url
 from aiworkstation.web.paging import page
-from aiworkstation.web.requests import Request
+from aiworkstation.web.requests import Request, query_number, query_text
 from documents.errors import DocumentError
 from documents.lookup import find_documents, get_document
 from documents.models import Document
@@ -50,7 +50,7 @@ def document_list(request: Request) -> HttpResponse:
     parts = [Fragment("document-list", "documents/_list.html", context, listed)]
     parts += [document_state(document) for document in found.rows]
     is_running = any(document.is_being_worked_on for document in found.rows)
-    live = Live("document-list-live", page_url(request), parts, is_running)
+    live = LiveFragments("document-list-live", page_url(request), parts, is_running)
     if is_poll(request):
         return live.answer(request)
     return render(request, "documents/list.html", {**context, "upload": UploadForm(), "live": live})
@@ -101,8 +101,8 @@ class TextView:
     @classmethod
     def of(cls, request: Request, document: Document) -> "TextView":
         view = "chunks" if request.GET.get("view") == "chunks" else "text"
-        start, chunk_id = _number_parameter(request, "from", digits=9), _number_parameter(request, "chunk", digits=18)
-        return cls(document, view, 1 if start is None else start, chunk_id, _text_parameter(request, "q"))
+        start, chunk_id = query_number(request, "from", digits=9), query_number(request, "chunk", digits=18)
+        return cls(document, view, 1 if start is None else start, chunk_id, query_text(request, "q"))
 
     def found_chunk(self) -> ChunkInPage | None:
         return None if self.chunk_id is None else find_chunk_in_page(self.document, self.chunk_id, self.question)
@@ -129,15 +129,6 @@ class TextView:
         return f"?{urlencode({'view': self.view, 'from': self.next_start})}" if self.next_start else ""
 
 
-def _number_parameter(request: Request, name: str, *, digits: int) -> int | None:
-    given = request.GET.get(name, "")
-    return int(given) if given.isdecimal() and len(given) <= digits else None
-
-
-def _text_parameter(request: Request, name: str) -> str:
-    return request.GET.get(name, "").replace("\0", "").strip()[:1000]
-
-
 @login_required
 @require_GET
 def document(request: Request, id: str) -> HttpResponse:
@@ -160,7 +151,7 @@ def document(request: Request, id: str) -> HttpResponse:
             (found.generation, text_view.view, text_view.start),
         ),
     ]
-    live = Live("document-live", page_url(request), parts, found.is_being_worked_on)
+    live = LiveFragments("document-live", page_url(request), parts, found.is_being_worked_on)
     if is_poll(request):
         return live.answer(request)
     return render(request, "documents/document.html", {**context, "live": live})
@@ -213,7 +204,7 @@ def chunk_preview(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def search_page(request: Request) -> HttpResponse:
-    fields = {name: _text_parameter(request, name) for name in SEARCH_FIELDS}
+    fields = {name: query_text(request, name) for name in SEARCH_FIELDS}
     question = Question(
         fields["q"],
         limit=RESULTS_SHOWN,

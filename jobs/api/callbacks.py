@@ -1,16 +1,16 @@
-"""Callbacks from outside workers: requests whose credential is their signature, of Standard Webhooks.
+"""Callbacks from outside workers. They are authenticated by their signature, as Standard Webhooks describes.
 
-1. The signature and its time are checked before anything is read: 401.
-2. In one transaction the `webhook-id` is stored, the step or the job is changed and the event is written, so that a
-   crash loses none and doubles none. An id that is there already is answered 200, `{"duplicate": true}`.
-3. What is refused changes nothing, its id is not kept, and it leaves an event, `callback.refused`.
+1. The signature and its timestamp are checked before anything is read: 401.
+2. One transaction stores the `webhook-id`, changes the step or the job, and writes the audit event. So a crash neither
+   loses nor repeats a callback. An id that is stored already is answered with 200, `{"duplicate": true}`.
+3. A refused callback changes nothing, and its id is not stored. It leaves the event `callback.refused`.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -24,12 +24,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiworkstation.audit.record import record
-from aiworkstation.audit.refusals import strangers
+from aiworkstation.audit.refused_requests import anonymous_events
+from aiworkstation.audit.requests import AuditedRequest
 from aiworkstation.web.errors import Conflict
-from aiworkstation.web.serializers import Errors, Name, Number, StrictSerializer, Text, Whole, invalid
+from aiworkstation.web.serializers import Errors, Integer, Name, Number, StrictSerializer, Text, invalid, read_body
 from jobs.api.serializers import StepSerializer
-from jobs.api.views import detail
-from jobs.displayed_job import describe_step
+from jobs.api.views import job_with_steps
+from jobs.display import describe_steps
 from jobs.lookup import find_execution, find_step
 from workflows import engine, tools
 from workflows.engine.outside_answers import Answer
@@ -40,17 +41,18 @@ from workflows.network import secrets, webhooks
 ACTOR = "outside worker"
 MAX_MESSAGE = 500
 MAX_ERROR = 10_000
-FAILURE = StepError("The outside worker says that it failed, and not why.", code="external_failed")
+DUPLICATE = {"duplicate": True}
+FAILURE = StepError("The outside worker reported a failure without an error.", code="external_failed")
 
 
 class Signature(BaseAuthentication):
-    """Nobody's session and nobody's token. `request.auth` is the request's `webhook-id`."""
+    """Authenticates the request, not a user. `request.auth` is its `webhook-id`."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, str]:
         try:
             return AnonymousUser(), webhooks.verified_id(request.headers, request._request.body)
         except webhooks.BadSignature as error:
-            _tell_of_stranger(request, str(error))
+            _record_bad_signature(request, str(error))
             raise AuthenticationFailed(str(error), code="bad_signature") from error
 
     def authenticate_header(self, request: Request) -> str:
@@ -64,7 +66,7 @@ class ErrorObject(StrictSerializer):
 
 
 class ErrorField(serializers.Field[StepError, Any, Any, Any]):
-    """The wire's error, or its message alone."""
+    """An error object, or only its message."""
 
     def to_internal_value(self, data: Any) -> StepError:
         checked = ErrorObject(data=data if isinstance(data, Mapping) else {"message": data})
@@ -76,7 +78,7 @@ class ErrorField(serializers.Field[StepError, Any, Any, Any]):
 class StepUpdate(StrictSerializer):
     executionId = Text(source="execution_id")
     stepId = Text(required=False, allow_null=True, source="step_id")
-    stepIndex = Whole(min_value=0, max_value=2**31 - 1, required=False, allow_null=True, source="step_index")
+    stepIndex = Integer(min_value=0, max_value=2**31 - 1, required=False, allow_null=True, source="step_index")
     callbackToken = Text(required=False, allow_null=True, source="token")
     status = serializers.ChoiceField([StepStatus.RUNNING, StepStatus.COMPLETED, StepStatus.FAILED])
     progress = Number(min_value=0, max_value=100, required=False, allow_null=True)
@@ -87,11 +89,11 @@ class StepUpdate(StrictSerializer):
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         status = value.get("status")
         if value.get("step_id") is None and value.get("step_index") is None:
-            errors.setdefault("stepId", invalid("Name the step by stepId or stepIndex.", "required"))
+            errors.setdefault("stepId", invalid("Name the step: stepId or stepIndex is required.", "required"))
         if value.get("output") is not None and status != StepStatus.COMPLETED:
-            errors["output"] = invalid("Goes with the status completed.")
+            errors["output"] = invalid("Only the status completed takes an output.")
         if value.get("error") is not None and status != StepStatus.FAILED:
-            errors["error"] = invalid("Goes with the status failed.")
+            errors["error"] = invalid("Only the status failed takes an error.")
 
 
 class ExecutionUpdate(StrictSerializer):
@@ -103,28 +105,27 @@ class ExecutionUpdate(StrictSerializer):
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         if value.get("error") is not None and value.get("status") == ExecutionStatus.COMPLETED:
-            errors["error"] = invalid("Goes with the status failed or cancelled.")
+            errors["error"] = invalid("Only the statuses failed and cancelled take an error.")
 
 
 @dataclass
 class Callback:
-    """What its events tell, as far as it is known."""
+    """What is known of a callback, for its audit events."""
 
     webhook_id: str
     object: str
     execution_id: UUID | None = None
 
-    def tell(self, action: str, **changes: Any) -> None:
-        told = {"webhookId": self.webhook_id, **changes}
-        record(ACTOR, action, self.object, told, execution_id=self.execution_id)
+    def record(self, action: str, **changes: Any) -> None:
+        record(ACTOR, action, self.object, {"webhookId": self.webhook_id, **changes}, execution_id=self.execution_id)
 
 
 @api_view(["POST"])
 @authentication_classes([Signature])
 @permission_classes([])
 def update_step(request: Request) -> Response:
-    with _refusals_told(request) as callback:
-        value = _read(StepUpdate, request)
+    with _recorded_refusals(request) as callback:
+        value = read_body(StepUpdate, request)
         execution = find_execution(value["execution_id"])
         step = find_step(execution, value.get("step_id"), value.get("step_index"))
         callback.object, callback.execution_id = f"step:{step.pk}", execution.pk
@@ -133,26 +134,26 @@ def update_step(request: Request) -> Response:
             callback,
             lambda: engine.answer(execution.pk, step.pk, answer, actor=ACTOR),
             status=value["status"],
-            refusal="The step does not wait for this answer: its attempt is over, or the callbackToken is not its own.",
+            refusal="The step is not waiting for this answer: its attempt is over, or the callbackToken is another's.",
         ):
-            return _duplicate()
+            return Response(DUPLICATE)
     step.refresh_from_db()
-    return Response(StepSerializer(describe_step(step)).data)
+    return Response(StepSerializer(describe_steps([step], with_names=True)[0]).data)
 
 
 @api_view(["POST"])
 @authentication_classes([Signature])
 @permission_classes([])
 def update_execution(request: Request) -> Response:
-    with _refusals_told(request) as callback:
-        value = _read(ExecutionUpdate, request)
+    with _recorded_refusals(request) as callback:
+        value = read_body(ExecutionUpdate, request)
         execution = find_execution(value["execution_id"])
         callback.object, callback.execution_id = f"job:{execution.pk}", execution.pk
-        change, refusal = _ending(execution, value["status"], value.get("error"))
+        change, refusal = _final_change(execution, value["status"], value.get("error"))
         if not _take_effect(callback, change, status=value["status"], refusal=refusal):
-            return _duplicate()
+            return Response(DUPLICATE)
     execution.refresh_from_db()
-    return Response(detail(execution))
+    return Response(job_with_steps(execution))
 
 
 def _answer(value: dict[str, Any]) -> Answer:
@@ -168,69 +169,63 @@ def _answer(value: dict[str, Any]) -> Answer:
     )
 
 
-def _ending(execution: WorkflowExecution, status: str, error: StepError | None) -> tuple[Callable[[], bool], str]:
-    """What to do, and what to say where it cannot be done."""
+def _final_change(execution: WorkflowExecution, status: str, error: StepError | None) -> tuple[Callable[[], bool], str]:
+    """Returns the change, and the refusal if it is not possible."""
     if status == ExecutionStatus.COMPLETED:
         return (
             lambda: execution.status == ExecutionStatus.COMPLETED,
-            "Not every step of the job is done: a job completes by its steps.",
+            "Some steps of the job are not completed. A job is completed by its last step.",
         )
-    ended = "The job has ended already."
+    refusal = "The job is finished already."
     if status == ExecutionStatus.FAILED:
-        failure = _as_json(execution, error or FAILURE)
-        return lambda: engine.fail(execution.pk, failure, actor=ACTOR), ended
-    cause = _as_json(execution, error) if error else None
-    return lambda: engine.cancel(execution.pk, actor=ACTOR, error=cause), ended
+        failure = _error_json(execution, error or FAILURE)
+        return lambda: engine.fail(execution.pk, failure, actor=ACTOR), refusal
+    cause = _error_json(execution, error) if error else None
+    return lambda: engine.cancel(execution.pk, actor=ACTOR, error=cause), refusal
 
 
-def _as_json(execution: WorkflowExecution, error: StepError) -> dict[str, Any]:
-    """Without the secrets that its outside workers were sent."""
+def _error_json(execution: WorkflowExecution, error: StepError) -> dict[str, Any]:
+    """Leaves out the secrets that the job's outside workers were sent."""
     outside = [tool.slug for tool in tools.all_tools() if tool.is_answered_outside]
     sent = secrets.known_values(list(execution.steps.filter(tool__in=outside).values_list("arguments", flat=True)))
     return {"code": error.code, "message": secrets.redact(error.message, sent), "retryable": error.retryable}
 
 
 def _take_effect(callback: Callback, change: Callable[[], bool], *, status: str, refusal: str) -> bool:
-    """False where the `webhook-id` was seen before. Raises Conflict where the change is not possible."""
+    """Returns False if the `webhook-id` was seen before. Raises Conflict if the change is not possible."""
     with transaction.atomic():
         if not SeenWebhook.remember(callback.webhook_id):
-            callback.tell("callback.duplicate", status=status)
+            callback.record("callback.duplicate", status=status)
             return False
         if not change():
             raise Conflict(refusal, code="wrong_state")
-        callback.tell("callback.accepted", status=status)
+        callback.record("callback.accepted", status=status)
     return True
 
 
-def _duplicate() -> Response:
-    return Response({"duplicate": True})
-
-
-def _read(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
-    checked = serializer(data=request.data)
-    checked.is_valid(raise_exception=True)
-    return dict(checked.validated_data)
-
-
 @contextmanager
-def _refusals_told(request: Request) -> Iterator[Callback]:
-    """Outside the transaction that a refusal rolls back."""
+def _recorded_refusals(request: Request) -> Iterator[Callback]:
+    """Records a refusal outside the transaction, which the refusal rolls back."""
     callback = Callback(str(request.auth), f"path:{request.path}")
     try:
         yield callback
     except (APIException, Http404) as error:
         status = error.status_code if isinstance(error, APIException) else 404
-        callback.tell("callback.refused", code=status, reason=_reason(error))
-        request._request.is_refusal_told = True  # type: ignore[attr-defined]
+        callback.record("callback.refused", code=status, reason=_reason(error))
+        _mark_refusal_recorded(request)
         raise
 
 
-def _tell_of_stranger(request: Request, reason: str) -> None:
-    """Nothing of the body is believed, and no more told than of other strangers."""
-    request._request.is_refusal_told = True  # type: ignore[attr-defined]
-    if strangers.spend():
-        told = {"webhookId": request.headers.get("webhook-id", "")[: webhooks.MAX_ID], "code": 401, "reason": reason}
-        record(None, "callback.refused", f"path:{request.path}", told)
+def _record_bad_signature(request: Request, reason: str) -> None:
+    """Records nothing of the body, and no more events than of other anonymous callers."""
+    _mark_refusal_recorded(request)
+    if anonymous_events.spend():
+        changes = {"webhookId": request.headers.get("webhook-id", "")[: webhooks.MAX_ID], "code": 401, "reason": reason}
+        record(None, "callback.refused", f"path:{request.path}", changes)
+
+
+def _mark_refusal_recorded(request: Request) -> None:
+    cast(AuditedRequest, request._request).is_refusal_recorded = True
 
 
 def _reason(error: Exception) -> str:

@@ -1,24 +1,18 @@
-"""The wire's jobs, steps and events."""
+"""Jobs, steps and events as JSON, and the query strings of their lists."""
 
 from typing import Any
 
 from rest_framework import serializers
 
 from aiworkstation.access.lookup import ALL
-from aiworkstation.web.paging import PageQuery
-from aiworkstation.web.serializers import Json, OrNull, Time
+from aiworkstation.web.paging import FilterQuery, PageQuery
+from aiworkstation.web.serializers import Json, NullIfEmpty, Time
 from workflows.models import ExecutionStatus, StepStatus
 
 
-class JobsQuery(PageQuery):
+class JobsQuery(FilterQuery):
     status = serializers.ListField(child=serializers.ChoiceField([*ExecutionStatus.values, ALL]), required=False)
-    type = serializers.CharField(required=False)
     jobId = serializers.CharField(required=False, source="job_id")
-    mode = serializers.CharField(required=False)
-    projectId = serializers.CharField(required=False, source="project_id")
-    tag = serializers.CharField(required=False)
-    q = serializers.CharField(required=False)
-    owner = serializers.CharField(required=False)
 
 
 class StepsQuery(PageQuery):
@@ -36,65 +30,69 @@ class ProgressSerializer(serializers.Serializer[Any]):
 class UsageSerializer(serializers.Serializer[Any]):
     inputTokens = serializers.IntegerField(source="input_tokens")
     outputTokens = serializers.IntegerField(source="output_tokens")
-    costUsd = serializers.CharField(source="cost_text")
+    costUsd = serializers.CharField(source="cost")
 
 
 class JobSerializer(serializers.Serializer[Any]):
-    """Of a `reading.Job`, as lists have it."""
+    """A `jobs.display.Job` in a list."""
 
-    jobId = serializers.CharField(source="execution.id")
-    jobType = serializers.CharField(source="execution.job_type")
-    name = serializers.CharField(source="execution.name")
-    description = serializers.CharField(source="execution.description")
-    owner = serializers.CharField(source="execution.owner.username")
-    status = serializers.CharField(source="execution.status")
-    waitingFor = OrNull(source="waiting_for")
-    mode = serializers.CharField(source="execution.mode")
-    modelId = OrNull(source="execution.model_id")
-    projectId = OrNull(source="execution.project_id")
-    tags = Json(source="execution.tags")
-    priority = serializers.CharField(source="execution.queue")
+    jobId = serializers.CharField(source="id")
+    jobType = serializers.CharField(source="job_type")
+    name = serializers.CharField()
+    description = serializers.CharField()
+    owner = serializers.CharField()
+    status = serializers.CharField()
+    waitingFor = NullIfEmpty(source="waiting_for")
+    mode = serializers.CharField()
+    modelId = NullIfEmpty(source="model_id")
+    projectId = NullIfEmpty(source="project_id")
+    tags = Json()
+    priority = serializers.CharField(source="queue")
     progress = ProgressSerializer()
     output = Json()
     error = Json()
     usage = UsageSerializer()
-    isFinished = serializers.BooleanField(source="execution.is_finished")
-    createdAt = Time(source="execution.created_at")
-    startedAt = Time(source="execution.started_at")
-    finishedAt = Time(source="execution.finished_at")
-    durationMs = serializers.IntegerField(source="duration")
+    isFinished = serializers.BooleanField(source="is_finished")
+    createdAt = Time(source="created_at")
+    startedAt = Time(source="started_at")
+    finishedAt = Time(source="finished_at")
+    durationMs = serializers.IntegerField(source="duration_ms")
 
 
 class JobDetailSerializer(JobSerializer):
-    payload = Json(source="execution.payload")
+    """A `jobs.display.Job` by itself."""
+
+    payload = Json()
 
 
 class StepSerializer(serializers.Serializer[Any]):
-    """Of a `reading.Step`."""
+    """A `jobs.display.Step`."""
 
-    stepId = serializers.CharField(source="row.id")
-    index = serializers.IntegerField(source="row.index")
-    name = serializers.CharField(source="row.name")
-    description = serializers.CharField(source="row.description")
-    tool = OrNull(source="row.tool")
+    stepId = serializers.CharField(source="id")
+    index = serializers.IntegerField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    tool = NullIfEmpty()
     dependsOn = Json(source="depends_on")
-    status = serializers.CharField(source="row.status")
-    attempt = serializers.IntegerField(source="row.attempt")
-    maxAttempts = serializers.IntegerField(source="row.max_attempts")
-    progress = serializers.IntegerField(source="row.progress")
-    message = serializers.CharField(source="row.message")
-    arguments = Json(source="row.arguments")
-    model = OrNull(source="row.model")
-    usage = Json(source="row.usage")
-    output = Json(source="row.output")
-    error = Json(source="row.error")
-    startedAt = Time(source="row.started_at")
-    finishedAt = Time(source="row.finished_at")
-    durationMs = serializers.IntegerField(source="duration")
+    status = serializers.CharField()
+    attempt = serializers.IntegerField()
+    maxAttempts = serializers.IntegerField(source="max_attempts")
+    progress = serializers.IntegerField()
+    message = serializers.CharField()
+    arguments = Json()
+    model = NullIfEmpty()
+    usage = Json()
+    output = Json()
+    error = Json()
+    startedAt = Time(source="started_at")
+    finishedAt = Time(source="finished_at")
+    durationMs = serializers.IntegerField(source="duration_ms")
     nextAttemptAt = Time(source="next_attempt_at")
 
 
 class EventSerializer(serializers.Serializer[Any]):
+    """A `jobs.display.Event`."""
+
     id = serializers.CharField()
     at = Time()
     actor = serializers.CharField()

@@ -1,5 +1,6 @@
-"""The jobs API. The contract of each address is its serializer and the verb that it calls."""
+"""The jobs API. The contract of each address is its serializer and the engine's verb that it calls."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from aiworkstation.web.conditional import conditional
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, decode, encode, page
 from aiworkstation.web.requests import READING
-from aiworkstation.web.serializers import Nothing, StrictSerializer
+from aiworkstation.web.serializers import NoParameters, read_body, read_query
 from jobs.api.serializers import (
     EventSerializer,
     JobDetailSerializer,
@@ -25,12 +26,12 @@ from jobs.api.serializers import (
     StepSerializer,
     StepsQuery,
 )
-from jobs.displayed_job import describe, steps_of
+from jobs.display import STEPS_SHOWN, describe_events, describe_jobs, describe_steps
 from jobs.failures_csv import failures
-from jobs.lookup import get_execution, list_executions
+from jobs.lookup import NEWEST_FIRST, get_execution, list_executions
 from jobs.start import start
 from workflows import engine, tools
-from workflows.models import Mode, WorkflowExecution
+from workflows.models import Mode, WorkflowExecution, WorkflowStep
 from workflows.tools import Tool
 
 
@@ -38,69 +39,65 @@ from workflows.tools import Tool
 def jobs(request: Request) -> HttpResponseBase:
     if request.method == "POST":
         return _start(request)
-    query = _read(JobsQuery, request)
+    query = read_query(JobsQuery, request)
     if "job_id" in query:
-        return _one(request, query)
+        return _job_by_id(request, query)
     rows = list_executions(request.user, query)
-    found = page(rows, ("-created_at", "-id"), limit=query["limit"], cursor=query["cursor"])
-    listed = JobSerializer(describe(found.rows), many=True).data
-    state = [(_stored(item), row.changed_at) for item, row in zip(listed, found.rows, strict=True)]
+    found = page(rows, NEWEST_FIRST, limit=query["limit"], cursor=query["cursor"])
+    listed = JobSerializer(describe_jobs(found.rows), many=True).data
+    state = [(_stored_state(item), row.changed_at) for item, row in zip(listed, found.rows, strict=True)]
     return conditional(request, {"jobs": listed, "nextCursor": found.next_cursor}, [state, found.next_cursor])
 
 
 @api_view(READING)
 def job(request: Request, job_id: str) -> HttpResponseBase:
-    _read(Nothing, request)
-    return _answer(request, get_execution(request.user, job_id))
+    read_query(NoParameters, request)
+    return _job_answer(request, get_execution(request.user, job_id))
 
 
 @api_view(READING)
 def steps(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
-    query = _read(StepsQuery, request)
-    found, cursor = steps_of(execution, statuses=query.get("status", ()), limit=query["limit"], cursor=query["cursor"])
-    return conditional(request, {"steps": StepSerializer(found, many=True).data, "nextCursor": cursor})
+    query = read_query(StepsQuery, request)
+    rows = WorkflowStep.objects.filter(execution=execution)
+    if "status" in query:
+        rows = rows.filter(status__in=query["status"])
+    found = page(rows, ("index",), limit=query["limit"], cursor=query["cursor"])
+    listed = StepSerializer(describe_steps(found.rows, with_names=True), many=True).data
+    return conditional(request, {"steps": listed, "nextCursor": found.next_cursor})
 
 
 @api_view(READING)
 def events(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
-    query = _read(PageQuery, request)
+    query = read_query(PageQuery, request)
     rows = AuditEvent.objects.filter(execution_id=execution.pk)
     found = page(rows, ("id",), limit=query["limit"], cursor=query["cursor"])
-    listed = EventSerializer(found.rows, many=True).data
+    listed = EventSerializer(describe_events(found.rows), many=True).data
     return conditional(request, {"events": listed, "nextCursor": found.next_cursor})
 
 
 @api_view(READING)
 def failures_csv(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
-    _read(Nothing, request)
+    read_query(NoParameters, request)
     return failures(execution, cast(User, request.user))
 
 
 @api_view(["POST"])
 def cancel(request: Request, job_id: str) -> HttpResponseBase:
-    execution = get_execution(request.user, job_id)
-    _expect_no_body(request)
-    if not engine.cancel(execution.pk, actor=request.user.get_username()):
-        raise Conflict("The job has ended: there is nothing to cancel.", code="wrong_state")
-    return _accepted(execution)
+    return _steer(request, job_id, engine.cancel, "The job is finished already, so it cannot be cancelled.")
 
 
 @api_view(["POST"])
 def retry(request: Request, job_id: str) -> HttpResponseBase:
-    execution = get_execution(request.user, job_id)
-    _expect_no_body(request)
-    if not engine.retry(execution.pk, actor=request.user.get_username()):
-        raise Conflict("Only a job that failed or was cancelled can be retried.", code="wrong_state")
-    return _accepted(execution)
+    return _steer(request, job_id, engine.retry, "Only a job that failed or was cancelled can be retried.")
 
 
 @api_view(READING)
 def list_tools(request: Request) -> HttpResponseBase:
-    query = _read(PageQuery, request)
-    found, cursor = _tools(query["limit"], query["cursor"])
+    query = read_query(PageQuery, request)
+    found, cursor = _tools_page(query["limit"], query["cursor"])
     listed = [
         {
             "tool": tool.slug,
@@ -112,8 +109,8 @@ def list_tools(request: Request) -> HttpResponseBase:
     return conditional(request, {"tools": listed, "nextCursor": cursor})
 
 
-def _tools(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
-    """A page of the tools, by their slugs, and the cursor behind it."""
+def _tools_page(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
+    """Returns a page of the tools, sorted by slug, and the cursor of the next page."""
     salt = "cursor:tools"
     last = decode(cursor, salt)[0] if cursor else ""
     left = [tool for tool in tools.all_tools() if tool.slug > last]
@@ -122,7 +119,7 @@ def _tools(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
 
 @api_view(READING)
 def list_modes(request: Request) -> HttpResponseBase:
-    query = _read(PageQuery, request)
+    query = read_query(PageQuery, request)
     found = page(Mode.objects.all(), ("name",), limit=query["limit"], cursor=query["cursor"])
     slugs = [tool.slug for tool in tools.all_tools()]
     listed = [
@@ -137,12 +134,6 @@ def list_modes(request: Request) -> HttpResponseBase:
     return conditional(request, {"modes": listed, "nextCursor": found.next_cursor})
 
 
-def _expect_no_body(request: Request) -> None:
-    """The address says all. Clients that send an empty form instead of nothing are many: it is not read."""
-    if not is_form_media_type(request.content_type):
-        Nothing(data=request.data).is_valid(raise_exception=True)
-
-
 def _start(request: Request) -> Response:
     key = request.headers.get("Idempotency-Key")
     execution, is_new = start(cast(User, request.user), request.data, idempotency_key=key)
@@ -152,46 +143,48 @@ def _start(request: Request) -> Response:
         "jobType": execution.job_type,
         "status": execution.status,
         "url": url,
-        "panelUrl": f"/jobs/{execution.pk}",
+        "panelUrl": reverse("jobs:job", args=[execution.pk]),
     }
     status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
     return Response(body, status=status, headers={"Location": url})
 
 
-def _one(request: Request, query: dict[str, Any]) -> HttpResponseBase:
-    """`?type=workflow&jobId=…`: the job, where it is of that type."""
+def _job_by_id(request: Request, query: dict[str, Any]) -> HttpResponseBase:
+    """Answers `?type=workflow&jobId=…`. A job of another type is a 404."""
     execution = get_execution(request.user, query["job_id"])
     if query.get("type", execution.job_type) != execution.job_type:
         raise NotFound(f"The job is of type {execution.job_type}.")
-    return _answer(request, execution)
+    return _job_answer(request, execution)
 
 
-def _answer(request: Request, execution: WorkflowExecution) -> HttpResponseBase:
-    body = detail(execution)
-    return conditional(request, body, [_stored(body), execution.changed_at])
+def _job_answer(request: Request, execution: WorkflowExecution) -> HttpResponseBase:
+    body = job_with_steps(execution)
+    return conditional(request, body, [_stored_state(body), execution.changed_at])
 
 
-def _accepted(execution: WorkflowExecution) -> Response:
+def _steer(request: Request, job_id: str, verb: Callable[..., bool], refusal: str) -> Response:
+    """Calls the engine's verb. Raises Conflict with `refusal` if the job is in the wrong state."""
+    execution = get_execution(request.user, job_id)
+    # Many clients send an empty form when they mean no body: it is not read.
+    if not is_form_media_type(request.content_type):
+        read_body(NoParameters, request)
+    if not verb(execution.pk, actor=request.user.get_username()):
+        raise Conflict(refusal, code="wrong_state")
     execution.refresh_from_db()
-    return Response(detail(execution), status=HTTPStatus.ACCEPTED)
+    return Response(job_with_steps(execution), status=HTTPStatus.ACCEPTED)
 
 
-def detail(execution: WorkflowExecution) -> dict[str, Any]:
-    """The wire's job, with its first steps."""
-    found, cursor = steps_of(execution)
+def job_with_steps(execution: WorkflowExecution) -> dict[str, Any]:
+    """Returns the JSON of a job with its first steps."""
+    (found,) = describe_jobs([execution])
+    first = page(WorkflowStep.objects.filter(execution=execution), ("index",), limit=STEPS_SHOWN)
     return {
-        **JobDetailSerializer(describe([execution])[0]).data,
-        "steps": StepSerializer(found, many=True).data,
-        "stepsNextCursor": cursor,
+        **JobDetailSerializer(found).data,
+        "steps": StepSerializer(describe_steps(first.rows, with_names=True), many=True).data,
+        "stepsNextCursor": first.next_cursor,
     }
 
 
-def _stored(job: dict[str, Any]) -> dict[str, Any]:
-    """Without what changes by itself: clocks, and places in a queue."""
+def _stored_state(job: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out `waitingFor`, which changes by itself: it depends on the clock and on other jobs."""
     return {name: value for name, value in job.items() if name != "waitingFor"}
-
-
-def _read(query: type[StrictSerializer], request: Request) -> dict[str, Any]:
-    serializer = query(data=request.query_params)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)

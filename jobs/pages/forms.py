@@ -1,4 +1,4 @@
-"""Forms that start jobs. They say what was typed; whether it makes a job is judged where the API's bodies are."""
+"""Forms that start jobs. They build the body of an API call, which `jobs.start` validates."""
 
 import json
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from aiworkstation.ids import uuid7
 from documents.labels import mode_choices
+from jobs.types.workflow import MAX_STEPS
 from workflows import tools
 from workflows.models import Mode
 
-ROWS = 5
-MAX_STEPS = 200
+EMPTY_ROWS = 5
 Body = dict[str, Any]
 
 
@@ -24,7 +24,7 @@ def tool_choices() -> list[tuple[str, str]]:
 
 
 class JsonText(forms.CharField):
-    """A JSON object, or nothing."""
+    """A JSON object. Empty text is None."""
 
     widget = forms.Textarea
 
@@ -33,22 +33,26 @@ class JsonText(forms.CharField):
         try:
             found = json.loads(text) if text.strip() else None
         except ValueError as error:
-            raise forms.ValidationError(f"This is not JSON: {error}") from error
+            raise forms.ValidationError(f"This is not valid JSON: {error}") from error
         if found is not None and not isinstance(found, dict):
-            raise forms.ValidationError('Write a JSON object: {"name": "value"}.')
+            raise forms.ValidationError('Enter a JSON object, such as {"name": "value"}.')
         return found
 
 
 class WorkflowForm(forms.Form):
-    """`key` makes two clicks one job."""
+    """`key` is the idempotency key: two clicks start one job."""
 
     name = forms.CharField(label="Name", required=False, max_length=300)
-    description = forms.CharField(label="What it is for", required=False, widget=forms.Textarea({"rows": 2}))
+    description = forms.CharField(label="Purpose", required=False, widget=forms.Textarea({"rows": 2}))
     mode = forms.ChoiceField(choices=mode_choices, required=False, initial=Mode.DEFAULT)
-    model_id = forms.CharField(label="Model", required=False, help_text="Empty: the mode's own, or the server's.")
+    model_id = forms.CharField(
+        label="Model",
+        required=False,
+        help_text="Empty: the model of the mode, or the server's default.",
+    )
     key = forms.CharField(widget=forms.HiddenInput, required=False, initial=uuid7)
 
-    ATTRIBUTES = {
+    FIELD_OF_KEY = {
         "workflowName": "name",
         "workflowDescription": "description",
         "mode": "mode",
@@ -58,14 +62,14 @@ class WorkflowForm(forms.Form):
     def payload(self) -> Body:
         return {
             name: self.cleaned_data[field]
-            for name, field in self.ATTRIBUTES.items()
+            for name, field in self.FIELD_OF_KEY.items()
             if field == "name" or self.cleaned_data[field]
         }
 
 
 class StepForm(forms.Form):
     name = forms.CharField(label="Step", required=False, max_length=300)
-    description = forms.CharField(label="What to do", required=False, widget=forms.Textarea({"rows": 2}))
+    description = forms.CharField(label="Instructions", required=False, widget=forms.Textarea({"rows": 2}))
     tool = forms.ChoiceField(choices=tool_choices, required=False)
     arguments = JsonText(required=False, widget=forms.Textarea({"rows": 2, "placeholder": "{}"}))
 
@@ -80,12 +84,12 @@ else:
 
 
 class WorkflowSteps(StepFormSet):
-    """The rows of a workflow's form; `formset_factory`'s attributes stand here for the type checker."""
+    """The steps of a workflow's form. The attributes are those of `formset_factory`, declared for the type checker."""
 
     form = StepForm
     renderer = get_default_renderer()
     extra = 0
-    min_num = ROWS
+    min_num = EMPTY_ROWS
     max_num = absolute_max = MAX_STEPS
     can_order = can_delete = can_delete_extra = False
     validate_max = True
@@ -94,55 +98,55 @@ class WorkflowSteps(StepFormSet):
 
     @property
     def filled(self) -> list[StepForm]:
-        """A row in which nothing was written is no step."""
+        """Rows in which nothing was entered are no steps."""
         return [form for form in self.forms if form.has_changed()]
 
     def payload(self) -> list[Body]:
         return [form.payload() for form in self.filled]
 
-    def longer(self) -> "WorkflowSteps":
-        """What was typed, with another row, and not judged yet."""
-        typed = [{name: form[name].value() for name in form.fields} for form in self.forms]
-        return WorkflowSteps(prefix=self.prefix, initial=[*typed, {}])
+    def with_another_row(self) -> "WorkflowSteps":
+        """Returns the steps as entered, not validated, and an empty row."""
+        entered = [{name: form[name].value() for name in form.fields} for form in self.forms]
+        return WorkflowSteps(prefix=self.prefix, initial=[*entered, {}])
 
 
 class PasteForm(forms.Form):
-    """The body of an API call, or a workflow's payload alone."""
+    """The body of an API call, or only a workflow's payload."""
 
     body = JsonText(label="JSON", widget=forms.Textarea({"rows": 16, "spellcheck": "false"}))
 
-    def request(self) -> Body:
+    def job_body(self) -> Body:
         body: Body = self.cleaned_data["body"]
-        return body if "jobType" in body else workflow(body)
+        return body if "jobType" in body else workflow_body(body)
 
 
 class IngestForm(forms.Form):
-    """How documents are to be read. Without a size and an overlap as the API does unless told."""
+    """The chunk size and overlap for indexing. Fields left empty have the API's defaults."""
 
     chunk_size = forms.IntegerField(required=False)
     overlap = forms.IntegerField(required=False)
 
-    def request(self, documents: Iterable[str]) -> Body:
-        """Documents that were ticked. What was indexed before is read again."""
+    def job_body(self, documents: Iterable[str]) -> Body:
+        """`documents` are ids. Documents that are indexed already are indexed again."""
         payload: Body = {"documents": [{"id": id} for id in documents]}
         chosen = {"chunkSize": self.cleaned_data["chunk_size"], "overlap": self.cleaned_data["overlap"]}
-        return bulk(payload | {name: value for name, value in chosen.items() if value is not None})
+        return bulk_documents_body(payload | {name: value for name, value in chosen.items() if value is not None})
 
 
-def bulk(payload: Body) -> Body:
+def bulk_documents_body(payload: Body) -> Body:
     return {"jobType": "bulk-documents", "payload": payload}
 
 
-def workflow(payload: Body) -> Body:
+def workflow_body(payload: Body) -> Body:
     return {"jobType": "workflow", "payload": payload}
 
 
 def place_errors(error: ValidationError, form: WorkflowForm, steps: WorkflowSteps) -> None:
-    """Puts each error of the API beside the field that it is about, the rest at the head of the form."""
+    """Puts each error of the API beside its field, and other errors at the top of the form."""
     for found in flatten_errors(error.detail):
         match (found.attr or "").split("."):
-            case ["payload", name] if name in form.ATTRIBUTES:
-                form.add_error(form.ATTRIBUTES[name], found.detail)
+            case ["payload", name] if name in form.FIELD_OF_KEY:
+                form.add_error(form.FIELD_OF_KEY[name], found.detail)
             case ["payload", "steps", number, name, *_] if name in StepForm.base_fields:
                 steps.filled[int(number)].add_error(name, found.detail)
             case ["payload", "steps", number, *_]:
@@ -151,6 +155,6 @@ def place_errors(error: ValidationError, form: WorkflowForm, steps: WorkflowStep
                 form.add_error(None, found.detail)
 
 
-def listed(error: APIException) -> list[str]:
-    """The errors of a body as lines."""
+def error_lines(error: APIException) -> list[str]:
+    """Returns the errors of a body as lines of text."""
     return [f"{found.attr}: {found.detail}" if found.attr else found.detail for found in flatten_errors(error.detail)]

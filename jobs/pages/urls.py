@@ -2,19 +2,19 @@
 
 from django.urls import path
 
-from jobs.pages import start_views, views
+from jobs.pages import actions, compact_panel, job_list, job_page, new_job
 
 urlpatterns = [
-    path("jobs/", views.job_list, name="list"),
-    path("jobs/panel", views.compact_panel, name="panel"),
-    path("jobs/new", start_views.new, name="new"),
-    path("jobs/new/paste", start_views.paste, name="paste"),
-    path("jobs/new/upload", start_views.upload, name="upload"),
-    path("jobs/new/ingest", start_views.ingest, name="ingest"),
-    path("jobs/<uuid:id>", views.job, name="job"),
-    path("jobs/<uuid:id>/cancel", views.cancel, name="cancel"),
-    path("jobs/<uuid:id>/retry", views.retry, name="retry"),
-    path("jobs/<uuid:id>/failures.csv", views.failures_csv, name="failures"),
-    path("jobs/<uuid:id>/events", views.events, name="events"),
-    path("jobs/<uuid:id>/steps/<int:index>", views.step, name="step"),
+    path("jobs/", job_list.job_list, name="list"),
+    path("jobs/panel", compact_panel.panel, name="panel"),
+    path("jobs/new", new_job.new, name="new"),
+    path("jobs/new/paste", new_job.paste, name="paste"),
+    path("jobs/new/upload", new_job.upload, name="upload"),
+    path("jobs/new/ingest", new_job.ingest, name="ingest"),
+    path("jobs/<uuid:id>", job_page.job, name="job"),
+    path("jobs/<uuid:id>/cancel", actions.cancel, name="cancel"),
+    path("jobs/<uuid:id>/retry", actions.retry, name="retry"),
+    path("jobs/<uuid:id>/failures.csv", job_page.failures_csv, name="failures"),
+    path("jobs/<uuid:id>/events", job_page.events, name="events"),
+    path("jobs/<uuid:id>/steps/<int:index>", job_page.step, name="step"),
 ]

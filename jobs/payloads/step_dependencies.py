@@ -1,4 +1,4 @@
-"""`dependsOn`: names of steps, to indexes."""
+"""Turns `dependsOn`, the names of steps, into indexes."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from aiworkstation.web.serializers import Errors, invalid
 
 
 def dependencies(steps: list[Any]) -> tuple[list[list[int]], dict[int, Errors]]:
-    """For each step the indexes of those before it, and what is wrong, by step.
+    """Returns for each step the indexes of the steps that it depends on, and the errors by step.
 
-    Takes steps as they were sent, to judge them beside others that are wrong: those it leaves alone.
+    `steps` is the input as sent. Steps with other errors are skipped, so that all errors are reported at once.
     """
     names = [_name(step) for step in steps]
-    given = [_given(step) for step in steps]
+    given = [_depends_on(step) for step in steps]
     errors: dict[int, Errors] = {}
     if any(wanted is not None for wanted in given):
         errors |= _repeated(names)
@@ -38,7 +38,7 @@ def _name(step: Any) -> str:
     return name.strip() if isinstance(name, str) else ""
 
 
-def _given(step: Any) -> list[str] | None:
+def _depends_on(step: Any) -> list[str] | None:
     wanted = step.get("dependsOn") if isinstance(step, Mapping) else None
     if not isinstance(wanted, list):
         return None
@@ -46,19 +46,22 @@ def _given(step: Any) -> list[str] | None:
 
 
 def _repeated(names: list[str]) -> dict[int, Errors]:
-    """Every further step of a name."""
+    """Reports every step whose name an earlier step has."""
     seen: Counter[str] = Counter()
     errors: dict[int, Errors] = {}
     for index, name in enumerate(names):
         seen[name] += 1
         if name and seen[name] > 1:
-            message = f'A step before it is named "{name}" too: with dependsOn names must be unique.'
+            message = f'An earlier step is named "{name}" too. With dependsOn, names must be unique.'
             errors[index] = {"name": invalid(message, "unique")}
     return errors
 
 
 def _in_cycles(parents: list[list[int]]) -> list[int]:
-    """Steps that stand on a cycle. Steps are taken off from both ends until nothing more comes off."""
+    """Returns the steps on a cycle.
+
+    Steps that nothing depends on, or that depend on nothing, are removed until no more can be removed.
+    """
     left = set(range(len(parents)))
     while True:
         needed = {parent for index in left for parent in parents[index] if parent in left}

@@ -1,4 +1,4 @@
-"""Arguments of a step against its tool's own model of them."""
+"""Checks the arguments of a step against its tool's own model."""
 
 import json
 from typing import Any
@@ -12,9 +12,9 @@ from workflows.network.secrets import REFERENCE
 
 
 def argument_errors(slug: str, arguments: dict[str, Any]) -> Errors | list[ErrorDetail]:
-    """By the names of the arguments, nested as they are, or of all together; empty where all are right.
+    """Returns the errors by argument, nested like the arguments, or one list for all of them. Empty if all are valid.
 
-    A `{{secret.NAME}}` is judged when the step runs, filled in.
+    An argument with a `{{secret.NAME}}` is checked when the step runs, with the secret filled in.
     """
     tool = tools.get(slug)
     if tool is None:
@@ -36,7 +36,7 @@ def argument_errors(slug: str, arguments: dict[str, Any]) -> Errors | list[Error
 def _may_be_a_secret(kind: str, value: Any) -> bool:
     if isinstance(value, str):
         return bool(REFERENCE.search(value))
-    # A rule over several arguments: one of them may be what the secret decides.
+    # A rule over several arguments: the secret may be in one of them.
     return kind in ("value_error", "assertion_error") and bool(REFERENCE.search(json.dumps(value, default=str)))
 
 

@@ -5,16 +5,16 @@ from typing import Any
 from django import template
 from django.http import HttpRequest
 
-from jobs.pages import live_parts
+from jobs.pages.compact_panel import compact_panel
 
 register = template.Library()
 
 
 @register.inclusion_tag("jobs/_panel.html", takes_context=True)
 def jobs_panel(context: template.Context) -> dict[str, Any]:
-    """The signed-in user's unfinished jobs; nothing for others. The page loads htmx and `app.css`."""
+    """Shows the signed-in user's unfinished jobs, and nothing to visitors. The page must load htmx and `app.css`."""
     request: HttpRequest | None = context.get("request")
     if request is None or not request.user.is_authenticated:
         return {}
-    compact = live_parts.compact(request.user)
-    return {**compact.context, "live": compact.live, "csrf_token": context.get("csrf_token")}
+    panel = compact_panel(request.user)
+    return {**panel.context, "live": panel.live, "csrf_token": context.get("csrf_token")}

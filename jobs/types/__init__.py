@@ -1,73 +1,17 @@
-"""Job types: what a client may ask for, and the steps that it comes to.
+"""The job types of this application. To add one, add a file here: `load_job_types` finds it.
 
-An app named in EXTRA_APPS brings more in its `job_types.py`: importing it registers them.
+An app named in EXTRA_APPS has its job types in its `job_types.py`, and imports the names below from here.
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
-from uuid import UUID
+from importlib import import_module
+from pkgutil import iter_modules
 
-from django.contrib.auth.models import User
+from jobs.job_type import JobType, PayloadSerializer, Plan, register
 
-from aiworkstation.web.serializers import StrictSerializer
-from documents.labels import ModeField, ProjectIdField, TagsField
-from workflows.models import Queue
-from workflows.steps import NewStep
+__all__ = ["JobType", "PayloadSerializer", "Plan", "load_job_types", "register"]
 
 
-@dataclass(slots=True)
-class Plan:
-    """What a payload comes to."""
-
-    name: str
-    steps: list[NewStep]
-    description: str = ""
-    model_id: str = ""
-    tolerates_failures: bool = False
-
-
-class PayloadSerializer(StrictSerializer):
-    """What every payload may hold. `context["user"]` is whose job it will be."""
-
-    mode = ModeField(required=False)
-    projectId = ProjectIdField(required=False)
-    tags = TagsField()
-
-
-class JobType(ABC):
-    """A kind of job: its payload, and the steps that it is made of."""
-
-    name: ClassVar[str]
-    description: ClassVar[str]
-    queue: ClassVar[Queue] = Queue.NORMAL
-    Payload: ClassVar[type[PayloadSerializer]] = PayloadSerializer
-    lists_files: ClassVar[bool] = False
-    """Each step reads a document: the job's page is a table of them."""
-
-    @abstractmethod
-    def plan(self, payload: dict[str, Any], owner: User) -> Plan:
-        """`payload` is what `Payload` has validated."""
-
-    def stored(self, execution_id: UUID, payload: dict[str, Any]) -> None:  # noqa: B027 most have nothing to add
-        """The job is stored, its transaction is not over: what belongs to it may be written here."""
-
-
-_registry: dict[str, JobType] = {}
-
-
-def register(job_type: type[JobType]) -> type[JobType]:
-    """Class decorator. A name that is taken by another class is an error at import."""
-    known = _registry.get(job_type.name)
-    if known is not None and type(known) is not job_type:
-        raise ValueError(f"two job types are named {job_type.name}: {type(known)!r} and {job_type!r}")
-    _registry[job_type.name] = job_type()
-    return job_type
-
-
-def get(name: str) -> JobType | None:
-    return _registry.get(name)
-
-
-def names() -> list[str]:
-    return sorted(_registry)
+def load_job_types() -> None:
+    """Imports every module of this package. Each registers its job type."""
+    for module in iter_modules(__path__, f"{__name__}."):
+        import_module(module.name)

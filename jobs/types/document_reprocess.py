@@ -1,25 +1,22 @@
-"""`document-reprocess`: documents are read again, with other chunks."""
+"""`document-reprocess`: reads documents again and indexes them with another chunk size and overlap."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
-from uuid import UUID
+from typing import Any
 
-from django.contrib.auth.models import User
 from rest_framework import serializers
 
-from aiworkstation.web.serializers import Errors, Name, Whole
+from aiworkstation.web.serializers import Errors, Integer, Name
 from documents.api.serializers import check_overlap
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 from documents.tools import DocumentReprocess
-from jobs.payloads.documents import MAX_DOCUMENTS, attach, find, new_steps, numbered
-from jobs.types import JobType, PayloadSerializer, Plan, register
-from workflows.models import Queue
+from jobs.job_type import PayloadSerializer, register
+from jobs.payloads.document_jobs import MAX_DOCUMENTS, DocumentJobType, find_named_documents
 
 
 class ReprocessPayload(PayloadSerializer):
     documentIds = serializers.ListField(child=Name(), min_length=1, max_length=MAX_DOCUMENTS, source="document_ids")
-    newChunkSize = Whole(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
-    newOverlap = Whole(min_value=0, default=OVERLAP, source="overlap")
+    newChunkSize = Integer(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
+    newOverlap = Integer(min_value=0, default=OVERLAP, source="overlap")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         check_overlap(value, "newChunkSize", "newOverlap", errors)
@@ -28,25 +25,15 @@ class ReprocessPayload(PayloadSerializer):
             return
         wrong = errors.get("documentIds", {})
         named = {place: id.strip() for place, id in enumerate(ids) if isinstance(id, str) and place not in wrong}
-        value["found"], unfit = find(self.context["user"], named)
-        if unfit:
-            errors["documentIds"] = wrong | unfit
+        value["found"], unknown = find_named_documents(self.context["user"], named)
+        if unknown:
+            errors["documentIds"] = wrong | unknown
 
 
 @register
-class DocumentReprocessing(JobType):
+class DocumentReprocessing(DocumentJobType):
     name = "document-reprocess"
-    description = "Reads documents again and replaces their index, with another chunk size and overlap."
-    queue: ClassVar[Queue] = Queue.LOW
+    description = "Reads documents again and indexes them with another chunk size and overlap."
     Payload = ReprocessPayload
-    lists_files: ClassVar[bool] = True
-
-    def plan(self, payload: dict[str, Any], owner: User) -> Plan:
-        return Plan(
-            name=f"Reprocess {numbered(len(payload['found']))}",
-            steps=new_steps(DocumentReprocess.slug, payload),
-            tolerates_failures=True,
-        )
-
-    def stored(self, execution_id: UUID, payload: dict[str, Any]) -> None:
-        attach(execution_id, payload)
+    tool = DocumentReprocess.slug
+    verb = "Reprocess"

@@ -1,4 +1,4 @@
-"""`workflow`: steps that follow one another, each a tool or a model."""
+"""`workflow`: steps that run one after another, or as `dependsOn` says. Each step is a tool or a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from django.contrib.auth.models import User
 from rest_framework import serializers
 
-from aiworkstation.web.serializers import Errors, JsonObject, Name, StrictSerializer, Text, Whole, invalid
+from aiworkstation.web.serializers import Errors, Integer, JsonObject, Name, StrictSerializer, Text, invalid
+from jobs.job_type import JobType, PayloadSerializer, Plan, register
 from jobs.payloads.step_dependencies import dependencies
 from jobs.payloads.tool_arguments import argument_errors
-from jobs.types import JobType, PayloadSerializer, Plan, register
 from workflows import tools
 from workflows.engine.retry_policy import DEFAULT
 from workflows.models import Mode
@@ -21,7 +21,7 @@ MAX_TIMEOUT = 30 * 24 * 3600
 
 
 class ToolField(Name):
-    """A tool's slug."""
+    """The slug of a tool."""
 
     default_error_messages = {"unknown": "There is no tool {slug}. There are: {known}."}
 
@@ -39,14 +39,14 @@ class StepSerializer(StrictSerializer):
     tool = ToolField(required=False)
     arguments = JsonObject(required=False)
     dependsOn = serializers.ListField(child=Name(), required=False, source="depends_on")
-    maxAttempts = Whole(min_value=1, max_value=MAX_ATTEMPTS, required=False, source="max_attempts")
-    timeoutSeconds = Whole(min_value=1, max_value=MAX_TIMEOUT, required=False, source="timeout_seconds")
+    maxAttempts = Integer(min_value=1, max_value=MAX_ATTEMPTS, required=False, source="max_attempts")
+    timeoutSeconds = Integer(min_value=1, max_value=MAX_TIMEOUT, required=False, source="timeout_seconds")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         if "arguments" not in value or "tool" in errors:
             return
         if "tool" not in value:
-            errors["arguments"] = invalid("A step without a tool takes no arguments.")
+            errors["arguments"] = invalid("A step without a tool takes no arguments. Name a tool, or remove them.")
         elif found := argument_errors(value["tool"], value["arguments"]):
             errors["arguments"] = found
 
@@ -63,33 +63,33 @@ class WorkflowPayload(PayloadSerializer):
             return
         value["dependencies"], found = dependencies(steps)
         if isinstance(mode := value.get("mode"), Mode):
-            _add(found, _not_allowed(steps, mode))
+            _merge(found, _disallowed_tools(steps, mode))
         if found:
-            _add(errors.setdefault("steps", {}), found)
+            _merge(errors.setdefault("steps", {}), found)
 
 
-def _not_allowed(steps: list[Any], mode: Mode) -> dict[int, Errors]:
+def _disallowed_tools(steps: list[Any], mode: Mode) -> dict[int, Errors]:
     named = {index: step.get("tool") for index, step in enumerate(steps) if isinstance(step, Mapping)}
     return {
-        index: {"tool": invalid(f"The mode {mode.name} does not allow {tool}.", "not_allowed")}
+        index: {"tool": invalid(f"The mode {mode.name} does not allow the tool {tool}.", "not_allowed")}
         for index, tool in named.items()
         if isinstance(tool, str) and tools.get(tool) and not mode.allows(tool)
     }
 
 
-def _add(errors: dict[int, Any], more: Mapping[int, Errors]) -> None:
-    """What a step's own check has found goes before the rest."""
+def _merge(errors: dict[int, Any], more: Mapping[int, Errors]) -> None:
+    """Adds errors of steps. An error that a field has already stays."""
     for index, found in more.items():
-        of_step = errors.setdefault(index, {})
-        if isinstance(of_step, dict):
+        step_errors = errors.setdefault(index, {})
+        if isinstance(step_errors, dict):
             for name, detail in found.items():
-                of_step.setdefault(name, detail)
+                step_errors.setdefault(name, detail)
 
 
 @register
 class Workflow(JobType):
     name = "workflow"
-    description = "Runs steps one after another, or as their dependsOn says."
+    description = "Runs steps one after another, or in the order that dependsOn gives."
     Payload = WorkflowPayload
 
     def plan(self, payload: dict[str, Any], owner: User) -> Plan:

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
-from aiworkstation.access import tokens
+from aiworkstation.access import api_tokens
 from tests.servers.hubspot_server import TOKEN, HubspotServer
 from tests.support.processes import manage
 from workflows.models import Mode
@@ -29,7 +29,7 @@ def modes(transactional_db: None) -> None:
 @pytest.fixture
 def api(modes: None, live_server: LiveServer) -> Iterator[httpx2.Client]:
     alice = User.objects.create_user("alice")
-    _, token = tokens.issue(alice, "tests")
+    _, token = api_tokens.issue(alice, "tests")
     headers = {"Authorization": f"Bearer {token}"}
     with httpx2.Client(base_url=f"{live_server.url}/api", headers=headers, timeout=60) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A person at a browser: the site in a thread, a worker as a process, a model's server."""
+"""A browser, the site in a thread, a worker as a process, and a model server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ PASSWORD = "correct horse"
 
 @pytest.fixture
 def demo(transactional_db: None) -> User:
-    """With the modes, which an earlier test's flush took away."""
+    """A user. The modes are created again, because the flush of an earlier test deleted them."""
     Mode.objects.get_or_create(name="General")
     return User.objects.create_user("demo", password=PASSWORD)
 
@@ -36,8 +36,8 @@ def worker(demo: User, model_server: ModelServer, tmp_path: Path) -> Iterator[No
 
 
 @pytest.fixture
-def complaints(page: Page) -> Iterator[list[str]]:
-    """What the browser complains of: errors of scripts, refused by the policy, not found. There is to be nothing."""
+def browser_errors(page: Page) -> Iterator[list[str]]:
+    """Collects errors and warnings of the browser: in scripts, refused by the policy, not found. None is allowed."""
     found: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:
@@ -51,7 +51,7 @@ def complaints(page: Page) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def signed_in(page: Page, live_server: LiveServer, demo: User, complaints: list[str]) -> Page:
+def signed_in(page: Page, live_server: LiveServer, demo: User, browser_errors: list[str]) -> Page:
     sign_in(page, live_server.url)
     return page
 

@@ -1,4 +1,4 @@
-"""The pages by keyboard alone: where the focus is, that it is seen, and that no news takes it away."""
+"""The pages by keyboard alone: where the focus is, that it is visible, and that updates do not take it away."""
 
 from pathlib import Path
 from uuid import UUID
@@ -17,7 +17,7 @@ from workflows.models import WorkflowStep
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SETTLED = 2.5 * 1000
-"""Milliseconds, in which news came at least once."""
+"""Milliseconds: long enough for at least one poll."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def media(settings: Settings, tmp_path: Path) -> None:
 
 
 def focused(page: Page) -> str:
-    """What a screen reader would call it, or the element's name."""
+    """Returns what a screen reader calls the focused element, or its name."""
     return str(
         page.evaluate(
             "(e => e.getAttribute('aria-label') || e.innerText?.trim() || e.name || e.tagName)(document.activeElement)"
@@ -39,7 +39,7 @@ def has_focus(page: Page, selector: str) -> bool:
 
 
 def tab_until(page: Page, name: str, most: int = 60) -> None:
-    """Fails where the keyboard does not get there."""
+    """Presses Tab until the element has the focus. Fails if it never gets it."""
     passed = []
     for _ in range(most):
         page.keyboard.press("Tab")
@@ -49,8 +49,8 @@ def tab_until(page: Page, name: str, most: int = 60) -> None:
     raise AssertionError(f"no {name!r} among {passed}")
 
 
-def is_seen(page: Page) -> bool:
-    """The focused element has an outline, and is on the screen."""
+def is_visible(page: Page) -> bool:
+    """Whether the focused element has an outline and is on the screen."""
     return bool(
         page.evaluate(
             """() => {
@@ -71,21 +71,21 @@ def start_bulk(user: User, *names: str) -> UUID:
 
 
 @pytest.mark.parametrize("address", ["/jobs/", "/documents/", "/search", "/jobs/new", "/settings/tokens"])
-def test_the_content_is_one_key_away_and_each_focus_is_seen(
+def test_the_content_is_one_key_away_and_each_focus_is_visible(
     signed_in: Page, live_server: LiveServer, address: str
 ) -> None:
     page = signed_in
     page.goto(f"{live_server.url}{address}")
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
-    assert is_seen(page)
+    assert is_visible(page)
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert has_focus(page, "main *")
     seen: list[str] = []
     while has_focus(page, "main *") and len(seen) < 100:
         seen.append(focused(page))
-        assert is_seen(page), seen
+        assert is_visible(page), seen
         page.keyboard.press("Tab")
     assert seen
     assert len(seen) < 100
@@ -111,7 +111,7 @@ def test_a_document_is_found_and_opened(signed_in: Page, live_server: LiveServer
     tab_until(page, "Delete permanently", most=1)
 
 
-def test_news_of_documents_leaves_the_focus(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+def test_updates_of_documents_keep_the_focus(signed_in: Page, live_server: LiveServer, demo: User) -> None:
     page = signed_in
     job = start_bulk(demo, "one", "two")
     page.goto(f"{live_server.url}/documents/")
@@ -130,7 +130,7 @@ def test_news_of_documents_leaves_the_focus(signed_in: Page, live_server: LiveSe
 def test_files_of_a_job_are_followed_cancelled_and_retried(
     signed_in: Page, live_server: LiveServer, demo: User
 ) -> None:
-    """The row that has the focus is swapped; so is the button that was pressed."""
+    """The focus survives swaps of its row and of the pressed button."""
     page = signed_in
     job = start_bulk(demo, "one", "two", "three")
     page.goto(f"{live_server.url}/jobs/{job}")
@@ -163,7 +163,7 @@ def test_files_of_a_job_are_followed_cancelled_and_retried(
 
 
 def test_a_job_cancelled_in_the_panel(signed_in: Page, live_server: LiveServer, demo: User) -> None:
-    """Its button goes with it; the next Tab goes on from where it was."""
+    """The job's button disappears with it. The next Tab continues from the panel."""
     page = signed_in
     start_bulk(demo, "one")
     page.goto(f"{live_server.url}/search")
@@ -177,7 +177,7 @@ def test_a_job_cancelled_in_the_panel(signed_in: Page, live_server: LiveServer, 
     assert focused(page) == "Sign out"
 
 
-def test_next_pages_begin_where_they_should(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+def test_next_pages_begin_after_the_page_before(signed_in: Page, live_server: LiveServer, demo: User) -> None:
     page = signed_in
     text = " ".join(f"Sentence number {number} tells of the harvest." for number in range(3000))
     document = index(demo, upload(demo, text, "long.txt"))

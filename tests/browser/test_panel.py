@@ -1,4 +1,4 @@
-"""The panel in a real browser."""
+"""The pages of jobs and the compact panel in a real browser."""
 
 import time
 from pathlib import Path
@@ -28,12 +28,12 @@ def fill_in(page: Page, name: str, model: str, *steps: str) -> None:
     page.get_by_label("Model", exact=True).fill(model)
     for number, step in enumerate(steps):
         page.locator(f"#id_steps-{number}-name").fill(step)
-    page.get_by_role("button", name="Start").first.click()
+    page.get_by_role("button", name="Start job", exact=True).click()
     page.wait_for_url("**/jobs/*-*")
 
 
 def mark(page: Page) -> None:
-    """A reloaded page has lost the mark."""
+    """Marks the page. A reload removes the mark."""
     page.evaluate("window.isTheSamePage = true")
 
 
@@ -58,7 +58,7 @@ def requests_of(page: Page, seconds: float) -> list[str]:
     return heard
 
 
-def test_a_workflow_completes_before_the_eyes(signed_in: Page, worker: None, model_server: ModelServer) -> None:
+def test_a_workflow_completes_while_the_page_is_open(signed_in: Page, worker: None, model_server: ModelServer) -> None:
     page = signed_in
     model_server.script += [SLOWLY, SLOWLY, Reply("# The report\n\nAll is **well**.")]
     fill_in(page, "Quarterly review", "test-model", "Collect", "Weigh", "Report")
@@ -68,7 +68,7 @@ def test_a_workflow_completes_before_the_eyes(signed_in: Page, worker: None, mod
     # What is open stays open, and what has the focus keeps it, while the page changes around it.
     page.locator("#step-0-details summary", has_text="Output").click()
     expect(page.locator("#step-0-details .output")).to_contain_text("Twelve words")
-    page.locator("main").get_by_role("button", name="Cancel Quarterly review").focus()
+    page.locator("main").get_by_role("button", name="Cancel job Quarterly review").focus()
     expect(page.locator("#step-1-state")).to_contain_text("completed", timeout=20 * SECONDS)
     expect(page.locator("#step-0-details .output")).to_contain_text("Twelve words")
     expect(page.locator("#step-2-state")).to_contain_text("completed", timeout=20 * SECONDS)
@@ -83,7 +83,7 @@ def test_cancel_cuts_a_stalled_model_call(signed_in: Page, worker: None, model_s
     mark(page)
     expect(page.locator("#step-0-state")).to_contain_text("written", timeout=20 * SECONDS)
     pressed = time.monotonic()
-    page.locator("main").get_by_role("button", name="Cancel Stalls for ever").click()
+    page.locator("main").get_by_role("button", name="Cancel job Stalls for ever").click()
     expect(page.locator("#step-0-state")).to_contain_text("cancelled", timeout=2 * SECONDS)
     assert model_server.cut.wait(5)
     assert model_server.cut_at - pressed < 3
@@ -92,14 +92,14 @@ def test_cancel_cuts_a_stalled_model_call(signed_in: Page, worker: None, model_s
 
 
 def test_the_compact_panel(signed_in: Page, live_server: LiveServer, demo: User) -> None:
-    """Nothing there and no request while nothing runs; told to look, it shows what runs, and asks until it ends."""
+    """It is empty and silent without unfinished jobs. After a refresh event it polls until the jobs finish."""
     page = signed_in
     page.goto(f"{live_server.url}/search")
     mark(page)
     assert requests_of(page, 1.5) == []
     job = start_job(demo, "Started elsewhere")
     (step,) = claim(job.pk)
-    page.evaluate("htmx.trigger(document.body, 'jobs-changed')")
+    page.evaluate("htmx.trigger(document.body, 'refresh-fragments')")
     expect(page.locator("#jobs-panel")).to_contain_text("Started elsewhere")
     page.locator("#jobs-panel").get_by_role("button", name="Cancel").focus()
     page.locator("main input[name=q]").evaluate("element => element.value = 'half a question'")
@@ -135,7 +135,7 @@ def test_the_files_of_a_job_are_followed(
     expect(page.locator("#file-1")).to_contain_text("remove the password")
     assert is_marked(page)
     with page.expect_download() as download:
-        page.get_by_role("link", name="Failures as CSV").click()
+        page.get_by_role("link", name="Download failures as CSV").click()
     assert "remove the password" in download.value.path().read_text()
     page.get_by_role("link", name="Failed 1").click()
     expect(page.locator("table.files tbody tr")).to_have_count(1)
@@ -143,12 +143,12 @@ def test_the_files_of_a_job_are_followed(
     expect(page.get_by_role("link", name="Failed")).to_contain_text("0")
 
 
-def test_a_row_more(signed_in: Page) -> None:
+def test_add_step(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("link", name="Start a workflow").first.click()
     mark(page)
     page.locator("#id_steps-0-name").fill("First")
-    page.get_by_role("button", name="Add a step").click()
+    page.get_by_role("button", name="Add step").click()
     expect(page.locator("fieldset.step-row")).to_have_count(6)
     expect(page.locator("#id_steps-0-name")).to_have_value("First")
     assert is_marked(page)
@@ -159,7 +159,7 @@ def test_without_javascript(browser: Browser, live_server: LiveServer, demo: Use
         page = context.new_page()
         sign_in(page, live_server.url)
         fill_in(page, "By hand", "", "One")
-        page.locator("main").get_by_role("button", name="Cancel By hand").click()
+        page.locator("main").get_by_role("button", name="Cancel job By hand").click()
         expect(page.locator("#step-0-state")).to_contain_text("cancelled")
         page.get_by_role("button", name="Retry").click()
         job = WorkflowExecution.objects.get(owner=demo)
@@ -167,13 +167,13 @@ def test_without_javascript(browser: Browser, live_server: LiveServer, demo: Use
         page.reload()
         expect(page.locator("#job-result em")).to_have_text("Done")
         page.locator("#step-0-details summary").click()
-        page.get_by_role("link", name="Open the output").click()
+        page.get_by_role("link", name="Open output").click()
         expect(page.locator(".output em")).to_have_text("Done")
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
-def test_the_admin_lives_under_the_same_policy(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+def test_the_admin_works_with_the_content_security_policy(signed_in: Page, live_server: LiveServer, demo: User) -> None:
     User.objects.filter(pk=demo.pk).update(is_staff=True, is_superuser=True)
     signed_in.goto(f"{live_server.url}/admin/")
     expect(signed_in.locator("#content")).to_be_visible()

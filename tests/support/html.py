@@ -1,11 +1,11 @@
-"""What a page says, and how it would ask for changes."""
+"""Reads the text of a page and the addresses that it polls."""
 
 import html
 import re
 from typing import Any
 
 Response = Any
-"""The test client's, which the type checker knows under a private name."""
+"""The test client's response. The type checker knows it only under a private name."""
 IDS = re.compile(r'id="([^"]+)"[^>]*hx-swap-oob="true"')
 
 
@@ -14,7 +14,7 @@ def text(response: Response) -> str:
 
 
 def poll_url(response: Response, name: str) -> str:
-    """Where the element of this id asks."""
+    """Returns the address that the element with this id polls."""
     found = re.search(rf'<div id="{name}"[^>]*?hx-get="([^"]+)"', text(response))
     assert found, f"no {name}"
     return html.unescape(found[1])
@@ -27,5 +27,5 @@ def is_polling(response: Response, name: str) -> bool:
 
 
 def swapped(response: Response) -> list[str]:
-    """The ids of the fragments in an answer to a poll."""
+    """Returns the ids of the fragments in an answer to a poll."""
     return IDS.findall(text(response))

@@ -1,4 +1,4 @@
-"""Users and clients. Alice owns what a test makes, bob must be refused, charlie is staff."""
+"""Users and clients. Alice owns the objects of a test, Bob must be refused, Charlie is staff."""
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -14,6 +14,6 @@ def make_user(name: str, *, is_staff: bool = False) -> User:
 
 
 def client_of(user: User) -> Client:
-    """Calls the API with a token of the user's."""
+    """Returns a client that calls the API with an API token of the user."""
     _, text = ApiToken.issue(user)
     return Client(headers={"authorization": f"Bearer {text}"})

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.utils.crypto import constant_time_compare, salted_hmac
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-CALLBACK_PATH = "/api/workflow/update-step"
 MAX_ID = 255
 
 
@@ -27,7 +26,7 @@ def is_configured() -> bool:
 
 
 def callback_url() -> str:
-    return f"{settings.CONFIG.public_url}{CALLBACK_PATH}"
+    return f"{settings.CONFIG.public_url}{settings.CALLBACK_PATH}"
 
 
 def signed_headers(message_id: str, body: str) -> dict[str, str]:

@@ -8,17 +8,19 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
 from rest_framework.exceptions import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from aiworkstation.access.command_user import get_command_user
 from documents.errors import DocumentError
 from documents.labels import ProjectIdField, TagsField
 from documents.models import Document
 from documents.storage import stored_files
-from jobs.pages.forms import listed
-from jobs.payloads.documents import MAX_DOCUMENTS
+from jobs.pages.forms import error_lines
+from jobs.payloads.document_jobs import MAX_DOCUMENTS
 from jobs.start import start
 from jobs.terminal_progress import follow, progress_bar
 from jobs.types.bulk_documents import BulkDocuments
@@ -36,70 +38,64 @@ class Failure:
 
 class Command(BaseCommand):
     help = (
-        "Uploads files, and those in directories, and indexes them in one job. Exit code: 0 all are indexed,"
-        " 1 some failed, 2 nothing was begun, 130 stopped watching."
+        "Uploads files, and the files in directories, and indexes them in one job. Exit codes: 0 all indexed,"
+        " 1 some failed, 2 nothing was started, 130 interrupted."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-        parser.add_argument("--user", default="demo", help="whose documents they will be (demo)")
-        parser.add_argument("--project", default="", help="a project to put them in")
-        parser.add_argument("--tag", action="append", default=[], help="a tag for them; may be repeated")
+        parser.add_argument("--user", default="demo", help="the owner of the documents (default: demo)")
+        parser.add_argument("--project", default="", help="the project of the documents")
+        parser.add_argument("--tag", action="append", default=[], help="a tag for the documents; can be repeated")
 
     def handle(self, *args: Any, paths: list[Path], user: str, project: str, tag: list[str], **options: Any) -> None:
         console = Console()
-        owner = _owner(user)
+        owner = get_command_user(user, returncode=BAD_INPUT)
         _check_labels(project, tag)
         files = _files(paths)
         documents, failures = _upload(console, owner, files)
         if documents:
             execution = _start(owner, documents, project, tag)
-            failures += self._watched(console, execution)
-        _summarise(console, len(files), failures)
+            failures += self._follow(console, execution)
+        _print_summary(console, len(files), failures)
         if failures:
             raise SystemExit(SOME_FAILED)
 
-    def _watched(self, console: Console, execution: WorkflowExecution) -> list[Failure]:
+    def _follow(self, console: Console, execution: WorkflowExecution) -> list[Failure]:
         try:
             follow(execution.pk, console)
         except KeyboardInterrupt:
-            console.print(f"\nThe job goes on without this command: /jobs/{execution.pk}")
+            page = reverse("jobs:job", args=[execution.pk])
+            console.print(f"\nThe job is still running. You can watch or cancel it at {page}.")
             raise SystemExit(INTERRUPTED) from None
         return _failures_of(execution)
 
 
-def _owner(username: str) -> User:
-    owner = User.objects.filter(username=username).first()
-    if owner is None:
-        raise CommandError(f"There is no user {username!r}.", returncode=BAD_INPUT)
-    return owner
-
-
 def _check_labels(project: str, tags: list[str]) -> None:
-    """Before anything is uploaded."""
+    """Raises CommandError before anything is uploaded."""
     try:
         ProjectIdField().run_validation(project)
         TagsField().run_validation(tags)
     except ValidationError as error:
-        raise CommandError("\n".join(listed(error)), returncode=BAD_INPUT) from error
+        raise CommandError("\n".join(error_lines(error)), returncode=BAD_INPUT) from error
 
 
 def _files(paths: list[Path]) -> list[Path]:
-    """In the order of the paths; each once. Raises CommandError."""
+    """Returns each file once, in the order of the paths. Raises CommandError."""
     if missing := [str(path) for path in paths if not path.exists()]:
-        raise CommandError(f"There is no {', '.join(missing)}.", returncode=BAD_INPUT)
-    files = list(dict.fromkeys(file for path in paths for file in _within(path)))
+        raise CommandError(f"There is no file or directory {', '.join(missing)}.", returncode=BAD_INPUT)
+    files = list(dict.fromkeys(file for path in paths for file in _files_in(path)))
     if not files:
-        raise CommandError("There are no files in it.", returncode=BAD_INPUT)
+        raise CommandError("The directory contains no files.", returncode=BAD_INPUT)
     if len(files) > MAX_DOCUMENTS:
         raise CommandError(
-            f"{len(files):,} files are too many for one job: at most {MAX_DOCUMENTS:,}.", returncode=BAD_INPUT
+            f"{len(files):,} files are too many for one job. The limit is {MAX_DOCUMENTS:,}.", returncode=BAD_INPUT
         )
     return files
 
 
-def _within(path: Path) -> Iterator[Path]:
-    """A file itself; of a directory all files but hidden ones."""
+def _files_in(path: Path) -> Iterator[Path]:
+    """Yields a file itself, or all files in a directory except hidden ones."""
     if not path.is_dir():
         yield path
         return
@@ -140,9 +136,9 @@ def _failures_of(execution: WorkflowExecution) -> list[Failure]:
     ]
 
 
-def _summarise(console: Console, total: int, failures: list[Failure]) -> None:
+def _print_summary(console: Console, total: int, failures: list[Failure]) -> None:
     if failures:
-        table = Table("File", "Code", "Why", title=f"{len(failures)} failed")
+        table = Table("File", "Code", "Reason", title=f"{len(failures)} failed")
         for failure in failures:
             table.add_row(escape(failure.name), failure.code, escape(failure.message))
         console.print(table)

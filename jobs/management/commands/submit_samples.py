@@ -2,21 +2,19 @@
 
 from typing import Any
 
-from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
+from django.urls import reverse
 
+from aiworkstation.access.command_user import get_command_user
 from jobs.sample_jobs import submit
 
 
 class Command(BaseCommand):
-    help = "Starts the sample jobs: a bulk ingestion of bundled documents, and a workflow over one of them."
+    help = "Starts the sample jobs: one ingests bundled documents, the other is a workflow that reads one of them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--user", default="demo", help="whose jobs they are; demo unless told")
+        parser.add_argument("--user", default="demo", help="the owner of the jobs (default: demo)")
 
     def handle(self, *, user: str, **options: Any) -> None:
-        owner = User.objects.filter(username=user).first()
-        if owner is None:
-            raise CommandError(f"There is no user {user!r}.")
-        for execution in submit(owner):
-            self.stdout.write(f"{execution.name}: /jobs/{execution.pk}")
+        for execution in submit(get_command_user(user)):
+            self.stdout.write(f"{execution.name}: {reverse('jobs:job', args=[execution.pk])}")

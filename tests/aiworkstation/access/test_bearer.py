@@ -44,7 +44,7 @@ def test_last_use_is_written_once_a_minute(as_alice: Client, alice: User) -> Non
     assert used_after_a_call() != long_ago
 
 
-def test_strangers_with_a_bad_token_are_recorded(client: Client, db: None) -> None:
+def test_callers_with_a_bad_token_are_recorded(client: Client, db: None) -> None:
     client.get("/api/jobs")
     assert not AuditEvent.objects.exists()
     client.get("/api/jobs", headers={"authorization": "Bearer nonsense"})

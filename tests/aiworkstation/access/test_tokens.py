@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from aiworkstation.access import tokens
+from aiworkstation.access import api_tokens
 from aiworkstation.access.models import ApiToken
 from aiworkstation.audit.models import AuditEvent
 
@@ -28,8 +28,8 @@ def test_an_unknown_user(db: None) -> None:
 
 
 def test_issue_and_revoke_are_recorded(alice: User, charlie: User) -> None:
-    token, text = tokens.issue(alice, "laptop")
-    tokens.revoke(charlie, token)
+    token, text = api_tokens.issue(alice, "laptop")
+    api_tokens.revoke(charlie, token)
     assert ApiToken.find(text) is None
     issued, revoked = AuditEvent.objects.order_by("pk")
     assert (issued.actor, issued.action) == ("alice", "token.issued")

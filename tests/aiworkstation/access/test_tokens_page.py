@@ -30,7 +30,7 @@ def test_revoke(alice: User, at_alice: Client, client: Client) -> None:
     assert at_alice.post(f"/settings/tokens/{token.pk}/revoke").status_code == 302
 
 
-def test_nobody_elses(alice: User, at_bob: Client, at_charlie: Client) -> None:
+def test_other_users_tokens_are_safe(alice: User, at_bob: Client, at_charlie: Client) -> None:
     token, _ = ApiToken.issue(alice, "alice's own")
     for client in (at_bob, at_charlie):
         assert "own" not in text(client.get("/settings/tokens"))

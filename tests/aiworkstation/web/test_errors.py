@@ -1,4 +1,4 @@
-"""The shape of errors, and what every address of the API has in common."""
+"""The shape of errors, and the behavior that all addresses of the API share."""
 
 import json
 import logging
@@ -67,13 +67,13 @@ def test_too_large(as_alice: Client) -> None:
     assert error(response)["code"] == "payload_too_large"
 
 
-def test_json_whatever_is_accepted(client: Client, as_alice: Client) -> None:
+def test_json_whatever_the_accept_header_says(client: Client, as_alice: Client) -> None:
     response = as_alice.get("/api/jobs", headers={"accept": "text/html"})
     assert response["Content-Type"] == "application/json"
     assert response.status_code == 200
 
 
-def test_a_fault_of_ours(as_alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_error(as_alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     as_alice.raise_request_exception = False
     monkeypatch.setattr("jobs.api.views.list_executions", lambda *_: 1 / 0)
     response = as_alice.get("/api/jobs")
@@ -88,7 +88,7 @@ def test_request_ids(as_alice: Client, caplog: pytest.LogCaptureFixture) -> None
     assert as_alice.get("/api/nothing")["X-Request-Id"] != made
 
 
-def test_request_ids_stand_in_the_log(as_alice: Client) -> None:
+def test_request_ids_are_in_the_log(as_alice: Client) -> None:
     lines: list[str] = []
     handler = next(each for each in logging.getLogger().handlers if each.filters)
     keep = logging.StreamHandler()

@@ -1,4 +1,4 @@
-"""The front door, signing in and out, and what every page carries."""
+"""The landing page, sign-in and sign-out, and the headers of every page."""
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -11,14 +11,14 @@ def test_the_icon_is_where_browsers_look(client: Client) -> None:
     assert client.get("/favicon.ico")["Location"].endswith(".svg")
 
 
-def test_the_front_door(client: Client, db: None) -> None:
+def test_the_landing_page(client: Client, db: None) -> None:
     page = text(client.get("/"))
     assert "Background AI jobs" in page
     assert 'href="/login"' in page
     assert "jobs-panel" not in page
 
 
-def test_who_is_signed_in_goes_to_the_jobs(at_alice: Client) -> None:
+def test_a_signed_in_user_is_sent_to_the_jobs(at_alice: Client) -> None:
     assertRedirects(at_alice.get("/"), "/jobs/")
 
 
@@ -45,7 +45,7 @@ def test_nothing_inline_and_nothing_from_elsewhere(client: Client, at_alice: Cli
             assert unwanted not in text(page)
 
 
-def test_what_is_not_there(at_alice: Client) -> None:
+def test_not_found(at_alice: Client) -> None:
     missing = at_alice.get("/nowhere")
     assert missing.status_code == 404
     assert "Not found" in text(missing)

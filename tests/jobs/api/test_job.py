@@ -79,7 +79,7 @@ def test_others_are_refused(as_bob: Client, as_charlie: Client, alice: User, pat
 
 
 @pytest.mark.parametrize("id", ["nonsense", "00000000-0000-0000-0000-000000000000", "%00", "A" * 500])
-def test_not_there(as_alice: Client, id: str) -> None:
+def test_not_found(as_alice: Client, id: str) -> None:
     assert as_alice.get(f"/api/jobs/{id}").status_code == 404
     assert not AuditEvent.objects.filter(action="request.refused").exists()
 
@@ -94,7 +94,7 @@ def test_completed(as_alice: Client, alice: User) -> None:
     assert job["durationMs"] >= 0
 
 
-def test_a_step_that_says_100_does_not_end_the_job(as_alice: Client, alice: User) -> None:
+def test_a_step_at_100_percent_does_not_finish_the_job(as_alice: Client, alice: User) -> None:
     execution = start_job(alice, payload={"workflowName": "w", "steps": [{"name": "only"}]})
     claim(execution.pk)
     WorkflowStep.objects.update(progress=100)
@@ -112,7 +112,7 @@ def test_failed(as_alice: Client, alice: User) -> None:
     assert job["output"] is None
 
 
-def test_a_cost_that_one_step_does_not_know_is_not_known(as_alice: Client, alice: User) -> None:
+def test_the_cost_is_unknown_if_one_step_does_not_know_its_cost(as_alice: Client, alice: User) -> None:
     execution = start_job(alice)
     known = {"inputTokens": 1, "outputTokens": 2, "costUsd": "0.0001"}
     complete(claim(execution.pk)[0], "x", usage=known)

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from jobs.displayed_job import describe
+from jobs.display import describe_jobs
 from tests.support.jobs import BODY, claim, complete_all, fail, start_job
 from workflows import engine
 from workflows.models import WorkflowExecution
@@ -35,7 +35,7 @@ def test_it_works(as_alice: Client, alice: User) -> None:
     assert job["progress"] == {"total": 2, "completed": 0, "failed": 0, "percent": 0, "message": ""}
 
 
-def test_it_has_unfinished_jobs_unless_told(as_alice: Client, alice: User) -> None:
+def test_unfinished_jobs_are_the_default(as_alice: Client, alice: User) -> None:
     named(alice, "open")
     complete_all(named(alice, "done"))
     engine.cancel(named(alice, "gone").pk, actor="alice")
@@ -44,7 +44,7 @@ def test_it_has_unfinished_jobs_unless_told(as_alice: Client, alice: User) -> No
     assert names(as_alice, "?status=completed&status=cancelled") == ["gone", "done"]
 
 
-def test_others_see_nothing_of_it(as_bob: Client, as_charlie: Client, alice: User, bob: User) -> None:
+def test_other_users_do_not_see_it(as_bob: Client, as_charlie: Client, alice: User, bob: User) -> None:
     named(alice, "hers")
     named(bob, "his")
     assert names(as_bob) == names(as_bob, "?owner=all") == ["his"]
@@ -114,7 +114,7 @@ def test_a_page_costs_the_same_for_any_number_of_jobs(
     rows = list(WorkflowExecution.objects.select_related("owner"))
     for few in (rows, rows[:5]):
         with django_assert_num_queries(8):
-            describe(few)
+            describe_jobs(few)
 
 
 def test_not_modified(as_alice: Client, alice: User) -> None:

@@ -70,7 +70,7 @@ def workflow(*steps: dict[str, Any], **payload: Any) -> dict[str, Any]:
 
 
 def errors(response: Response) -> dict[str, str]:
-    """By attribute. A 400 has made no row."""
+    """Returns the errors by attribute. A 400 must not have written a row."""
     body = response.json()
     assert response.status_code == 400, body
     assert body["type"] == "validation_error"
@@ -173,7 +173,7 @@ def test_it_asks_for_documents_once(
         start(alice, {"jobType": "bulk-documents", "payload": {"documents": [{"id": "n1"}]}})
 
 
-def test_it_names_every_bad_field(as_alice: Client) -> None:
+def test_it_reports_every_bad_field(as_alice: Client) -> None:
     body = {
         "jobType": "workflow",
         "delaySeconds": -1,
@@ -334,7 +334,7 @@ class TestIdempotencyKey:
         assert other.status_code == 202
         assert other.json()["jobId"] != first.json()["jobId"]
 
-    def test_the_header_says_otherwise(self, as_alice: Client) -> None:
+    def test_the_header_has_another_key(self, as_alice: Client) -> None:
         response = post(as_alice, BODY | {"idempotencyKey": "k"}, **{"Idempotency-Key": "other"})
         assert errors(response).keys() == {"idempotencyKey"}
 
@@ -342,7 +342,7 @@ class TestIdempotencyKey:
     def test_no_key(self, as_alice: Client, key: Any) -> None:
         assert errors(post(as_alice, BODY | {"idempotencyKey": key})).keys() == {"idempotencyKey"}
 
-    def test_what_else_is_wrong_is_named_too(self, as_alice: Client) -> None:
+    def test_other_errors_are_reported_too(self, as_alice: Client) -> None:
         bad = BODY | {"idempotencyKey": "k", "priority": "urgent"}
         assert errors(post(as_alice, bad | {"idempotencyKey": ""})).keys() == {"idempotencyKey", "priority"}
         other = post(as_alice, bad, **{"Idempotency-Key": "other"})
@@ -358,7 +358,7 @@ class TestIdempotencyKey:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requests_at_once_with_one_key_make_one_job() -> None:
+def test_concurrent_requests_with_one_key_start_one_job() -> None:
     # Modes went with the tables that an earlier test flushed; this job asks for none.
     user = make_user("alice")
     together = threading.Barrier(2)
@@ -380,7 +380,7 @@ def test_requests_at_once_with_one_key_make_one_job() -> None:
     assert WorkflowExecution.objects.count() == 1
 
 
-def test_who_started_it_is_told(alice: User) -> None:
+def test_the_actor_is_recorded(alice: User) -> None:
     execution = start_job(alice)
     events = client_of(alice).get(f"/api/jobs/{execution.pk}/events").json()["events"]
     assert [(event["actor"], event["action"]) for event in events] == [("alice", "job.queued")]

@@ -39,6 +39,6 @@ def test_modes(as_alice: Client) -> None:
     assert [mode["mode"] for mode in rest["modes"]] == ["Sales"]
 
 
-def test_strangers_are_refused(client: Client) -> None:
+def test_anonymous_callers_are_refused(client: Client) -> None:
     assert client.get("/api/tools").status_code == 401
     assert client.get("/api/modes").status_code == 401

@@ -11,9 +11,9 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from aiworkstation.audit import refusals
+from aiworkstation.audit import refused_requests
 from aiworkstation.audit.models import AuditEvent
-from aiworkstation.audit.refusals import Budget
+from aiworkstation.audit.refused_requests import Budget
 from tests.servers.outside_worker import SECRET, signed
 from tests.support.jobs import WORKER, claim
 from tests.support.turns import turn
@@ -33,15 +33,15 @@ Configure = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def configure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Configure:
-    """With a CALLBACK_SECRET, and room for events of strangers."""
+    """Sets CALLBACK_SECRET, and allows events of anonymous callers again."""
 
     def change(**values: Any) -> None:
         settings.CONFIG = settings.CONFIG.model_copy(update=values)
 
     change(callback_secret=SECRET)
     budget = Budget(60)
-    monkeypatch.setattr(refusals, "strangers", budget)
-    monkeypatch.setattr("jobs.api.callbacks.strangers", budget)
+    monkeypatch.setattr(refused_requests, "anonymous_events", budget)
+    monkeypatch.setattr("jobs.api.callbacks.anonymous_events", budget)
     return change
 
 
@@ -65,7 +65,7 @@ def hand_over(claim: Claim, silence: float = 60.0) -> None:
 
 @pytest.fixture
 def waiting(start: Start) -> Claim:
-    """The claim of a step that an outside worker has; one more step stands behind it."""
+    """The claim of a step that an outside worker has. Another step depends on it."""
     execution = start(outside(), NewStep("behind", depends_on=[0]))
     (claimed,) = claim(execution.pk)
     hand_over(claimed)
@@ -83,7 +83,7 @@ def update_of(claim: Claim, status: str, **more: Any) -> dict[str, Any]:
 
 
 def send(body: Any, *, path: str = STEP, headers: dict[str, str] | None = None, **signing: Any) -> HttpResponse:
-    """As an outside worker does, without a session, bearer token or CSRF token. `headers` replace the signed ones."""
+    """Posts like an outside worker: no session, API token or CSRF token. `headers` replace the signed ones."""
     text, own = signed(body, **signing)
     sent = own if headers is None else {"content-type": "application/json", **headers}
     client = Client(enforce_csrf_checks=True)
@@ -101,7 +101,7 @@ def state() -> list[Any]:
     return [*rows, AuditEvent.objects.exclude(action__startswith="callback.").count()]
 
 
-def told(action: str, execution: UUID | None = None) -> list[AuditEvent]:
+def audit_events(action: str, execution: UUID | None = None) -> list[AuditEvent]:
     return list(AuditEvent.objects.filter(action=action, execution_id=execution).order_by("id"))
 
 

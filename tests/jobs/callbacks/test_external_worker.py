@@ -73,7 +73,7 @@ def statuses(worker: OutsideWorker) -> list[int]:
 
 
 def test_the_callbacks_address_is_the_views() -> None:
-    assert reverse("jobs:api_update_step") == webhooks.CALLBACK_PATH
+    assert reverse("jobs:api_update_step") == settings.CALLBACK_PATH
 
 
 def test_it_works(start: Start, worker: OutsideWorker, live_server: LiveServer) -> None:

@@ -1,4 +1,4 @@
-"""An outside worker that says nothing: a failed attempt, and nothing else takes the step up meanwhile."""
+"""An outside worker that stays silent: the attempt fails, and no worker claims the step in the meantime."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from tests.jobs.callbacks.conftest import Start, hand_over, outside, send, step_of, token, told, update_of
+from tests.jobs.callbacks.conftest import Start, audit_events, hand_over, outside, send, step_of, token, update_of
 from tests.support.jobs import WORKER, claim
 from tests.support.turns import turn
 from workflows import engine
@@ -28,7 +28,7 @@ def let_time_pass(*claims: Claim) -> None:
     WorkflowStep.objects.filter(pk__in=[each.step_id for each in claims]).update(answer_by=past)
 
 
-def test_nobody_claims_what_waits_even_when_its_time_is_over(waiting: Claim) -> None:
+def test_a_waiting_step_is_not_claimed_even_after_its_deadline(waiting: Claim) -> None:
     assert not OrmQ.objects.exists()
     assert engine.stranded() == []
     let_time_pass(waiting)
@@ -46,7 +46,7 @@ def test_it_is_a_failed_attempt(waiting: Claim) -> None:
     assert OrmQ.objects.get().lock == step.ready_at
     assert engine.end_silence() == 0
     assert send(update_of(waiting, "completed")).status_code == 409
-    (event,) = told("step.retry_scheduled", waiting.execution_id)
+    (event,) = audit_events("step.retry_scheduled", waiting.execution_id)
     assert event.actor == "engine"
 
 
@@ -133,7 +133,7 @@ def test_the_look_for_silence_uses_an_index() -> None:
 
 
 def at_once(*calls: Callable[[], object]) -> None:
-    """Each in a thread and on a connection of its own."""
+    """Runs each in its own thread, on its own connection."""
     barrier = threading.Barrier(len(calls))
 
     def run_one(call: Callable[[], object]) -> None:
@@ -151,7 +151,7 @@ def at_once(*calls: Callable[[], object]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_answer_and_the_end_of_the_wait_at_once(start: Start) -> None:
-    """One of them counts, whole: the answer's status says which."""
+    """Exactly one of them counts. The status of the answer shows which."""
     for _ in range(25):
         execution = start(outside(max_attempts=1))
         (claimed,) = claim(execution.pk)
@@ -167,7 +167,7 @@ def test_an_answer_and_the_end_of_the_wait_at_once(start: Start) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_answer_and_the_posters_outcome_at_once(start: Start) -> None:
-    """Whichever comes first, the answer counts."""
+    """The answer counts, even if it is second."""
     for _ in range(25):
         execution = start(outside())
         (claimed,) = claim(execution.pk)

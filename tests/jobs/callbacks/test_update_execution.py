@@ -8,7 +8,17 @@ from django.http import HttpResponse
 from django_q.models import OrmQ
 
 from aiworkstation.audit.models import AuditEvent
-from tests.jobs.callbacks.conftest import EXECUTION, Start, errors, hand_over, outside, send, state, told, update_of
+from tests.jobs.callbacks.conftest import (
+    EXECUTION,
+    Start,
+    audit_events,
+    errors,
+    hand_over,
+    outside,
+    send,
+    state,
+    update_of,
+)
 from tests.support.jobs import claim, complete
 from workflows import engine
 from workflows.engine.claims import Claim
@@ -47,8 +57,8 @@ def test_failed_ends_the_job_and_cancels_what_is_not_done(start: Start) -> None:
     execution.refresh_from_db()
     assert (execution.steps_finished, execution.steps_running, execution.steps_failed) == (4, 0, 0)
     assert not OrmQ.objects.exists()
-    assert [event.actor for event in told("job.failed", execution.pk)] == ["outside worker"]
-    (event,) = told("callback.accepted", execution.pk)
+    assert [event.actor for event in audit_events("job.failed", execution.pk)] == ["outside worker"]
+    (event,) = audit_events("callback.accepted", execution.pk)
     assert event.object == f"job:{execution.pk}"
 
 
@@ -73,8 +83,8 @@ def test_completed_is_true_when_every_step_is_done(waiting: Claim) -> None:
     answer = end(waiting, "completed", id="msg_1")
     assert answer.status_code == 409
     assert state() == before
-    (event,) = told("callback.refused", waiting.execution_id)
-    assert "Not every step" in event.changes["reason"]
+    (event,) = audit_events("callback.refused", waiting.execution_id)
+    assert "Some steps of the job are not completed" in event.changes["reason"]
     send(update_of(waiting, "completed"))
     complete(claim(waiting.execution_id)[0])
     assert job_of(waiting).status == "completed"
@@ -89,7 +99,7 @@ def test_a_job_that_has_ended_otherwise(waiting: Claim, status: str) -> None:
     answer = end(waiting, status)
     assert (answer.status_code, errors(answer)["code"]) == (409, "wrong_state")
     assert state() == before
-    assert len(told("callback.refused", waiting.execution_id)) == 1
+    assert len(audit_events("callback.refused", waiting.execution_id)) == 1
 
 
 def test_a_replay(waiting: Claim) -> None:
@@ -99,7 +109,7 @@ def test_a_replay(waiting: Claim) -> None:
     answer = end(waiting, "failed", id="msg_1")
     assert (answer.status_code, json.loads(answer.content)) == (200, {"duplicate": True})
     assert state() == before
-    assert len(told("callback.duplicate", waiting.execution_id)) == 1
+    assert len(audit_events("callback.duplicate", waiting.execution_id)) == 1
 
 
 def test_a_bad_signature(waiting: Claim) -> None:
@@ -107,7 +117,7 @@ def test_a_bad_signature(waiting: Claim) -> None:
     body = {"executionId": str(waiting.execution_id), "status": "failed"}
     assert send(body, path=EXECUTION, headers={}).status_code == 401
     assert state() == before
-    assert len(told("callback.refused")) == 1
+    assert len(audit_events("callback.refused")) == 1
 
 
 @pytest.mark.parametrize(

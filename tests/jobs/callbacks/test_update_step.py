@@ -1,4 +1,4 @@
-"""POST /api/workflow/update-step: what it does, and that nothing else does it."""
+"""POST /api/workflow/update-step: its effects, and that refused requests have none."""
 
 import json
 import threading
@@ -20,6 +20,7 @@ from tests.jobs.callbacks.conftest import (
     STEP,
     Configure,
     Start,
+    audit_events,
     errors,
     hand_over,
     outside,
@@ -27,7 +28,6 @@ from tests.jobs.callbacks.conftest import (
     state,
     step_of,
     token,
-    told,
     update_of,
 )
 from tests.servers.outside_worker import signed
@@ -48,7 +48,7 @@ def actions(execution: UUID) -> list[str]:
 
 
 def make_due(claim: Claim) -> Claim:
-    """The step's next attempt, begun."""
+    """Starts the step's next attempt."""
     WorkflowStep.objects.filter(pk=claim.step_id).update(ready_at=timezone.now() - timedelta(seconds=1))
     (again,) = _claim(claim)
     return again
@@ -69,7 +69,7 @@ class TestWhatItDoes:
         assert behind.name == "behind"
         happened = actions(waiting.execution_id)
         assert happened[-4:] == ["job.waiting", "step.completed", "callback.accepted", "step.started"]
-        (event,) = told("callback.accepted", waiting.execution_id)
+        (event,) = audit_events("callback.accepted", waiting.execution_id)
         assert (event.actor, event.object) == ("outside worker", f"step:{waiting.step_id}")
         assert event.changes["status"] == "completed"
 
@@ -85,7 +85,7 @@ class TestWhatItDoes:
         job = as_alice.get(f"/api/jobs/{waiting.execution_id}").json()
         assert (job["status"], job["steps"][0]["status"]) == ("waiting", "waiting")
         assert job["steps"][0]["nextAttemptAt"] is None
-        assert job["waitingFor"].startswith('"outside" waits for an answer from outside, until 20')
+        assert job["waitingFor"].startswith('"outside" is waiting for an outside answer, until 20')
 
     @pytest.mark.parametrize("name", ["stepId", "stepIndex", "both"])
     def test_the_step_by_its_id_or_its_index(self, waiting: Claim, name: str) -> None:
@@ -137,7 +137,7 @@ class TestWhatItDoes:
 
     @pytest.mark.parametrize(
         ("given", "message"),
-        [({"error": "out of paper"}, "out of paper"), ({}, "and not why"), ({"error": None}, "and not why")],
+        [({"error": "out of paper"}, "out of paper"), ({}, "without an error"), ({"error": None}, "without an error")],
     )
     def test_a_failure_in_few_words(self, waiting: Claim, given: dict[str, Any], message: str) -> None:
         send(update_of(waiting, "failed", **given))
@@ -292,7 +292,7 @@ def _empty_token(claimed: Claim) -> dict[str, Any]:
         _empty_token,
     ],
 )
-def test_an_answer_that_nobody_waits_for(
+def test_an_answer_that_is_not_expected(
     waiting: Claim, situation: Callable[[Claim], dict[str, Any]], status: str
 ) -> None:
     body = situation(waiting) | {"status": status}
@@ -301,11 +301,11 @@ def test_an_answer_that_nobody_waits_for(
     assert answer.status_code == 409
     assert errors(answer)["code"] == "wrong_state"
     assert state() == before
-    (event,) = told("callback.refused", waiting.execution_id)
+    (event,) = audit_events("callback.refused", waiting.execution_id)
     assert event.object == f"step:{body['stepId']}"
     assert event.changes["code"] == 409
-    assert "does not wait" in event.changes["reason"]
-    assert not told("request.refused")
+    assert "is not waiting" in event.changes["reason"]
+    assert not audit_events("request.refused")
 
 
 class TestSignatures:
@@ -315,9 +315,9 @@ class TestSignatures:
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("StandardWebhooks")
         assert state() == before
-        (event,) = told("callback.refused")
+        (event,) = audit_events("callback.refused")
         assert (event.actor, event.object) == ("anonymous", f"path:{STEP}")
-        assert not told("request.refused")
+        assert not audit_events("request.refused")
         assert event.changes["reason"] == errors(answer)["detail"]
         return str(event.changes["reason"])
 
@@ -373,11 +373,11 @@ class TestSignatures:
     def test_an_id_that_is_too_long(self, waiting: Claim) -> None:
         assert "longer" in self.refused(body=update_of(waiting, "completed"), id="x" * 256)
 
-    def test_strangers_do_not_fill_the_trail(self, waiting: Claim) -> None:
+    def test_anonymous_callers_do_not_fill_the_audit_trail(self, waiting: Claim) -> None:
         for _ in range(65):
             assert send(update_of(waiting, "completed"), headers={}).status_code == 401
-        assert len(told("callback.refused")) == 60
-        assert not told("request.refused")
+        assert len(audit_events("callback.refused")) == 60
+        assert not audit_events("request.refused")
 
 
 class TestReplays:
@@ -388,7 +388,7 @@ class TestReplays:
         answer = send(update_of(waiting, "failed"), id="msg_1")
         assert (answer.status_code, json.loads(answer.content)) == (200, {"duplicate": True})
         assert state() == before
-        (event,) = told("callback.duplicate", waiting.execution_id)
+        (event,) = audit_events("callback.duplicate", waiting.execution_id)
         assert event.changes["webhookId"] == "msg_1"
 
     def test_a_refused_callback_may_come_again(self, start: Start) -> None:
@@ -400,7 +400,7 @@ class TestReplays:
         assert execution.steps.get().status == "completed"
 
     def test_an_effect_that_was_lost_may_come_again(self, waiting: Claim) -> None:
-        with patch("jobs.api.callbacks.Callback.tell", side_effect=RuntimeError), pytest.raises(RuntimeError):
+        with patch("jobs.api.callbacks.Callback.record", side_effect=RuntimeError), pytest.raises(RuntimeError):
             send(update_of(waiting, "completed"), id="msg_1")
         assert step_of(waiting).status == "waiting"
         assert send(update_of(waiting, "completed"), id="msg_1").status_code == 200
@@ -428,8 +428,8 @@ class TestReplays:
         for thread in threads:
             thread.join()
         assert sorted("duplicate" in answer for answer in answers) == [False] + [True] * 5
-        assert len(told("callback.accepted", waiting.execution_id)) == 1
-        assert len(told("callback.duplicate", waiting.execution_id)) == 5
+        assert len(audit_events("callback.accepted", waiting.execution_id)) == 1
+        assert len(audit_events("callback.duplicate", waiting.execution_id)) == 5
 
 
 def _without(name: str) -> Callable[[dict[str, Any]], Any]:
@@ -477,7 +477,7 @@ class TestBadBodies:
             {"stepIndex": 7},
         ],
     )
-    def test_what_is_not_there(self, waiting: Claim, wrong: dict[str, Any]) -> None:
+    def test_not_found(self, waiting: Claim, wrong: dict[str, Any]) -> None:
         before = state()
         assert send(update_of(waiting, "completed") | wrong).status_code == 404
         assert state() == before

@@ -33,7 +33,7 @@ def demo(db: None) -> User:
 
 
 def run(*arguments: object, work: Callable[[WorkflowExecution], None] = lambda job: None) -> int:
-    """Its exit code. `work` is done when the command first looks at the job."""
+    """Returns the exit code. `work` runs when the command looks at the job for the first time."""
 
     def follow(execution_id: Any, console: Any) -> Any:
         work(WorkflowExecution.objects.get(pk=execution_id))
@@ -76,14 +76,14 @@ def test_it_works(demo: User, folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert (job.job_type, job.project_id, job.status) == ("bulk-documents", "p", "completed")
 
 
-def test_failures_are_told(demo: User, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failures_are_printed(demo: User, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "empty.txt").touch()
     assert run(folder, work=fail_the_second) == 1
-    told = capsys.readouterr().out
-    assert "2 of 4 documents are indexed." in told
-    assert "It is [broken]." in told
-    assert "b [x].txt" in told
-    assert "empty" in told
+    output = capsys.readouterr().out
+    assert "2 of 4 documents are indexed." in output
+    assert "It is [broken]." in output
+    assert "b [x].txt" in output
+    assert "empty" in output
 
 
 def test_nothing_could_be_uploaded(demo: User, tmp_path: Path, folder: Path) -> None:

@@ -28,7 +28,7 @@ def write_file(tmp_path: Path) -> WriteFile:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[WorkflowExecution], None]], None]:
-    """What happens to the job while the command waits."""
+    """Arranges what happens to the job while the command waits."""
 
     def arrange(act: Callable[[WorkflowExecution], None]) -> None:
         monkeypatch.setattr("jobs.terminal_progress.time.sleep", lambda _: act(WorkflowExecution.objects.get()))
@@ -98,5 +98,5 @@ def test_an_interrupt_leaves_the_job_running(
     with pytest.raises(SystemExit) as raised:
         run(write_file(BODY))
     assert raised.value.code == 130
-    assert "The job goes on" in capsys.readouterr().err
+    assert "The job is still running" in capsys.readouterr().err
     assert WorkflowExecution.objects.get().status == "queued"

@@ -19,20 +19,20 @@ def test_cancel(alice: User, at_alice: Client) -> None:
     assert job.status == "cancelled"
 
 
-def test_cancel_by_htmx_tells_the_page_to_look(alice: User, at_alice: Client) -> None:
+def test_cancel_with_htmx_makes_the_page_poll(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     response = at_alice.post(f"/jobs/{job.pk}/cancel", headers=HTMX)
     assert response.status_code == 200
-    assert "jobs-changed" in response.headers["HX-Trigger"]
+    assert "refresh-fragments" in response.headers["HX-Trigger"]
     job.refresh_from_db()
     assert job.status == "cancelled"
 
 
-def test_cancel_of_what_has_ended_says_so(alice: User, at_alice: Client) -> None:
+def test_cancel_of_a_finished_job_shows_a_message(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     at_alice.post(f"/jobs/{job.pk}/cancel")
     response = at_alice.post(f"/jobs/{job.pk}/cancel", headers=HTMX)
-    assert "had ended before" in text(response)
+    assert "has finished already" in text(response)
     assert 'id="messages"' in text(response)
     assert 'hx-swap-oob="true"' in text(response)
 
@@ -45,11 +45,11 @@ def test_retry(alice: User, at_alice: Client) -> None:
     job.refresh_from_db()
     assert job.status == "queued"
     page = text(at_alice.post(f"/jobs/{job.pk}/retry", follow=True))
-    assert "not in a state" in page
+    assert "cannot be retried" in page
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client, client: Client, verb: str) -> None:
+def test_other_users_are_refused(alice: User, at_bob: Client, at_charlie: Client, client: Client, verb: str) -> None:
     job = start_job(alice)
     assert at_bob.post(f"/jobs/{job.pk}/{verb}").status_code == 404
     assert client.post(f"/jobs/{job.pk}/{verb}").status_code == 302
@@ -58,13 +58,13 @@ def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client, client: Cl
     assert at_charlie.post(f"/jobs/{job.pk}/{verb}").status_code == 302
 
 
-def test_neither_by_get_nor_without_the_token(alice: User) -> None:
+def test_get_and_requests_without_the_csrf_token_are_refused(alice: User) -> None:
     job = start_job(alice)
     client = Client(enforce_csrf_checks=True)
     client.force_login(alice)
     assert client.get(f"/jobs/{job.pk}/cancel").status_code == 405
     refused = client.post(f"/jobs/{job.pk}/cancel")
     assert refused.status_code == 403
-    assert "send it again" in text(refused)
+    assert "submit the form again" in text(refused)
     job.refresh_from_db()
     assert job.status == "queued"

@@ -1,4 +1,4 @@
-"""The compact panel, on every page and in templates of others."""
+"""The compact panel, on every page and in templates of other apps."""
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
@@ -29,12 +29,12 @@ def test_it_works_on_every_page(alice: User, at_alice: Client, address: str) -> 
     assert is_polling(page, LIVE)
 
 
-def test_nothing_while_nothing_runs(alice: User, at_alice: Client) -> None:
+def test_it_is_empty_if_no_job_is_unfinished(alice: User, at_alice: Client) -> None:
     complete_all(start_job(alice))
     page = at_alice.get("/search")
     panel = text(page)[text(page).index('id="jobs-panel"') : text(page).index(f'id="{LIVE}"')]
     assert "<li>" not in panel
-    assert "Running" not in panel
+    assert "Unfinished" not in panel
     assert not is_polling(page, LIVE)
 
 
@@ -56,7 +56,7 @@ def test_a_poll_brings_the_progress_alone(alice: User, at_alice: Client) -> None
     assert "page 3 of 5" in text(answer)
 
 
-def test_a_job_that_starts_later_appears_when_the_page_is_told(alice: User, at_alice: Client) -> None:
+def test_a_job_that_starts_later_appears_at_the_next_poll(alice: User, at_alice: Client) -> None:
     url = poll_url(at_alice.get("/search"), LIVE)
     assert at_alice.get(url).status_code == 204
     job = start_job(alice)
@@ -65,7 +65,7 @@ def test_a_job_that_starts_later_appears_when_the_page_is_told(alice: User, at_a
     assert is_polling(answer, LIVE)
 
 
-def test_the_last_end_empties_it_and_stops_the_polling(alice: User, at_alice: Client) -> None:
+def test_the_last_finished_job_empties_it_and_stops_the_polling(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     url = poll_url(at_alice.get("/search"), LIVE)
     complete_all(job)
@@ -75,15 +75,15 @@ def test_the_last_end_empties_it_and_stops_the_polling(alice: User, at_alice: Cl
     assert not is_polling(answer, LIVE)
 
 
-def test_five_and_a_link_to_all(alice: User, at_alice: Client) -> None:
+def test_it_shows_five_jobs_and_a_link_to_all(alice: User, at_alice: Client) -> None:
     for _ in range(7):
         start_job(alice)
     page = text(at_alice.get("/search"))
     assert page.count('id="panel-') == 5 * 3  # state, actions, button
-    assert "All running jobs" in page
+    assert "All unfinished jobs" in page
 
 
-def test_in_a_foreign_template(alice: User) -> None:
+def test_in_a_template_of_another_app(alice: User) -> None:
     job = start_job(alice)
     page = render(alice)
     assert f'id="panel-{job.pk}-state"' in page
@@ -91,13 +91,13 @@ def test_in_a_foreign_template(alice: User) -> None:
     assert 'hx-get="/jobs/panel?seen=' in page
 
 
-def test_only_ones_own(alice: User, bob: User, charlie: User) -> None:
+def test_it_shows_only_the_users_own_jobs(alice: User, bob: User, charlie: User) -> None:
     job = start_job(alice)
     assert str(job.pk) not in render(bob)
     assert str(job.pk) not in render(charlie)
     assert render(AnonymousUser()).strip() == "<main>Theirs</main>"
 
 
-def test_whoever_signed_out_meanwhile_is_led_to_sign_in(client: Client, db: None) -> None:
+def test_a_signed_out_user_is_sent_to_sign_in(client: Client, db: None) -> None:
     answer = client.get("/jobs/panel?seen=", headers={"hx-request": "true"})
     assert answer.headers["HX-Refresh"] == "true"

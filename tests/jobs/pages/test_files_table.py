@@ -9,7 +9,7 @@ from pytest_django.asserts import assertNumQueries
 from pytest_django.fixtures import Settings
 
 from documents.models import Document
-from jobs.pages.files_table import FILES, FileRow
+from jobs.pages.files_table import FILES_PER_PAGE, FileRow
 from jobs.start import start
 from tests.support.documents import upload
 from tests.support.html import Response, poll_url, swapped, text
@@ -43,7 +43,7 @@ def rows(response: Response) -> list[FileRow]:
 
 
 def names(response: Response) -> list[str]:
-    return [row.name for row in rows(response)]
+    return [row.step.name for row in rows(response)]
 
 
 def test_it_works(alice: User, at_alice: Client) -> None:
@@ -55,17 +55,19 @@ def test_it_works(alice: User, at_alice: Client) -> None:
     answer = at_alice.get(f"/jobs/{job.pk}")
     page = text(answer)
     done, failed = rows(answer)
-    assert (done.status, done.pages, done.words, done.chunks, done.error) == ("completed", 12, 3456, 7, None)
-    assert done.seconds is not None
-    assert (failed.status, failed.pages, failed.error and failed.error[1]) == ("failed", None, "remove the password")
+    assert (done.step.status, done.pages, done.words, done.chunks) == ("completed", 12, 3456, 7)
+    assert (done.step.error, failed.step.status, failed.pages) == (None, "failed", None)
+    assert done.step.duration_ms is not None
+    assert failed.step.error is not None
+    assert failed.step.error["message"] == "remove the password"
     assert f'<a href="/documents/{read.uid}">read.txt</a>' in page
     assert ">3,456</td>" in page
     assert "1 of 2 files" in page
-    assert "Retry the failed ones</button>" in page
+    assert "Retry failed files</button>" in page
     assert f'href="/jobs/{job.pk}/failures.csv"' in page
 
 
-def test_where_nothing_failed(alice: User, at_alice: Client) -> None:
+def test_nothing_failed(alice: User, at_alice: Client) -> None:
     job = ingestion(alice, upload(alice))
     complete(claim(job.pk)[0], READ)
     page = text(at_alice.get(f"/jobs/{job.pk}"))
@@ -73,7 +75,7 @@ def test_where_nothing_failed(alice: User, at_alice: Client) -> None:
     assert "Retry" not in page
 
 
-def test_the_failed_ones_are_one_click_away(alice: User, at_alice: Client) -> None:
+def test_a_tab_shows_the_failed_files(alice: User, at_alice: Client) -> None:
     documents = [upload(alice, str(number), f"{number}.txt") for number in range(4)]
     job = ingestion(alice, *documents)
     claims = claimed(job, 3)
@@ -125,7 +127,7 @@ def test_a_poll_is_few_queries(alice: User, at_alice: Client) -> None:
         assert at_alice.get(url).status_code == 204
 
 
-def test_what_came_out_of_an_archive_names_it(alice: User, at_alice: Client) -> None:
+def test_a_file_from_an_archive_names_the_archive(alice: User, at_alice: Client) -> None:
     archive, member = upload(alice, "1", "papers.zip"), upload(alice, "2", "inside.txt")
     Document.objects.filter(pk=member.pk).update(parent=archive)
     job = ingestion(alice, archive, member)
@@ -140,16 +142,16 @@ def test_warnings(alice: User, at_alice: Client) -> None:
     complete(claim(job.pk)[0], READ)
     page = text(at_alice.get(f"/jobs/{job.pk}"))
     assert "It was read as a web page." in page
-    assert "More warnings stand at the document." in page
+    assert "The document&#x27;s page has more warnings." in page
 
 
-def test_a_document_that_is_gone(alice: User, at_alice: Client) -> None:
+def test_a_deleted_document(alice: User, at_alice: Client) -> None:
     document = upload(alice, "1", "gone.txt")
     job = ingestion(alice, document)
     complete(claim(job.pk)[0], READ)
     document.delete()
     page = at_alice.get(f"/jobs/{job.pk}")
-    assert [(row.name, row.pages) for row in rows(page)] == [("gone.txt", 12)]
+    assert [(row.step.name, row.pages) for row in rows(page)] == [("gone.txt", 12)]
     assert f'href="/documents/{document.uid}"' not in text(page)
 
 
@@ -157,7 +159,7 @@ def test_ten_thousand_files(alice: User, at_alice: Client) -> None:
     steps = [NewStep(f"{number}.txt", tool="DOCUMENT_INGEST") for number in range(10_000)]
     job = engine.start(NewExecution(alice.pk, "bulk-documents", "Large", steps, tolerates_failures=True), actor="a")
     first = at_alice.get(f"/jobs/{job}")
-    assert len(rows(first)) == FILES
+    assert len(rows(first)) == FILES_PER_PAGE
     assert "Files 1 to 100 of 10,000" in text(first)
     assert first.context["files"].urls == {
         "next": f"/jobs/{job}?page=2#files",
@@ -167,12 +169,12 @@ def test_ten_thousand_files(alice: User, at_alice: Client) -> None:
     assert names(last)[-1] == "9999.txt"
     assert list(last.context["files"].urls) == ["first", "previous"]
     assert names(at_alice.get(f"/jobs/{job}?q=4321")) == ["4321.txt"]
-    assert "No file is like that." in text(at_alice.get(f"/jobs/{job}?q=no-such-file"))
+    assert "No file matches." in text(at_alice.get(f"/jobs/{job}?q=no-such-file"))
     for odd in ("page=x", "page=-3", "page=99999", "state=nonsense", "q=%00"):
         assert at_alice.get(f"/jobs/{job}?{odd}").status_code == 200
 
 
-def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client) -> None:
+def test_other_users_are_refused(alice: User, at_bob: Client, at_charlie: Client) -> None:
     job = ingestion(alice, upload(alice, "1", "mine.txt"))
     assert at_bob.get(f"/jobs/{job.pk}").status_code == 404
     assert at_bob.get(f"/jobs/{job.pk}/failures.csv").status_code == 404
@@ -185,4 +187,4 @@ def test_retry(alice: User, at_alice: Client) -> None:
     complete(first, READ)
     fail(second)
     at_alice.post(f"/jobs/{job.pk}/retry")
-    assert [row.status for row in rows(at_alice.get(f"/jobs/{job.pk}"))] == ["completed", "ready"]
+    assert [row.step.status for row in rows(at_alice.get(f"/jobs/{job.pk}"))] == ["completed", "ready"]

@@ -1,11 +1,11 @@
-"""`/jobs/<id>` and what is below it."""
+"""`/jobs/<id>` and the pages below it."""
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.asserts import assertNumQueries
 
-from jobs.pages import output_view
+from jobs.pages import rendered_output
 from tests.support.html import is_polling, poll_url, swapped, text
 from tests.support.jobs import claim, complete, complete_all, fail, start_job
 from workflows import engine
@@ -31,18 +31,18 @@ def test_it_works(alice: User, at_alice: Client) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "/events", "/steps/0"])
-def test_nobody_else(alice: User, at_bob: Client, at_charlie: Client, below: str) -> None:
+def test_other_users_are_refused(alice: User, at_bob: Client, at_charlie: Client, below: str) -> None:
     job = start_job(alice)
     assert at_bob.get(f"/jobs/{job.pk}{below}").status_code == 404
     assert at_charlie.get(f"/jobs/{job.pk}{below}").status_code == 200
 
 
-def test_not_there(at_alice: Client) -> None:
+def test_not_found(at_alice: Client) -> None:
     assert at_alice.get("/jobs/01a20ea5-e026-7bca-8c28-2d1053fbd48e").status_code == 404
     assert at_alice.get("/jobs/nonsense").status_code == 404
 
 
-def test_a_result_is_shown_as_what_it_is(alice: User, at_alice: Client) -> None:
+def test_a_result_is_rendered_by_its_kind(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     output = {
         "text": "# Report\n\n<script>alert(1)</script> [x](javascript:a) ![p](http://e/p.png)",
@@ -51,7 +51,7 @@ def test_a_result_is_shown_as_what_it_is(alice: User, at_alice: Client) -> None:
     complete_all(job, output | {"model": "offline"})
     page = text(at_alice.get(f"/jobs/{job.pk}"))
     assert "<h1>Report</h1>" in page
-    assert output_view.OFFLINE in page
+    assert rendered_output.OFFLINE_NOTICE in page
     assert "<script>alert" not in page
     assert 'href="javascript' not in page
     assert "<img" not in page[page.index("job-result") :]
@@ -73,7 +73,7 @@ def test_links_to_the_document_that_a_step_works_on(alice: User, at_alice: Clien
     job = engine.start(NewExecution(alice.pk, "workflow", "Reads", steps), actor="alice")
     page = text(at_alice.get(f"/jobs/{job}"))
     assert 'href="/documents/doc1"' in page
-    assert page.count("Open the document") == 1
+    assert page.count("Open document") == 1
 
 
 def test_errors_and_attempts(alice: User, at_alice: Client) -> None:
@@ -83,7 +83,19 @@ def test_errors_and_attempts(alice: User, at_alice: Client) -> None:
     assert "the other side hung up" in page
     assert "attempt 1 of 3" in page
     assert "Next attempt:" in page
-    assert "is tried again at <time" in page
+    assert "is retried at <time" in page
+
+
+def test_the_details_of_a_step_follow_its_status(alice: User, at_alice: Client) -> None:
+    """An error is a warning while the step waits for its next attempt. The same error is red once the step failed."""
+    job = start_job(alice)
+    fail(claim(job.pk)[0], "the other side hung up", retryable=True)
+    page = at_alice.get(f"/jobs/{job.pk}")
+    assert 'class="notice warning"' in text(page)
+    WorkflowStep.objects.filter(execution=job, index=0).update(status="failed", ready_at=None)
+    answer = at_alice.get(poll_url(page, LIVE))
+    assert "step-0-details" in swapped(answer)
+    assert 'class="notice error"' in text(answer)
 
 
 def test_polls(alice: User, at_alice: Client) -> None:
@@ -102,7 +114,7 @@ def test_polls(alice: User, at_alice: Client) -> None:
     assert "job-steps" not in swapped(answer)
 
 
-def test_the_end_stops_the_polling_and_brings_the_result(alice: User, at_alice: Client) -> None:
+def test_a_finished_job_stops_the_polling_and_shows_its_result(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     url = poll_url(at_alice.get(f"/jobs/{job.pk}"), LIVE)
     complete_all(job, "All is well.")
@@ -131,7 +143,7 @@ def test_a_large_job(alice: User, at_alice: Client) -> None:
     second = at_alice.get(f"/jobs/{job}{first.context['steps'].next_url.removeprefix(f'/jobs/{job}')}")
     assert 'id="step-100-state"' in text(second)
     failed = at_alice.get(f"/jobs/{job}?state=failed")
-    assert [row.index for row in failed.context["steps"].rows] == [3, 240]
+    assert [row.index for row in failed.context["steps"].steps] == [3, 240]
     assert at_alice.get(poll_url(failed, LIVE)).status_code == 204
     assert at_alice.get(f"/jobs/{job}?state=nonsense&after=x").status_code == 200
 

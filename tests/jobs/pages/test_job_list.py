@@ -26,7 +26,7 @@ def test_it_works(alice: User, at_alice: Client) -> None:
     assert f'id="job-{done.pk}-state"' in page
 
 
-def test_strangers_are_sent_to_sign_in(client: Client, db: None) -> None:
+def test_anonymous_users_are_sent_to_sign_in(client: Client, db: None) -> None:
     assertRedirects(client.get("/jobs/"), "/login?next=/jobs/")
 
 
@@ -35,7 +35,7 @@ def test_a_user_sees_nothing_of_another(alice: User, at_bob: Client) -> None:
     assert "secret" not in text(at_bob.get("/jobs/?owner=all"))
 
 
-def test_staff_see_their_own_unless_they_ask_for_all(alice: User, at_charlie: Client) -> None:
+def test_staff_see_their_own_jobs_by_default(alice: User, at_charlie: Client) -> None:
     start_job(alice, payload=named("Alice's job"))
     assert "Alice&#x27;s job" not in text(at_charlie.get("/jobs/"))
     assert "Alice&#x27;s job" in text(at_charlie.get("/jobs/?owner=all"))
@@ -71,7 +71,7 @@ def test_fifty_a_page(alice: User, at_alice: Client) -> None:
     assert "Job 01" not in second
 
 
-def test_a_cursor_that_is_none_leads_to_the_first_page(at_alice: Client) -> None:
+def test_a_bad_cursor_leads_to_the_first_page(at_alice: Client) -> None:
     assertRedirects(at_alice.get("/jobs/?cursor=nonsense"), "/jobs/")
 
 
@@ -101,7 +101,7 @@ def test_a_poll_brings_only_what_changed(alice: User, at_alice: Client) -> None:
     assert 'value="20"' in text(answer)
 
 
-def test_the_last_end_stops_the_polling(alice: User, at_alice: Client) -> None:
+def test_the_last_finished_job_stops_the_polling(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     url = poll_url(at_alice.get("/jobs/"), LIVE)
     complete_all(job)

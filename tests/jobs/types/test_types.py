@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aiworkstation.web.serializers import Name
-from jobs import types
+from jobs import job_type
 from jobs.types import JobType, PayloadSerializer, Plan, register
 from workflows.steps import NewStep
 
@@ -30,7 +30,7 @@ class Greeting(JobType):
 def greeting() -> Iterator[None]:
     register(Greeting)
     yield
-    del types._registry["greeting"]
+    del job_type._registry["greeting"]
 
 
 def test_it_works(as_alice: Client) -> None:

@@ -14,7 +14,7 @@ from workflows.engine import why_waiting
 from workflows.engine.outcomes import Outcome
 from workflows.engine.pause import pause
 from workflows.engine.turn import SCAN_OVERLAP
-from workflows.engine.why_waiting import Places, waiting_for
+from workflows.engine.why_waiting import QueuePositions, waiting_for
 from workflows.errors import TryLater
 from workflows.models import Worker, WorkflowExecution, WorkflowStep
 
@@ -40,7 +40,7 @@ def test_no_worker(alice: User, add_worker: AddWorker) -> None:
     add_worker(last_beat=timezone.now() - timedelta(seconds=31))
     add_worker(draining=True)
     add_worker(slots=0)
-    assert sentence(start_job(alice)) == "No worker is running: start one with `manage.py work`."
+    assert sentence(start_job(alice)) == "No worker is running. Start one with `manage.py work`."
 
 
 def test_its_place(alice: User, add_worker: AddWorker) -> None:
@@ -49,34 +49,34 @@ def test_its_place(alice: User, add_worker: AddWorker) -> None:
     start_job(alice, priority="low")
     start_job(alice, delaySeconds=60)
     jobs = [start_job(alice) for _ in range(2)]
-    assert sentence(jobs[0]) == "Place 1 in the queue normal; 0 of 8 slots for such steps are busy."
-    assert sentence(jobs[1]) == "Place 2 in the queue normal; 0 of 8 slots for such steps are busy."
+    assert sentence(jobs[0]) == 'Number 1 in the queue "normal". 0 of 8 slots for such steps are busy.'
+    assert sentence(jobs[1]) == 'Number 2 in the queue "normal". 0 of 8 slots for such steps are busy.'
 
 
 def test_the_queue_is_read_from_its_first_message(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But sometimes all of it is read: no notification announces a message that a long transaction adds late."""
+    """Now and then it is read from the beginning: a long transaction may store an execution that is due earlier."""
     first, second = (start_job(alice) for _ in range(2))
     assert first.wake_at
     assert second.wake_at
-    places = Places()
-    assert places.of([second.pk]) == {second.pk: 2}
-    assert places.since == first.wake_at - timedelta(seconds=SCAN_OVERLAP)
+    positions = QueuePositions()
+    assert positions.find([second.pk]) == {second.pk: 2}
+    assert positions.since == first.wake_at - timedelta(seconds=SCAN_OVERLAP)
     claim(first.pk)
-    assert places.of([second.pk]) == {second.pk: 1}
-    assert places.since == second.wake_at - timedelta(seconds=SCAN_OVERLAP)
+    assert positions.find([second.pk]) == {second.pk: 1}
+    assert positions.since == second.wake_at - timedelta(seconds=SCAN_OVERLAP)
     late = start_job(alice)
     WorkflowExecution.objects.filter(pk=late.pk).update(wake_at=second.wake_at - timedelta(seconds=5))
-    assert places.of([second.pk, late.pk]) == {second.pk: 1}
-    monkeypatch.setattr(why_waiting, "WHOLE_EVERY", 0.0)
-    assert places.of([second.pk, late.pk]) == {second.pk: 2, late.pk: 1}
-    assert places.since < second.wake_at - timedelta(seconds=2 * SCAN_OVERLAP)
+    assert positions.find([second.pk, late.pk]) == {second.pk: 1}
+    monkeypatch.setattr(why_waiting, "FULL_SCAN_EVERY", 0.0)
+    assert positions.find([second.pk, late.pk]) == {second.pk: 2, late.pk: 1}
+    assert positions.since < second.wake_at - timedelta(seconds=2 * SCAN_OVERLAP)
 
 
 def test_an_empty_queue_has_no_first_message(alice: User) -> None:
-    places = Places()
-    assert places.of([]) == {}
+    positions = QueuePositions()
+    assert positions.find([]) == {}
     job = start_job(alice)
-    assert places.of([job.pk]) == {job.pk: 1}
+    assert positions.find([job.pk]) == {job.pk: 1}
 
 
 def test_other_kinds_of_slots_do_not_matter(alice: User, add_worker: AddWorker) -> None:
@@ -91,13 +91,13 @@ def test_other_kinds_of_slots_do_not_matter(alice: User, add_worker: AddWorker) 
     model, document, function = (start_job(alice) for _ in range(3))
     WorkflowExecution.objects.filter(pk=document.pk).update(next_slot="process")
     WorkflowExecution.objects.filter(pk=function.pk).update(next_slot="thread")
-    assert sentence(document) == "Place 1 in the queue normal; 0 of 1 slots for such steps are busy."
-    assert sentence(model) == "Place 1 in the queue normal; 1 of 2 slots for such steps are busy."
+    assert sentence(document) == 'Number 1 in the queue "normal". 0 of 1 slots for such steps are busy.'
+    assert sentence(model) == 'Number 1 in the queue "normal". 1 of 2 slots for such steps are busy.'
     # One more than there are: a newcomer's.
-    assert sentence(function) == "Place 1 in the queue normal; 1 of 1 slots for such steps are busy."
-    worker.sizes = {}  # as an earlier release stored it
+    assert sentence(function) == 'Number 1 in the queue "normal". 1 of 1 slots for such steps are busy.'
+    worker.sizes = {}  # of an earlier release
     worker.save()
-    assert sentence(model) == "Place 1 in the queue normal."
+    assert sentence(model) == 'Number 1 in the queue "normal".'
 
 
 def test_a_pause(alice: User, add_worker: AddWorker) -> None:
@@ -113,14 +113,14 @@ def test_a_tool_that_nobody_has(alice: User, add_worker: AddWorker) -> None:
     add_worker()
     job = start_job(alice)
     job.steps.update(tool="GONE")
-    assert sentence(job) == '"One" needs the tool GONE, which is not installed: add its application to EXTRA_APPS.'
+    assert sentence(job) == '"One" needs the tool GONE, which is not installed. Add its application to EXTRA_APPS.'
 
 
 def test_higher_queues_are_served_first(alice: User, add_worker: AddWorker) -> None:
     add_worker()
     job = start_job(alice)
     start_job(alice, priority="high")
-    assert sentence(job).startswith("Place 2 in the queue normal")
+    assert sentence(job).startswith('Number 2 in the queue "normal"')
 
 
 def test_a_job_between_two_steps(alice: User, add_worker: AddWorker) -> None:
@@ -129,7 +129,7 @@ def test_a_job_between_two_steps(alice: User, add_worker: AddWorker) -> None:
     (first,) = claim(execution.pk)
     assert sentence(execution) == ""
     complete(first)
-    assert sentence(execution).startswith("Place 1")
+    assert sentence(execution).startswith("Number 1")
 
 
 def test_a_delayed_start(alice: User) -> None:
@@ -140,7 +140,7 @@ def test_the_next_attempt(alice: User) -> None:
     execution = start_job(alice)
     fail(claim(execution.pk)[0], "it was busy", retryable=True)
     words = sentence(execution)
-    assert words.startswith('"One" is tried again at 20')
+    assert words.startswith('"One" is retried at 20')
     assert words.endswith(", after: it was busy")
 
 
@@ -149,7 +149,7 @@ def test_a_providers_cool_down(alice: User) -> None:
     busy = TryLater("model-x is busy and rests for 30 s", code="cooldown", delay=30, cooldown="model:x")
     turn(WORKER, [Outcome.waiting(claim(execution.pk)[0], busy, busy.delay)], [])
     words = sentence(execution)
-    assert words.startswith('"One" is tried again at 20')
+    assert words.startswith('"One" is retried at 20')
     assert words.endswith(", after: model-x is busy and rests for 30 s")
 
 
@@ -157,7 +157,7 @@ def test_an_answer_from_outside(alice: User) -> None:
     execution = start_job(alice)
     WorkflowStep.objects.filter(index=0).update(status="waiting", ready_at=None)
     WorkflowExecution.objects.update(status="waiting")
-    assert sentence(execution) == '"One" waits for an answer from outside.'
+    assert sentence(execution) == '"One" is waiting for an outside answer.'
 
 
 def test_nothing(alice: User) -> None:

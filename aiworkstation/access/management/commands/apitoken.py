@@ -2,22 +2,19 @@
 
 from typing import Any
 
-from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from aiworkstation.access import tokens
+from aiworkstation.access import api_tokens
+from aiworkstation.access.command_user import get_command_user
 
 
 class Command(BaseCommand):
-    help = "Makes an API token and prints it, and nothing else: it is shown this once."
+    help = "Creates an API token and prints only the token. It is shown this once."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--name", default="command line", help="to tell tokens apart")
+        parser.add_argument("--name", default="command line", help="a name that tells your tokens apart")
 
     def handle(self, *, username: str, name: str, **options: Any) -> None:
-        user = User.objects.filter(username=username).first()
-        if user is None:
-            raise CommandError(f"There is no user {username!r}.")
-        _, text = tokens.issue(user, name[:100])
+        _, text = api_tokens.issue(get_command_user(username), name[:100])
         self.stdout.write(text)

@@ -1,4 +1,4 @@
-"""Bodies without a Content-Length, of which Django and DRF read nothing: chunked ones, and some of HTTP/2."""
+"""Request bodies without a Content-Length: chunked ones, and some of HTTP/2. Django and DRF read nothing of them."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -11,8 +11,8 @@ Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Iterable[bytes]]
 
 
-class Chunked:
-    """WSGI middleware that gives such bodies a length. The server's stream must end where the body does."""
+class ChunkedRequests:
+    """WSGI middleware that gives such bodies a length. The server's stream must end at the end of the body."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
@@ -25,18 +25,19 @@ class Chunked:
 
 
 def _give_length(environ: Environ) -> None:
-    """A form is read piece by piece, to its end. Anything else is as large as it is, or larger than allowed."""
+    """Sets CONTENT_LENGTH. A form is read in parts to its end, so any length will do. Other bodies are read here."""
     if environ.get("CONTENT_TYPE", "").lower().startswith("multipart/"):
         environ["CONTENT_LENGTH"] = str(sys.maxsize)
         return
-    body = _read(environ["wsgi.input"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    # One byte more than allowed: Django then refuses the body with its own error.
+    body = _read_up_to(environ["wsgi.input"], settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
     environ["CONTENT_LENGTH"] = str(len(body))
     environ["wsgi.input"] = BytesIO(body)
 
 
-def _read(stream: IO[bytes], limit: int) -> bytes:
-    """At most `limit` bytes: one call may give fewer than there are."""
+def _read_up_to(stream: IO[bytes], limit: int) -> bytes:
+    """Reads up to `limit` bytes. One call of `read` may return fewer bytes than there are."""
     body = bytearray()
-    while piece := stream.read(min(limit - len(body), 65_536)):
-        body += piece
+    while block := stream.read(min(limit - len(body), 65_536)):
+        body += block
     return bytes(body)

@@ -1,9 +1,9 @@
-"""Parts of a page that follow what they show.
+"""Live fragments: parts of a page that follow what they show.
 
-A page names its fragments, each with the values that its template shows. While something runs, the element of
-`web/_live.html` asks each second, and sends along what the page has. The answer holds the fragments that differ,
-swapped out of band by their ids, so the rest of the page keeps its focus, selection and open details; when
-nothing differs it is a 204, which swaps nothing.
+A page lists its fragments, each with a version: the values that its template shows. While something runs, the element
+of `web/_live.html` polls every second and sends the versions that the page has. The answer holds the fragments whose
+version differs, swapped out of band by their ids, so the rest of the page keeps its focus, selection and open details.
+If nothing differs, the answer is a 204, which swaps nothing.
 """
 
 import base64
@@ -16,13 +16,18 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
+REFRESH_EVENT = "refresh-fragments"
+"""An answer that triggers this event makes the page poll at once (`web/_live.html` has the same name)."""
 SEEN = "seen"
-TOKEN_LENGTH = 8
+DIGEST_LENGTH = 8
 
 
 @dataclass(frozen=True)
 class Fragment:
-    """`name` is the id of the template's outer element; `version` is any plain data, another one for another look."""
+    """`name` is the id of the template's outer element.
+
+    `version` is plain data whose `repr` changes whenever the fragment looks different.
+    """
 
     name: str
     template: str
@@ -30,14 +35,14 @@ class Fragment:
     version: object
 
     @property
-    def token(self) -> str:
+    def digest(self) -> str:
         digest = hashlib.sha256(f"{self.name} {self.version!r}".encode()).digest()
-        return base64.urlsafe_b64encode(digest)[:TOKEN_LENGTH].decode()
+        return base64.urlsafe_b64encode(digest)[:DIGEST_LENGTH].decode()
 
 
 @dataclass(frozen=True)
-class Live:
-    """The fragments of a page. `name` is the id of the element that asks, at `url`."""
+class LiveFragments:
+    """The fragments of a page. `name` is the id of the element that polls `url`."""
 
     name: str
     url: str
@@ -46,8 +51,8 @@ class Live:
 
     @property
     def seen(self) -> str:
-        """What the page has: the fragments' tokens, and whether it goes on asking."""
-        return "".join(fragment.token for fragment in self.fragments) + ("+" if self.is_running else "")
+        """What the page has: the digests of its fragments, and whether it goes on polling."""
+        return "".join(fragment.digest for fragment in self.fragments) + ("+" if self.is_running else "")
 
     @property
     def poll_url(self) -> str:
@@ -55,11 +60,12 @@ class Live:
         return f"{self.url}{separator}{urlencode({SEEN: self.seen})}"
 
     def answer(self, request: HttpRequest) -> HttpResponse:
+        """Answers a poll."""
         seen = request.GET.get(SEEN, "")
         if seen == self.seen:
             return HttpResponse(status=204)
-        known = {seen[at : at + TOKEN_LENGTH] for at in range(0, len(seen), TOKEN_LENGTH)}
-        changed = [fragment for fragment in self.fragments if fragment.token not in known]
+        known = {seen[at : at + DIGEST_LENGTH] for at in range(0, len(seen), DIGEST_LENGTH)}
+        changed = [fragment for fragment in self.fragments if fragment.digest not in known]
         parts = [
             render_to_string(fragment.template, {**fragment.context, "oob": True}, request) for fragment in changed
         ]
@@ -72,7 +78,7 @@ def is_poll(request: HttpRequest) -> bool:
 
 
 def page_url(request: HttpRequest) -> str:
-    """This page's address with its own parameters, to be asked for again."""
+    """Returns the address of this page with its own parameters, for its polls."""
     query = request.GET.copy()
     query.pop(SEEN, None)
     return f"{request.path}?{query.urlencode()}" if query else request.path

@@ -1,4 +1,4 @@
-"""A step's output as people read it: prose, a table, a few facts, or JSON."""
+"""A step's output as a page shows it: prose, a table, a few facts, or JSON."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,20 +15,20 @@ MAX_COLUMNS = 20
 MAX_CELL = 300
 TABLES = ("rows", "contacts", "results")
 
-OFFLINE = (
-    "Written by the built-in offline model: it extracts and computes from what it was given,"
-    " and is not a language model."
+OFFLINE_NOTICE = (
+    "The built-in offline model wrote this. It is not a language model:"
+    " it extracts sentences and computes figures from its input."
 )
 
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-# Whoever wrote the text chose its links and pictures: links say so, and pictures are not fetched.
+# The text is not trusted: its links carry rel="noopener nofollow", and its pictures are left out, not fetched.
 _TEXT = {"a", "p", "br", "hr", "strong", "em", "code", "pre", "blockquote", "ul", "ol", "li"}
 _TAGS = {*_TEXT, "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"}
 
 
 @dataclass
-class Shown:
-    """What `jobs/_output.html` shows of an output: whatever is not empty."""
+class RenderedOutput:
+    """The parts of an output that `jobs/_output.html` shows. Empty parts are left out."""
 
     notices: list[str] = field(default_factory=list)
     html: SafeString | None = None
@@ -41,7 +41,7 @@ class Shown:
     json: str = ""
 
 
-def shown(output: Any) -> Shown:
+def render_output(output: Any) -> RenderedOutput:
     if isinstance(output, str):
         return _text(output)
     if isinstance(output, list):
@@ -55,16 +55,16 @@ def shown(output: Any) -> Shown:
             table.facts = _scalars(output)
             return table
     facts = _scalars(output)
-    return Shown(facts=facts) if len(facts) == len(output) else _json(output)
+    return RenderedOutput(facts=facts) if len(facts) == len(output) else _json(output)
 
 
-def _prose(output: Mapping[str, Any]) -> Shown:
-    """What a model wrote is Markdown."""
-    text, notices = _within(output["text"])
+def _prose(output: Mapping[str, Any]) -> RenderedOutput:
+    """Models write Markdown."""
+    text, notices = _shortened(output["text"])
     if output.get("model") == "offline":
-        notices.append(OFFLINE)
+        notices.append(OFFLINE_NOTICE)
     notices += [str(warning) for warning in output.get("warnings") or []]
-    return Shown(notices=notices, html=markdown(text), sources=_sources(output.get("sources") or []))
+    return RenderedOutput(notices=notices, html=markdown(text), sources=_sources(output.get("sources") or []))
 
 
 def markdown(text: str) -> SafeString:
@@ -77,18 +77,18 @@ def markdown(text: str) -> SafeString:
     return mark_safe(html)
 
 
-def _text(text: str, facts: Sequence[tuple[str, str]] = ()) -> Shown:
-    text, notices = _within(text)
-    return Shown(notices=notices, text=text, facts=list(facts))
+def _text(text: str, facts: Sequence[tuple[str, str]] = ()) -> RenderedOutput:
+    text, notices = _shortened(text)
+    return RenderedOutput(notices=notices, text=text, facts=list(facts))
 
 
-def _table(entries: Any) -> Shown | None:
-    """None where the entries are not a table's rows."""
+def _table(entries: Any) -> RenderedOutput | None:
+    """Returns None if the entries are not rows of a table."""
     if not isinstance(entries, list) or not entries:
         return None
     kept = entries[:MAX_ROWS]
     if all(isinstance(entry, dict) for entry in kept):
-        flat = [_flat(entry) for entry in kept]
+        flat = [_flattened(entry) for entry in kept]
         columns = list(dict.fromkeys(key for entry in flat for key in entry))[:MAX_COLUMNS]
         rows = [[_cell(entry.get(column)) for column in columns] for entry in flat]
     elif all(isinstance(entry, list) for entry in kept):
@@ -96,11 +96,11 @@ def _table(entries: Any) -> Shown | None:
         rows = [[_cell(cell) for cell in entry[:MAX_COLUMNS]] for entry in kept[1:]]
     else:
         return None
-    return Shown(columns=columns, rows=rows, more_rows=len(entries) - len(kept))
+    return RenderedOutput(columns=columns, rows=rows, more_rows=len(entries) - len(kept))
 
 
-def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A contact's properties stand beside its id."""
+def _flattened(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts a contact's properties beside its id."""
     inner = entry.get("properties")
     if not isinstance(inner, dict):
         return dict(entry)
@@ -124,16 +124,17 @@ def _cell(value: Any) -> str:
     return text if len(text) <= MAX_CELL else text[:MAX_CELL] + "…"
 
 
-def _json(output: Any) -> Shown:
-    text, notices = _within(pretty(output))
-    return Shown(notices=notices, json=text)
+def _json(output: Any) -> RenderedOutput:
+    text, notices = _shortened(pretty_json(output))
+    return RenderedOutput(notices=notices, json=text)
 
 
-def pretty(value: Any) -> str:
+def pretty_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _within(text: str) -> tuple[str, list[str]]:
+def _shortened(text: str) -> tuple[str, list[str]]:
     if len(text) <= MAX_CHARS:
         return text, []
-    return text[:MAX_CHARS], [f"Only the first {MAX_CHARS:,} of {len(text):,} characters are shown; the API has all."]
+    notice = f"These are the first {MAX_CHARS:,} of {len(text):,} characters. The API returns all of them."
+    return text[:MAX_CHARS], [notice]

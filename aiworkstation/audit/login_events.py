@@ -1,4 +1,4 @@
-"""Logins, failed logins and logouts, told by Django's own signals."""
+"""Audit events of logins, failed logins and logouts, from Django's own signals."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.http import HttpRequest
 
 from aiworkstation.audit.record import record
-from aiworkstation.audit.refusals import strangers
+from aiworkstation.audit.refused_requests import anonymous_events
 
 
 def connect() -> None:
@@ -17,20 +17,20 @@ def connect() -> None:
 
 
 def _logged_in(*, user: User, request: HttpRequest | None = None, **signal: Any) -> None:
-    record(user, "user.logged_in", f"user:{user.pk}", _from(request))
+    record(user, "user.logged_in", f"user:{user.pk}", _address(request))
 
 
 def _logged_out(*, user: User | None, request: HttpRequest | None = None, **signal: Any) -> None:
     if user is not None:
-        record(user, "user.logged_out", f"user:{user.pk}", _from(request))
+        record(user, "user.logged_out", f"user:{user.pk}", _address(request))
 
 
 def _login_failed(*, credentials: dict[str, Any], request: HttpRequest | None = None, **signal: Any) -> None:
-    """The name that was tried, which may be nobody's. Bounded like every event of a stranger."""
-    if strangers.spend():
+    """Records the name that was tried, even if no user has it. Limited like every event of an anonymous caller."""
+    if anonymous_events.spend():
         name = str(credentials.get("username", ""))[:100].replace("\0", "")
-        record(None, "user.login_failed", f"user:{name}", {"username": name, **_from(request)})
+        record(None, "user.login_failed", f"user:{name}", {"username": name, **_address(request)})
 
 
-def _from(request: HttpRequest | None) -> dict[str, Any]:
+def _address(request: HttpRequest | None) -> dict[str, Any]:
     return {"address": request.META.get("REMOTE_ADDR", "")} if request is not None else {}

@@ -1,4 +1,4 @@
-"""Points in time and lengths of time, as people read them."""
+"""Points in time and durations as pages show them."""
 
 import re
 from datetime import UTC, datetime
@@ -10,12 +10,15 @@ from django.utils.safestring import SafeString
 
 register = template.Library()
 
-ON_THE_WIRE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+WIRE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
 @register.filter
 def moment(at: datetime | None, precision: str = "minutes") -> SafeString | str:
-    """In UTC; `static/app.js` puts it into the reader's own time zone. `precision` is "minutes" or "seconds"."""
+    """Shows a time in UTC. `static/app.js` converts it to the reader's time zone.
+
+    `precision` is "minutes" or "seconds".
+    """
     if at is None:
         return ""
     at = at.astimezone(UTC)
@@ -27,16 +30,17 @@ def moment(at: datetime | None, precision: str = "minutes") -> SafeString | str:
 
 @register.filter
 def with_moments(sentence: str) -> SafeString:
-    """A sentence in which moments stand as the API writes them."""
-    texts = ON_THE_WIRE.split(sentence)
-    moments = [moment(datetime.fromisoformat(found), "seconds") for found in ON_THE_WIRE.findall(sentence)]
+    """Shows a sentence whose times are written as in the API."""
+    texts = WIRE_TIME.split(sentence)
+    moments = [moment(datetime.fromisoformat(found), "seconds") for found in WIRE_TIME.findall(sentence)]
     return format_html_join("", "{}{}", zip(texts, [*moments, ""], strict=True))
 
 
 @register.filter
-def duration(seconds: float | None) -> str:
-    if seconds is None:
+def duration(milliseconds: int | None) -> str:
+    if milliseconds is None:
         return ""
+    seconds = milliseconds / 1000
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""Starting jobs from a page: a workflow filled in or pasted, and documents to be read."""
+"""The forms that start jobs: a new workflow, pasted JSON, and documents to index."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,16 @@ from aiworkstation.web.errors import Conflict
 from aiworkstation.web.requests import Request
 from documents.pages.upload_form import receive_files
 from documents.storage.multipart import screened
-from jobs.pages.forms import IngestForm, PasteForm, WorkflowForm, WorkflowSteps, bulk, listed, place_errors, workflow
+from jobs.pages.forms import (
+    IngestForm,
+    PasteForm,
+    WorkflowForm,
+    WorkflowSteps,
+    bulk_documents_body,
+    error_lines,
+    place_errors,
+    workflow_body,
+)
 from jobs.start import start
 from workflows import tools
 from workflows.models import WorkflowExecution
@@ -23,46 +32,46 @@ from workflows.models import WorkflowExecution
 @login_required
 @require_http_methods(["GET", "POST"])
 def new(request: Request) -> HttpResponse:
-    """Start a workflow by filling in its steps. `more` adds a row and starts nothing."""
+    """Starts a workflow from its form. The button `more` only adds a row to the form."""
     if request.method == "GET":
-        return _new(request, WorkflowForm(), WorkflowSteps(prefix="steps"))
+        return _new_job_page(request, WorkflowForm(), WorkflowSteps(prefix="steps"))
     if "more" in request.POST:
-        steps = WorkflowSteps(request.POST, prefix="steps").longer()
-        return _new(request, WorkflowForm(initial=request.POST.dict()), steps)
+        steps = WorkflowSteps(request.POST, prefix="steps").with_another_row()
+        return _new_job_page(request, WorkflowForm(initial=request.POST.dict()), steps)
     form, steps = WorkflowForm(request.POST), WorkflowSteps(request.POST, prefix="steps")
     if form.is_valid() and steps.is_valid():
-        body = workflow(form.payload() | {"steps": steps.payload()})
+        body = workflow_body(form.payload() | {"steps": steps.payload()})
         try:
             return redirect("jobs:job", _start_once(request, body, form.cleaned_data["key"]).pk)
         except ValidationError as error:
             place_errors(error, form, steps)
-    return _new(request, form, steps, status=HTTPStatus.BAD_REQUEST)
+    return _new_job_page(request, form, steps, status=HTTPStatus.BAD_REQUEST)
 
 
 def _start_once(request: Request, body: dict[str, Any], key: str) -> WorkflowExecution:
     try:
         return start(request.user, body, idempotency_key=key or None)[0]
     except Conflict:
-        # The form came back changed after it had started a job: that is another job, and no second click.
+        # The form was changed after it had started a job, so this is no second click: start another job.
         return start(request.user, body)[0]
 
 
 @login_required
 @require_POST
 def paste(request: Request) -> HttpResponse:
-    """Start any job by the body that an API call would have."""
+    """Starts any job from the body of an API call."""
     form = PasteForm(request.POST)
     if form.is_valid():
         try:
-            execution, _ = start(request.user, form.request())
+            execution, _ = start(request.user, form.job_body())
             return redirect("jobs:job", execution.pk)
         except APIException as error:
-            for line in listed(error):
+            for line in error_lines(error):
                 form.add_error("body", line)
-    return _new(request, WorkflowForm(), WorkflowSteps(prefix="steps"), form, status=HTTPStatus.BAD_REQUEST)
+    return _new_job_page(request, WorkflowForm(), WorkflowSteps(prefix="steps"), form, status=HTTPStatus.BAD_REQUEST)
 
 
-def _new(
+def _new_job_page(
     request: Request,
     form: WorkflowForm,
     steps: WorkflowSteps,
@@ -77,36 +86,37 @@ def _new(
 @login_required
 @require_POST
 def ingest(request: Request) -> HttpResponse:
-    """Start a bulk ingestion of the documents that were ticked, or a re-indexing with other chunks."""
+    """Indexes the selected documents, also with another chunk size and overlap."""
     form = IngestForm(request.POST)
     if not form.is_valid():
-        return _refuse(request, [f"{form[name].label}: {line}" for name in form.errors for line in form[name].errors])
-    return _start_on_documents(request, form.request(request.POST.getlist("document")))
+        lines = [f"{form[name].label}: {line}" for name in form.errors for line in form[name].errors]
+        return _show_errors(request, lines)
+    return _start_document_job(request, form.job_body(request.POST.getlist("document")))
 
 
 @screened
 @login_required
 @require_POST
 def upload(request: Request) -> HttpResponse:
-    """Store files and start their ingestion in one go."""
+    """Stores files and starts a job that indexes them."""
     received = receive_files(request)
     if not received:
         return redirect("documents:list")
-    first = received[0]  # all bear the labels of the form
+    first = received[0]  # all files have the labels of the form
     labels = {"projectId": first.project_id, "tags": first.tags, "mode": first.mode}
     documents = [{"id": document.client_id} for document in received]
-    return _start_on_documents(request, bulk({"documents": documents, **labels}))
+    return _start_document_job(request, bulk_documents_body({"documents": documents, **labels}))
 
 
-def _start_on_documents(request: Request, body: dict[str, Any]) -> HttpResponse:
+def _start_document_job(request: Request, body: dict[str, Any]) -> HttpResponse:
     try:
         execution, _ = start(request.user, body)
     except ValidationError as error:
-        return _refuse(request, listed(error))
+        return _show_errors(request, error_lines(error))
     return redirect("jobs:job", execution.pk)
 
 
-def _refuse(request: Request, lines: list[str]) -> HttpResponse:
+def _show_errors(request: Request, lines: list[str]) -> HttpResponse:
     for line in lines:
         messages.error(request, line)
     return redirect("documents:list")

@@ -71,16 +71,16 @@ def test_errors_stand_beside_their_fields(at_alice: Client) -> None:
     assert response.context["form"].errors["name"]
     assert rows[1].errors["arguments"]
     assert rows[2].errors["name"]
-    assert "many" in text(response), "what was typed stays"
+    assert "many" in text(response), "the form keeps what was typed"
     assert 'aria-invalid="true"' in text(response)
     assert not WorkflowExecution.objects.exists()
 
 
-@pytest.mark.parametrize(("typed", "told"), [("{oops", "not JSON"), ("[1]", "JSON object")])
-def test_arguments_that_are_no_json_object(at_alice: Client, typed: str, told: str) -> None:
+@pytest.mark.parametrize(("typed", "message"), [("{oops", "not valid JSON"), ("[1]", "JSON object")])
+def test_arguments_that_are_no_json_object(at_alice: Client, typed: str, message: str) -> None:
     response = at_alice.post("/jobs/new", form({"name": "Look", "arguments": typed}, name="x"))
     assert response.status_code == 400
-    assert told in str(response.context["steps"].forms[0].errors["arguments"])
+    assert message in str(response.context["steps"].forms[0].errors["arguments"])
 
 
 def test_no_steps(at_alice: Client) -> None:
@@ -144,16 +144,16 @@ def test_upload_of_nothing(at_alice: Client) -> None:
     assert not WorkflowExecution.objects.exists()
 
 
-def test_index_the_ticked(alice: User, at_alice: Client) -> None:
-    ticked, left = upload(alice, "One."), upload(alice, "Two.")
-    sent = {"document": [str(ticked.uid)], "chunk_size": "200", "overlap": "20"}
+def test_index_selected_documents(alice: User, at_alice: Client) -> None:
+    selected, other = upload(alice, "One."), upload(alice, "Two.")
+    sent = {"document": [str(selected.uid)], "chunk_size": "200", "overlap": "20"}
     response = at_alice.post("/jobs/new/ingest", sent)
     job = WorkflowExecution.objects.get(owner=alice)
     assertRedirects(response, f"/jobs/{job.pk}")
     (step,) = WorkflowStep.objects.filter(execution=job)
-    assert step.arguments == {"documentId": str(ticked.uid), "chunkSize": 200, "overlap": 20}
-    left.refresh_from_db()
-    assert left.step_id is None
+    assert step.arguments == {"documentId": str(selected.uid), "chunkSize": 200, "overlap": 20}
+    other.refresh_from_db()
+    assert other.step_id is None
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_ingestions_that_cannot_be(alice: User, at_alice: Client, sent: dict[str
     assert not WorkflowExecution.objects.exists()
 
 
-def test_nobody_indexes_the_documents_of_others(alice: User, at_bob: Client) -> None:
+def test_documents_of_other_users_cannot_be_indexed(alice: User, at_bob: Client) -> None:
     document = upload(alice, "One.")
     at_bob.post("/jobs/new/ingest", {"document": [str(document.uid)]})
     assert not WorkflowExecution.objects.exists()

@@ -1,4 +1,4 @@
-"""Bodies without a Content-Length."""
+"""Request bodies without a Content-Length."""
 
 import sys
 from io import BytesIO
@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from aiworkstation.web.chunked_bodies import Chunked
+from aiworkstation.web.chunked_requests import ChunkedRequests
 
 JSON = "application/json"
 
 
 class Slow(BytesIO):
-    """Gives less than it is asked for, as a socket does."""
+    """Returns less than was asked for, like a socket."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size or 1, 7))
 
 
 def passed_on(body: bytes, **changes: Any) -> tuple[str | None, bytes]:
-    """The length and the body that the application gets."""
+    """Returns the length and the body that the application gets."""
     environ = {
         "REQUEST_METHOD": "POST",
         "CONTENT_TYPE": JSON,
@@ -33,7 +33,7 @@ def passed_on(body: bytes, **changes: Any) -> tuple[str | None, bytes]:
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         return [environ["wsgi.input"].read(len(body) + 1)]
 
-    (read,) = Chunked(application)(environ, None)
+    (read,) = ChunkedRequests(application)(environ, None)
     return environ.get("CONTENT_LENGTH"), read
 
 

@@ -1,4 +1,4 @@
-"""Issuing and revoking API tokens, with their events."""
+"""Issues and revokes API tokens, with their audit events."""
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -9,7 +9,7 @@ from aiworkstation.audit.record import record
 
 @transaction.atomic
 def issue(user: User, name: str = "token") -> tuple[ApiToken, str]:
-    """A new token and its text, which nobody can read again."""
+    """Returns a new API token and its text, which cannot be read again."""
     token, text = ApiToken.issue(user, name)
     changes = {"name": name, "prefix": token.prefix, "owner": user.username}
     record(user, "token.issued", f"token:{token.pk}", changes)
@@ -18,7 +18,7 @@ def issue(user: User, name: str = "token") -> tuple[ApiToken, str]:
 
 @transaction.atomic
 def revoke(user: User, token: ApiToken) -> None:
-    """Whoever calls with it from now on is refused. `user` is who revokes it."""
+    """Deletes the token, so that calls with it are refused. `user` is the one who revokes it."""
     changes = {"name": token.name, "prefix": token.prefix, "owner": token.owner.username}
     record(user, "token.revoked", f"token:{token.pk}", changes)
     token.delete()

@@ -1,10 +1,10 @@
-"""Refusals."""
+"""The error for another user's object."""
 
 from django.http import Http404
 
 
 class NotYours(Http404):
-    """It is there, and not this user's: for the caller a plain 404, for the audit trail a refusal.
+    """The object exists but belongs to another user. The caller sees a plain 404; the audit trail gets an event.
 
     `refused_object` is `<noun>:<id>`.
     """

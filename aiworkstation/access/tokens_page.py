@@ -1,4 +1,4 @@
-"""The page of API tokens."""
+"""The page on which users create and revoke their API tokens."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -7,8 +7,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from aiworkstation.access.api_tokens import issue, revoke
 from aiworkstation.access.models import ApiToken
-from aiworkstation.access.tokens import issue, revoke
 from aiworkstation.web.requests import Request
 
 
@@ -16,7 +16,7 @@ from aiworkstation.web.requests import Request
 @never_cache
 @require_http_methods(["GET", "POST"])
 def tokens(request: Request) -> HttpResponse:
-    """A new token's text is in the answer to its form, and nowhere else: so that one is no redirect."""
+    """Lists the tokens. The answer to the form is no redirect, because only it contains the new token's text."""
     secret = ""
     if request.method == "POST":
         name = request.POST.get("name", "").strip().replace("\0", "")[:100]
@@ -30,8 +30,8 @@ def tokens(request: Request) -> HttpResponse:
 def revoke_token(request: Request, id: int) -> HttpResponse:
     token = ApiToken.objects.filter(owner=request.user, pk=id).select_related("owner").first()
     if token is None:
-        messages.warning(request, "That token was revoked before.")
+        messages.warning(request, "The API token was revoked before.")
     else:
         revoke(request.user, token)
-        messages.success(request, f"The token {token.name} is revoked.")
+        messages.success(request, f"The API token {token.name} is revoked.")
     return redirect("access:tokens")

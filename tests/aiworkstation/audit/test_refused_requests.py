@@ -1,12 +1,12 @@
-"""What is recorded of refused requests."""
+"""Audit events of refused requests."""
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aiworkstation.audit import refusals
+from aiworkstation.audit import refused_requests
 from aiworkstation.audit.models import AuditEvent
-from aiworkstation.audit.refusals import Budget
+from aiworkstation.audit.refused_requests import Budget
 from tests.support.jobs import start_job
 
 
@@ -23,14 +23,16 @@ def test_it_works(as_bob: Client, alice: User) -> None:
     }
 
 
-def test_what_is_not_there_is_no_refusal(as_bob: Client) -> None:
+def test_a_missing_object_is_no_refusal(as_bob: Client) -> None:
     as_bob.get("/api/jobs/nothing")
     as_bob.get("/api/nothing")
     assert not AuditEvent.objects.exists()
 
 
-def test_strangers_are_recorded_only_so_often(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "strangers", Budget(2))
+def test_anonymous_callers_are_recorded_within_a_budget(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused_requests, "anonymous_events", Budget(2))
     for _ in range(3):
         client.get("/api/jobs")
         client.post("/api/jobs", {}, "application/json")
@@ -39,6 +41,6 @@ def test_strangers_are_recorded_only_so_often(client: Client, db: None, monkeypa
 
 def test_a_new_minute_has_a_new_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([60.0, 119.9, 120.0])
-    monkeypatch.setattr("aiworkstation.audit.refusals.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("aiworkstation.audit.refused_requests.time.monotonic", lambda: next(clock))
     budget = Budget(1)
     assert [budget.spend() for _ in range(3)] == [True, False, True]

@@ -1,0 +1,14 @@
+"""The request attributes from which an audit event of a refusal is written."""
+
+from django.http import HttpRequest
+
+
+class AuditedRequest(HttpRequest):
+    """An attribute exists once the code that sets it has run."""
+
+    request_id: str
+    """Set by `web.request_id.RequestId`."""
+    refused_object: str
+    """Set by error handlers: `<noun>:<id>` of the object that the caller may not have."""
+    is_refusal_recorded: bool
+    """Set by a view whose refusal has an audit event of its own."""

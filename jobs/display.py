@@ -1,0 +1,373 @@
+"""Jobs, steps and audit events as the API, the pages and the command line display them.
+
+Each shape has one function that builds it, for a whole page of rows in a fixed number of queries. The values are plain
+and frozen: pages compare them to find out what changed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+
+from aiworkstation.audit.models import AuditEvent
+from aiworkstation.web.serializers import milliseconds
+from documents.lookup import CLIENT_ID
+from jobs.job_type import find_job_type
+from workflows.engine.why_waiting import waiting_for
+from workflows.llm.offline import OFFLINE
+from workflows.models import (
+    FINISHED_EXECUTION,
+    RETRYABLE_EXECUTION,
+    ExecutionStatus,
+    StepStatus,
+    WorkflowExecution,
+    WorkflowStep,
+)
+
+STEPS_SHOWN = 100
+HAS_OUTPUT = ExpressionWrapper(Q(output__isnull=False), output_field=BooleanField())
+"""Annotate it as `has_output` to defer a step's output and still know whether there is one."""
+STEP_OBJECT = "step:"
+"""How the `object` of a step's audit event begins."""
+
+# Finished steps of any kind count as 100. The cost is known only if every step that used a model knows its own cost.
+SUMS = """
+SELECT execution_id,
+  sum(CASE WHEN status IN ('completed', 'failed', 'skipped', 'cancelled') THEN 100 ELSE progress END)::bigint,
+  coalesce(sum((usage->>'inputTokens')::bigint), 0)::bigint,
+  coalesce(sum((usage->>'outputTokens')::bigint), 0)::bigint,
+  CASE WHEN bool_and(usage->>'costUsd' IS NOT NULL) FILTER (WHERE jsonb_typeof(usage) = 'object')
+    THEN sum((usage->>'costUsd')::numeric) END
+FROM workflow_steps WHERE execution_id = ANY(%s) GROUP BY execution_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts of the job's steps, `percent` of the work, and the message of the first running step that has one."""
+
+    total: int
+    running: int
+    finished: int
+    completed: int
+    failed: int
+    percent: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Model tokens, and their cost in US dollars as text: None if no price is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Empty if no tokens were used."""
+        if not self.input_tokens and not self.output_tokens:
+            return ""
+        cost = f", ${self.cost}" if self.cost else ""
+        return f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out{cost}"
+
+
+NO_SUMS = (0, Usage())
+"""The sum of the steps' progress, and their usage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job. `waiting_for` says why it is not running; it is empty while the job runs and when it is finished."""
+
+    id: UUID
+    job_type: str
+    name: str
+    description: str
+    owner: str
+    status: str
+    waiting_for: str
+    mode: str
+    model_id: str
+    project_id: str
+    tags: tuple[str, ...]
+    queue: str
+    progress: Progress
+    output: Any
+    error: dict[str, Any] | None
+    usage: Usage
+    payload: Any
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    changed_at: datetime
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED_EXECUTION
+
+    @property
+    def is_retryable(self) -> bool:
+        return self.status in RETRYABLE_EXECUTION
+
+    @property
+    def duration_ms(self) -> int | None:
+        """0 for a job that ended before it started."""
+        return milliseconds(self.started_at or self.finished_at, self.finished_at)
+
+    @property
+    def lists_files(self) -> bool:
+        """Whether the job's page shows a table of files instead of steps."""
+        job_type = find_job_type(self.job_type)
+        return job_type is not None and job_type.lists_files
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step. `depends_on` holds the names of other steps.
+
+    `output` is None if it was not loaded. Then `has_output` still says whether there is one.
+    """
+
+    id: UUID
+    index: int
+    name: str
+    description: str
+    tool: str
+    depends_on: tuple[str, ...]
+    status: str
+    attempt: int
+    attempts_before: int
+    max_attempts: int
+    progress: int
+    message: str
+    arguments: dict[str, Any] | None
+    model: str
+    usage: dict[str, Any] | None
+    output: Any
+    has_output: bool
+    error: dict[str, Any] | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_attempt_at: datetime | None
+
+    @property
+    def number(self) -> int:
+        return self.index + 1
+
+    @property
+    def duration_ms(self) -> int | None:
+        return milliseconds(self.started_at, self.finished_at)
+
+    @property
+    def live_message(self) -> str:
+        """The message, which means nothing once the step is over."""
+        return self.message if self.status in (StepStatus.RUNNING, StepStatus.WAITING) else ""
+
+    @property
+    def attempts_text(self) -> str:
+        """Counts the attempts since the user's last retry. Empty for a first attempt that is not waiting."""
+        number = self.attempt - self.attempts_before
+        if number > 1 or (number == 1 and self.status == StepStatus.WAITING):
+            return f"attempt {number} of {self.max_attempts}"
+        return ""
+
+    @property
+    def usage_text(self) -> str:
+        usage = self.usage or {}
+        return Usage(usage.get("inputTokens", 0), usage.get("outputTokens", 0), usage.get("costUsd")).text
+
+    @property
+    def is_offline(self) -> bool:
+        return self.model == OFFLINE
+
+    @property
+    def document_id(self) -> str:
+        """The id of the document that the step works on. Anything that cannot be an id, such as a secret, is none."""
+        id = (self.arguments or {}).get("documentId")
+        return id if isinstance(id, str) and CLIENT_ID.fullmatch(id) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An audit event. `subject` is the name of its step if that was loaded, otherwise the noun of `object`."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    changes: dict[str, Any]
+    subject: str
+
+    @property
+    def changes_text(self) -> str:
+        return _changes_text(self.changes)
+
+
+def describe_jobs(executions: Sequence[WorkflowExecution], *, with_results: bool = True) -> list[Job]:
+    """Returns the jobs in the order of the rows.
+
+    Without `with_results`, finished jobs cost no query: their output, error and usage stay empty.
+    """
+    queried = [row for row in executions if with_results or not row.is_finished]
+    sums = _sums(queried) if queried else {}
+    messages = _messages(queried)
+    errors = {row.pk: row.error for row in queried} | _errors(queried)
+    outputs = _outputs(queried)
+    reasons = waiting_for(queried)
+    return [
+        Job(
+            id=row.id,
+            job_type=row.job_type,
+            name=row.name,
+            description=row.description,
+            owner=row.owner.get_username(),
+            status=row.status,
+            waiting_for=reasons.get(row.pk, ""),
+            mode=row.mode,
+            model_id=row.model_id,
+            project_id=row.project_id,
+            tags=tuple(row.tags),
+            queue=row.queue,
+            progress=_progress(row, sums.get(row.pk, NO_SUMS)[0], messages.get(row.pk, "")),
+            output=outputs.get(row.pk),
+            error=errors.get(row.pk),
+            usage=sums.get(row.pk, NO_SUMS)[1],
+            payload=row.payload,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            changed_at=row.changed_at,
+        )
+        for row in executions
+    ]
+
+
+def _sums(executions: Sequence[WorkflowExecution]) -> dict[UUID, tuple[int, Usage]]:
+    """For each job the sum of its steps' progress, and their usage."""
+    with connection.cursor() as cursor:
+        cursor.execute(SUMS, [[row.pk for row in executions]])
+        rows = cursor.fetchall()
+    return {key: (progress, _usage(*usage)) for key, progress, *usage in rows}
+
+
+def _usage(input_tokens: int, output_tokens: int, cost: Decimal | None) -> Usage:
+    return Usage(input_tokens, output_tokens, None if cost is None else f"{cost:f}")
+
+
+def _progress(row: WorkflowExecution, progress_sum: int, message: str) -> Progress:
+    """Only a finished job is at 100 percent, even if its steps report 100 earlier."""
+    percent = 100 if row.is_finished else min(99, progress_sum // max(row.steps_total, 1))
+    return Progress(
+        total=row.steps_total,
+        running=row.steps_running,
+        finished=row.steps_finished,
+        completed=row.steps_completed,
+        failed=row.steps_failed,
+        percent=percent,
+        message=message,
+    )
+
+
+def _messages(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
+    """For each running job the message of its first running step that has one."""
+    ids = [row.pk for row in executions if row.status == ExecutionStatus.RUNNING]
+    steps = WorkflowStep.objects.filter(execution__in=ids, status=StepStatus.RUNNING).exclude(message="")
+    found = _first_of_each(steps, "index").values_list("execution_id", "name", "message")
+    return {key: f"{name}: {message}" for key, name, message in found}
+
+
+def _errors(executions: Sequence[WorkflowExecution]) -> dict[UUID, dict[str, Any] | None]:
+    """For each failed job without an error of its own the error of its first failed step."""
+    ids = [row.pk for row in executions if row.status == ExecutionStatus.FAILED and not row.error]
+    steps = WorkflowStep.objects.filter(execution__in=ids, status=StepStatus.FAILED)
+    return dict(_first_of_each(steps, "index").values_list("execution_id", "error"))
+
+
+def _outputs(executions: Sequence[WorkflowExecution]) -> dict[UUID, Any]:
+    """For each finished job the output of its last step. Jobs whose steps are independent have no last step."""
+    ids = [row.pk for row in executions if row.is_finished and not row.tolerates_failures]
+    steps = WorkflowStep.objects.filter(execution__in=ids)
+    return dict(_first_of_each(steps, "-index").values_list("execution_id", "output"))
+
+
+def _first_of_each(steps: QuerySet[WorkflowStep], order: str) -> QuerySet[WorkflowStep]:
+    return steps.order_by("execution_id", order).distinct("execution_id")
+
+
+def describe_steps(rows: Sequence[WorkflowStep], *, with_names: bool = False) -> list[Step]:
+    """Returns steps of one job in the order of the rows, with the outputs that the rows have loaded.
+
+    `depends_on` is filled only if `with_names` is set: it costs one query.
+    """
+    names: dict[int, str] = {}
+    if with_names:
+        indexes = {index for row in rows for index in row.depends_on}
+        executions = {row.execution_id for row in rows}
+        named = WorkflowStep.objects.filter(execution__in=executions, index__in=indexes)
+        names = dict(named.values_list("index", "name"))
+    return [_step(row, names) for row in rows]
+
+
+def _step(row: WorkflowStep, names: Mapping[int, str]) -> Step:
+    output = None if "output" in row.get_deferred_fields() else row.output
+    return Step(
+        id=row.id,
+        index=row.index,
+        name=row.name,
+        description=row.description,
+        tool=row.tool,
+        depends_on=tuple(names[index] for index in row.depends_on) if names else (),
+        status=row.status,
+        attempt=row.attempt,
+        attempts_before=row.attempts_before,
+        max_attempts=row.max_attempts,
+        progress=row.progress,
+        message=row.message,
+        arguments=row.arguments,
+        model=row.model,
+        usage=row.usage,
+        output=output,
+        has_output=getattr(row, "has_output", output is not None),
+        error=row.error,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        next_attempt_at=row.ready_at if row.status == StepStatus.WAITING else None,
+    )
+
+
+def describe_events(events: Sequence[AuditEvent], *, with_names: bool = False) -> list[Event]:
+    """Returns the events in their order. `subject` names the step only if `with_names` is set: it costs one query."""
+    names: dict[str, str] = {}
+    if with_names:
+        ids = [event.object.removeprefix(STEP_OBJECT) for event in events if event.object.startswith(STEP_OBJECT)]
+        found = WorkflowStep.objects.filter(pk__in=ids).values_list("pk", "name")
+        names = {f"{STEP_OBJECT}{key}": name for key, name in found}
+    return [
+        Event(
+            id=event.pk,
+            at=event.at,
+            actor=event.actor,
+            action=event.action,
+            object=event.object,
+            changes=event.changes,
+            subject=names.get(event.object, event.object.partition(":")[0]),
+        )
+        for event in events
+    ]
+
+
+def _changes_text(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {_change_text(value)}" for name, value in changes.items() if value is not None)
+
+
+def _change_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['code']} – {value.get('message', '')}" if "code" in value else _changes_text(value)
+    return ", ".join(map(_change_text, value)) if isinstance(value, list) else str(value)
