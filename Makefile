@@ -1,18 +1,26 @@
-# Needs Python 3.11 or newer and a package index; everything else is installed in .venv.
+# Needs Python 3.11 or newer and a package index. Everything else is installed in .venv.
 
 PYTHON ?= python3
 BIN = .venv/bin
 PRODUCT = .venv/requirements.stamp
 TOOLS = .venv/requirements-dev.stamp
+NEXT = .venv-next/requirements.stamp
+UV = .venv-uv/bin/uv
 PEERS = .venv-bench/requirements.stamp
 READERS = .venv-bench-documents/requirements.stamp
 OCR = .venv-bench-ocr/requirements.stamp
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quiet --universal --generate-hashes
+# The first Python 3.13 that runs: pyenv has a python3.13 on the PATH that runs only where it is chosen.
+NEXT_PYTHON ?= $(firstword $(foreach python,python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13), \
+	$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
+NEXT_TESTS ?= tests/workflows tests/jobs tests/documents/api tests/documents/pages \
+	tests/aiworkstation/web tests/aiworkstation/access tests/aiworkstation/audit
 # For checks, which read no setting of this machine.
 PRODUCTION = env -i PATH="$$PATH" HOME="$$HOME" ENV_FILE= DATA_DIR=.test-data \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ \
 	APP_URL=https://jobs.example.com
 
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL = -m pip install --disable-pip-version-check
 
 define MAKE_VENV
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -20,7 +28,17 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 endef
 
-.PHONY: run dev test chaos lint bench bench-documents
+# $(call INSTALL,WHAT,VENV,OPTIONS) shows a dot for each package. pip's own lines would fill several screens.
+define INSTALL
+@echo "Installing $(1) in $(2). This takes one to two minutes, only once."
+@{ PYTHONUNBUFFERED=1 $(2)/bin/python $(PIP_INSTALL) --require-hashes $(3) || echo "pip failed"; } | awk ' \
+	/^Collecting/ { printf "."; fflush() } \
+	/^Installing collected/ { printf " downloaded, unpacking"; fflush() } \
+	/^pip failed/ { failed = 1 } \
+	END { print ""; exit failed }'
+endef
+
+.PHONY: run dev test test-next next-python chaos lint requirements bench bench-documents
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -32,6 +50,14 @@ dev: $(TOOLS)
 
 test: $(TOOLS)
 	$(BIN)/pytest $(ARGS)
+
+# The engine, the API and the pages on the next Python and Django; NEXT_TESTS=tests for all tests.
+test-next: $(NEXT)
+	.venv-next/bin/pytest -n auto $(NEXT_TESTS) $(ARGS)
+
+# Prints where that Python is, or nothing.
+next-python:
+	@echo $(NEXT_PYTHON)
 
 # Three minutes; ARGS="--seconds 60 --seed 1" for others.
 chaos: $(TOOLS)
@@ -47,13 +73,34 @@ lint: $(TOOLS)
 
 $(PRODUCT): requirements.txt
 	@$(MAKE_VENV)
-	$(PIP) -r requirements.txt
+	$(call INSTALL,the application,.venv,-r requirements.txt)
 	@touch $@
 
 $(TOOLS): requirements.txt requirements-dev.txt
 	@$(MAKE_VENV)
-	$(PIP) -r requirements-dev.txt
+	$(call INSTALL,the application and the tools of its tests,.venv,-r requirements.txt -r requirements-dev.txt)
 	@touch $@ $(PRODUCT)
+
+$(NEXT): requirements-next.txt
+	@test -n "$(NEXT_PYTHON)" || \
+		{ echo "error: Python 3.13 was not found; name it so: make test-next NEXT_PYTHON=/usr/bin/python3.13" >&2; exit 1; }
+	@test -x .venv-next/bin/pip || $(NEXT_PYTHON) -m venv --clear .venv-next
+	$(call INSTALL,Django 6.1 and the tools of its tests,.venv-next,-r requirements-next.txt)
+	@touch $@
+
+# Compiles requirements*.in. Versions change only where a list demands it, or with UPGRADE=1.
+requirements: $(UV)
+	$(COMPILE) --python-version 3.11 $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
+	$(COMPILE) --python-version 3.11 $(if $(UPGRADE),--upgrade) -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) --python-version 3.11 $(if $(UPGRADE),--upgrade) -c requirements.txt -c requirements-dev.txt \
+		requirements-ocr.in -o requirements-ocr.txt
+	@cat requirements.txt requirements-dev.txt > requirements-next.txt  # versions to keep, but for Django
+	$(COMPILE) --python-version 3.12 --overrides requirements-next.in requirements.in requirements-dev.in \
+		-o requirements-next.txt
+
+$(UV):
+	$(PYTHON) -m venv --clear .venv-uv
+	.venv-uv/bin/python $(PIP_INSTALL) --quiet uv==0.13.9
 
 # ONLY="steps pickup" names some of the figures; see bench/README.md.
 bench: $(PRODUCT) $(PEERS)
@@ -68,18 +115,18 @@ bench-documents: $(PRODUCT) $(READERS) $(OCR)
 # A peer that cannot be installed is left out, and RESULTS.md says so.
 $(PEERS): bench/requirements-peers.txt
 	test -x .venv-bench/bin/pip || $(PYTHON) -m venv --clear .venv-bench
-	-.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	-.venv-bench/bin/python $(PIP_INSTALL) --quiet -r $<
 	@touch $@
 
 # The inference package of unstructured demands what its fast strategy does not use.
 $(READERS): bench/requirements-documents.txt
 	test -x .venv-bench-documents/bin/pip || $(PYTHON) -m venv --clear .venv-bench-documents
-	-.venv-bench-documents/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	-.venv-bench-documents/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	-.venv-bench-documents/bin/python $(PIP_INSTALL) --quiet -r $<
+	-.venv-bench-documents/bin/python $(PIP_INSTALL) --quiet --no-deps \
 		unstructured-inference==1.6.14 unstructured.pytesseract==0.3.15
 	@touch $@
 
 $(OCR): requirements.txt requirements-ocr.txt
 	test -x .venv-bench-ocr/bin/pip || $(PYTHON) -m venv --clear .venv-bench-ocr
-	.venv-bench-ocr/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-ocr.txt
+	.venv-bench-ocr/bin/python $(PIP_INSTALL) --quiet -r requirements.txt -r requirements-ocr.txt
 	@touch $@
