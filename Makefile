@@ -38,7 +38,7 @@ define INSTALL
 	END { print ""; exit failed }'
 endef
 
-.PHONY: run dev test test-next next-python chaos lint requirements bench bench-documents
+.PHONY: run dev test test-next next-python chaos lint lint-quick requirements bench bench-documents
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -63,11 +63,14 @@ next-python:
 chaos: $(TOOLS)
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
-lint: $(TOOLS)
+# Takes seconds: .pre-commit-config.yaml runs it before each commit.
+lint-quick: $(TOOLS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+lint: lint-quick
+	$(BIN)/mypy .
 	$(PRODUCTION) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
