@@ -1,52 +1,53 @@
-"""What a measurement asks of a contestant. Its adapter runs in the interpreter that has its packages."""
+"""The interface through which a measurement drives a contender. It runs in the interpreter that has its packages."""
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from bench import place
-from bench.place import database_url
+from bench import run_environment
+from bench.run_environment import database_url
 
 
 class Skipped(Exception):
-    """This contestant cannot be had here; the message says why."""
+    """This contender cannot run on this machine. The message says why."""
 
 
-class Contestant:
-    """Two worker processes of it are started by `commands`. `variant` is how many at once, or a way of running."""
+class Adapter:
+    """Stores and counts tasks of one contender. `variant` is a concurrency or a way of running."""
 
     def __init__(self, variant: str) -> None:
         self.variant = variant
         self._counter: psycopg.Connection[TupleRow] | None = None
 
     def prepare(self) -> None:
-        """Makes its tables, empty."""
+        """Creates empty tables."""
 
     def connect(self) -> None:
-        """Makes this process one that sends."""
+        """Prepares this process for `send` and `start`."""
 
     def send(self, number: int) -> int | None:
-        """A task that marks its start. Returns when it was stored, in ns, where that is not on returning."""
+        """Stores a task that marks its start. Returns the time of the commit in ns if it is before the return."""
         raise NotImplementedError
 
     def start(self, number: int, steps: int) -> int | None:
-        """A workflow of so many steps in a row, each of which marks its start. Returns as `send` does."""
+        """Stores a workflow of consecutive steps, each of which marks its start. Returns the same as `send`."""
         raise NotImplementedError
 
     def pending(self) -> int:
-        """Tasks that are not done and acknowledged."""
+        """Returns the number of tasks that are not finished and acknowledged."""
         raise NotImplementedError
 
     def commands(self) -> list[list[str]]:
+        """Returns the commands that start two worker processes."""
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        return place.environment()
+        return run_environment.child_environment()
 
     def check(self) -> None:
-        """Raises where what ran is not as promised. Called when all is done."""
+        """Raises an error if the finished work is not recorded as promised."""
 
     def count(self, query: str, database: str) -> int:
-        """One number, over a connection that is kept."""
+        """Returns the number that the query selects. The connection stays open."""
         if self._counter is None:
             self._counter = psycopg.connect(database_url(database), autocommit=True)
         row = self._counter.execute(query).fetchone()
@@ -54,6 +55,7 @@ class Contestant:
 
 
 def fresh_database(name: str) -> None:
+    """Creates an empty database, and drops an old one with this name."""
     with psycopg.connect(database_url("aiworkstation"), autocommit=True) as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         connection.execute(f'CREATE DATABASE "{name}"')

@@ -1,4 +1,4 @@
-"""What the server can do at most: commits a second by pgbench, and how long one of a psycopg client's takes."""
+"""Measures the limits of the server: commits a second by pgbench, and the time of one commit of a psycopg client."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg
 
-from bench.contestant import fresh_database
-from bench.place import BASE, PROGRAMS, SOCKETS, database_url
+from bench.adapter import fresh_database
+from bench.run_environment import BASE, POSTGRES_PROGRAMS, SOCKETS, database_url
 
 DATABASE = "bench_limits"
 SCRIPT = "INSERT INTO tiny (text) VALUES ('0123456789012345678901234567890123456789');\n"
@@ -24,19 +24,19 @@ def main() -> dict[str, Any]:
     fresh_database(DATABASE)
     with psycopg.connect(database_url(DATABASE), autocommit=True) as connection:
         connection.execute("CREATE TABLE tiny (id bigserial PRIMARY KEY, text text)")
-        commit = [_commit_ms(connection) for _ in range(300)]
-    rates = {str(clients): _pgbench(clients) for clients in CLIENTS}
+        commit = [_one_commit_ms(connection) for _ in range(300)]
+    rates = {str(clients): _pgbench_commits_per_second(clients) for clients in CLIENTS}
     return {"commit_ms": commit, "commits_per_second": rates}
 
 
-def _commit_ms(connection: psycopg.Connection[tuple[Any, ...]]) -> float:
+def _one_commit_ms(connection: psycopg.Connection[tuple[Any, ...]]) -> float:
     began = time.perf_counter()
     connection.execute("INSERT INTO tiny (text) VALUES ('0123456789')", prepare=True)
     return (time.perf_counter() - began) * 1000
 
 
-def _pgbench(clients: int) -> float:
-    program = Path(sysconfig.get_path("purelib")) / PROGRAMS / "pgbench"
+def _pgbench_commits_per_second(clients: int) -> float:
+    program = Path(sysconfig.get_path("purelib")) / POSTGRES_PROGRAMS / "pgbench"
     path = BASE / "pgbench.sql"
     path.write_text(SCRIPT)
     command = [program, "-h", SOCKETS, "-p", "5432", "-U", "aiworkstation", "-n", "-M", "prepared"]

@@ -1,10 +1,10 @@
-"""How fast search is: `python -m bench.search_speed [--chunks 100000] [--keep]`.
+"""Measures how fast search is: `python -m bench.search.speed [--chunks 100000] [--keep]`.
 
-Made-up chunks of 184 words, most of them of one user (`search_load.py`). One process asks; in the second round
-another one replaces documents all the time, as reading them again does. Times are of the whole `search`, snippets
-included, but for the call that embeds the question. Question vectors are near those of some document.
-"processor" is the processor time of client and server at the 95th percentile, which strangers on the machine do not
-lengthen much. The last line that is printed is a record.
+The database has synthetic chunks of 184 words, most of them of one user (`fill_database.py`). One process searches. In
+the second round another process replaces documents all the time, the way a second reading does. Times are of the whole
+`search`, snippets included, without the call that embeds the question. Question vectors are near those of a document.
+"processor" is the processor time of client and server at the 95th percentile. Other processes on the machine change it
+little. The last printed line is a record.
 """
 
 import argparse
@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from bench.made_up import CHUNKS, Writer
-from bench.search_database import owner, replace_document, scratch_database
-from bench.search_load import fill
-from bench.search_report import circumstances, table, write
+from bench.documents.sections import circumstances, table, write
+from bench.search.fill_database import fill
+from bench.search.scratch_database import owner, replace_document, scratch_database
+from bench.search.synthetic_documents import CHUNKS_PER_DOCUMENT, DocumentWriter
 
 MODEL = "made-up-vectors"
 DIMENSIONS = 384
 QUESTIONS = 100
 COMPARED = 40
 
-# Each document has a place of its own, and its passages are around it.
+# Each document has a point of its own, and its chunks are around it.
 _VECTORS = """
 CREATE TEMP TABLE places AS SELECT uid,
   (SELECT l2_normalize(array_agg(random_normal() + 0 * (g + d.generation))::halfvec(384))
@@ -57,20 +57,20 @@ def main() -> None:
     settings = {"embedding_model": MODEL, "openai_base_url": "http://127.0.0.1:9/v1"}
     if options.replace:
         with scratch_database(name, settings, keep=True):
-            _replace_for_ever()
+            _replace_forever()
     with scratch_database(name, settings, keep=options.keep):
         _measure(options.chunks, name)
 
 
 def _measure(chunks: int, database: str) -> None:
-    lines = [*fill(database, chunks // CHUNKS), *_vectors()]
+    lines = [*fill(database, chunks // CHUNKS_PER_DOCUMENT), *_vectors()]
     lines += _sizes()
     kinds = _kinds()
     idle = {kind: Times.of(questions) for kind, questions in kinds.items()}
     with _replacing(database) as replaced:
         busy = {kind: Times.of(questions) for kind, questions in kinds.items()}
         count, seconds = replaced()
-    lines.append(f"Meanwhile {count * CHUNKS / seconds:,.0f} chunks a second were replaced.")
+    lines.append(f"Meanwhile {count * CHUNKS_PER_DOCUMENT / seconds:,.0f} chunks a second were replaced.")
     head = ["questions", "p50 ms", "p95 ms", "processor", "p50 while replacing", "p95", "processor"]
     rows = [[kind, *idle[kind].shown(), *busy[kind].shown()] for kind in kinds]
     lines += ["", *table(head, rows), *_exactness(kinds)]
@@ -121,11 +121,11 @@ def _sizes() -> list[str]:
             given = relation if relation.startswith("(") else f"'{relation}'"
             cursor.execute(f"SELECT pg_total_relation_size({given}) / 1048576.0")
             shown.append(f"{label} {cursor.fetchone()[0]:,.0f} MB")
-    return [f"SlotSizes: {', '.join(shown)}."]
+    return [f"Sizes: {', '.join(shown)}."]
 
 
 def _kinds() -> dict[str, list[Ask]]:
-    writer, dice = Writer(), random.Random(7)
+    writer, dice = DocumentWriter(), random.Random(7)
     words = writer.words
 
     def drawn(low: int, high: int) -> str:
@@ -176,7 +176,7 @@ def _asking(text: str, *, user: str = "bench", vector: Any = None, **filters: An
     return ask
 
 
-def _phrase(writer: Writer, dice: random.Random) -> str:
+def _phrase(writer: DocumentWriter, dice: random.Random) -> str:
     ((_, texts),) = writer.documents(1, dice.randrange(1000))
     words = dice.choice(texts).split()
     start = dice.randrange(len(words) - 3)
@@ -184,7 +184,7 @@ def _phrase(writer: Writer, dice: random.Random) -> str:
 
 
 def _question_vectors() -> Iterator[Any]:
-    """Near a passage each."""
+    """Yields vectors that are each near a chunk."""
     from django.db import connection
 
     from documents.models import EmbeddingModel
@@ -202,7 +202,7 @@ def _question_vectors() -> Iterator[Any]:
 
 @dataclass
 class Times:
-    """In milliseconds. `processor`: the 95th percentile of what client and server took of it, by questions."""
+    """Milliseconds. `processor` is the 95th percentile of the processor time of client and server per question."""
 
     p50: float
     p95: float
@@ -226,7 +226,7 @@ class Times:
 
 
 def _processor_seconds() -> float:
-    """That this process and its server process have had."""
+    """Returns the processor time of this process and of its server process."""
     from django.db import connection
 
     schedule = Path(f"/proc/{connection.connection.info.backend_pid}/schedstat")
@@ -234,7 +234,7 @@ def _processor_seconds() -> float:
 
 
 def _exactness(kinds: dict[str, list[Ask]]) -> list[str]:
-    """How many of the ten best are those that reading all lists would give."""
+    """Reports how many of the ten best results are the same if search reads every posting list."""
     from documents.search import ranking, scope
 
     rows = []
@@ -254,7 +254,7 @@ def _exactness(kinds: dict[str, list[Ask]]) -> list[str]:
 
 @contextmanager
 def _replacing(database: str) -> Iterator[Callable[[], tuple[int, float]]]:
-    """Another process replaces documents meanwhile; tells how many, in how many seconds."""
+    """Replaces documents in another process. Yields a function that returns their number and the seconds."""
     from django.db.models import Sum
 
     from documents.models import Document
@@ -264,7 +264,7 @@ def _replacing(database: str) -> Iterator[Callable[[], tuple[int, float]]]:
 
     chunks = database.rsplit("_", 1)[1]
     server = os.environ["DATABASE_URL"]
-    command = [sys.executable, "-m", "bench.search_speed", "--replace", "--chunks", chunks]
+    command = [sys.executable, "-m", "bench.search.speed", "--replace", "--chunks", chunks]
     with subprocess.Popen(command, env={**os.environ, "DATABASE_URL": server}) as process:
         try:
             time.sleep(5)
@@ -274,10 +274,10 @@ def _replacing(database: str) -> Iterator[Callable[[], tuple[int, float]]]:
             process.terminate()
 
 
-def _replace_for_ever() -> None:
+def _replace_forever() -> None:
     from documents.models import Document
 
-    writer, dice = Writer(), random.Random()
+    writer, dice = DocumentWriter(), random.Random()
     count = Document.objects.count()
     while True:
         number = dice.randrange(count)

@@ -1,7 +1,8 @@
-"""What the application takes: `python -m bench.memory` prints a record.
+"""Measures the memory of the application: `python -m bench.application_memory PART` prints a record.
 
-PSS (a shared page counts by its share) of the tree of `manage.py run` without PostgreSQL, idle before the first
-document and after one; and what 200 model steps that stream side by side add to `manage.py work`.
+PART `idle` is the process tree of `manage.py run` without PostgreSQL, before the first document and after it.
+`streaming` is the memory that 200 concurrent streaming model steps add to `manage.py work`. Memory is PSS: a shared
+page counts by its share.
 """
 
 import json
@@ -20,20 +21,19 @@ from typing import Any
 
 import psutil
 
-from bench import ours, place
-from bench.load import tree
+from bench import application, run_environment
+from bench.resource_usage import process_tree
 
 STREAMS = 200
 CHUNKS_A_SECOND = 10
-SAMPLE = place.ROOT / "jobs" / "sample_documents" / "quarterly-sales-report.pdf"
-HOME = place.BASE / "run"
+SAMPLE = run_environment.ROOT / "jobs" / "sample_documents" / "quarterly-sales-report.pdf"
+HOME = run_environment.BASE / "run"
 START_SECONDS = 120
 SETTLE_SECONDS = 15
 STREAM_SECONDS = 20
 
 
-def pss(processes: list[psutil.Process]) -> float:
-    """In MB."""
+def pss_mb(processes: list[psutil.Process]) -> float:
     total = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
@@ -43,7 +43,7 @@ def pss(processes: list[psutil.Process]) -> float:
 
 def without_postgres(pid: int) -> list[psutil.Process]:
     found = []
-    for process in tree([pid]):
+    for process in process_tree([pid]):
         with suppress(psutil.NoSuchProcess):
             command = " ".join(process.cmdline())
             if not command.startswith("postgres:") and "bin/postgres" not in command and "ops.keeper" not in command:
@@ -56,20 +56,24 @@ def by_process(processes: list[psutil.Process]) -> dict[str, float]:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             command = " ".join(part.rsplit("/", 1)[-1] for part in process.cmdline()[1:4])
-            found[f"{process.pid} {command[-60:]}"] = round(pss([process]), 1)
+            found[f"{process.pid} {command[-60:]}"] = round(pss_mb([process]), 1)
     return found
 
 
 def _environment(**settings: str) -> dict[str, str]:
-    return place.environment(ENV_FILE="", DATA_DIR=str(HOME), **settings)
+    return run_environment.child_environment(ENV_FILE="", DATA_DIR=str(HOME), **settings)
 
 
 @contextmanager
 def running(port: int) -> Iterator[int]:
-    """`manage.py run` as shipped; returns when it says that it is ready."""
-    command = [str(place.PYTHON), "manage.py", "run"]
+    """Runs `manage.py run` as shipped, and yields its process id when it reports that it is ready."""
+    command = [str(run_environment.PYTHON), "manage.py", "run"]
     process = subprocess.Popen(
-        command, cwd=place.ROOT, env=_environment(PORT=str(port)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=run_environment.ROOT,
+        env=_environment(PORT=str(port)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     assert process.stdout is not None
     try:
@@ -92,24 +96,24 @@ def _await_ready(process: subprocess.Popen[bytes]) -> None:
 
 
 def idle() -> dict[str, Any]:
-    """The first start submits the sample documents, so the tree is measured at the second."""
+    """Measures at the second start, because the first one submits the sample documents."""
     shutil.rmtree(HOME, ignore_errors=True)
     with running(_free_port()):
         time.sleep(SETTLE_SECONDS)
     with running(_free_port()) as pid:
         time.sleep(SETTLE_SECONDS)
         processes = without_postgres(pid)
-        before, parts_before = pss(processes), by_process(processes)
-        ingest = [str(place.PYTHON), "manage.py", "ingest", str(_changed(SAMPLE))]
-        subprocess.run(ingest, cwd=place.ROOT, env=_environment(), check=True, capture_output=True)
+        before, parts_before = pss_mb(processes), by_process(processes)
+        ingest = [str(run_environment.PYTHON), "manage.py", "ingest", str(_changed(SAMPLE))]
+        subprocess.run(ingest, cwd=run_environment.ROOT, env=_environment(), check=True, capture_output=True)
         time.sleep(SETTLE_SECONDS)
         processes = without_postgres(pid)
-        after, parts_after = pss(processes), by_process(processes)
+        after, parts_after = pss_mb(processes), by_process(processes)
     return {"before_mb": before, "after_mb": after, "before": parts_before, "after": parts_after}
 
 
 def _changed(path: Path) -> Path:
-    copy = place.BASE / f"another-{path.name}"
+    copy = run_environment.BASE / f"another-{path.name}"
     shutil.copy(path, copy)
     return copy
 
@@ -123,8 +127,10 @@ def _free_port() -> int:
 
 @contextmanager
 def model_server(port: int) -> Iterator[None]:
-    command = [str(place.PYTHON), "-m", "tests.servers.model_server", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=place.ROOT, env=place.environment(), stdout=subprocess.DEVNULL)
+    command = [str(run_environment.PYTHON), "-m", "tests.servers.model_server", "--port", str(port)]
+    server = subprocess.Popen(
+        command, cwd=run_environment.ROOT, env=run_environment.child_environment(), stdout=subprocess.DEVNULL
+    )
     try:
         time.sleep(2)
         yield
@@ -134,17 +140,19 @@ def model_server(port: int) -> Iterator[None]:
 
 
 def streaming() -> dict[str, Any]:
-    """Two runners: the memory of their tree with no stream and with 200, the CPU of a chunk, and the beats between."""
-    contestant = ours.Ours("")
-    contestant.prepare()
-    contestant.connect()
+    """Measures two runners: memory without streams and with 200, CPU of a chunk, and time between heartbeats."""
+    adapter = application.Application("")
+    adapter.prepare()
+    adapter.connect()
     port = _free_port()
     settings = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "none"}
-    with model_server(port), (place.BASE / "workers.log").open("ab") as log:
-        command = [str(place.PYTHON), str(place.ROOT / "manage.py"), "work"]
-        work = subprocess.Popen(command, cwd=place.ROOT, env=ours.environment(**settings), stdout=log, stderr=log)
+    with model_server(port), (run_environment.BASE / "workers.log").open("ab") as log:
+        command = [str(run_environment.PYTHON), str(run_environment.ROOT / "manage.py"), "work"]
+        work = subprocess.Popen(
+            command, cwd=run_environment.ROOT, env=application.environment(**settings), stdout=log, stderr=log
+        )
         try:
-            return _streamed(work.pid, contestant.owner)
+            return _streamed(work.pid, adapter.owner)
         finally:
             work.terminate()
             work.wait(60)
@@ -156,14 +164,14 @@ def _streamed(pid: int, owner: int) -> dict[str, Any]:
     _start_streams(owner, 8, "test-model")
     _wait_for(lambda: WorkflowStep.objects.filter(status="completed").count() == 8)
     time.sleep(SETTLE_SECONDS)
-    base = pss(tree([pid]))
+    base = pss_mb(process_tree([pid]))
     _start_streams(owner, STREAMS, f"slow-{CHUNKS_A_SECOND}")
     _wait_for(lambda: WorkflowStep.objects.filter(status="running").count() == STREAMS)
     time.sleep(3)
-    cpu = _cpu(pid)
+    cpu = _cpu_seconds(pid)
     gaps = _beat_gaps(STREAM_SECONDS)
-    used = _cpu(pid) - cpu
-    most = pss(tree([pid]))
+    used = _cpu_seconds(pid) - cpu
+    most = pss_mb(process_tree([pid]))
     is_running = WorkflowStep.objects.filter(status="running").count()
     from aiworkstation.audit.models import AuditEvent
 
@@ -187,9 +195,9 @@ def _start_streams(owner: int, number: int, model: str) -> None:
         engine.start(NewExecution(owner, "workflow", f"stream {each}", [step], model_id=model), actor="bench")
 
 
-def _cpu(pid: int) -> float:
+def _cpu_seconds(pid: int) -> float:
     total = 0.0
-    for process in tree([pid]):
+    for process in process_tree([pid]):
         with suppress(psutil.NoSuchProcess):
             used = process.cpu_times()
             total += used.user + used.system
@@ -197,7 +205,7 @@ def _cpu(pid: int) -> float:
 
 
 def _beat_gaps(seconds: float) -> list[float]:
-    """Seconds between beats of a process, as the database saw them; the lease is 30, a beat is due every 5."""
+    """Returns the seconds between heartbeats of each process in the database. One is due every 5, the lease is 30."""
     from workflows.models import Worker
 
     beats: dict[Any, list[Any]] = {}

@@ -1,6 +1,6 @@
-"""The bare extractor: PDFium, text alone, in so many processes: `python -m bench.documents.bare PROCESSES FILE…`.
+"""Extracts text with PDFium and nothing else: `python -m bench.documents.bare_pdfium PROCESSES FILE…`.
 
-Prints pages and seconds as JSON. The processes are there, and PDFium is loaded, when the time begins.
+Prints pages and seconds as JSON. The processes run and have loaded PDFium before the time begins.
 """
 
 import json

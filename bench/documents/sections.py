@@ -1,4 +1,4 @@
-"""Sections of bench/DOCUMENTS.md, each written by its script and left alone by the others."""
+"""The sections of bench/DOCUMENTS.md. Each script replaces its own sections only."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-REPORT = Path(__file__).parent / "DOCUMENTS.md"
+REPORT = Path(__file__).parent.parent / "DOCUMENTS.md"
 HEAD = """# Documents, measured
 
 Written by `make bench-documents`; each figure replaces its own section.
@@ -14,7 +14,7 @@ Written by `make bench-documents`; each figure replaces its own section.
 
 
 def write(name: str, title: str, lines: list[str]) -> None:
-    """Replaces or adds a section."""
+    """Replaces the section with this name, or adds it at the end."""
     old = REPORT.read_text(encoding="utf-8") if REPORT.exists() else HEAD
     text = "\n".join([f"<!-- {name} -->", f"## {title}", "", *lines, f"<!-- end of {name} -->", ""])
     pattern = re.compile(rf"<!-- {name} -->.*?<!-- end of {name} -->\n", re.DOTALL)
@@ -28,7 +28,7 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def circumstances() -> str:
-    """When and where, and how much else ran there."""
+    """When and on what machine the run was, and the load average at its end."""
     load = os.getloadavg()[0]
     cores = len(os.sched_getaffinity(0))
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

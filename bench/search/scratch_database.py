@@ -1,6 +1,6 @@
-"""A database of its own for the measurements of search, and documents put into it without files and jobs.
+"""A database for the measurements of search, and functions that index documents without files and jobs.
 
-`DATABASE_URL` names the server, whose role must be allowed to make databases.
+`DATABASE_URL` names the server. Its role needs the right to create databases.
 """
 
 import os
@@ -16,9 +16,9 @@ MAINTENANCE = "postgres"
 
 @contextmanager
 def scratch_database(name: str, settings: Mapping[str, str] | None = None, *, keep: bool = False) -> Iterator[None]:
-    """Django is set up on it within the block, with these settings. `keep`: it is used again and left there."""
+    """Sets up Django on a new database. With `keep`, an existing one is used, and it is not dropped."""
     server = os.environ["DATABASE_URL"]
-    with psycopg.connect(_named(server, MAINTENANCE), autocommit=True) as connection:
+    with psycopg.connect(_url_of(server, MAINTENANCE), autocommit=True) as connection:
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
         if known and not keep:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -26,7 +26,7 @@ def scratch_database(name: str, settings: Mapping[str, str] | None = None, *, ke
             connection.execute(f'CREATE DATABASE "{name}"')
     os.environ.update(
         ENV_FILE="",
-        DATABASE_URL=_named(server, name),
+        DATABASE_URL=_url_of(server, name),
         SECRET_KEY="of-the-measurements-alone-" + 40 * "x",
         DJANGO_SETTINGS_MODULE="aiworkstation.settings",
         **{key.upper(): value for key, value in (settings or {}).items()},
@@ -43,7 +43,7 @@ def scratch_database(name: str, settings: Mapping[str, str] | None = None, *, ke
 
         connections.close_all()
         if not keep:
-            with psycopg.connect(_named(server, MAINTENANCE), autocommit=True) as connection:
+            with psycopg.connect(_url_of(server, MAINTENANCE), autocommit=True) as connection:
                 connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
@@ -54,7 +54,7 @@ def owner(name: str) -> Any:
 
 
 def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **fields: Any) -> list[Any]:
-    """Documents of a name and the texts of their chunks, indexed as a worker indexes them, in one transaction."""
+    """Indexes documents in one transaction, the way a worker does. Each is a name and the texts of its chunks."""
     from django.db import transaction
 
     from documents.models import Document, DocumentChunk
@@ -95,7 +95,7 @@ def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **field
 
 
 def replace_document(row: Any, texts: list[str]) -> None:
-    """As reading it again does: the new chunks beside the old ones, then the swap. Its vectors stay with it."""
+    """Replaces the text the way a second reading does: adds the new chunks, then switches. Its vectors stay."""
     from django.db import connection, transaction
 
     from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk
@@ -131,5 +131,5 @@ WHERE new.document_id = %(document)s AND new.generation = %(generation)s AND old
 """
 
 
-def _named(url: str, name: str) -> str:
+def _url_of(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

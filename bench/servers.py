@@ -1,4 +1,4 @@
-"""The servers of a run: PostgreSQL as the application embeds it, and Redis as it comes, where it is installed."""
+"""Starts the servers of a run: the embedded PostgreSQL of the application, and Redis if it is installed."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from aiworkstation.ops import postgres
-from bench import place
+from bench import run_environment
 
 SETTINGS = [
     "server_version",
@@ -25,14 +25,14 @@ SETTINGS = [
 
 @contextmanager
 def servers() -> Iterator[dict[str, str]]:
-    """Yields PostgreSQL's settings. Redis's port stands in the environment from now on."""
-    place.BASE.mkdir(parents=True, exist_ok=True)
-    with postgres.join(place.BASE), _redis():
+    """Runs the servers and yields PostgreSQL's settings. Sets BENCH_REDIS_PORT in the environment."""
+    run_environment.BASE.mkdir(parents=True, exist_ok=True)
+    with postgres.join(run_environment.BASE), _redis():
         yield _settings()
 
 
 def _settings() -> dict[str, str]:
-    with psycopg.connect(place.database_url("aiworkstation")) as connection:
+    with psycopg.connect(run_environment.database_url("aiworkstation")) as connection:
         rows = connection.execute(
             "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [SETTINGS]
         )
@@ -41,14 +41,14 @@ def _settings() -> dict[str, str]:
 
 @contextmanager
 def _redis() -> Iterator[None]:
-    program = place.redis_server()
+    program = run_environment.redis_server()
     if program is None:
         yield
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    directory = place.BASE / "redis"
+    directory = run_environment.BASE / "redis"
     directory.mkdir(exist_ok=True)
     command = [program, "--port", port, "--bind", "127.0.0.1", "--dir", str(directory), "--logfile", "redis.log"]
     server = subprocess.Popen(command, cwd=directory)

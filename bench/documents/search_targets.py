@@ -1,4 +1,4 @@
-"""The table that says what search has to reach."""
+"""The targets of search, and whether they are reached."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ HEAD = ["figure", "to reach", "here", ""]
 
 
 def rows(records: Sequence[Record]) -> list[list[str]]:
-    """Of all sizes that were measured; only one of them has a limit."""
+    """Returns a row for each size that was measured. Only the size `AT` has a limit."""
     speed = sorted((each for each in records if each["figure"] == "search" and "p95" in each), key=_chunks)
     quality = [each for each in records if each["figure"] == "quality" and "both" in each]
     return [row for record in speed for row in _speed(record)] + [row for record in quality for row in _quality(record)]
@@ -30,7 +30,7 @@ def _speed(record: Record) -> Iterable[list[str]]:
 
 
 def _limited(figure: str, p95: Mapping[str, float], has_limit: bool) -> list[str]:
-    """The slowest kind of question, or all that are too slow."""
+    """Shows the slowest kind of question, or all kinds that miss the limit."""
     slowest = sorted(p95, key=lambda kind: -p95[kind])
     missed = [kind for kind in slowest if p95[kind] > MOST_MS]
     shown = missed if has_limit and missed else slowest[:1]

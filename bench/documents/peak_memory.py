@@ -1,14 +1,14 @@
-"""How much memory a tree of processes takes while something runs."""
+"""Samples how much memory a tree of processes uses."""
 
 import threading
 from contextlib import suppress
 from pathlib import Path
 
-from bench.load import tree
+from bench.resource_usage import process_tree
 
 
-class Peak:
-    """The highest PSS of a tree, sampled: a page that processes share counts once. Also the largest single process."""
+class PeakMemory:
+    """The highest sampled PSS of a process tree and of a single process. Shared pages of a tree count once."""
 
     def __init__(self, pid: int, *, every: float) -> None:
         self.tree_mb = 0.0
@@ -18,7 +18,7 @@ class Peak:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "Peak":
+    def __enter__(self) -> "PeakMemory":
         self._thread.start()
         return self
 
@@ -28,7 +28,7 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._done.wait(self._every):
-            sizes = [pss_mb(process.pid) for process in tree([self._pid])]
+            sizes = [pss_mb(process.pid) for process in process_tree([self._pid])]
             self.samples += 1
             self.tree_mb = max(self.tree_mb, sum(sizes))
             self.process_mb = max(self.process_mb, *sizes, 0.0)

@@ -1,13 +1,14 @@
-"""The mark: a task's first line says when it began. One O_APPEND write of a line of fixed length.
+"""Marks of the moments when tasks and steps start. The first line of a task calls `mark`.
 
-So the number of marks is the size of the file, and whoever waits for them need not read it.
+A mark is a line of fixed length, appended by one write. The size of the file therefore gives the number of marks, and
+waiting for them needs no reading.
 """
 
 import os
 import time
 from typing import NamedTuple
 
-from bench.place import MARKS
+from bench.run_environment import MARKS
 
 _LINE = b"%9d %5d %20d %8d\n"
 _LENGTH = len(_LINE % (0, 0, 0, 0))
@@ -45,13 +46,13 @@ def read() -> list[Mark]:
 
 
 def clear() -> None:
-    """Emptied, never removed: workers hold it open."""
+    """Empties the file. Workers hold it open, so it must not be removed."""
     MARKS.touch()
     os.truncate(MARKS, 0)
 
 
 def wait_for(number: int, seconds: float, *, every: float = 0.005) -> bool:
-    """Whether so many marks have come in this time."""
+    """Returns whether `number` marks were written within the time."""
     deadline = time.monotonic() + seconds
     while count() < number:
         if time.monotonic() > deadline:

@@ -1,7 +1,9 @@
-"""What a claim, a finish and a poll of the panel cost as the tables grow: `python -m bench.growth SECONDS`.
+"""Measures what a claim, a finish and a poll of the panel cost as the tables grow.
 
-With 100 and with 1,000,000 finished steps in the tables; then beside a transaction that was held open for SECONDS,
-while two runners worked off jobs as fast as they came.
+    python -m bench.table_growth SECONDS
+
+It measures with 100 finished steps, then beside a transaction that stays open for SECONDS while two runners work
+through jobs, then with 1,000,000 finished steps.
 """
 
 import json
@@ -18,9 +20,9 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import Connection
 
-from bench import place
-from bench.contestant import fresh_database
-from bench.explain import Cost, explained, timed
+from bench import run_environment
+from bench.adapter import fresh_database
+from bench.explained_statements import StatementCost, explained, timed
 
 DATABASE = "bench_growth"
 STEPS = 10
@@ -50,7 +52,7 @@ FROM steps, unnest(ARRAY['step.started', 'step.completed']) action
 
 
 def environment() -> dict[str, str]:
-    return place.product_environment(DATABASE_URL=place.database_url(DATABASE))
+    return run_environment.application_environment(DATABASE_URL=run_environment.database_url(DATABASE))
 
 
 def set_up() -> None:
@@ -65,13 +67,13 @@ def set_up() -> None:
 
 
 class Tables:
-    """The tables of one database, measured again and again."""
+    """The tables of one database, measured at several sizes."""
 
     def __init__(self) -> None:
         from django.conf import settings
         from django.test import Client
 
-        from bench.ours import owner
+        from bench.application import owner
         from workflows.connections import connect_blocking
         from workflows.engine.turn import WorkerInfo
 
@@ -91,12 +93,12 @@ class Tables:
 
     def fill(self, steps: int) -> None:
         model = self._run_one()
-        with psycopg.connect(place.database_url(DATABASE), autocommit=True) as connection:
+        with psycopg.connect(run_environment.database_url(DATABASE), autocommit=True) as connection:
             connection.execute(_FILL, {"model": model, "jobs": steps // STEPS - 1})
             connection.execute("VACUUM ANALYZE")
 
     def _run_one(self) -> UUID:
-        from bench.ours import new_execution
+        from bench.application import new_execution
         from workflows import engine
 
         key = engine.start(new_execution(0, STEPS, self.owner), actor="bench")
@@ -106,14 +108,14 @@ class Tables:
         return key
 
     def start(self, jobs: int) -> None:
-        from bench.ours import new_execution
+        from bench.application import new_execution
         from workflows import engine
 
         for number in range(jobs):
             engine.start(new_execution(number, STEPS, self.owner), actor="bench")
 
     def measure(self) -> dict[str, Any]:
-        """Pages by the explained statements; times of the same verbs as they run, commit included."""
+        """Counts the pages of explained statements, and times the same verbs with their commits."""
         self.drained_at = time.monotonic()
         self.start(2 * TIMES)
         claims, finishes = [], []
@@ -136,7 +138,7 @@ class Tables:
         return measured
 
     def _turn(self, measured: Callable[..., Any], outcomes: list[Any], demands: list[Any]) -> tuple[Any, Any]:
-        """The result of a turn, and what `measured` says of it."""
+        """Runs a turn through `measured`. Returns its result and its cost."""
         from workflows.engine.turn import TURN, turn_parameters, turn_result
 
         row, figure = measured(self.engine, TURN, turn_parameters(self.worker, outcomes, demands))
@@ -149,7 +151,7 @@ class Tables:
         return [], [Demand("async", free=1, since=since)]
 
     def _finish(self, result: Any) -> tuple[list[Any], list[Any]]:
-        """The outcome, and the next step of the same lane."""
+        """Returns the outcome of the claim. It keeps its lane, so the turn claims the next step."""
         from workflows.engine.outcomes import completed
 
         (claim,) = result.claims
@@ -157,7 +159,7 @@ class Tables:
         outcome.keeps = "async"
         return [outcome], []
 
-    def _poll(self) -> tuple[Cost, float]:
+    def _poll(self) -> tuple[StatementCost, float]:
         from django.db import connection
         from django.test.utils import CaptureQueriesContext
         from django.urls import reverse
@@ -169,7 +171,7 @@ class Tables:
         with CaptureQueriesContext(connection) as captured:
             answer = self.client.get(panel)
         assert answer.status_code == 200, answer.status_code
-        cost = Cost()
+        cost = StatementCost()
         with connection.cursor() as cursor:
             for query in captured.captured_queries:
                 if query["sql"].lstrip().startswith(("SELECT", "WITH")):
@@ -185,7 +187,7 @@ class Tables:
             engine.cancel(key, actor="bench")
 
     def work_off(self, seconds: float) -> list[float]:
-        """Steps a second, in each tenth of the time, with never many jobs waiting."""
+        """Returns the steps a second in each tenth of the time. Few jobs wait at any moment."""
         from workflows.models import WorkflowExecution, WorkflowStep
 
         rates = []
@@ -204,7 +206,7 @@ class Tables:
         return rates
 
 
-def _summary(costs: list[Cost], ms: list[float]) -> dict[str, Any]:
+def _summary(costs: list[StatementCost], ms: list[float]) -> dict[str, Any]:
     return {
         "pages": median(cost.pages for cost in costs),
         "execution_ms": median(cost.ms for cost in costs),
@@ -216,9 +218,9 @@ def _summary(costs: list[Cost], ms: list[float]) -> dict[str, Any]:
 
 @contextmanager
 def _workers() -> Iterator[None]:
-    with (place.BASE / "workers.log").open("ab") as log:
-        command = [str(place.PYTHON), str(place.ROOT / "manage.py"), "work"]
-        work = subprocess.Popen(command, cwd=place.ROOT, env=environment(), stdout=log, stderr=log)
+    with (run_environment.BASE / "workers.log").open("ab") as log:
+        command = [str(run_environment.PYTHON), str(run_environment.ROOT / "manage.py"), "work"]
+        work = subprocess.Popen(command, cwd=run_environment.ROOT, env=environment(), stdout=log, stderr=log)
     try:
         yield
     finally:
@@ -228,8 +230,8 @@ def _workers() -> Iterator[None]:
 
 @contextmanager
 def _held_open() -> Iterator[None]:
-    """A transaction that sees the tables as they are now: nothing that dies meanwhile can be cleared away."""
-    with psycopg.connect(place.database_url(DATABASE), autocommit=True) as connection:
+    """Holds a transaction open that sees the tables as they are now, so that vacuum can remove no newer row version."""
+    with psycopg.connect(run_environment.database_url(DATABASE), autocommit=True) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SELECT count(*) FROM django_q_ormq")
         yield

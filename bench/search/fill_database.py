@@ -1,8 +1,8 @@
-"""Made-up documents in the database of a measurement, by the product's own statements.
+"""Fills the database of a measurement with synthetic documents, through the application's own statements.
 
-Many are loaded by as many processes as there are cores, in large transactions and before the GIN index is built, for
-a million passages would take an hour otherwise. How fast a worker indexes is measured on the last ones, each in its
-own transaction, beside all others.
+One process per core loads most of them in large transactions, before the GIN index is built. Otherwise a million chunks
+would take an hour. The last documents are indexed one per transaction, beside all others, to measure the speed of a
+worker.
 """
 
 import argparse
@@ -14,20 +14,20 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, groupby, islice, pairwise
 
-from bench.made_up import CHUNKS, Writer
-from bench.search_database import add_documents, owner, scratch_database
+from bench.search.scratch_database import add_documents, owner, scratch_database
+from bench.search.synthetic_documents import CHUNKS_PER_DOCUMENT, DocumentWriter
 
 OWNERS = (("bench", 0.89), ("tenth", 0.10), ("hundredth", 0.01))
 PROJECTS = (("small", 0.01), ("middle", 0.1), ("", 0.89))
-MEASURED = 100
-TOGETHER = 50
+MEASURED_DOCUMENTS = 100
+BATCH = 50
 """Documents in a transaction."""
 
 Named = tuple[int, tuple[str, list[str]]]
 
 
 def fill(database: str, documents: int) -> list[str]:
-    """Up to so many documents; what was measured, as lines, where any were lacking."""
+    """Adds documents until there are this many. Returns the measurements as lines, or none if nothing was added."""
     from django.db import connection
 
     from documents.models import Document
@@ -35,7 +35,7 @@ def fill(database: str, documents: int) -> list[str]:
     have = Document.objects.count()
     if have >= documents:
         return []
-    many = range(have, max(documents - MEASURED, have))
+    many = range(have, max(documents - MEASURED_DOCUMENTS, have))
     if many:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_get_indexdef('terms_by_lexeme'::regclass)")
@@ -47,7 +47,7 @@ def fill(database: str, documents: int) -> list[str]:
             cursor.execute(definition)
             cursor.execute("RESET maintenance_work_mem")
             cursor.execute("VACUUM ANALYZE document_terms, document_chunks, documents")
-    lines = [_rate(range(many.stop, documents))]
+    lines = [_indexing_rate(range(many.stop, documents))]
     start = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE document_terms, document_chunks, documents")
@@ -62,20 +62,20 @@ def project_of(number: int) -> str:
     return _share(number // 7, PROJECTS)
 
 
-def _rate(numbers: range) -> str:
+def _indexing_rate(numbers: range) -> str:
     seconds = 0.0
-    for number, document in zip(numbers, Writer().documents(len(numbers), numbers.start), strict=True):
+    for number, document in zip(numbers, DocumentWriter().documents(len(numbers), numbers.start), strict=True):
         start = time.perf_counter()
         add_documents(owner(owner_of(number)), [document], project_id=project_of(number))
         seconds += time.perf_counter() - start
-    chunks = len(numbers) * CHUNKS
+    chunks = len(numbers) * CHUNKS_PER_DOCUMENT
     return f"Indexing the last {chunks:,}, full text, one process: {chunks / seconds:,.0f} chunks a second."
 
 
 def _load(database: str, numbers: range) -> None:
     processes = len(os.sched_getaffinity(0))
     ends = [numbers.start + len(numbers) * part // processes for part in range(processes + 1)]
-    command = [sys.executable, "-m", "bench.search_load", database]
+    command = [sys.executable, "-m", "bench.search.fill_database", database]
     with ThreadPoolExecutor(processes) as pool:
         for done in [
             pool.submit(subprocess.run, [*command, str(first), str(last)], check=True) for first, last in pairwise(ends)
@@ -83,13 +83,13 @@ def _load(database: str, numbers: range) -> None:
             done.result()
 
 
-def _add(numbers: range) -> None:
-    named = zip(numbers, Writer().documents(len(numbers), numbers.start), strict=True)
-    while batch := list(islice(named, TOGETHER)):
-        _add_together(batch)
+def _add_all(numbers: range) -> None:
+    named = zip(numbers, DocumentWriter().documents(len(numbers), numbers.start), strict=True)
+    while batch := list(islice(named, BATCH)):
+        _add_batch(batch)
 
 
-def _add_together(batch: Sequence[Named]) -> None:
+def _add_batch(batch: Sequence[Named]) -> None:
     def whose(each: Named) -> tuple[str, str]:
         return owner_of(each[0]), project_of(each[0])
 
@@ -98,7 +98,7 @@ def _add_together(batch: Sequence[Named]) -> None:
 
 
 def _share(number: int, shares: Iterable[tuple[str, float]]) -> str:
-    """In turns, so that each has its share of any stretch of numbers."""
+    """Returns the name for a number. Each name gets its share of any range of numbers."""
     place = (number * 37 % 100 + 0.5) / 100
     names, parts = zip(*shares, strict=True)
     return str(next(name for name, end in zip(names, accumulate(parts), strict=True) if place < end))
@@ -111,4 +111,4 @@ if __name__ == "__main__":
     parser.add_argument("last", type=int)
     given = parser.parse_args()
     with scratch_database(given.database, keep=True):
-        _add(range(given.first, given.last))
+        _add_all(range(given.first, given.last))

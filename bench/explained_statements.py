@@ -1,4 +1,4 @@
-"""Explains an engine's statement before it runs, with the plan that a worker's connection keeps."""
+"""Explains a statement of the engine before it runs, with the generic plan that a worker's connection uses."""
 
 import re
 import time
@@ -16,8 +16,8 @@ _NAME = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(slots=True)
-class Cost:
-    """Of one or more statements: pages touched (found or read), milliseconds, and the indexes that served."""
+class StatementCost:
+    """The cost of statements: pages touched (hit or read), milliseconds, used indexes, and tables scanned entirely."""
 
     pages: int = 0
     ms: float = 0.0
@@ -28,21 +28,21 @@ class Cost:
         plan = explained["Plan"]
         self.pages += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
         self.ms += explained["Execution Time"]
-        self._look(plan)
+        self._add_scans(plan)
 
-    def count(self, before: dict[str, int], after: dict[str, int]) -> None:
-        """What functions scanned, whose plans EXPLAIN does not show."""
+    def add_function_scans(self, before: dict[str, int], after: dict[str, int]) -> None:
+        """Adds the scans inside functions, whose plans EXPLAIN does not show."""
         used = {name for name, scans in after.items() if scans > before.get(name, 0)}
         self.scans |= {name.removeprefix("table ") for name in used if name.startswith("table ")}
         self.indexes |= {name for name in used if not name.startswith("table ")}
 
-    def _look(self, plan: dict[str, Any]) -> None:
+    def _add_scans(self, plan: dict[str, Any]) -> None:
         if "Index Name" in plan:
             self.indexes.add(plan["Index Name"])
         if plan["Node Type"] == "Seq Scan":
             self.scans.add(plan["Relation Name"])
         for below in plan.get("Plans", []):
-            self._look(below)
+            self._add_scans(below)
 
 
 _SCANS = """
@@ -52,25 +52,25 @@ FROM pg_class WHERE relkind IN ('i', 'r') AND relnamespace = 'public'::regnamesp
 
 
 def _scanned(connection: Connection[Row]) -> dict[str, int]:
-    """How often each index, and each table from end to end, was scanned in this transaction."""
+    """Returns how often this transaction has scanned each index, and each table from end to end."""
     return dict(connection.execute(_SCANS).fetchall())
 
 
-def explained(connection: Connection[Row], statement: str, parameters: Parameters) -> tuple[Row, Cost]:
-    """The one row of the statement, and what it costs."""
-    cost = Cost()
+def explained(connection: Connection[Row], statement: str, parameters: Parameters) -> tuple[Row, StatementCost]:
+    """Returns the single row of the statement, and its cost."""
+    cost = StatementCost()
     with connection.transaction():
         with connection.transaction(force_rollback=True):
             before = _scanned(connection)
             cost.add(_explain(connection, statement, parameters))
-            cost.count(before, _scanned(connection))
+            cost.add_function_scans(before, _scanned(connection))
         row = connection.execute(statement, parameters).fetchone()
     assert row is not None
     return row, cost
 
 
 def timed(connection: Connection[Row], statement: str, parameters: Parameters) -> tuple[Row, float]:
-    """The one row of the statement, and the milliseconds that it took, its commit included."""
+    """Returns the single row of the statement, and its milliseconds with the commit."""
     began = time.perf_counter()
     with connection.transaction():
         row = connection.execute(statement, parameters).fetchone()
@@ -79,7 +79,7 @@ def timed(connection: Connection[Row], statement: str, parameters: Parameters) -
 
 
 def _explain(connection: Connection[Row], statement: str, parameters: Parameters) -> dict[str, Any]:
-    """With the generic plan, which a prepared statement soon has."""
+    """Explains with the generic plan, which PostgreSQL uses for a prepared statement after some executions."""
     names = list(dict.fromkeys(_NAME.findall(statement)))
     numbered = _NAME.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
     connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
