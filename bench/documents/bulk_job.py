@@ -106,7 +106,7 @@ def worker(python: Path = run_environment.PYTHON, **settings: str) -> Iterator[i
         )
     try:
         for number in range(2 * int(settings.get("WORKERS", "1"))):
-            _finished(_started([str(_uploaded(SAMPLE, f"warm-up {number}"))], 5), START_SECONDS)
+            _finished(_started([str(_upload(SAMPLE, f"warm-up {number}"))], 5), START_SECONDS)
         yield process.pid
     finally:
         left = process_tree([process.pid])
@@ -126,7 +126,7 @@ def ingest(pid: int, paths: Sequence[Path], *, max_parallel: int = 5, every: flo
     from documents.models import Document
     from workflows.models import WorkflowStep
 
-    uploads = [_uploaded(path, "measured") for path in paths]
+    uploads = [_upload(path, "measured") for path in paths]
     with PeakMemory(pid, every=every) as peak:
         meter = UsageMeter([pid])
         execution = _started([upload for upload in uploads if not isinstance(upload, Ended)], max_parallel)
@@ -155,8 +155,8 @@ def pages_of(document: str) -> list[str]:
     return list(Document.objects.get(pk=document).current_pages().order_by("number").values_list("text", flat=True))
 
 
-def _uploaded(path: Path, project: str) -> "str | Ended":
-    """Its id; what is wrong with it where the upload is refused."""
+def _upload(path: Path, project: str) -> "str | Ended":
+    """Uploads a file. Returns the id of the document, or the error if the upload is refused."""
     from django.contrib.auth.models import User
 
     from documents.errors import DocumentError

@@ -27,8 +27,8 @@ def write_report(records: Sequence[Record]) -> None:
     rows = [row for part in (_good, _bad, _pages, _mixed, _peers) for row in part(records)]
     settings = records[-1]["settings"]
     lines = [
-        "`make bench-documents` measures and writes; README.md says how. Compare the ratios: absolute figures of this",
-        "machine say little about another.",
+        "Written by `make bench-documents`. README.md explains the method. Compare the ratios: absolute figures of",
+        "this machine say little about another.",
         "",
         _machine_and_server(settings),
         "",
@@ -178,7 +178,7 @@ def _bulk_table(records: Sequence[Record]) -> list[str]:
                 ]
             )
     head = ["a job of", "files", "seconds", "files a minute", "chunks a second", "peak MiB", "cores busy"]
-    return table([*head, "used by strangers", "measured"], rows) if rows else []
+    return table([*head, "used by others", "measured"], rows) if rows else []
 
 
 def _notes(records: Sequence[Record]) -> list[str]:

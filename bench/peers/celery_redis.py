@@ -1,4 +1,4 @@
-"""Celery on Redis, acknowledging late. Its chain keeps no record of steps, and Redis as it comes syncs nothing."""
+"""Celery on Redis, acknowledging late. Its chain keeps no record of steps, and Redis does not sync to disk."""
 
 import sys
 

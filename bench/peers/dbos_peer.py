@@ -1,4 +1,4 @@
-"""DBOS Transact. `python -m bench.peers.dbos_peer EXECUTOR` is its worker; `init` makes its tables and ends."""
+"""DBOS Transact. `python -m bench.peers.dbos_peer EXECUTOR` is its worker; `init` creates its tables and exits."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""What a user would pick instead, each with a splitter: `python bench/peers/readers.py NAME SECONDS OUT < PATHS`.
+"""Reads files with another library and a splitter: `python bench/peers/document_readers.py NAME SECONDS OUT < PATHS`.
 
-Two processes read the files (a path a line) one after the other, until all are read or the seconds are over. For each
+Two processes read the files (one path per line) one after the other, until all are read or the time is over. For each
 file a JSON line goes to OUT.0 or OUT.1: `{"path", "seconds", "pages" (texts), "chunks" (their number), "error"}`.
 The last line on standard output is JSON too: `{"seconds", "versions"}`. Imports, and a first small document, come
 before the time begins.
