@@ -46,7 +46,8 @@ def without_postgres(pid: int) -> list[psutil.Process]:
     for process in process_tree([pid]):
         with suppress(psutil.NoSuchProcess):
             command = " ".join(process.cmdline())
-            if not command.startswith("postgres:") and "bin/postgres" not in command and "ops.keeper" not in command:
+            is_server = command.startswith("postgres:") or "bin/postgres" in command
+            if not is_server and "ops.postgres_keeper" not in command:
                 found.append(process)
     return found
 
