@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found, import-untyped, unused-ignore"
-"""Extractors side by side on the same files: time, phrases found, memory. Prints Markdown.
+"""Compares extractors on the same files: time, phrases found, memory. Prints Markdown.
 
     python bench/extractors.py FOLDER [FORMAT…]
 
@@ -36,7 +36,7 @@ _DASHES_AND_QUOTES |= dict.fromkeys(range(0x2010, 0x2015), "-")
 
 
 class Reading(NamedTuple):
-    """`megabytes` are the process's peak, its imports included."""
+    """How one file was read. `megabytes` is the peak of the process, imports included."""
 
     seconds: float
     found: int
@@ -129,24 +129,24 @@ EXTRACTORS: dict[str, tuple[Extractor, ...]] = {
 }
 
 
-def normal(text: str) -> str:
-    """As a reader compares: forms, case, blanks and marks that nobody sees make no difference."""
+def normalized(text: str) -> str:
+    """Normalizes text so that Unicode forms, case, white space and invisible characters make no difference."""
     text = unicodedata.normalize("NFKC", text).translate(_UNSEEN).translate(_DASHES_AND_QUOTES)
     return " ".join(text.split()).casefold()
 
 
 def found(text: str, phrases: list[str]) -> int:
-    """Phrases of scripts without blanks are compared without any."""
-    plain = normal(text)
+    """Counts the phrases in the text. Phrases of scripts without spaces are compared without spaces."""
+    plain = normalized(text)
     squeezed = "".join(plain.split())
     return sum(
-        "".join(normal(phrase).split()) in squeezed if _CJK.search(phrase) else normal(phrase) in plain
+        "".join(normalized(phrase).split()) in squeezed if _CJK.search(phrase) else normalized(phrase) in plain
         for phrase in phrases
     )
 
 
 def measure(extractor: Extractor, path: Path, phrases: list[str]) -> Reading | None:
-    """None where the extractor's library is not installed."""
+    """Reads the file in a child process. Returns None if the extractor's library is not installed."""
     receiving, sending = os.pipe()
     child = os.fork()
     if child == 0:
@@ -162,7 +162,7 @@ def measure(extractor: Extractor, path: Path, phrases: list[str]) -> Reading | N
 
 
 def _read(extractor: Extractor, path: Path, phrases: list[str], sending: int) -> None:
-    """The child's whole life. Its first reading, of nothing, makes the imports: the parent must not have them."""
+    """Runs in the child and never returns. Reads an empty file first, so that imports are not timed."""
     signal.alarm(SECONDS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,26 +1,28 @@
-"""RESULTS.md: each figure with its median and its range over the repetitions, ratios first."""
+"""Writes RESULTS.md: each figure with its median and its range over the repetitions, ratios first."""
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from bench.field import FIELD, OURS, PLAIN, STOCK, Entry
-from bench.race import FIGURES, Record, machine
+from bench.contenders import CONTENDERS, OURS, PLAIN, STOCK, Contender
+from bench.run_environment import machine_description
+from bench.schedule import FIGURES, Record
 
+NOT_MEASURED = "not measured"
 Value = Callable[[Record], float | None]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Between the two nearest samples, by their distance."""
+    """Interpolates between the two nearest samples."""
     ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    below = int(place)
+    position = (len(ordered) - 1) * percent / 100
+    below = int(position)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
 def line(record: Record) -> str:
-    """One record in a few words, while the run goes on."""
+    """Summarizes a record in one line, for the terminal."""
     if problem := record.get("skipped") or record.get("failed"):
         return str(problem).splitlines()[-1]
     words = [f"{name} {value:,.1f}" for name, value in record.items() if isinstance(value, float)]
@@ -30,7 +32,7 @@ def line(record: Record) -> str:
     return ", ".join(words) or str(record)[:300]
 
 
-def written(records: list[Record]) -> str:
+def results_text(records: list[Record]) -> str:
     sections = {
         "limits": _limits,
         "steps": _steps,
@@ -52,17 +54,18 @@ def _head(records: list[Record]) -> str:
     settings = records[-1]["settings"]
     shown = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "server_version")
     rows = [
-        [entry.name, _yes(entry.durable), _yes(entry.isolates), entry.batches, entry.note or "–"] for entry in FIELD
+        [entry.name, _yes(entry.durable), _yes(entry.isolates), entry.batches, entry.note or "–"]
+        for entry in CONTENDERS
     ]
     header = ["who", "durable", "a process for tasks", "batches", "how it runs here"]
     return "\n".join(
         [
             "# The figures",
             "",
-            "Written by `make bench`; README.md says how it measures. Medians (lowest–highest repetition). Compare the",
+            "Written by `make bench`. README.md explains the method. Medians (lowest–highest repetition). Compare the",
             "ratios: absolute figures of this machine say little about another.",
             "",
-            f"{machine()}. PostgreSQL {settings['server_version']}, embedded, with its defaults: {shown}.",
+            f"{machine_description()}. PostgreSQL {settings['server_version']}, embedded, with its defaults: {shown}.",
             "",
             *_table(header, rows),
         ]
@@ -92,11 +95,11 @@ def _footnotes(own: list[Record]) -> str:
     problems = {}
     for record in own:
         if problem := record.get("skipped") or record.get("failed"):
-            problems[record["name"]] = str(problem).splitlines()[-1]
+            problems[record["name"] or record["figure"]] = str(problem).splitlines()[-1]
     disturbed = max((record.get("cost", {}).get("others", 0.0) for record in own), default=0.0)
     notes = [f"- {name}: left out, {problem}" for name, problem in problems.items()]
     notes.append(
-        f"- Measured {own[0]['at']} to {own[-1]['at']}; strangers used at most {disturbed:.0%} of the machine."
+        f"- Measured {own[0]['at']} to {own[-1]['at']}; other processes used at most {disturbed:.0%} of the machine."
     )
     return "\n\n" + "\n".join(notes)
 
@@ -114,14 +117,14 @@ def _values(records: list[Record], value: Value) -> list[float]:
 
 
 def _ratios(ours: list[Record], theirs: list[Record], value: Value) -> list[float]:
-    """Of the same repetition, for the machine's mood changes."""
+    """Compares values of the same repetition, because the speed of the machine varies over time."""
     own = {record["repeat"]: value(record) for record in ours}
     pairs = [(own.get(record["repeat"]), value(record)) for record in theirs]
     return [mine / other for mine, other in pairs if mine is not None and other]
 
 
-def _entry(name: str) -> Entry:
-    return next(entry for entry in FIELD if entry.name == name)
+def _entry(name: str) -> Contender:
+    return next(entry for entry in CONTENDERS if entry.name == name)
 
 
 def _per_second(many: str) -> Value:
@@ -141,10 +144,17 @@ def _p95(record: Record) -> float:
     return percentile(record["ms"], 95)
 
 
-def _commits(records: list[Record]) -> float:
-    """A second, of the server, by two clients."""
-    limits = [record for record in records if record["figure"] == "limits"]
-    return median(record["commits_per_second"]["2"] for record in limits) if limits else float("nan")
+def _measured_limits(records: list[Record]) -> list[Record]:
+    return [record for record in records if record["figure"] == "limits" and "failed" not in record]
+
+
+def _share_of_commits(per_second: float, records: list[Record]) -> str:
+    """Compares a rate with what `limits` measured."""
+    limits = _measured_limits(records)
+    if not limits:
+        return f"the server's commits a second by two clients: {NOT_MEASURED}"
+    commits = median(record["commits_per_second"]["2"] for record in limits)
+    return f"{per_second / commits:.0%} of the server's {commits:,.0f} commits a second by two clients"
 
 
 def _best_durable(found: dict[str, list[Record]], value: Value, *, lowest: bool = False) -> str:
@@ -163,11 +173,12 @@ def _verdict(wanted: str, ratios: Sequence[float], reached: bool, best: str) -> 
 
 
 def _limits(own: list[Record], records: list[Record]) -> str:
+    good = _measured_limits(own)
     rows = [
-        [f"commits/s, {clients} clients (pgbench)", _spread([each["commits_per_second"][clients] for each in own])]
+        [f"commits/s, {clients} clients (pgbench)", _spread([each["commits_per_second"][clients] for each in good])]
         for clients in ("1", "2", "8")
     ]
-    rows.append(["one tiny commit of a psycopg client, ms", _spread([median(each["commit_ms"]) for each in own], 3)])
+    rows.append(["one tiny commit of a psycopg client, ms", _spread([median(each["commit_ms"]) for each in good], 3)])
     return "\n".join(["## The server's own limit", "", *_table(["what", "median (range)"], rows)])
 
 
@@ -203,8 +214,8 @@ def _steps(own: list[Record], records: list[Record]) -> str:
                 *_costs([run for record in them for run in record["runs"].values()]),
             ]
         )
-    lines += ["", *_table(header, rows), "", f"- 40 executions of {STOCK}, where there stand 200."]
-    lines += _limit_of_steps(ours, _commits(records))
+    lines += ["", *_table(header, rows), "", f"- {STOCK} runs 40 executions instead of 200."]
+    lines += _limit_of_steps(ours, records)
     return "\n".join(lines)
 
 
@@ -216,7 +227,7 @@ def _costs(runs: list[Record]) -> list[str]:
     return [f"{workers:.2f} + {server:.2f}", f"{wal:,.0f}"]
 
 
-def _limit_of_steps(ours: list[Record], commits: float) -> list[str]:
+def _limit_of_steps(ours: list[Record], records: list[Record]) -> list[str]:
     rates = _values(ours, _per_second("2000"))
     if not rates:
         return []
@@ -226,15 +237,15 @@ def _limit_of_steps(ours: list[Record], commits: float) -> list[str]:
         for run in record["runs"].values()
     ]
     return [
-        f"- What limits it: {median(rates) / commits:.0%} of the server's {commits:,.0f} commits a second by two"
-        f" clients, at {median(busy):.2f} cores of workers and server (the sender's own CPU not counted).",
+        f"- What limits it: {_share_of_commits(median(rates), records)}, at {median(busy):.2f} cores of workers and"
+        " server (the sender's own CPU not counted).",
     ]
 
 
 def _pickup(own: list[Record], records: list[Record]) -> str:
     found = _by_name(own)
-    limits = [record for record in records if record["figure"] == "limits"]
-    commit = median(median(record["commit_ms"]) for record in limits) if limits else float("nan")
+    limits = _measured_limits(records)
+    commit = median(median(record["commit_ms"]) for record in limits) if limits else None
     lines = ["## Pick-up by an idle worker", "", "From the commit to the first line, ms.", ""]
     header = ["who", "median ÷ ours", "p50", "p99 (all)", "p50 in commits", "n"]
     ours = found.get(OURS, [])
@@ -246,7 +257,7 @@ def _pickup(own: list[Record], records: list[Record]) -> str:
         rows.append(
             [
                 *(name, _spread(ratios, 2), _spread(p50, 2), f"{percentile(together, 99):.1f}"),
-                *(f"{median(p50) / commit:.1f}", str(len(together))),
+                *(f"{median(p50) / commit:.1f}" if commit else NOT_MEASURED, str(len(together))),
             ]
         )
     if ours and "Celery on Redis" in found:
@@ -254,8 +265,9 @@ def _pickup(own: list[Record], records: list[Record]) -> str:
         p99 = percentile([ms for record in ours for ms in record["ms"]], 99)
         lines.append("- " + _verdict("a median no worse", ratios, median(ratios) <= 1, "Celery on Redis"))
         lines.append(f"- To reach: p99 ≤ 10 ms. Here {p99:.1f}: {'**reached**' if p99 <= 10 else '**missed**'}.")
-    limit = f"- A commit of a psycopg client takes {commit:.3f} ms. The claim is one commit; the rest is notification,"
-    return "\n".join([*lines, "", *_table(header, rows), "", limit + " waking up and one round trip a statement."])
+    taken = f"takes {commit:.3f} ms" if commit else f"was {NOT_MEASURED}"
+    limit = f"- A commit of a psycopg client {taken}. The claim is one commit; the rest is notification, waking up and"
+    return "\n".join([*lines, "", *_table(header, rows), "", limit + " one round trip a statement."])
 
 
 def _plain(own: list[Record], records: list[Record]) -> str:
@@ -287,14 +299,15 @@ def _plain(own: list[Record], records: list[Record]) -> str:
 
 def _starting(own: list[Record], records: list[Record]) -> str:
     good = [record for record in own if "failed" not in record]
+    if not good:
+        return "## Starting jobs"
     rate = [record["per_second"] for record in good]
     bulk = [record["bulk_seconds"] for record in good]
     rows = [
         ["`engine.start`, ten steps, in one process", _spread(rate) + " /s", "≥ 1,000", _reached(median(rate) >= 1000)],
         ["a job of 10,000 documents", _spread(bulk, 2) + " s", "≤ 1 s", _reached(median(bulk) <= 1)],
     ]
-    share = median(rate) / _commits(records)
-    limit = f"- What limits it: {share:.0%} of the server's commits a second by two clients."
+    limit = f"- What limits it: {_share_of_commits(median(rate), records)}."
     return "\n".join(["## Starting jobs", "", *_table(["what", "median (range)", "to reach", ""], rows), "", limit])
 
 

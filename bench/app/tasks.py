@@ -1,6 +1,6 @@
 """A plain django-q2 task."""
 
-from bench.marks import mark
+from bench.start_marks import mark
 
 
 def noop(number: int) -> None:

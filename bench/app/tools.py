@@ -1,6 +1,6 @@
-"""What the benchmark's own steps do: next to nothing."""
+"""The tool of the benchmark's steps, which only marks their start."""
 
-from bench.marks import mark
+from bench.start_marks import mark
 from workflows.tools import Arguments, StepContext, Tool, register
 
 

@@ -1,4 +1,4 @@
-"""`make bench-documents`: runs the figures and writes DOCUMENTS.md. See README.md."""
+"""Runs the figures of `make bench-documents` and writes DOCUMENTS.md. See README.md."""
 
 import argparse
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.documents import records, report
 from bench.documents.corpus import Corpus
 from bench.documents.figures import FIGURES, run
-from bench.server import servers
+from bench.servers import servers
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
         for figure in figures:
             for name, record in run(figure, Corpus(options.corpus), options):
                 at = time.strftime("%Y-%m-%d %H:%M")
-                records.keep({"figure": figure, "name": name, "at": at, "settings": settings, **record})
+                records.store({"figure": figure, "name": name, "at": at, "settings": settings, **record})
                 print(f"{at}  {figure} {name}: {report.line(record)}", flush=True)
-    report.written(records.kept())
+    report.write_report(records.load())
 
 
 if __name__ == "__main__":

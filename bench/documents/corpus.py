@@ -1,4 +1,4 @@
-"""Files with a manifest that says what must be found in them, and copies of them that are not the same bytes."""
+"""Files with a manifest of the phrases that they contain, and copies of them with different bytes."""
 
 import csv
 import importlib.util
@@ -19,8 +19,8 @@ _COMMENTS = {"pdf": "\n% copy {}\n", "html": "\n<!-- copy {} -->\n"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """A file of the corpus. `phrases` must be found in it, each on a page where that is known (0: on several)."""
+class CorpusFile:
+    """A file of the corpus. `phrases` are pairs of a phrase and its page (0 if it is on several pages)."""
 
     path: Path
     name: str
@@ -38,21 +38,21 @@ class Row:
     def needs_ocr(self) -> bool:
         return self.is_good and "needs_ocr" in self.codes
 
-    def takes(self, code: str) -> bool:
-        """`*` stands for every end but a crash."""
+    def may_end_with(self, code: str) -> bool:
+        """Whether the file may end with this code. `*` is any code except a crash."""
         return code in self.codes or ("*" in self.codes and code != "crashed")
 
 
 @dataclass(frozen=True)
-class Hits:
+class PhraseHits:
     found: int = 0
     phrases: int = 0
     on_page: int = 0
     with_page: int = 0
     missing: tuple[str, ...] = ()
 
-    def __add__(self, other: "Hits") -> "Hits":
-        return Hits(
+    def __add__(self, other: "PhraseHits") -> "PhraseHits":
+        return PhraseHits(
             self.found + other.found,
             self.phrases + other.phrases,
             self.on_page + other.on_page,
@@ -62,7 +62,7 @@ class Hits:
 
 
 class Corpus:
-    """FOLDER has MANIFEST.csv, the files, and textnorm.py: the rule by which phrases are compared."""
+    """A folder with MANIFEST.csv, the files, and textnorm.py, which compares phrases."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,14 +70,14 @@ class Corpus:
         with (folder / "MANIFEST.csv").open(encoding="utf-8", newline="") as file:
             self.rows = [_row(folder, row) for row in csv.DictReader(file)]
 
-    def good(self, *, scanned: bool = False) -> list[Row]:
+    def good(self, *, scanned: bool = False) -> list[CorpusFile]:
         return [row for row in self.rows if row.is_good and (scanned or not row.needs_ocr)]
 
-    def bad(self) -> list[Row]:
+    def bad(self) -> list[CorpusFile]:
         return [row for row in self.rows if not row.is_good]
 
-    def hits(self, row: Row, pages: Sequence[str], *, is_markdown: bool = False) -> Hits:
-        """`is_markdown`: a phrase also counts where it is there but for the marks."""
+    def hits(self, row: CorpusFile, pages: Sequence[str], *, is_markdown: bool = False) -> PhraseHits:
+        """Counts the phrases that are found. With `is_markdown`, Markdown marks inside a phrase are ignored."""
         text = "\n".join(pages)
         bodies = [text, unescape(_MARKUP.sub("", text)), unescape(_MARKUP.sub(" ", text))] if is_markdown else [text]
         forms = [(self.rule.norm(body), self.rule.squeeze(body)) for body in bodies]
@@ -85,14 +85,16 @@ class Corpus:
         placed = [(phrase, page) for phrase, page in row.phrases if page]
         right = [phrase for phrase, page in placed if page <= len(pages) and self._contains(pages[page - 1], phrase)]
         found = len(row.phrases) - len(missing)
-        return Hits(found, len(row.phrases), len(right), len(placed), tuple(f"{row.name}: {each}" for each in missing))
+        return PhraseHits(
+            found, len(row.phrases), len(right), len(placed), tuple(f"{row.name}: {each}" for each in missing)
+        )
 
     def _contains(self, text: str, phrase: str) -> bool:
         return bool(self.rule.contains(self.rule.norm(text), self.rule.squeeze(text), phrase))
 
 
-def copies(rows: Sequence[Row], number: int, folder: Path) -> Iterator[tuple[Row, Path]]:
-    """So many files in a mixed order, the same at every call: each row in turn, every time with another end."""
+def shuffled_copies(rows: Sequence[CorpusFile], number: int, folder: Path) -> Iterator[tuple[CorpusFile, Path]]:
+    """Yields `number` copies in a shuffled order that is the same in every run. Each copy has a different end."""
     folder.mkdir(parents=True, exist_ok=True)
     places = list(range(number))
     random.Random(8).shuffle(places)
@@ -104,7 +106,7 @@ def copies(rows: Sequence[Row], number: int, folder: Path) -> Iterator[tuple[Row
         yield row, path
 
 
-def _write_copy(row: Row, copy: int, path: Path) -> None:
+def _write_copy(row: CorpusFile, copy: int, path: Path) -> None:
     data = row.path.read_bytes()
     if row.format in _ZIPS:
         path.write_bytes(data)
@@ -115,13 +117,13 @@ def _write_copy(row: Row, copy: int, path: Path) -> None:
     path.write_bytes(data + end.encode(row.encoding))
 
 
-def _row(folder: Path, row: dict[str, str]) -> Row:
+def _row(folder: Path, row: dict[str, str]) -> CorpusFile:
     phrases = [phrase for phrase in row["must_contain"].split(";") if phrase]
     pages = [int(page or 0) for page in row["phrase_pages"].split(";")] if row["phrase_pages"] else [0] * len(phrases)
     named = _ENCODING.search(row["tags"])
     encoding = named[1] if named else "utf-8"
     codes = row["expected"].split("|") if row["file"].startswith("good/") else row["codes"].split()
-    return Row(
+    return CorpusFile(
         folder / row["file"],
         row["file"],
         row["format"],

@@ -1,4 +1,4 @@
-"""The mixed files read by others: each in processes of its own, two at a time as ours, for so many seconds at most."""
+"""Other libraries read the mixed files, each in two processes of its own and for at most `SECONDS`."""
 
 import json
 import subprocess
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import place
-from bench.documents.corpus import Corpus, Hits, Row
-from bench.documents.memory import Peak
+from bench import run_environment
+from bench.documents.corpus import Corpus, CorpusFile, PhraseHits
+from bench.documents.peak_memory import PeakMemory
 
-PYTHON = place.ROOT / ".venv-bench-documents" / "bin" / "python"
-SCRIPT = place.ROOT / "bench" / "peers" / "readers.py"
+PYTHON = run_environment.ROOT / ".venv-bench-documents" / "bin" / "python"
+SCRIPT = run_environment.ROOT / "bench" / "peers" / "document_readers.py"
 WITHOUT_PAGES = {"markitdown"}
 NAMES = ("markitdown", "unstructured", "docling")
 SECONDS = 150.0
@@ -20,17 +20,22 @@ SHOWN_ERRORS = 200
 Record = dict[str, Any]
 
 
-def race(corpus: Corpus, files: Sequence[tuple[Row, Path]], name: str) -> Record:
-    """What was read within the time, of the files in their order. One that was begun and not ended does not count."""
+def read_files(corpus: Corpus, files: Sequence[tuple[CorpusFile, Path]], name: str) -> Record:
+    """Returns what the peer read within the time. A file that it did not finish does not count."""
     if not PYTHON.exists():
         return {"skipped": f"{PYTHON} is not there"}
-    out = place.BASE / f"read-by-{name}"
+    out = run_environment.BASE / f"read-by-{name}"
     command = [str(PYTHON), str(SCRIPT), name, str(SECONDS), str(out)]
-    with (place.BASE / "peers.log").open("ab") as log:
+    with (run_environment.BASE / "peers.log").open("ab") as log:
         peer = subprocess.Popen(
-            command, env=place.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            command,
+            env=run_environment.child_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
-        with Peak(peer.pid, every=0.5) as peak:
+        with PeakMemory(peer.pid, every=0.5) as peak:
             said, _ = peer.communicate("\n".join(str(path) for _, path in files))
     if peer.returncode:
         return {"failed": f"exit {peer.returncode}; see {log.name}"}
@@ -46,9 +51,9 @@ def race(corpus: Corpus, files: Sequence[tuple[Row, Path]], name: str) -> Record
     }
 
 
-def _score(corpus: Corpus, files: Sequence[tuple[Row, Path]], readings: list[dict[str, Any]]) -> Record:
+def _score(corpus: Corpus, files: Sequence[tuple[CorpusFile, Path]], readings: list[dict[str, Any]]) -> Record:
     rows = {str(path): row for row, path in files}
-    hits, errors = Hits(), {}
+    hits, errors = PhraseHits(), {}
     for reading in readings:
         row = rows[reading["path"]]
         hits += corpus.hits(row, reading.get("pages", []), is_markdown=True)

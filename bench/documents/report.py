@@ -1,54 +1,57 @@
-"""The sections of DOCUMENTS.md that say how files are read: the figures with their targets, then the tables."""
+"""Writes the sections of DOCUMENTS.md about reading files: the figures with their targets, then the tables."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from bench.documents import searching
+from bench.documents import search_targets
 from bench.documents.peers import NAMES, SECONDS
 from bench.documents.records import Record
-from bench.race import machine
-from bench.search_report import table, write
+from bench.documents.sections import table, write
+from bench.run_environment import machine_description
 
 GIB = 1024
 
 
 def line(record: Record) -> str:
-    """One record in a few words, while the run goes on."""
+    """Summarizes a record in one line, for the terminal."""
     if problem := record.get("skipped") or record.get("failed"):
         return str(problem).splitlines()[-1]
     names = ("files", "indexed", "right", "pages", "seconds", "files_a_minute", "pages_a_second", "peak_mb", "found")
     return ", ".join(f"{name} {record[name]:,.0f}" for name in names if name in record)
 
 
-def written(records: Sequence[Record]) -> None:
-    """Each section replaces its old self; the figures that were not measured are left out."""
+def write_report(records: Sequence[Record]) -> None:
+    """Replaces each section. Figures that were not measured are left out."""
     rows = [row for part in (_good, _bad, _pages, _mixed, _peers) for row in part(records)]
     settings = records[-1]["settings"]
     lines = [
-        "`make bench-documents` measures and writes; README.md says how. Compare the ratios: absolute figures of this",
-        "machine say little about another.",
+        "Written by `make bench-documents`. README.md explains the method. Compare the ratios: absolute figures of",
+        "this machine say little about another.",
         "",
-        _where(settings),
+        _machine_and_server(settings),
         "",
         *table(["figure", "to reach", "here", ""], rows),
     ]
-    if wanted := searching.rows(records):
-        write("search-figures", "Search: the figures", [_where(settings), "", *table(searching.HEAD, wanted)])
+    if wanted := search_targets.rows(records):
+        write(
+            "search-figures",
+            "Search: the figures",
+            [_machine_and_server(settings), "", *table(search_targets.HEAD, wanted)],
+        )
     if rows:
         write("figures", "Reading files: the figures", lines)
         write("reading", "Reading files: the tables", [*_pages_table(records), *_bulk_table(records), *_notes(records)])
         write("peers", "The same files, read by others", _peers_table(records))
 
 
-def _where(settings: Mapping[str, str]) -> str:
-    return (
-        f"{machine()}. PostgreSQL {settings['server_version']}, embedded, shared_buffers {settings['shared_buffers']}."
-    )
+def _machine_and_server(settings: Mapping[str, str]) -> str:
+    server = f"PostgreSQL {settings['server_version']}, embedded, shared_buffers {settings['shared_buffers']}"
+    return f"{machine_description()}. {server}."
 
 
-def _of(records: Iterable[Record], figure: str) -> dict[str, list[Record]]:
+def _by_name(records: Iterable[Record], figure: str) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {}
     for record in records:
         if record["figure"] == figure and not record.keys() & {"skipped", "failed"}:
@@ -61,7 +64,7 @@ def _row(figure: str, wanted: str, here: str, reached: bool) -> list[str]:
 
 
 def _good(records: Sequence[Record]) -> Iterable[list[str]]:
-    for name, (record, *_) in _of(records, "good").items():
+    for name, (record, *_) in _by_name(records, "good").items():
         files, indexed = record["files"], record["indexed"]
         yield _row(f"good files indexed, {name}", "all", f"{indexed} of {files}", indexed == files)
         for what, found, of in (("found", "found", "phrases"), ("on their page", "on_page", "with_page")):
@@ -71,14 +74,14 @@ def _good(records: Sequence[Record]) -> Iterable[list[str]]:
 
 
 def _bad(records: Sequence[Record]) -> Iterable[list[str]]:
-    for record, *_ in _of(records, "bad").values():
+    for record, *_ in _by_name(records, "bad").values():
         files, right = record["files"], record["right"]
         yield _row("bad files that end as they should", "all", f"{right} of {files}", right == files)
         yield _row("peak memory meanwhile", "< 1 GiB", f"{record['peak_mb']:,.0f} MiB", record["peak_mb"] < GIB)
 
 
 def _pages(records: Sequence[Record]) -> Iterable[list[str]]:
-    found = _of(records, "pages")
+    found = _by_name(records, "pages")
     for kind in ("all", "without the made-up one"):
         for processes in ("1", "2"):
             ours, bare = found.get(f"ours, {processes}, {kind}"), found.get(f"bare, {processes}, {kind}")
@@ -99,7 +102,7 @@ _PDFS = {"all": "all PDFs", "without the made-up one": "the real PDFs"}
 
 
 def _mixed(records: Sequence[Record]) -> Iterable[list[str]]:
-    found = _of(records, "mixed")
+    found = _by_name(records, "mixed")
     if "children 1" in found and "children 2" in found:
         one, two = found["children 1"][0], found["children 2"][0]
         ratio = one["seconds"] / two["seconds"]
@@ -113,8 +116,8 @@ def _mixed(records: Sequence[Record]) -> Iterable[list[str]]:
 
 
 def _peers(records: Sequence[Record]) -> Iterable[list[str]]:
-    ours = _of(records, "mixed").get("children 2")
-    for name, (peer, *_) in _of(records, "peers").items():
+    ours = _by_name(records, "mixed").get("children 2")
+    for name, (peer, *_) in _by_name(records, "peers").items():
         if ours:
             own = ours[0]
             speed = own["files_a_minute"] / peer["files_a_minute"]
@@ -133,7 +136,7 @@ def _median(records: Sequence[Record], key: str) -> float:
 
 def _pages_table(records: Sequence[Record]) -> list[str]:
     rows = []
-    for name, own in sorted(_of(records, "pages").items(), key=lambda item: item[0].split(", ", 1)[1]):
+    for name, own in sorted(_by_name(records, "pages").items(), key=lambda item: item[0].split(", ", 1)[1]):
         who, processes, kind = name.split(", ")
         label = "PDFium, text alone" if who == "bare" else "ours, to committed and searchable chunks"
         first, cost = own[0], own[0].get("cost")
@@ -145,7 +148,7 @@ def _pages_table(records: Sequence[Record]) -> list[str]:
 
 
 def _limit_of_pages(records: Sequence[Record]) -> list[str]:
-    found = _of(records, "pages")
+    found = _by_name(records, "pages")
     lines = []
     for kind, files in _PDFS.items():
         for record in found.get(f"ours, 2, {kind}", [])[:1]:
@@ -164,7 +167,7 @@ def _bulk_table(records: Sequence[Record]) -> list[str]:
     named = [("good", "good files, {}"), ("bad", "bad files"), ("mixed", "mixed files, {}")]
     rows = []
     for figure, label in named:
-        for name, (record, *_) in _of(records, figure).items():
+        for name, (record, *_) in _by_name(records, figure).items():
             cost = record["cost"]
             busy = (cost["workers"] + cost["server"]) / cost["wall"]
             rows.append(
@@ -175,16 +178,16 @@ def _bulk_table(records: Sequence[Record]) -> list[str]:
                 ]
             )
     head = ["a job of", "files", "seconds", "files a minute", "chunks a second", "peak MiB", "cores busy"]
-    return table([*head, "used by strangers", "measured"], rows) if rows else []
+    return table([*head, "used by others", "measured"], rows) if rows else []
 
 
 def _notes(records: Sequence[Record]) -> list[str]:
     lines = []
     for figure in ("good", "bad"):
-        for name, (record, *_) in _of(records, figure).items():
+        for name, (record, *_) in _by_name(records, figure).items():
             for key, what in (("wrong", "did not end as it should"), ("missing", "not found")):
                 lines += [f"- {figure} files {name}: {what}: {each}".replace("  ", " ") for each in record.get(key, [])]
-    for record, *_ in _of(records, "bad").values():
+    for record, *_ in _by_name(records, "bad").values():
         seconds = f"{record['longest_seconds']:.1f} s"
         lines.append(f"- The bad file that took longest is {record['longest']}: {seconds}.")
     for record in records:
@@ -195,10 +198,10 @@ def _notes(records: Sequence[Record]) -> list[str]:
 
 def _peers_table(records: Sequence[Record]) -> list[str]:
     rows, notes = [], []
-    own = _of(records, "mixed").get("children 2", [])
+    own = _by_name(records, "mixed").get("children 2", [])
     for record in own:
         rows.append(["aiworkstation", *_reader(record, record["files"] - record["indexed"]), "indexed in PostgreSQL"])
-    found = _of(records, "peers")
+    found = _by_name(records, "peers")
     for name in NAMES:
         for record in found.get(name, []):
             versions = ", ".join(f"{package} {number}" for package, number in record["versions"].items())

@@ -6,10 +6,10 @@ from pathlib import Path
 import psycopg
 from absurd_sdk import Absurd as Sdk
 
-from bench import place
-from bench.contestant import Contestant, Skipped, fresh_database
-from bench.marks import mark
-from bench.place import database_url
+from bench import run_environment
+from bench.adapter import Adapter, Skipped, fresh_database
+from bench.run_environment import database_url
+from bench.start_marks import mark
 
 DATABASE = "bench_absurd"
 POLL = 0.01
@@ -19,13 +19,13 @@ def app() -> Sdk:
     return Sdk(database_url(DATABASE), queue_name="q")
 
 
-class Absurd(Contestant):
+class Absurd(Adapter):
     def prepare(self) -> None:
-        if not place.ABSURD_SQL:
+        if not run_environment.ABSURD_SQL:
             raise Skipped("ABSURD_SQL does not name sql/absurd.sql of earendil-works/absurd")
         fresh_database(DATABASE)
         with psycopg.connect(database_url(DATABASE), autocommit=True) as connection:
-            connection.execute(Path(place.ABSURD_SQL).read_text())
+            connection.execute(Path(run_environment.ABSURD_SQL).read_text())
         app().create_queue("q")
 
     def connect(self) -> None:

@@ -1,15 +1,15 @@
-"""Celery on Redis, acknowledging late. Its chain keeps no record of steps, and Redis as it comes syncs nothing."""
+"""Celery on Redis, acknowledging late. Its chain keeps no record of steps, and Redis does not sync to disk."""
 
 import sys
 
 import redis
 from celery import Celery, chain
 
-from bench import place
-from bench.contestant import Contestant, Skipped
-from bench.marks import mark
+from bench import run_environment
+from bench.adapter import Adapter, Skipped
+from bench.start_marks import mark
 
-app = Celery("bench", broker=f"redis://127.0.0.1:{place.REDIS_PORT}/0")
+app = Celery("bench", broker=f"redis://127.0.0.1:{run_environment.REDIS_PORT}/0")
 app.conf.update(
     task_ignore_result=True,
     task_acks_late=True,
@@ -28,11 +28,11 @@ def do_step(number, step):
     mark(number, step)
 
 
-class CeleryRedis(Contestant):
+class CeleryRedis(Adapter):
     def prepare(self) -> None:
-        if not place.REDIS_PORT:
+        if not run_environment.REDIS_PORT:
             raise Skipped("redis-server is not installed")
-        self.redis = redis.Redis(port=place.REDIS_PORT)
+        self.redis = redis.Redis(port=run_environment.REDIS_PORT)
         self.redis.flushdb()
 
     def send(self, number: int) -> None:

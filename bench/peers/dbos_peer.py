@@ -1,4 +1,4 @@
-"""DBOS Transact. `python -m bench.peers.dbos_peer EXECUTOR` is its worker; `init` makes its tables and ends."""
+"""DBOS Transact. `python -m bench.peers.dbos_peer EXECUTOR` is its worker; `init` creates its tables and exits."""
 
 import subprocess
 import sys
@@ -6,16 +6,16 @@ import threading
 
 from dbos import DBOS, DBOSClient, DBOSConfig
 
-from bench.contestant import Contestant, fresh_database
-from bench.marks import mark
-from bench.place import database_url
+from bench.adapter import Adapter, fresh_database
+from bench.run_environment import database_url
+from bench.start_marks import mark
 
 DATABASE = "bench_dbos"
 POLL = 0.01
 INIT = "init"
 
 
-class Dbos(Contestant):
+class Dbos(Adapter):
     def prepare(self) -> None:
         fresh_database(DATABASE)
         subprocess.run([sys.executable, "-m", __name__, INIT], env=self.environment(), check=True, capture_output=True)

@@ -4,8 +4,8 @@ import json
 import os
 import sys
 
-from bench.contestant import Contestant, fresh_database
-from bench.place import environment
+from bench.adapter import Adapter, fresh_database
+from bench.run_environment import child_environment
 
 DATABASE = "bench_site"
 # Everything that settings can do for its speed.
@@ -20,11 +20,11 @@ TUNED = {
 }
 
 
-class Site(Contestant):
+class Site(Adapter):
     settings: dict[str, str] = {}
 
     def environment(self) -> dict[str, str]:
-        return environment(DJANGO_SETTINGS_MODULE="bench.peers.site.settings", **self.settings)
+        return child_environment(DJANGO_SETTINGS_MODULE="bench.peers.site.settings", **self.settings)
 
     def prepare(self) -> None:
         fresh_database(DATABASE)

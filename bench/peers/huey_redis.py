@@ -6,11 +6,11 @@ from pathlib import Path
 import redis
 from huey import RedisHuey
 
-from bench import place
-from bench.contestant import Contestant, Skipped
-from bench.marks import mark
+from bench import run_environment
+from bench.adapter import Adapter, Skipped
+from bench.start_marks import mark
 
-huey = RedisHuey("bench", host="127.0.0.1", port=place.REDIS_PORT, db=1, results=False)
+huey = RedisHuey("bench", host="127.0.0.1", port=run_environment.REDIS_PORT, db=1, results=False)
 
 
 @huey.task()
@@ -18,11 +18,11 @@ def noop(number):
     mark(number)
 
 
-class HueyRedis(Contestant):
+class HueyRedis(Adapter):
     def prepare(self) -> None:
-        if not place.REDIS_PORT:
+        if not run_environment.REDIS_PORT:
             raise Skipped("redis-server is not installed")
-        self.redis = redis.Redis(port=place.REDIS_PORT, db=1)
+        self.redis = redis.Redis(port=run_environment.REDIS_PORT, db=1)
         self.redis.flushdb()
 
     def send(self, number: int) -> None:

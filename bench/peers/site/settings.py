@@ -1,7 +1,7 @@
 import json
 import os
 
-from bench.place import SOCKETS
+from bench.run_environment import SOCKETS
 
 SECRET_KEY = "bench"
 USE_TZ = True

@@ -1,6 +1,6 @@
 from django_tasks import task
 
-from bench.marks import mark
+from bench.start_marks import mark
 
 
 def noop(number):
