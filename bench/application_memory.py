@@ -47,7 +47,7 @@ def without_postgres(pid: int) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
             command = " ".join(process.cmdline())
             is_server = command.startswith("postgres:") or "bin/postgres" in command
-            if not is_server and "ops.postgres_keeper" not in command:
+            if not is_server and "ops.postgres_manager" not in command:
                 found.append(process)
     return found
 
