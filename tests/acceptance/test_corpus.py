@@ -10,7 +10,7 @@ from tests.acceptance.conftest import finished
 
 Row = dict[str, str]
 
-# What stands in others: a mail's attachment, the mail that came back with another, a PDF's picture, the text in a ZIP
+# Documents inside others: a mail's attachment, the mail that came back with another, a PDF's picture, the text in a ZIP
 # named .docx.
 MEMBERS = {
     "good/mail-attachment-pdf.eml": "failed",

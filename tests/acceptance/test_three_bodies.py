@@ -1,4 +1,4 @@
-"""The three requests that the API's description gives, as they stand there, over HTTP."""
+"""The three requests that the API's description gives, word for word, over HTTP."""
 
 from io import BytesIO
 from typing import Any

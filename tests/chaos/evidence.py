@@ -22,7 +22,7 @@ class Evidence:
     tasks: list[str]
     lease: float
     runs: dict[tuple[str, int], list[tuple[float, float]]] = field(default_factory=dict)
-    """By step and holder: start and end of each run that was completed."""
+    """Maps step and worker to start and end of each run that was completed."""
 
     def __post_init__(self) -> None:
         began: dict[tuple[str, int], float] = {}

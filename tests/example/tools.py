@@ -13,7 +13,7 @@ class CountArguments(Arguments):
 @register
 class CountWord(Tool):
     slug = "EXAMPLE_COUNT_WORD"
-    description = "Counts how often a word stands in a text."
+    description = "Counts how often a word occurs in a text."
     slot = "thread"
     Arguments = CountArguments
 

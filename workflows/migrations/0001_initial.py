@@ -27,7 +27,7 @@ VACUUM = {
 MODES = {
     "General": "You are a careful assistant. Work only with the material that you are given, and say what is missing.",
     "Sales": (
-        "You work for a sales team. Name customers, amounts and dates exactly as they stand in the material, "
+        "You work for a sales team. Name customers, amounts and dates exactly as they appear in the material, "
         "and end with the next steps that follow from it."
     ),
     "Admin": (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from workflows.errors import TryLater
 
 _ends_at: dict[str, float] = {}
-"""By key, on the monotonic clock."""
+"""The end of each cool-down, on the monotonic clock."""
 
 
 def start(seconds: Mapping[str, float]) -> None:

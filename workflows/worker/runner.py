@@ -82,7 +82,7 @@ class Runner:
         self.patience = patience
         self.on_tick = on_tick
         self.held: dict[UUID, RunningStep] = {}
-        """By token."""
+        """The steps that this process holds, keyed by claim token."""
         self.ended: list[EndedStep] = []
         self.stopping = False
         self.ticked_at = self.renewed_at = time.monotonic()

@@ -12,7 +12,7 @@ CHECK_EVERY = 0.25
 STALL_SECONDS = 1.5
 """The process stood still if there was no check for so long."""
 AFTERMATH_SECONDS = 1.0
-"""By then the event loop has handled every timeout that expired meanwhile."""
+"""After this the event loop has handled every timeout that expired meanwhile."""
 
 
 class StallDetector:

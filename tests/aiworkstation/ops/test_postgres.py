@@ -175,7 +175,7 @@ def test_what_was_committed_survives_a_kill_of_everything(data_dir: Path) -> Non
 
 
 def test_a_pid_file_that_names_another_process_is_stale(data_dir: Path) -> None:
-    """As after a reboot: another process of the same user has the id."""
+    """After a reboot: another process of the same user has the id."""
     with postgres.join(data_dir):
         owner = postgres.home(data_dir).stat().st_uid
     sleeper = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: linux.become(owner, owner) if owner else None)

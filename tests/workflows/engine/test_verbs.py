@@ -314,7 +314,7 @@ def test_the_sweep_finds_nothing_in_normal_operation(start: Start, worker: Worke
 
 @pytest.mark.parametrize("delay", [0.0, 600.0])
 def test_the_sweep_replaces_a_message_that_somebody_deleted(start: Start, delay: float) -> None:
-    """As "Queued tasks" in the admin lets one do. The execution still names the message."""
+    """The page "Queued tasks" in the admin lets one do that. The execution still names the message."""
     execution = start(*chain(1), delay=delay)
     OrmQ.objects.all().delete()
     assert engine.sweep() == [execution.pk]

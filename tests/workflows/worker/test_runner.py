@@ -323,7 +323,7 @@ def runs_once(start: Start, ledger: Path, lease: int) -> bool:
 def test_a_step_is_stopped_within_its_lease_while_its_renewal_hangs(
     start: Start, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a silent network: no statement fails, and none returns."""
+    """The network is silent: no statement fails, and none returns."""
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.2}))
     execute, hung = LeaseRenewer._execute, threading.Event()
 

@@ -115,7 +115,7 @@ BEGIN
     to_settle.executions, to_settle.statuses, left_over.executions, left_over.slots, to_settle.failed
   INTO steps, claimed, executions, statuses, lane_executions, lane_slots, _failed FROM to_settle, left_over;
 
-  -- 7. Skip what stands behind a failed step, at any distance. This is a statement of its own because it must see the
+  -- 7. Skip what depends on a failed step, directly or not. This is a statement of its own because it must see the
   -- outcomes that section 1 has written.
   IF _failed IS NOT NULL THEN
     WITH RECURSIVE behind AS (
