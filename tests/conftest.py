@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from playwright.sync_api import Browser, Page, sync_playwright
+from pytest_django import DjangoDbBlocker
 
+from tests.support.database import Cleaner
 from tests.support.users import client_of, make_user
 
 CORPUS = Path(os.environ.get("CORPUS") or Path(__file__).parents[2] / "shared" / "corpus")
@@ -22,6 +24,37 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+WORKERS_PER_CORE = 2
+"""Test processes. For half of its time a test waits, for other processes mostly."""
+MOST_WORKERS = 8
+"""More would take more connections than PostgreSQL has by default."""
+FOR_ONE_PROCESS = {"browser", "data_dir", "readings"}
+"""Fixtures of a module: Chromium, a PostgreSQL of its own, a pass over the corpus."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return min(WORKERS_PER_CORE * len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Keeps the tests of a costly fixture in one process, and starts the slow tests first: none is left for the end."""
+    for item in items:
+        if FOR_ONE_PROCESS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    yield
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        cleaner = Cleaner()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_setup", cleaner.empty)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", cleaner.restore)
+        yield
 
 
 @pytest.fixture(scope="session")
