@@ -3,15 +3,14 @@
 import os
 import time
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from pytest_django.fixtures import Settings
 
-from documents.storage import stored_files
 from jobs.start import start as start_job
+from tests.support.documents import upload_many
 from tests.support.processes import manage, wait_for
 from tests.workflows.conftest import Start
 from tests.workflows.engine.test_fairness import start_for
@@ -35,10 +34,7 @@ SLOTS = {"async": SlotSizes().coroutines, "thread": SlotSizes().threads, "proces
 def bulk(alice: User, settings: Settings, tmp_path: Path) -> WorkflowExecution:
     settings.MEDIA_ROOT = tmp_path / "uploads"
     Mode.objects.get_or_create(name="General")  # which an earlier test's flush took away
-    documents = [
-        stored_files.store(alice, f"{number}.txt", BytesIO(f"Note {number}: the kettle sings.".encode()))
-        for number in range(DOCUMENTS)
-    ]
+    documents = upload_many(alice, (f"Note {number}: the kettle sings." for number in range(DOCUMENTS)))
     payload = {"documents": [{"id": document.client_id} for document in documents]}
     return start_job(alice, {"jobType": "bulk-documents", "payload": payload})[0]
 
