@@ -1,5 +1,6 @@
 """Fixtures for the whole suite: people, a real browser, and real documents."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,13 +9,15 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client, TransactionTestCase
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from tests.support.database import Cleaner
 from tests.support.users import client_of, make_user
 
 CORPUS = Path(os.environ.get("CORPUS") or Path(__file__).parents[2] / "shared" / "corpus")
+PATIENCE = 30_000
+"""Milliseconds until a browser test gives up."""
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -55,6 +58,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         patch.setattr(TransactionTestCase, "_fixture_setup", cleaner.empty)
         patch.setattr(TransactionTestCase, "_fixture_teardown", cleaner.restore)
         yield
+    # A thread that has ended leaves its connection in a reference cycle, and the database could not be dropped.
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +82,7 @@ def browser() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # That loop makes Django think that the tests are asynchronous.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        expect.set_options(timeout=PATIENCE)
         chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()

@@ -136,10 +136,10 @@ def test_the_first_start(data_dir: Path) -> None:
     web = next(p for p in processes_of(data_dir) if "granian" in p.cmdline())
     web.kill()
     wait_for(lambda: "web ended with signal SIGKILL" in application.output.read_text())
-    wait_for(application.answers, 30)
+    wait_for(application.answers)
 
-    wait_for(lambda: "work hangs and is killed" in application.output.read_text(), 30)
-    wait_for(lambda: application.work() not in (None, work), 30)
+    wait_for(lambda: "work hangs and is killed" in application.output.read_text())
+    wait_for(lambda: application.work() not in (None, work))
 
     application.process.terminate()
     assert application.process.wait(60) == 0
@@ -170,8 +170,8 @@ def test_changed_code_restarts_web_and_work(data_dir: Path) -> None:
     application.wait_until_ready()
     before = application.services()
     Path(__file__).touch()
-    wait_for(lambda: len(application.services() - before) == len(before), 30)
-    wait_for(application.answers, 30)
+    wait_for(lambda: len(application.services() - before) == len(before))
+    wait_for(application.answers)
     assert not before & application.services()
     application.process.terminate()
     assert application.process.wait(60) == 0
@@ -183,7 +183,7 @@ def test_nothing_outlives_a_killed_run(data_dir: Path) -> None:
     application.wait_until_ready()
     application.process.kill()
     application.process.wait()
-    wait_for(lambda: not processes_of(data_dir), 60)
+    wait_for(lambda: not processes_of(data_dir))
 
 
 def test_commands_work_without_a_running_application(data_dir: Path) -> None:
