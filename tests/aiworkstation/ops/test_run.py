@@ -112,7 +112,9 @@ def manage(data_dir: Path, *arguments: str, **settings: str) -> subprocess.Compl
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_the_first_start(data_dir: Path) -> None:
+    """Slow because a cluster is made, and because a frozen supervisor is given time to show that it lives."""
     application = Run([*MANAGE, "run"], data_dir)
     application.wait_until_ready()
     work = application.work()

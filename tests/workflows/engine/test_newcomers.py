@@ -1,4 +1,7 @@
-"""A worker whose slots are all taken, and a new user: with `manage.py work` and real documents."""
+"""A worker whose slots are all taken, and a new user: with `manage.py work` and real documents.
+
+Slow because of a thousand documents.
+"""
 
 import os
 import time
@@ -20,7 +23,7 @@ from workflows.models import Mode, Worker, WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
 from workflows.worker.capacity import SlotSizes
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 DOCUMENTS = 1000
 A_MOMENT = 100

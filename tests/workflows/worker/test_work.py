@@ -205,9 +205,11 @@ def test_a_maintenance_that_was_frozen_with_a_lock_stops_no_other(start: Start, 
         assert ended(execution).status == "completed"
 
 
+@pytest.mark.slow
 def test_a_tool_that_holds_the_interpreter_for_half_a_lease_costs_the_others_nothing(
     start: Start, ledger: Path, tmp_path: Path
 ) -> None:
+    """Slow because the others need more than a lease, and half of one must be more than a busy machine stands still."""
     others = start(*[NewStep(f"o{i}", tool="PROBE_SLEEP", arguments={"seconds": 10}) for i in range(5)])
     with manage("work", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="8", STOP_GRACE="1"):
         running_in(ledger, "o0")
