@@ -1,6 +1,5 @@
 """Fixtures for the whole suite: people, a real browser, and real documents."""
 
-import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -77,8 +76,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         patch.setattr(TransactionTestCase, "_fixture_setup", cleaner.empty)
         patch.setattr(TransactionTestCase, "_fixture_teardown", cleaner.restore)
         yield
-    # A thread that has ended leaves its connection in a reference cycle, and the database could not be dropped.
-    gc.collect()
+    with django_db_blocker.unblock():
+        cleaner.end_other_sessions()
 
 
 @pytest.fixture(scope="session")
