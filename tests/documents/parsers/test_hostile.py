@@ -32,7 +32,7 @@ WORKBOOK = f"{builder.OFFICE}.spreadsheetml.sheet.main+xml"
 
 
 class PatientSandbox(Sandbox):
-    def _request(self, function: str, arguments: dict[str, Any], limits: Limits, answer: socket.socket) -> None:
+    def _request(self, function: str, arguments: dict[str, Any], limits: ChildLimits, answer: socket.socket) -> None:
         super()._request(function, arguments, replace(limits, seconds=min(limits.seconds, SECONDS)), answer)
 
 
