@@ -48,8 +48,9 @@ run: $(PRODUCT)
 dev: $(TOOLS)
 	@DEBUG=$${DEBUG:-true} exec $(BIN)/python manage.py run --reload
 
+# In parallel; ARGS="tests/jobs -x" for some of them, "-n 0" for one after another, "-m 'not slow'" for the quick ones.
 test: $(TOOLS)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 # Tests the engine, the API and the pages on the next Python and Django. NEXT_TESTS=tests runs all tests.
 test-next: $(NEXT)

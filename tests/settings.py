@@ -1,6 +1,7 @@
-"""Settings of the tests: the product's, without what this machine's `.env` and environment say.
+"""Settings of the tests: the product's, without those of this machine's `.env` and environment.
 
-TEST_DATABASE_URL or DATABASE_URL names the PostgreSQL to use; else an embedded one runs in `.test-data`.
+TEST_DATABASE_URL or DATABASE_URL names the PostgreSQL to use. The default is an embedded one in `.test-data`, which
+all processes of a run share. Each process has a database and a DATA_DIR of its own.
 """
 
 import atexit
@@ -10,21 +11,45 @@ from pathlib import Path
 
 os.environ["ENV_FILE"] = ""
 
+import psycopg
+
 from aiworkstation.ops import config, postgres
 
-DATA_DIR = Path(__file__).resolve().parent.parent / ".test-data"
+SERVER_DIR = Path(__file__).resolve().parent.parent / ".test-data"
+DATA_DIR = SERVER_DIR / os.environ.get("PYTEST_XDIST_WORKER", "main")
 DATABASE_URL = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL", "")
+
+
+def give_up_durability(server_dir: Path) -> None:
+    """Makes commits cheap: the tests that kill a server have one of their own.
+
+    Without autovacuum, statistics and plans are the same in each run. Only the embedded server's superuser may do this.
+    """
+    if postgres.uses_tcp(postgres.home(server_dir)):
+        return  # the superuser has no password
+    with psycopg.connect(postgres.dsn(server_dir), user="postgres", dbname="postgres", autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+
 
 for name in config.Config.model_fields:
     os.environ.pop(name.upper(), None)
-os.environ.update(DATA_DIR=str(DATA_DIR), DATABASE_URL=DATABASE_URL, SECRET_KEY="of-the-tests-alone-" + 40 * "x")
 
 # Type checkers load this module too, and need no server.
 if "pytest" in sys.modules and not DATABASE_URL:
-    atexit.register(postgres.join(DATA_DIR).leave)
+    atexit.register(postgres.join(SERVER_DIR).leave)
+    give_up_durability(SERVER_DIR)
+
+os.environ.update(
+    DATA_DIR=str(DATA_DIR),
+    DATABASE_URL=DATABASE_URL or postgres.dsn(SERVER_DIR),
+    SECRET_KEY="of-the-tests-alone-" + 40 * "x",
+)
 
 from aiworkstation.settings import *  # noqa: E402, F403
 
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, where the default takes 0.3 s
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     # Names without hashes: nothing has collected the files.

@@ -1,10 +1,14 @@
-"""Real documents, good and bad together, in one bulk job: each ends as its row of the manifest says."""
+"""Real documents, good and bad together, in one bulk job: each ends as its row of the manifest says.
+
+Slow because hundreds of documents are uploaded, read, indexed and searched for.
+"""
 
 import re
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.acceptance.conftest import finished
 
@@ -20,6 +24,7 @@ MEMBERS = {
 }
 
 
+@pytest.mark.slow
 def test_the_whole_corpus(api: httpx2.Client, worker: None, corpus: Path, corpus_rows: list[Row]) -> None:
     stored = {row["file"]: upload(api, corpus / row["file"]) for row in corpus_rows}
     empty = {row["file"] for row in corpus_rows if int(row["size"]) == 0}

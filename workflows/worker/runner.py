@@ -56,6 +56,7 @@ class RunningStep:
     claimed_at: float
     progress: StepProgress = field(default_factory=StepProgress)
     task: asyncio.Task[None] | None = None
+    has_begun: bool = False
     stopped_as: str = ""
 
 
@@ -121,7 +122,8 @@ class Runner:
         """Stops steps. "returned" gives them back to the queue; after "cancelled" nothing more is recorded."""
         for step in [self.held[token] for token in tokens if token in self.held]:
             step.stopped_as = step.stopped_as or stopped_as
-            if step.task is not None:
+            # A task that is cancelled before it begins runs none of its code, and the step would be held for ever.
+            if step.task is not None and step.has_begun:
                 step.task.cancel()
 
     def cut_off_expiring(self) -> None:
@@ -291,7 +293,10 @@ class Runner:
 
         loop = asyncio.get_running_loop()
         outcome: Outcome | None = None
+        step.has_begun = True
         try:
+            if step.stopped_as:
+                raise asyncio.CancelledError
             if step.pool.kind == "alone":
                 outcome = await execute_alone(claim, report)
             else:

@@ -22,7 +22,7 @@ def processes_of(data_dir: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if home in _command_line(process)]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

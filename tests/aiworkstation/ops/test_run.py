@@ -112,7 +112,9 @@ def manage(data_dir: Path, *arguments: str, **settings: str) -> subprocess.Compl
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_the_first_start(data_dir: Path) -> None:
+    """Slow because a cluster is made, and because a frozen supervisor is given time to show that it lives."""
     application = Run([*MANAGE, "run"], data_dir)
     application.wait_until_ready()
     work = application.work()
@@ -136,10 +138,10 @@ def test_the_first_start(data_dir: Path) -> None:
     web = next(p for p in processes_of(data_dir) if "granian" in p.cmdline())
     web.kill()
     wait_for(lambda: "web ended with signal SIGKILL" in application.output.read_text())
-    wait_for(application.answers, 30)
+    wait_for(application.answers)
 
-    wait_for(lambda: "work hangs and is killed" in application.output.read_text(), 30)
-    wait_for(lambda: application.work() not in (None, work), 30)
+    wait_for(lambda: "work hangs and is killed" in application.output.read_text())
+    wait_for(lambda: application.work() not in (None, work))
 
     application.process.terminate()
     assert application.process.wait(60) == 0
@@ -170,8 +172,8 @@ def test_changed_code_restarts_web_and_work(data_dir: Path) -> None:
     application.wait_until_ready()
     before = application.services()
     Path(__file__).touch()
-    wait_for(lambda: len(application.services() - before) == len(before), 30)
-    wait_for(application.answers, 30)
+    wait_for(lambda: len(application.services() - before) == len(before))
+    wait_for(application.answers)
     assert not before & application.services()
     application.process.terminate()
     assert application.process.wait(60) == 0
@@ -183,7 +185,7 @@ def test_nothing_outlives_a_killed_run(data_dir: Path) -> None:
     application.wait_until_ready()
     application.process.kill()
     application.process.wait()
-    wait_for(lambda: not processes_of(data_dir), 60)
+    wait_for(lambda: not processes_of(data_dir))
 
 
 def test_commands_work_without_a_running_application(data_dir: Path) -> None:

@@ -1,4 +1,7 @@
-"""Real and hostile documents, each read in a process with limits. All tests here share one pass over the corpus."""
+"""Real and hostile documents, each read in a process with limits. All tests here share one pass over the corpus.
+
+Slow because of hundreds of documents.
+"""
 
 import asyncio
 import csv
@@ -15,6 +18,8 @@ import pytest
 
 from workflows.errors import ChildCrashed, ChildFailed
 from workflows.worker.sandbox.client import Sandbox
+
+pytestmark = pytest.mark.slow
 
 TIME_LIMIT_SECONDS = 60
 MEMORY_BYTES = 1_500_000_000

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
+from pytest_django import DjangoDbBlocker
 
 from documents.models import ChunkTerms, Document
 from documents.search import Question, full_text_index, posting_lists, ranking, search, term_statistics
@@ -18,6 +19,7 @@ from documents.search.scope import Filters, scope_of
 from documents.text.languages import ENGLISH
 from documents.text.words import words
 from tests.support.documents import add, upload
+from tests.support.users import make_user
 
 TEXTS = ["red fox red", "red dog", "blue fox jumps over blue dog", "green bird", "red red red red bird and dog", "owl"]
 
@@ -124,23 +126,6 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.usefixtures("large")
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("room", [1, 30, 200])
-def test_lists_that_are_not_read_change_nothing(
-    alice: User, question: str, room: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written(alice, 500)
-    analyze()
-    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
-    monkeypatch.setattr(posting_lists, "TOLERANCE", 0.0)
-    every = best(alice, question)
-    monkeypatch.setattr(ranking, "FIRST_BUDGET", room)
-    looked = record(monkeypatch)
-    assert best(alice, question) == every
-    assert looked
-
-
 def record(monkeypatch: pytest.MonkeyPatch, name: str = "score_candidates") -> list[str]:
     """Records the candidates that are requested."""
     asked: list[str] = []
@@ -154,33 +139,58 @@ def record(monkeypatch: pytest.MonkeyPatch, name: str = "score_candidates") -> l
     return asked
 
 
-@pytest.mark.usefixtures("large")
-def test_the_best_for_a_common_word_are_read_off_its_high_impacts(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(alice, 500)
-    analyze()
-    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
-    monkeypatch.setattr(ranking, "FIRST_BUDGET", 60)
-    monkeypatch.setattr(ranking, "DEPTH", 10)
-    looked = record(monkeypatch)
-    best(alice, "wordbq", 3)
-    assert looked
-    assert all("'^" in candidates for candidates in looked)
+@pytest.fixture(scope="class")
+def reader(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[User]:
+    """A user with 500 chunks, which are written once for the tests of a class."""
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch, transaction.atomic():
+        patch.setattr(term_statistics, "SMALL_BYTES", 0)
+        term_statistics._cached.clear()
+        user = make_user("alice")
+        written(user, 500)
+        analyze()
+        yield user
+        transaction.set_rollback(True)
 
 
 @pytest.mark.usefixtures("large")
-def test_a_frequent_phrase_is_read_off_high_impacts_and_a_rare_one_off_its_rarest_word(
-    alice: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written(alice, 500)
-    analyze()
-    monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
-    monkeypatch.setattr(ranking, "FIRST_BUDGET", 100)
-    looked = record(monkeypatch)
-    best(alice, '"wordak wordbk"', 1)
-    assert looked == ["'^^wordbk'"]
-    looked.clear()
-    best(alice, '"wordak wordjt"', 1)
-    assert looked == [""]
+class TestFirstLooks:
+    """These tests only read."""
+
+    @pytest.mark.parametrize("question", QUESTIONS)
+    @pytest.mark.parametrize("room", [1, 30, 200])
+    def test_lists_that_are_not_read_change_nothing(
+        self, reader: User, db: None, question: str, room: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
+        monkeypatch.setattr(posting_lists, "TOLERANCE", 0.0)
+        every = best(reader, question)
+        monkeypatch.setattr(ranking, "FIRST_BUDGET", room)
+        looked = record(monkeypatch)
+        assert best(reader, question) == every
+        assert looked
+
+    def test_the_best_for_a_common_word_are_read_off_its_high_impacts(
+        self, reader: User, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
+        monkeypatch.setattr(ranking, "FIRST_BUDGET", 60)
+        monkeypatch.setattr(ranking, "DEPTH", 10)
+        looked = record(monkeypatch)
+        best(reader, "wordbq", 3)
+        assert looked
+        assert all("'^" in candidates for candidates in looked)
+
+    def test_a_frequent_phrase_is_read_off_high_impacts_and_a_rare_one_off_its_rarest_word(
+        self, reader: User, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("documents.search.scope.MAX_COUNTED_DOCUMENTS", 0)
+        monkeypatch.setattr(ranking, "FIRST_BUDGET", 100)
+        looked = record(monkeypatch)
+        best(reader, '"wordak wordbk"', 1)
+        assert looked == ["'^^wordbk'"]
+        looked.clear()
+        best(reader, '"wordak wordjt"', 1)
+        assert looked == [""]
 
 
 @pytest.mark.usefixtures("large")

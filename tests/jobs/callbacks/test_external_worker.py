@@ -25,6 +25,7 @@ from aiworkstation import BASE_DIR
 from aiworkstation.audit.models import AuditEvent
 from tests.jobs.callbacks.conftest import Configure, Start, outside
 from tests.servers.outside_worker import SECRET, OutsideWorker
+from tests.support.processes import wait_for
 from tests.workflows.worker.test_runner import work
 from workflows import engine
 from workflows.models import WorkflowExecution
@@ -153,7 +154,7 @@ def test_silence_to_the_end(start: Start, worker: OutsideWorker) -> None:
 
 def test_a_replay(start: Start, worker: OutsideWorker) -> None:
     execution = run_step(start, worker, "replaying")
-    time.sleep(0.3)
+    wait_for(lambda: len(worker.answers) == 2, what="the second answer")
     assert execution.steps.get().output == "once"
     assert [body.get("duplicate", False) for _, body in worker.answers] == [False, True]
 
@@ -168,7 +169,7 @@ def test_an_answer_in_spite_of_a_503(start: Start, worker: OutsideWorker) -> Non
     began = time.monotonic()
     execution = run_step(start, worker, "busy-once")
     assert (execution.status, statuses(worker), len(worker.tasks)) == ("completed", [200], 1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25, "less than the header asks for"
 
 
 def test_a_redirect_hands_nothing_over(start: Start, worker: OutsideWorker) -> None:

@@ -307,7 +307,7 @@ def test_a_slow_task_holds_up_no_other(alice: object, ledger: Path, tmp_path: Pa
         async_task("tests.probe.tasks.slow", str(ledger))
         wait_for(lambda: lines(ledger, "plain"), what="the slow task")
         quick = [async_task("math.floor", number) for number in range(20)]
-        wait_for(lambda: Task.objects.filter(id__in=quick).count() == 20, seconds=5, what="the others")
+        wait_for(lambda: Task.objects.filter(id__in=quick).count() == 20, seconds=40, what="the others, before it ends")
 
 
 def test_a_killed_childs_task_comes_back_within_a_lease(alice: object, ledger: Path, tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_killed_childs_task_comes_back_within_a_lease(alice: object, ledger: P
         time.sleep(3)
         assert len(lines(ledger, "plain")) == 1, "a lease that is kept runs out"
         kill(int(victim))
-        wait_for(lambda: len(lines(ledger, "plain")) == 2, seconds=2 + 3, what="the task again")
+        wait_for(lambda: len(lines(ledger, "plain")) == 2, seconds=25, what="the task again, before a usual lease ends")
 
 
 def test_each_runs_once_though_children_are_replaced(alice: object, ledger: Path, tmp_path: Path) -> None:

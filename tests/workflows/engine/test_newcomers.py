@@ -1,17 +1,19 @@
-"""A worker whose slots are all taken, and a new user: with `manage.py work` and real documents."""
+"""A worker whose slots are all taken, and a new user: with `manage.py work` and real documents.
+
+Slow because of a thousand documents.
+"""
 
 import os
 import time
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from pytest_django.fixtures import Settings
 
-from documents.storage import stored_files
 from jobs.start import start as start_job
+from tests.support.documents import upload_many
 from tests.support.processes import manage, wait_for
 from tests.workflows.conftest import Start
 from tests.workflows.engine.test_fairness import start_for
@@ -21,7 +23,7 @@ from workflows.models import Mode, Worker, WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
 from workflows.worker.capacity import SlotSizes
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 DOCUMENTS = 1000
 A_MOMENT = 100
@@ -35,10 +37,7 @@ SLOTS = {"async": SlotSizes().coroutines, "thread": SlotSizes().threads, "proces
 def bulk(alice: User, settings: Settings, tmp_path: Path) -> WorkflowExecution:
     settings.MEDIA_ROOT = tmp_path / "uploads"
     Mode.objects.get_or_create(name="General")  # which an earlier test's flush took away
-    documents = [
-        stored_files.store(alice, f"{number}.txt", BytesIO(f"Note {number}: the kettle sings.".encode()))
-        for number in range(DOCUMENTS)
-    ]
+    documents = upload_many(alice, (f"Note {number}: the kettle sings." for number in range(DOCUMENTS)))
     payload = {"documents": [{"id": document.client_id} for document in documents]}
     return start_job(alice, {"jobType": "bulk-documents", "payload": payload})[0]
 

@@ -118,7 +118,11 @@ def test_a_plain_task_goes_back_when_its_worker_stops(alice: object, tmp_path: P
     with manage("work", log=tmp_path / "log", **settings) as work:
         wait_for(lambda: lines(ledger, "plain"), what="the task")
         work.terminate()
-        wait_for(lambda: not work.is_running() or work.status() == "zombie", seconds=8, what="the stop")
+        wait_for(
+            lambda: not work.is_running() or work.status() == "zombie",
+            seconds=40,
+            what="an early stop",
+        )
     with manage("work", log=tmp_path / "log", **settings):
-        wait_for(lambda: len(lines(ledger, "plain")) == 2, seconds=15, what="the task again")
+        wait_for(lambda: len(lines(ledger, "plain")) == 2, what="the task again")
     assert not WorkflowStep.objects.exists()

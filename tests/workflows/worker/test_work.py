@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 FAST = {"WORKERS": "1", "LEASE_SECONDS": "2", "STOP_GRACE": "1"}
 
 
-def ended(execution: WorkflowExecution, *, seconds: float = 30) -> WorkflowExecution:
+def ended(execution: WorkflowExecution, *, seconds: float = 60) -> WorkflowExecution:
     def has_ended() -> bool:
         execution.refresh_from_db()
         return execution.is_finished
@@ -103,7 +102,7 @@ def test_a_tool_that_kills_its_process_ends_as_failed_and_costs_the_others_no_at
     poison = start(NewStep("poison", tool="PROBE_DIE", arguments={}))
     log = tmp_path / "log"
     with manage("work", log=log, **FAST):
-        assert ended(poison, seconds=60).status == "failed", log.read_text()[-2000:]
+        assert ended(poison).status == "failed", log.read_text()[-2000:]
         assert ended(others).status == "completed"
     step = poison.steps.get()
     assert (error_of(poison)["code"], step.attempt, step.crashes) == ("crashed", 1, 3)
@@ -112,13 +111,13 @@ def test_a_tool_that_kills_its_process_ends_as_failed_and_costs_the_others_no_at
 
 
 def test_nothing_outlives_the_supervisor(start: Start, ledger: Path, tmp_path: Path) -> None:
-    execution = start(NewStep("c", tool="PROBE_CHILD", arguments={"seconds": 30}))
+    execution = start(NewStep("c", tool="PROBE_CHILD", arguments={"seconds": 600}))
     with manage("work", log=tmp_path / "log", **FAST) as work:
         wait_for(lambda: lines(ledger, "child"), what="the child")
         children = descendants(work)
         assert len(children) >= 5
         work.kill()
-        wait_for(lambda: not any(alive(child) for child in children), seconds=5, what="children are left")
+        wait_for(lambda: not any(alive(child) for child in children), what="children are left")
     execution.refresh_from_db()
     assert execution.status == "running"
 
@@ -147,7 +146,7 @@ def test_a_frozen_runner_and_a_frozen_maintenance_are_replaced(start: Start, led
         frozen = [runner, named(work, "maintenance")]
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
-        assert ended(execution, seconds=60).status == "completed"
+        assert ended(execution).status == "completed"
         wait_for(lambda: not any(psutil.pid_exists(pid) for pid in frozen), what="the frozen ones are killed")
     assert [pid for _, _, _, pid, _ in lines(ledger, "end")] != [str(runner)]
     assert execution.steps.get().attempt == 1
@@ -203,32 +202,34 @@ def test_a_maintenance_that_was_frozen_with_a_lock_stops_no_other(start: Start, 
     Schedule.objects.create(func="math.ceil", args="1.2,", schedule_type=Schedule.ONCE, repeats=-1)
     with locked("SELECT FROM django_q_schedule FOR UPDATE"), manage("work", log=tmp_path / "log", **FAST):
         kill(running_in(ledger, "x"))
-        assert ended(execution, seconds=15).status == "completed"
+        assert ended(execution).status == "completed"
 
 
+@pytest.mark.slow
 def test_a_tool_that_holds_the_interpreter_for_half_a_lease_costs_the_others_nothing(
     start: Start, ledger: Path, tmp_path: Path
 ) -> None:
+    """Slow because the others need more than a lease, and half of one must be more than a busy machine stands still."""
     others = start(*[NewStep(f"o{i}", tool="PROBE_SLEEP", arguments={"seconds": 10}) for i in range(5)])
     with manage("work", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="8", STOP_GRACE="1"):
         running_in(ledger, "o0")
         hold = start(NewStep("h", tool="PROBE_HOLD", arguments={"seconds": 4}))
-        assert ended(others, seconds=60).status == "completed"
+        assert ended(others).status == "completed"
         assert ended(hold).status == "completed"
     assert not AuditEvent.objects.filter(action__in=["step.lease_lost", "step.returned"]).exists()
     assert len(lines(ledger, "start")) == 6
 
 
 def test_sigterm_stops_quickly_and_gives_steps_back(start: Start, ledger: Path, tmp_path: Path) -> None:
-    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 60}))
-    with manage("work", log=tmp_path / "log", **FAST) as work:
+    execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 600}))
+    log = tmp_path / "log"
+    with manage("work", log=log, **FAST) as work:
         running_in(ledger, "x")
         children = descendants(work)
-        began = time.monotonic()
         work.terminate()
-        wait_for(lambda: not alive(work), seconds=6, what="the end of the supervisor")
-        assert time.monotonic() - began < 6
+        wait_for(lambda: not alive(work), what="the end of the supervisor")
         assert not any(alive(child) for child in children)
+    assert "did not stop" not in log.read_text(), "the supervisor had to kill a child"
     step = execution.steps.get()
     assert (step.status, step.attempt, step.repeats_attempt) == ("ready", 1, True)
     assert not Worker.objects.exists()
@@ -248,7 +249,7 @@ def test_stock_qclusters_end_the_same_jobs(start: Start, ledger: Path, tmp_path:
         manage("qcluster", log=log, Q_CLUSTER_NAME="low"),
     ):
         for job in jobs:
-            assert ended(job, seconds=60).status == "completed", log.read_text()[-3000:]
+            assert ended(job).status == "completed", log.read_text()[-3000:]
     assert sorted(name for _, name, *_ in lines(ledger, "end")) == sorted(["s0", "s1", "s2", "s0", "s1", "s2", "s3"])
 
 
