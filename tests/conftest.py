@@ -42,7 +42,7 @@ IN_ONE_PROCESS = (
 """Modules whose tests share what is costly to make: a PostgreSQL of their own, Chromium, a pass over the corpus."""
 
 
-class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+class Scheduling(LoadScopeScheduling):
     """Gives each process the next test, or the next of the modules above, which go first.
 
     The groups of xdist 3.8 do this by marks, but have no effect with pytest 9.2.

@@ -38,7 +38,7 @@ def running(user: User, step: WorkflowStep) -> ingest.Reading:
         status="running", token=token, lane=lane, lease_until="2099-01-01T00:00Z", worker=uuid4()
     )
     assert step.arguments
-    context = context_for(user, step, token=token)
+    context = context_for(user, step, claim_token=token)
     return ingest.begin(context, step.arguments["documentId"], 500, 100)
 
 
