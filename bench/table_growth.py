@@ -74,7 +74,7 @@ class Tables:
         from django.test import Client
 
         from bench.application import owner
-        from workflows.connections import connect_blocking
+        from workflows.database_connections import connect_blocking
         from workflows.engine.turn import WorkerInfo
 
         settings.ALLOWED_HOSTS.append("testserver")

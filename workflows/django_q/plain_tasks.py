@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_q.conf import Conf
 from django_q.signing import BadSignature, SignedPackage
 
-from workflows.connections import LOST, RECONNECT_SECONDS, connect_blocking
+from workflows.database_connections import LOST, RECONNECT_SECONDS, connect_blocking
 from workflows.django_q.broker import TASK_WAKE
 from workflows.django_q.task_lease import Receipt, TaskLease
 from workflows.django_q.task_results import COLUMNS, TaskResult, result_of

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
-from workflows.connections import connect_blocking
+from workflows.database_connections import connect_blocking
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from workflows.connections import REJECTED
+from workflows.database_connections import REJECTED
 from workflows.engine.query import rows_of
 from workflows.engine.steer_job import fail
 from workflows.engine.turn import TURN, Demand, WorkerInfo, turn_parameters

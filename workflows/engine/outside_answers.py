@@ -31,7 +31,9 @@ BATCH = 100
 _OPEN = """(
   s.status = 'running' OR s.answer_by IS NOT NULL OR (s.status IN ('ready', 'waiting') AND s.repeats_attempt))"""
 
-OPEN_CLAIM = f"SELECT unnest(workflow_claims(ARRAY[s.id])) FROM workflow_steps s WHERE s.id = %(step)s AND {_OPEN}"
+OPEN_CLAIM = (
+    f"SELECT unnest(workflow_claim_details(ARRAY[s.id])) FROM workflow_steps s WHERE s.id = %(step)s AND {_OPEN}"
+)
 
 SIGN_OF_LIFE = f"""
 UPDATE workflow_steps s SET
@@ -49,7 +51,7 @@ SELECT executions, statuses FROM workflow_record(
 
 SILENT = "SELECT DISTINCT execution_id FROM workflow_steps WHERE answer_by < statement_timestamp() LIMIT %(limit)s"
 OVERDUE = """
-SELECT unnest(workflow_claims(ARRAY(
+SELECT unnest(workflow_claim_details(ARRAY(
   SELECT id FROM workflow_steps
   WHERE execution_id = ANY(%(executions)s::uuid[]) AND answer_by < statement_timestamp())))
 """

@@ -50,7 +50,7 @@ BEGIN
 END $$;
 -- What a worker needs to know to run these steps: one `Claim` (engine/claims.py) for each, with its fields in the same
 -- order. This is the only place that lists them.
-CREATE OR REPLACE FUNCTION workflow_claims(_steps uuid[]) RETURNS json[]
+CREATE OR REPLACE FUNCTION workflow_claim_details(_steps uuid[]) RETURNS json[]
 LANGUAGE sql STABLE AS $$
   SELECT array_agg(json_build_array(
     s.id, s.token, s.execution_id, s.index, s.name, s.description, s.tool, s.arguments, s.depends_on,
@@ -62,10 +62,23 @@ LANGUAGE sql STABLE AS $$
   JOIN auth_user u ON u.id = e.owner_id
   WHERE s.id = ANY(_steps);
 $$;
+-- Picks due executions for one kind of slot and locks them. The order is: by queue, in a queue the executions that run
+-- nothing before those that do, then by the time since which they are due. SKIP LOCKED leaves what another worker has
+-- locked to that worker. `_since` leaves out executions that have been due for more seconds: see worker/capacity.py.
+CREATE OR REPLACE FUNCTION workflow_pick(_slot text, _tools text[], _limit int, _since float8) RETURNS uuid[]
+LANGUAGE sql AS $$
+  SELECT ARRAY(
+    SELECT id FROM workflow_executions
+    WHERE next_slot = _slot AND wake_at <= statement_timestamp() AND message_id IS NOT NULL AND next_tool = ANY(_tools)
+      AND wake_at > coalesce(statement_timestamp() - _since * interval '1 second', '-infinity')
+    -- The expression is that of the index `execution_due`.
+    ORDER BY CASE WHEN queue = 'high' THEN 0 WHEN queue = 'normal' THEN 2 ELSE 4 END
+      + CASE WHEN steps_running > 0 THEN 1 ELSE 0 END, wake_at LIMIT _limit FOR UPDATE SKIP LOCKED);
+$$;
 -- Picks one execution of each owner who has nothing running, those that have waited longest first, and locks them. Few
 -- owners have due executions at once, so the loop skips from owner to owner through an index, however many executions
 -- each of them has.
-CREATE OR REPLACE FUNCTION workflow_newcomers(_slot text, _tools text[], _limit int) RETURNS uuid[]
+CREATE OR REPLACE FUNCTION workflow_pick_newcomers(_slot text, _tools text[], _limit int) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
   _owner int;
@@ -87,19 +100,6 @@ BEGIN
     WHERE id = ANY(_firsts) AND next_slot = _slot AND message_id IS NOT NULL AND wake_at <= statement_timestamp()
     ORDER BY wake_at LIMIT _limit FOR UPDATE SKIP LOCKED);
 END $$;
--- Picks due executions for one kind of slot and locks them. The order is: by queue, in a queue the executions that run
--- nothing before those that do, then by the time since which they are due. SKIP LOCKED leaves what another worker has
--- locked to that worker. `_since` leaves out executions that have been due for more seconds: see worker/capacity.py.
-CREATE OR REPLACE FUNCTION workflow_pick(_slot text, _tools text[], _limit int, _since float8) RETURNS uuid[]
-LANGUAGE sql AS $$
-  SELECT ARRAY(
-    SELECT id FROM workflow_executions
-    WHERE next_slot = _slot AND wake_at <= statement_timestamp() AND message_id IS NOT NULL AND next_tool = ANY(_tools)
-      AND wake_at > coalesce(statement_timestamp() - _since * interval '1 second', '-infinity')
-    -- The expression is that of the index `execution_due`.
-    ORDER BY CASE WHEN queue = 'high' THEN 0 WHEN queue = 'normal' THEN 2 ELSE 4 END
-      + CASE WHEN steps_running > 0 THEN 1 ELSE 0 END, wake_at LIMIT _limit FOR UPDATE SKIP LOCKED);
-$$;
 -- Records how attempts ended. The caller has locked their executions. `_outcomes` are `Outcome`s as JSON (see
 -- `turn.outcome_fields`), `_outputs` their outputs in the same order. A lane that goes on continues with the first step
 -- behind the one that has ended, if that is ready now and its tool is one of `_tools`.
@@ -445,7 +445,7 @@ BEGIN
       _found := _found || cardinality(_picked);
       _finds_nothing := _finds_nothing OR _picked = '{}';
     ELSE
-      _picked := workflow_newcomers(_demand.slot, _tools, _demand.newcomers);
+      _picked := workflow_pick_newcomers(_demand.slot, _tools, _demand.newcomers);
       _found := _found || cardinality(_picked);
     END IF;
     _lanes := _lanes || _picked;
@@ -486,6 +486,6 @@ BEGIN
       ORDER BY lock LIMIT 1) AS next;
   END IF;
   RETURN json_build_object(
-    'claims', CASE WHEN _claimed = '{}' THEN '{}' ELSE coalesce(workflow_claims(_claimed), '{}') END,
+    'claims', CASE WHEN _claimed = '{}' THEN '{}' ELSE coalesce(workflow_claim_details(_claimed), '{}') END,
     'refused', _refused, 'found', _found, 'next_due', _seconds, 'wake', array_remove(_wake, NULL));
 END $$;

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from aiworkstation import VERSION
-from workflows.connections import connect_blocking
+from workflows.database_connections import connect_blocking
 from workflows.engine.leases import RENEW
 from workflows.engine.turn import WorkerInfo
 

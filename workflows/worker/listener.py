@@ -13,7 +13,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from workflows.connections import LOST, RECONNECT_SECONDS, connect
+from workflows.database_connections import LOST, RECONNECT_SECONDS, connect
 from workflows.engine.claims import Claim
 from workflows.engine.leases import COOLDOWNS, STILL_HELD, STORE_PROGRESS
 from workflows.engine.notifications import CANCEL, COOLDOWN, WAKE

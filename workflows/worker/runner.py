@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 
 from aiworkstation.ids import uuid7
 from workflows import engine, tools
-from workflows.connections import LOST, RECONNECT_SECONDS, REJECTED, connect
+from workflows.database_connections import LOST, RECONNECT_SECONDS, REJECTED, connect
 from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome
 from workflows.engine.query import Row

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from workflows.connections import connect_blocking
+from workflows.database_connections import connect_blocking
 from workflows.engine import sql
 
 FOLDER = Path(sql.__file__).parent

@@ -15,7 +15,7 @@ from aiworkstation.audit.models import AuditEvent
 from tests.support.processes import environment
 from tests.workflows.conftest import Start, chain, error_of, side_by_side
 from workflows import engine
-from workflows.connections import connect
+from workflows.database_connections import connect
 from workflows.engine.claims import Claim
 from workflows.engine.leases import RENEW
 from workflows.engine.outcomes import Outcome

@@ -15,7 +15,7 @@ from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import take
 from tests.workflows.worker.test_runner import ignore, in_other_thread, lines, work
 from workflows import engine
-from workflows.connections import connect
+from workflows.database_connections import connect
 from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import Demand, WorkerInfo, take_turn
 from workflows.errors import TryLater

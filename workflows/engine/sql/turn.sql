@@ -73,7 +73,7 @@ BEGIN
       _found := _found || cardinality(_picked);
       _finds_nothing := _finds_nothing OR _picked = '{}';
     ELSE
-      _picked := workflow_newcomers(_demand.slot, _tools, _demand.newcomers);
+      _picked := workflow_pick_newcomers(_demand.slot, _tools, _demand.newcomers);
       _found := _found || cardinality(_picked);
     END IF;
     _lanes := _lanes || _picked;
@@ -114,6 +114,6 @@ BEGIN
       ORDER BY lock LIMIT 1) AS next;
   END IF;
   RETURN json_build_object(
-    'claims', CASE WHEN _claimed = '{}' THEN '{}' ELSE coalesce(workflow_claims(_claimed), '{}') END,
+    'claims', CASE WHEN _claimed = '{}' THEN '{}' ELSE coalesce(workflow_claim_details(_claimed), '{}') END,
     'refused', _refused, 'found', _found, 'next_due', _seconds, 'wake', array_remove(_wake, NULL));
 END $$;

@@ -1,6 +1,6 @@
 -- What a worker needs to know to run these steps: one `Claim` (engine/claims.py) for each, with its fields in the same
 -- order. This is the only place that lists them.
-CREATE OR REPLACE FUNCTION workflow_claims(_steps uuid[]) RETURNS json[]
+CREATE OR REPLACE FUNCTION workflow_claim_details(_steps uuid[]) RETURNS json[]
 LANGUAGE sql STABLE AS $$
   SELECT array_agg(json_build_array(
     s.id, s.token, s.execution_id, s.index, s.name, s.description, s.tool, s.arguments, s.depends_on,

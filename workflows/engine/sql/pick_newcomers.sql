@@ -1,7 +1,7 @@
 -- Picks one execution of each owner who has nothing running, those that have waited longest first, and locks them. Few
 -- owners have due executions at once, so the loop skips from owner to owner through an index, however many executions
 -- each of them has.
-CREATE OR REPLACE FUNCTION workflow_newcomers(_slot text, _tools text[], _limit int) RETURNS uuid[]
+CREATE OR REPLACE FUNCTION workflow_pick_newcomers(_slot text, _tools text[], _limit int) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
   _owner int;
