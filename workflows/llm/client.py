@@ -11,55 +11,57 @@ import json
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import httpx2
 import openai
 from django.conf import settings
-from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk
 
 from workflows.errors import StepError
-from workflows.llm import provider_errors
-from workflows.llm.chat import ModelAnswer, ModelRequest, TokenUsage, ToolCall
-from workflows.llm.model_catalog import base_url, cooldown_key, cost
+from workflows.llm import provider_errors, refused_parameters
+from workflows.llm.answer_stream import MAX_CHARACTERS, AnswerStream, AnswerTooLarge
+from workflows.llm.chat import ModelAnswer, ModelRequest
+from workflows.llm.finish_reasons import is_no_answer
+from workflows.llm.model_catalog import base_url, cooldown_key
+from workflows.llm.sse import data_of_events
 from workflows.network import cooldowns
 
 SILENCE_SECONDS = 120.0
 CONNECT_SECONDS = 15.0
-MAX_TOOL_CALLS = 101
+MAX_BYTES = 4 * MAX_CHARACTERS
 
 
 async def complete(request: ModelRequest, on_text: Callable[[str], None]) -> ModelAnswer:
-    """Makes one call. `on_text` gets each part of the text when it arrives.
+    """Makes one call, and again without what the provider refuses. `on_text` gets each part of the text on arrival.
 
-    Raises TryLater (429, 503, a refused connection), ContextTooLong, PermanentError, or a StepError to be retried if
-    the answer broke off: a stream without `finish_reason` is no answer.
+    Raises TryLater (429, 503, 529, a refused connection), ContextTooLong, PermanentError, ToolsRefused, or a StepError
+    to be retried if the answer broke off: a stream without `finish_reason` is no answer.
     """
     cooldowns.check(cooldown_key(request.model))
-    answer = ModelAnswer(model=request.model)
-    try:
-        await _receive(request, answer, on_text)
-    except openai.APIStatusError as error:
-        raise provider_errors.of_status(error, request.model) from error
-    except openai.APITimeoutError as error:
-        if not answer.finish_reason:
-            raise StepError(f"The model sent nothing for {SILENCE_SECONDS:g} seconds.", code="model_silent") from error
-    except openai.APIConnectionError as error:
-        if not answer.finish_reason:
-            raise provider_errors.of_connection(error, request.model) from error
-    except openai.APIError as error:
-        raise provider_errors.of_stream(error, request.model) from error
-    except json.JSONDecodeError as error:
-        raise StepError("The model's server sent something that is not its API.", code="bad_answer") from error
+    parameters = _parameters(request)
+    while True:
+        answer = ModelAnswer(model=request.model)
+        try:
+            await _receive(refused_parameters.without_refused(parameters), answer, on_text)
+        except openai.APIStatusError as error:
+            if not refused_parameters.note_refused(error, parameters):
+                raise provider_errors.of_status(error, request.model) from error
+        else:
+            return _whole(answer)
+
+
+def _whole(answer: ModelAnswer) -> ModelAnswer:
+    """Raises StepError if the provider did not finish the answer."""
     if not answer.finish_reason:
         raise StepError(
             f"The model's answer ended early, without a finish_reason ({len(answer.text)} characters came)."
             " If no answer ever comes: OPENAI_BASE_URL usually ends in /v1.",
             code="stream_incomplete",
         )
+    if is_no_answer(answer.finish_reason):
+        raise StepError(f"The model provider gave up ({answer.finish_reason}).", code="model_failed")
     return answer
 
 
@@ -88,11 +90,59 @@ async def close() -> None:
 # --- the stream of an answer
 
 
-async def _receive(request: ModelRequest, answer: ModelAnswer, on_text: Callable[[str], None]) -> None:
-    stream = await _client().chat.completions.create(**_parameters(request))
-    async with stream:
-        async for chunk in cast(AsyncIterator[ChatCompletionChunk], stream):
-            _add_chunk(chunk, answer, on_text)
+async def _receive(parameters: dict[str, Any], answer: ModelAnswer, on_text: Callable[[str], None]) -> None:
+    """Fills `answer`. Raises openai.APIStatusError for a status that is an error, StepError for all that comes later.
+
+    A connection that is lost after the finish reason has lost nothing.
+    """
+    try:
+        await _read(parameters, answer, on_text)
+    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+        if not answer.finish_reason:
+            raise StepError(f"The model sent nothing for {SILENCE_SECONDS:g} seconds.", code="model_silent") from error
+    except (openai.APIConnectionError, httpx2.TransportError) as error:
+        if not answer.finish_reason:
+            raise provider_errors.of_connection(error, parameters["model"]) from error
+    except (ValueError, RecursionError, httpx2.DecodingError) as error:
+        raise StepError("The model's server sent something that is not its API.", code="bad_answer") from error
+
+
+async def _read(parameters: dict[str, Any], answer: ModelAnswer, on_text: Callable[[str], None]) -> None:
+    """Reads the response itself, because the package's own reader stops at what some servers send."""
+    stream = AnswerStream(answer, on_text)
+    async with _client().chat.completions.with_streaming_response.create(**parameters) as response:
+        blocks = response.iter_bytes()
+        # Some servers answer with JSON although a stream was asked for, or call it a stream.
+        first = await anext(blocks, b"")
+        if first.lstrip()[:1] in (b"{", b"["):
+            _add(json.loads(await _joined(first, blocks)), stream, answer.model)
+        else:
+            async for event in data_of_events(_chained(first, blocks)):
+                _add(json.loads(event), stream, answer.model)
+
+
+def _add(data: Any, stream: AnswerStream, model: str) -> None:
+    data = data[0] if isinstance(data, list) and len(data) == 1 else data
+    if not isinstance(data, dict):
+        raise StepError("The model's server sent something that is not its API.", code="bad_answer")
+    if error := provider_errors.error_in(data, model):
+        raise error
+    stream.add(data)
+
+
+async def _joined(first: bytes, blocks: AsyncIterator[bytes]) -> bytes:
+    whole = bytearray(first)
+    async for block in blocks:
+        whole += block
+        if len(whole) > MAX_BYTES:
+            raise AnswerTooLarge(f"The model's answer has more than {MAX_BYTES:,} bytes.")
+    return bytes(whole)
+
+
+async def _chained(first: bytes, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in blocks:
+        yield block
 
 
 def _parameters(request: ModelRequest) -> dict[str, Any]:
@@ -116,37 +166,6 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
         # There is one function to choose. It is not chosen by name, because llama.cpp refuses that.
         parameters["tool_choice"] = "required"
     return parameters
-
-
-def _add_chunk(chunk: ChatCompletionChunk, answer: ModelAnswer, on_text: Callable[[str], None]) -> None:
-    answer.model = chunk.model or answer.model
-    if chunk.usage is not None:
-        answer.usage = _token_usage(chunk.usage, answer.model)
-    for choice in chunk.choices or []:
-        answer.finish_reason = choice.finish_reason or answer.finish_reason
-        text = choice.delta.content or choice.delta.refusal or ""
-        for call in choice.delta.tool_calls or []:
-            _add_to_tool_call(call.index or 0, call.function, answer)
-        if text:
-            answer.parts.append(text)
-            on_text(text)
-
-
-def _add_to_tool_call(index: int, function: Any, answer: ModelAnswer) -> None:
-    index = min(index, MAX_TOOL_CALLS - 1)
-    while len(answer.tool_calls) <= index:
-        answer.tool_calls.append(ToolCall())
-    call = answer.tool_calls[index]
-    if function is not None:
-        call.name += function.name or ""
-        call.arguments += function.arguments or ""
-
-
-def _token_usage(usage: CompletionUsage, model: str) -> TokenUsage:
-    details = usage.prompt_tokens_details
-    cached = (details.cached_tokens if details else None) or 0
-    tokens = TokenUsage(usage.prompt_tokens or 0, usage.completion_tokens or 0)
-    return replace(tokens, cost=cost(tokens, cached, model))
 
 
 # --- connections
@@ -187,7 +206,7 @@ def _errors_of_embedding(model: str, seconds: float) -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise provider_errors.of_connection(error, model) from error
     except openai.APIError as error:
-        raise provider_errors.of_stream(error, model) from error
+        raise StepError(f"The model provider broke off: {error}"[:500], code="model_failed") from error
     except (ValueError, AttributeError, TypeError) as error:
         raise StepError("The model's server sent something that is not its API.", code="bad_answer") from error
 

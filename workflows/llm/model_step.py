@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from workflows.errors import StepError
-from workflows.llm import client, prompt
-from workflows.llm.chat import Function, ModelAnswer, ModelRequest, TokenUsage, ToolCall
+from workflows.llm import client, finish_reasons, prompt
+from workflows.llm.answer_stream import arguments_in
+from workflows.llm.chat import Function, ModelAnswer, ModelRequest, TokenUsage, whole
 from workflows.llm.model_catalog import context_tokens, resolve_model
 from workflows.llm.offline import OFFLINE
 from workflows.llm.offline import answer as offline
 from workflows.llm.prompt import ModelTask, Prompt, StepInput
 from workflows.llm.provider_errors import ContextTooLong
+from workflows.llm.refused_parameters import ToolsRefused
 from workflows.network import secrets
 from workflows.tools import StepContext, Tool, reasons
 
@@ -67,14 +70,17 @@ async def run_model_step(context: StepContext, task: ModelTask) -> ModelResult:
         "finishReason": answer.finish_reason,
         "sources": sources(task.inputs),
     }
+    if thinking := answer.thinking:
+        # For readers alone: the next step gets `text`.
+        output["thinking"] = thinking.replace("\0", "\ufffd")
     return ModelResult(output | ({"warnings": warnings} if warnings else {}), answer.usage)
 
 
 async def choose_arguments(context: StepContext, tool: Tool, task: ModelTask) -> ChosenArguments:
     """Asks the model to call the tool. The offline model takes the schema's defaults, or raises `arguments_needed`.
 
-    If the tool refuses the arguments, the model is asked once more, with the reasons. A model that called nothing is
-    asked for JSON instead. A second refusal is a StepError.
+    If the tool refuses the arguments, the model is asked once more, with the reasons. A model that called nothing, or
+    that takes no tools, is asked for JSON instead. A second refusal is a StepError.
     """
     model = resolve_model(task.model_id, task.mode_default_model)
     schema = tool.Arguments.model_json_schema()
@@ -82,14 +88,15 @@ async def choose_arguments(context: StepContext, tool: Tool, task: ModelTask) ->
         return ChosenArguments(offline.default_arguments(tool.slug, schema), OFFLINE, None)
     context.report(None, f"{model} chooses the arguments")
     function = Function(tool.slug, tool.description, schema)
-    answer, asked = await _ask(task, model, _ignore, function)
+    try:
+        answer, asked = await _ask(task, model, _ignore, function)
+    except ToolsRefused:
+        answer, asked = await _ask(task, model, _ignore, function, as_json=True)
     try:
         return ChosenArguments(_accepted_arguments(answer, tool, task), answer.model, answer.usage)
     except StepError as error:
         messages = [*asked.messages, *_second_request(answer, tool, error)]
     second = await client.complete(ModelRequest(model, messages, function, not answer.tool_calls), _ignore)
-    if not answer.tool_calls:
-        second.tool_calls = [ToolCall(tool.slug, second.text)]
     return ChosenArguments(_accepted_arguments(second, tool, task), second.model, _added(answer.usage, second.usage))
 
 
@@ -109,20 +116,29 @@ def _sources_in(output: Any) -> list[dict[str, Any]]:
 
 
 async def _ask(
-    task: ModelTask, model: str, on_text: Callable[[str], None], function: Function | None = None
+    task: ModelTask,
+    model: str,
+    on_text: Callable[[str], None],
+    function: Function | None = None,
+    *,
+    as_json: bool = False,
 ) -> tuple[ModelAnswer, Prompt]:
     """Asks the model. If the text is too long for it, asks once more with less."""
-    request = f"Call {function.name} with the arguments that this step needs." if function else ""
+    request = ""
+    if function is not None:
+        request = f"Call {function.name} with the arguments that this step needs."
+    if function is not None and as_json:
+        request = _request_for_json(function)
     asked = await asyncio.to_thread(prompt.build, task, context_tokens(model), request)
     try:
-        return await client.complete(ModelRequest(model, asked.messages, function), on_text), asked
+        return await client.complete(ModelRequest(model, asked.messages, function, as_json), on_text), asked
     except ContextTooLong as error:
         if not task.inputs:
             raise
         # The model may count other tokens than we do: leave room for the difference.
         smaller = min(error.limit or asked.size, asked.size) * 3 // 5
     asked = await asyncio.to_thread(prompt.build, task, smaller, request)
-    return await client.complete(ModelRequest(model, asked.messages, function), on_text), asked
+    return await client.complete(ModelRequest(model, asked.messages, function, as_json), on_text), asked
 
 
 async def _offline_answer(task: ModelTask, on_text: Callable[[str], None]) -> ModelAnswer:
@@ -144,28 +160,46 @@ async def _offline_answer(task: ModelTask, on_text: Callable[[str], None]) -> Mo
 def _warnings(answer: ModelAnswer) -> list[str]:
     """Returns warnings about the answer. Raises StepError if it is empty."""
     if not answer.text.strip():
-        filtered = answer.finish_reason == "content_filter"
+        filtered = finish_reasons.is_filtered(answer.finish_reason)
         code = "content_filter" if filtered else "empty_answer"
         raise StepError(f"The model wrote nothing ({answer.finish_reason}).", code=code, retryable=not filtered)
-    return ["The answer ends early: it reached the model's limit."] if answer.finish_reason == "length" else []
+    found = finish_reasons.warning(answer.finish_reason)
+    return [found] if found else []
 
 
 def _accepted_arguments(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dict[str, Any]:
     """Returns the arguments of the model's call. Raises StepError with the reason if they do not fit."""
-    call = next((call for call in answer.tool_calls if call.name == tool.slug), None)
-    if call is None:
+    written = _written_arguments(answer, tool)
+    if written is None:
         raise StepError(f"The model did not call {tool.slug}.", code="no_function_call")
     try:
-        chosen = tool.Arguments.model_validate(json.loads(call.arguments or "{}"))
+        value = json.loads(written or "{}")
+        # Some servers encode the arguments twice.
+        chosen = tool.Arguments.model_validate(json.loads(value) if isinstance(value, str) else value)
     except ValidationError as error:
         raise _bad_arguments(tool, reasons(error, limit=MAX_REASONS)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad_arguments(tool, f"not JSON: {error}") from error
     arguments: dict[str, Any] = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True)
     # A text that the model reads must not get secrets sent anywhere: only the step's author may name one.
     if foreign := secrets.names(arguments) - secrets.names([task.step_description, task.workflow_description]):
         raise _bad_arguments(tool, f"secrets that the step does not name: {', '.join(sorted(foreign))}")
     return arguments
+
+
+def _written_arguments(answer: ModelAnswer, tool: Tool) -> str | None:
+    """The JSON of the call, or in the answer's text. None if the model wrote none."""
+    for call in answer.tool_calls:
+        if _is_called(call.name, tool.slug):
+            text = whole(call.arguments).strip()
+            return text if not text.startswith("`") else arguments_in(text)
+    return arguments_in(answer.text)
+
+
+def _is_called(name: str, slug: str) -> bool:
+    """Some servers write the name with a prefix (`functions.X`), in another case or with other separators."""
+    called, wanted = (re.sub(r"[^a-z0-9]", "", each.lower()) for each in (name, slug))
+    return called.endswith(wanted)
 
 
 def _bad_arguments(tool: Tool, reason: str) -> StepError:
@@ -175,9 +209,8 @@ def _bad_arguments(tool: Tool, reason: str) -> StepError:
 def _second_request(answer: ModelAnswer, tool: Tool, error: StepError) -> list[dict[str, str]]:
     """The messages that ask again. The call is quoted as text, because some servers fail on calls with invalid JSON."""
     if not answer.tool_calls:
-        schema = json.dumps(tool.Arguments.model_json_schema())
-        request = f"Answer with nothing but the arguments for {tool.slug}, a JSON object of this schema:\n{schema}"
-        return [{"role": "user", "content": request}]
+        function = Function(tool.slug, tool.description, tool.Arguments.model_json_schema())
+        return [{"role": "user", "content": _request_for_json(function)}]
     calls = "\n".join(f"{call.name}({call.arguments})" for call in answer.tool_calls)
     return [
         {"role": "assistant", "content": calls[:10_000]},
@@ -186,6 +219,11 @@ def _second_request(answer: ModelAnswer, tool: Tool, error: StepError) -> list[d
             "content": f"{error.message}\nCall {tool.slug} again, with arguments that fit its schema.",
         },
     ]
+
+
+def _request_for_json(function: Function) -> str:
+    schema = json.dumps(function.schema)
+    return f"Answer with nothing but the arguments for {function.name}, a JSON object of this schema:\n{schema}"
 
 
 def _added(first: TokenUsage | None, second: TokenUsage | None) -> TokenUsage | None:

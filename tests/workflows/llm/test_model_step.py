@@ -187,7 +187,7 @@ class TestChooseArguments:
 
     def test_neither_call_nor_json(self, model_server: ModelServer) -> None:
         model_server.script += [Reply("I would rather talk."), Reply("No.")]
-        with pytest.raises(StepError, match="not JSON"):
+        with pytest.raises(StepError, match="did not call"):
             run(choose_arguments(context(), HubspotGetContacts(), TASK))
 
     def test_model_cannot_bring_in_a_secret(self, model_server: ModelServer) -> None:
