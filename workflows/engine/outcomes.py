@@ -75,12 +75,18 @@ class Outcome:
         if waited >= policy.max_wait:
             error = StepError(f"{error.message} (waited {waited:.0f} s)", code=error.code, retryable=False)
             return cls(claim, StepStatus.FAILED, "step.failed", error=error_json(error))
-        delay = policy.delay(1 + int(waited // 10)) if delay is None else delay
+        cooldown = error.cooldown if isinstance(error, TryLater) else ""
+        back_off = policy.delay(1 + int(waited // 10))
+        if delay is None:
+            delay = back_off
+        elif cooldown:
+            # "Retry-After: 0", or a date in the past, must not make us call again and again.
+            delay = max(delay, back_off)
         delay = min(max(delay, 0.1), max(policy.max_wait - waited, 1.0))
         outcome = cls(claim, StepStatus.WAITING, "step.waiting", delay=delay, error=error_json(error))
         outcome.repeats = outcome.waits = True
-        if isinstance(error, TryLater) and error.cooldown:
-            outcome.cooldown = error.cooldown, delay
+        if cooldown:
+            outcome.cooldown = cooldown, delay
         return outcome
 
     @classmethod

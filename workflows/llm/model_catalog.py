@@ -9,6 +9,7 @@ from genai_prices.data_snapshot import get_snapshot
 
 from workflows.llm.chat import TokenUsage
 from workflows.llm.offline import OFFLINE
+from workflows.network import cooldowns
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONTEXT_TOKENS = 100_000
@@ -22,7 +23,7 @@ def base_url() -> str:
 
 def cooldown_key(model: str) -> str:
     """Names this model of this provider in `cooldowns`."""
-    return f"model:{base_url()}:{model}"
+    return cooldowns.key_for("model", base_url(), model)
 
 
 def resolve_model(model_id: str | None, mode_default: str | None) -> str:

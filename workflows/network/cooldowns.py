@@ -4,14 +4,27 @@ A key names a provider and a model (`model:<url>:<model>`), or a host (`http:<ho
 cool-downs and those in the table `workflow_cooldowns`. A step that meets a cool-down waits, which is not an attempt.
 """
 
+import hashlib
 import random
 import time
 from collections.abc import Mapping
 
 from workflows.errors import TryLater
 
+MAX_KEY = 300
+"""Characters that the table takes."""
+
 _ends_at: dict[str, float] = {}
 """The end of each cool-down, on the monotonic clock."""
+
+
+def key_for(*parts: str) -> str:
+    """The parts with colons between them. A long key keeps its beginning and a digest of the whole."""
+    key = ":".join(parts)
+    if len(key) <= MAX_KEY:
+        return key
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return f"{key[: MAX_KEY - len(digest) - 1]}:{digest}"
 
 
 def start(seconds: Mapping[str, float]) -> None:

@@ -21,7 +21,7 @@ import httpx2
 from django.conf import settings
 
 from workflows.errors import BadArguments, PermanentError, StepError, TryLater
-from workflows.network import network_errors, secrets, ssrf_guard
+from workflows.network import cooldowns, network_errors, secrets, ssrf_guard
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 5
@@ -123,7 +123,7 @@ def raise_for_status(response: Response) -> None:
     message = f"{response.host} answered {status}: {' '.join(response.text[:2000].split())[:300]}"
     if status in (429, 503):
         delay = network_errors.retry_after(response.headers)
-        raise TryLater(message, code=f"http_{status}", delay=delay, cooldown=f"http:{response.host}")
+        raise TryLater(message, code=f"http_{status}", delay=delay, cooldown=cooldowns.key_for("http", response.host))
     kind = StepError if status >= 500 or status in (408, 425) else PermanentError
     raise kind(message, code=f"http_{status}")
 
@@ -292,7 +292,9 @@ def _too_large() -> PermanentError:
 
 def _network_error(error: Exception, place: str) -> StepError:
     if network_errors.is_refused(error):
-        return TryLater(f"Nothing answers at {place}.", code="connection_refused", cooldown=f"http:{place}")
+        return TryLater(
+            f"Nothing answers at {place}.", code="connection_refused", cooldown=cooldowns.key_for("http", place)
+        )
     if network_errors.is_bad_certificate(error):
         return PermanentError(f"The certificate of {place} is not trusted.", code="bad_certificate")
     if isinstance(error, httpx2.TimeoutException):

@@ -127,3 +127,18 @@ def test_a_shorter_cool_down_does_not_end_a_longer_one(start: Start, worker: Wor
         turn(worker, [Outcome.waiting(claim, busy, busy.delay)], [])
         left.append(Cooldown.objects.get().until)
     assert left[0] == left[1]
+
+
+def test_a_cool_down_is_never_shorter_than_the_back_off(start: Start, worker: WorkerInfo) -> None:
+    start(*chain(1))
+    (claim,) = take(worker)
+    busy = TryLater("busy", delay=0.0, cooldown="model:x")
+    assert (Outcome.waiting(claim, busy, busy.delay).delay or 0) >= 0.75
+    later = TryLater("the process stood still", delay=0.0)
+    assert (Outcome.waiting(claim, later, later.delay).delay or 0) == 0.1
+
+
+def test_a_long_key_fits_the_table() -> None:
+    keys = {cooldowns.key_for("model", "http://x/v1", "m" * 500 + str(number)) for number in range(2)}
+    assert len(keys) == 2
+    assert {len(key) for key in keys} == {cooldowns.MAX_KEY}
