@@ -24,7 +24,7 @@ def migrated_template() -> str:
     """The name of a database with all migrations. The first process that needs it makes it, and the others wait."""
     template = TEMPLATE + _digest_of_migrations()
     name = connection.settings_dict["NAME"]
-    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+    with connection._nodb_cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [TEMPLATE])
         cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{TEMPLATE}%"])
         known = {row[0] for row in cursor.fetchall()}
