@@ -236,8 +236,10 @@ class Runner:
         rejected too, or if there was no outcome, a job's rows are at fault, and the job fails.
         """
         result = TurnResult([], [], [0] * len(demands))
-        if len(outcomes) > 1:
+        if len(outcomes) > 1 or (outcomes and demands):
             for outcome in outcomes:
+                # Without the next step of its lane: nobody would begin it, and its rows may be at fault.
+                outcome.keeps = None
                 result.refused += (await self._turn([outcome], [])).refused
         elif outcomes and not outcomes[0].is_replacement:
             result.refused = (await self._turn([outcomes[0].replacement(error)], [])).refused
@@ -260,7 +262,7 @@ class Runner:
 
     async def _release_strays(self, outcomes: Sequence[Outcome]) -> None:
         """Gives back claims whose answer got lost or was late: nobody runs them."""
-        offered = [outcome.claim.token for outcome in outcomes]
+        offered = [outcome.claim.token for outcome in (*self._offered, *outcomes)]
         tokens = [*self.held, *offered, *(each.outcome.claim.token for each in self.ended)]
         release = partial(engine.release_strays, self.identity.id, tokens, actor=self.name)
         if strays := await in_thread(self.executor.orm, release):
