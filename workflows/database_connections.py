@@ -15,6 +15,7 @@ LOST = (
     psycopg.errors.IdleInTransactionSessionTimeout,
     db.OperationalError,
     db.InterfaceError,
+    db.InternalError,  # as Django wraps IdleInTransactionSessionTimeout
 )
 """Errors of a lost connection, a worker's or Django's: reconnect and try again."""
 RECONNECT_SECONDS = 0.5

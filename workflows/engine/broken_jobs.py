@@ -1,6 +1,7 @@
 """Jobs whose rows make a worker's turn fail: each is found and fails, so that it cannot stop the work of all others."""
 
 from collections.abc import Collection
+from typing import get_args
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
@@ -11,12 +12,18 @@ from workflows.engine.steer_job import fail
 from workflows.engine.turn import TURN, Demand, WorkerInfo, turn_parameters
 from workflows.tools import Slot
 
-LIMIT = 200
-"""How many due executions are looked at."""
+LIMIT = 400
+"""How many due executions of each kind of slot are looked at: more than a worker has slots."""
 
+# In the order of `workflow_pick`, for each kind of slot: the job that stops a worker is among the first that it picks.
 DUE = """
-SELECT id, next_slot FROM workflow_executions
-WHERE wake_at <= statement_timestamp() AND message_id IS NOT NULL ORDER BY wake_at LIMIT %(limit)s
+SELECT job.id, job.next_slot FROM unnest(%(slots)s::text[]) AS slot CROSS JOIN LATERAL (
+  SELECT id, next_slot FROM workflow_executions
+  WHERE next_slot = slot AND wake_at <= statement_timestamp() AND message_id IS NOT NULL
+    AND next_tool = ANY(%(tools)s::text[])
+  ORDER BY CASE WHEN queue = 'high' THEN 0 WHEN queue = 'normal' THEN 2 ELSE 4 END
+    + CASE WHEN steps_running > 0 THEN 1 ELSE 0 END, wake_at LIMIT %(limit)s
+) AS job
 """
 
 
@@ -29,9 +36,9 @@ def fail_broken_jobs(worker: WorkerInfo, jobs: Collection[UUID], reason: str, *,
 
     `reason` is what the database said.
     """
-    broken = dict.fromkeys(jobs, reason) or {
-        job: why for job, slot in rows_of(DUE, limit=LIMIT) if (why := _why_broken(worker, job, slot))
-    }
+    due = [] if jobs else rows_of(DUE, slots=list(get_args(Slot)), tools=list(worker.tools), limit=LIMIT)
+    broken = dict.fromkeys(jobs, reason)
+    broken |= {job: why for job, slot in due if (why := _why_broken(worker, job, slot))}
     return [job for job, why in broken.items() if fail(job, _error(why), actor=actor)]
 
 

@@ -109,7 +109,8 @@ def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> bool:
 @transaction.atomic
 def end_silence(*, actor: str = ENGINE) -> int:
     """Fails the attempts whose outside worker did not answer in time. Returns how many."""
-    executions = lock_free([row[0] for row in rows_of(SILENT, limit=BATCH)])
+    silent = [row[0] for row in rows_of(SILENT, limit=BATCH)]
+    executions = lock_free(silent) if silent else []
     if not executions:
         return 0
     overdue = [as_claim(row[0]) for row in rows_of(OVERDUE, executions=executions)]

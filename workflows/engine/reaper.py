@@ -79,7 +79,8 @@ def reap(*, actor: str = ENGINE) -> int:
 
     Executions that are locked are left to the next call: their worker may be alive.
     """
-    executions = lock_free([row[0] for row in rows_of(EXPIRED)])
+    expired = [row[0] for row in rows_of(EXPIRED)]
+    executions = lock_free(expired) if expired else []
     if not executions:
         return 0
     reaped = [row[0] for row in rows_of(REAP, executions=executions, actor=actor, alone=ALONE_AFTER)]

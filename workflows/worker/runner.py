@@ -216,7 +216,7 @@ class Runner:
             except REJECTED as error:
                 logger.exception("%s: the database rejects a turn with %d outcomes", self.name, len(outcomes))
                 return await self._turn_without_rejected(outcomes, demands, error)
-            except (*LOST, psycopg.Error) as error:
+            except (*LOST, psycopg.Error, db.Error) as error:
                 logger.warning("%s: database: %s", self.name, str(error).strip())
                 await self._drop_connection()
                 await asyncio.sleep(RECONNECT_SECONDS if isinstance(error, LOST) else POLL_SECONDS)
