@@ -24,7 +24,7 @@ def follow(execution_id: UUID, console: Console) -> Job:
     with progress_bar(console) as bar:
         task = bar.add_task("")
         while True:
-            (job,) = describe_jobs([WorkflowExecution.objects.get(pk=execution_id)])
+            (job,) = describe_jobs([WorkflowExecution.objects.select_related("owner").get(pk=execution_id)])
             progress = job.progress
             bar.update(task, total=progress.total, completed=progress.finished, description=_description(job))
             if job.is_finished:

@@ -47,6 +47,10 @@ class ExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     actions = ("cancel", "retry")
     show_full_result_count = False
 
+    def view_on_site(self, obj: WorkflowExecution) -> str:
+        """The job's own page, without the redirect that needs the request's scheme."""
+        return str(obj.get_absolute_url())  # type: ignore[attr-defined]  # see ABSOLUTE_URL_OVERRIDES
+
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("workflows.change_workflowexecution"))
 

@@ -20,8 +20,11 @@ TASK_WAKE = "workflow_task"
 
 _TAKE = """
 UPDATE django_q_ormq SET lock = %(until)s WHERE id IN (
-  SELECT id FROM django_q_ormq WHERE key = ANY(%(keys)s) AND lock <= statement_timestamp()
-  ORDER BY lock LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  SELECT due.id FROM unnest(%(keys)s::text[]) AS queue(key) CROSS JOIN LATERAL (
+    -- One key at a time, because the index (key, lock) has an order only within a key.
+    SELECT q.id, q.lock FROM django_q_ormq q WHERE q.key = queue.key AND q.lock <= statement_timestamp()
+    ORDER BY q.lock LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  ) due ORDER BY due.lock LIMIT %(limit)s
 ) RETURNING id, payload, lock
 """
 

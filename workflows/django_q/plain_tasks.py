@@ -107,11 +107,13 @@ class PlainTasks:
         result = result_of(task)
         result.announce(self._offer(result))
 
-    def fail_current(self, error: BaseException) -> None:
-        """Records that the running task failed, if there is one: `error` has ended django-q2's worker function."""
-        if (task := self._current) is not None:
-            reason = "".join(traceback.format_exception(error))
-            self.put({**task, "result": f"{error!r} : {reason}", "success": False, "stopped": timezone.now()})
+    def fail_current(self, error: BaseException) -> bool:
+        """Records that the running task failed: `error` has ended django-q2's worker function. False without a task."""
+        if (task := self._current) is None:
+            return False
+        reason = "".join(traceback.format_exception(error))
+        self.put({**task, "result": f"{error!r} : {reason}", "success": False, "stopped": timezone.now()})
+        return True
 
     def _offer(self, result: TaskResult) -> int | None:
         """The number of the attempt, or None if no row was stored."""

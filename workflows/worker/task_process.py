@@ -26,8 +26,9 @@ def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drai
             worker(tasks, tasks, Value("f", -1), Conf.TIMEOUT)
         except BaseException as error:
             # django-q2 catches what a task raises, except sys.exit and the like, and nothing of a signal's receivers.
+            if not tasks.fail_current(error):
+                raise  # no task is to blame: the supervisor restarts the process after its back-off
             logger.exception("a plain task has ended django-q2's worker function")
-            tasks.fail_current(error)
         if not drain:
             break
     lease.give_back()

@@ -57,7 +57,7 @@ def test_an_execution_is_shown_with_its_steps(admin: Client, alice: User) -> Non
     execution = start_job(alice)
     page = admin.get(f"/admin/workflows/workflowexecution/{execution.pk}/change/").content.decode()
     (link,) = re.findall(r'href="([^"]+)" class="viewsitelink"', page)
-    assert admin.get(link).headers["location"].endswith(f"/jobs/{execution.pk}")
+    assert link == f"/jobs/{execution.pk}"
     assert "Two" in page
     assert 'name="_save"' not in page
 

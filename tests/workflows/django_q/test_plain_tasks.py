@@ -20,11 +20,13 @@ from tests.probe import tasks as probe
 from tests.support.processes import kill, manage, wait_for
 from tests.workflows.conftest import Start, chain
 from tests.workflows.worker.test_runner import lines
+from workflows.django_q import broker
 from workflows.django_q.messages import drop_orphans
 from workflows.django_q.plain_tasks import PlainTasks
 from workflows.django_q.task_lease import TaskLease
 from workflows.django_q.task_results import keep_newest
 from workflows.engine.pause import pause
+from workflows.worker.task_process import run_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Package = dict[str, Any]
@@ -351,3 +353,28 @@ def test_a_message_that_cannot_be_unpickled_stops_no_other(tasks: PlainTasks) ->
     task = async_task("math.floor", 1)
     assert tasks.get()["id"] == task
     assert OrmQ.objects.count() == 2
+
+
+def test_a_stock_cluster_takes_messages_by_an_index_however_many_are_due(start: Start) -> None:
+    now = timezone.now()
+    messages = [OrmQ(key=f"{prefix}normal", payload="x", lock=now) for prefix in ("", "jobs-") for _ in range(3000)]
+    OrmQ.objects.bulk_create(messages)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE django_q_ormq")
+        values: dict[str, Any] = {"until": now, "keys": ["normal", "jobs-normal"], "limit": 1}
+        cursor.execute(f"EXPLAIN {broker._TAKE}", values)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "workflow_queue_order" in plan
+    assert "Seq Scan on django_q_ormq" not in plan
+
+
+def test_an_error_that_is_no_tasks_ends_the_process(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    """Its supervisor restarts it after a back-off, and says so."""
+
+    def fails(self: PlainTasks) -> None:
+        raise LookupError("the table is gone")
+
+    monkeypatch.setattr(PlainTasks, "get", fails)
+    monkeypatch.setattr("workflows.worker.task_process.TaskLeaseRenewer.start", lambda self: None)
+    with pytest.raises(LookupError):
+        run_tasks(lambda: None, lambda: False, drain=True)
