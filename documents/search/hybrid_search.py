@@ -2,7 +2,7 @@
 
 A chunk is found if it has any of the question's words, and is scored by BM25. A chunk that has the whole question as
 a phrase gains as much as its words score once more. `"quoted phrases"` must occur, `-words` must not, and `begin*`
-stands for every word that begins so. If nothing is found with these signs, they are ignored.
+matches every word with that beginning. If nothing is found with these signs, they are ignored.
 With an embedding model, chunks that are near in meaning are mixed in.
 
 All statements of a search see one snapshot of the database: a document that is being indexed again is found either

@@ -1,6 +1,6 @@
 """The query parser: which words of a question count, which phrases must occur, which words must not.
 
-Nobody has to name the question's language. A word stands for its stems in all languages that documents are in. The
+Nobody has to name the question's language. A word matches its stems in all languages of the documents. The
 stop words of the language that the question seems to be in are left out, unless the question has no other words.
 """
 
@@ -93,7 +93,7 @@ class _SignedWords:
 
 
 def parse_query(text: str, languages: Sequence[str]) -> ParsedQuery:
-    """Parses a question: `"quoted phrases"` must occur, `-words` must not, `begin*` stands for words that begin so."""
+    """Parses a question: `"quoted phrases"` must occur, `-words` must not, `begin*` matches words with that beginning."""
     parts = _split_signs(text)
     found = parts.wanted[:MAX_WORDS]
     if len(found) == 1 and is_paired(found[0]) and len(pairs(found[0])) == 1:

@@ -40,7 +40,7 @@ MAX_SCORED_SCOPE = 20_000
 RARE_OWNER = 0.3
 """The owner of a larger share is checked by the documents: the list of that owner's chunks is too long to read."""
 EXPANSION_SAMPLE, MAX_EXPANSIONS = 80, 30
-"""A prefix stands for its most frequent words in a sample of chunks."""
+"""A prefix is replaced by its most frequent words in a sample of chunks."""
 MAX_PAIRS = 8
 """How many pairs of a phrase are looked up in the neighbors filter."""
 

@@ -22,7 +22,7 @@ from workflows.worker.sandbox.limits import ChildLimits
 MEMORY = 768 << 20
 QUOTED = '; a="'
 SECONDS = 20
-"""Of the processor. By the clock a reading may take `PATIENCE`, because other tests run at the same time."""
+"""Seconds of the processor. By the clock a reading may take `PATIENCE`, because other tests run at the same time."""
 PATIENCE = 300
 ENTITIES = '<!DOCTYPE l [<!ENTITY a "lol">{}]><l>&i;</l>'.format(
     "".join(f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghi", strict=True))
