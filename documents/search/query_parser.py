@@ -93,7 +93,7 @@ class _SignedWords:
 
 
 def parse_query(text: str, languages: Sequence[str]) -> ParsedQuery:
-    """Parses a question: `"quoted phrases"` must occur, `-words` must not, `begin*` matches words with that beginning."""
+    """Parses a question: `"quoted phrases"` must occur, `-words` must not, `begin*` matches words that start so."""
     parts = _split_signs(text)
     found = parts.wanted[:MAX_WORDS]
     if len(found) == 1 and is_paired(found[0]) and len(pairs(found[0])) == 1:
