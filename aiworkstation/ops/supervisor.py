@@ -25,7 +25,7 @@ from pathlib import Path
 
 from aiworkstation import BASE_DIR
 from aiworkstation.ops import linux, postgres
-from aiworkstation.ops.watchdog import Watch
+from aiworkstation.ops.watchdog import STARTS_WITHIN, Watch
 
 ROUND_SECONDS = 0.5
 STEADY_SECONDS = 10  # a service that ran so long did not fail at its start
@@ -115,7 +115,11 @@ class ApplicationSupervisor:
         self._command: subprocess.Popen[bytes] | None = None  # `prepare` or `await_ready`, while it runs
         # Somebody who edits the code will soon repair what they broke.
         patience = float("inf") if options.reload else MAX_FAILURES
-        self._services = [Service(name, command, patience) for name, command in commands(options).items()]
+        # The web server sends no signs of life.
+        watches = {"work": Watch(starts_within=STARTS_WITHIN)}
+        self._services = [
+            Service(name, command, patience, watch=watches.get(name)) for name, command in commands(options).items()
+        ]
 
     def run(self) -> None:
         try:

@@ -13,6 +13,8 @@ ADDRESS = "NOTIFY_SOCKET"
 ALIVE = b"WATCHDOG=1"
 SILENCE = 10.0
 """Seconds without a sign after which a process counts as hung."""
+STARTS_WITHIN = 60.0
+"""Seconds until the first sign of life, after which a process counts as hung at its start."""
 CHECK_GAP = 2.0
 """Seconds between two checks after which the watcher may itself have been frozen, and the process with it."""
 
@@ -28,13 +30,19 @@ def notify_alive() -> None:
 
 
 class Watch:
-    """Watches one process at a time, which must have `environment`. Its silence counts from its first sign of life."""
+    """Watches one process at a time, which must have `environment`.
 
-    def __init__(self, silence: float = SILENCE) -> None:
+    Its silence counts from its first sign of life. With `starts_within` that sign must come within so many seconds;
+    without, a process that never sends one is left alone.
+    """
+
+    def __init__(self, silence: float = SILENCE, *, starts_within: float | None = None) -> None:
         self.silence = silence
+        self.starts_within = starts_within
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind("")  # the kernel chooses an abstract address
+        self._started_at = time.monotonic()
         self._heard_at: float | None = None
         self._checked_at = 0.0
 
@@ -45,15 +53,26 @@ class Watch:
     def restart(self) -> None:
         """Watches another process from now on."""
         self._has_new_signs()
+        self._started_at = time.monotonic()
         self._heard_at = None
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether the process has given its first sign of life."""
+        return self._heard_at is not None
 
     def is_hung(self) -> bool:
         """Whether the process has been silent for too long. Call it about twice a second."""
         now = time.monotonic()
-        if self._has_new_signs() or (self._heard_at is not None and now - self._checked_at > CHECK_GAP):
+        was_frozen = self._checked_at > 0 and now - self._checked_at > CHECK_GAP
+        if self._has_new_signs() or (was_frozen and self._heard_at is not None):
             self._heard_at = now
+        elif was_frozen:
+            self._started_at = now
         self._checked_at = now
-        return self._heard_at is not None and now - self._heard_at > self.silence
+        if self._heard_at is None:
+            return self.starts_within is not None and now - self._started_at > self.starts_within
+        return now - self._heard_at > self.silence
 
     def _has_new_signs(self) -> bool:
         heard = False

@@ -15,7 +15,7 @@ import psycopg
 
 from tests.chaos.database import Database
 from tests.chaos.ledger import read
-from tests.chaos.worker_tree import Tree, children, is_alive, send
+from tests.chaos.worker_tree import STARTS_WITHIN, Tree, children, is_alive, send
 
 DEATH, STALL, CUT, CHILD = "death", "stall", "cut", "child"
 SLOW = "slow_machine"
@@ -283,10 +283,13 @@ class Chaos:
             return
         fault = self._note(kind, STALL, f"{what} {target.pid} of {tree.name}", [target])
         others = children(target, deep=True)
+        # At its start a supervisor has more time until its first sign of life.
+        is_starting = what == "supervisor" and not tree.has_started
+        limit = UNNOTICED_AFTER + (STARTS_WITHIN if is_starting else 0)
         send(target, signal.SIGSTOP)
 
         def look() -> None:
-            while is_alive(target) and time.time() < fault.began + UNNOTICED_AFTER:
+            while is_alive(target) and time.time() < fault.began + limit:
                 time.sleep(0.1)
             fault.ended = time.time()
             if not is_alive(target):

@@ -16,6 +16,7 @@ from aiworkstation.ops.watchdog import Watch
 from tests.chaos.wire import Wire
 
 BACK_AFTER = 0.5
+STARTS_WITHIN = 20.0
 CHILDREN = {"runner 1", "runner 2", "tasks 1", "tasks 2", "maintenance"}
 """Names of a supervisor's children, with WORKERS=2."""
 
@@ -34,12 +35,17 @@ class Tree:
         """The ids of all its processes so far."""
         self.is_watched = True
         """False while the whole machine is frozen, and `make run` with it."""
-        self._watch = Watch()
+        self._watch = Watch(starts_within=STARTS_WITHIN)
         self._environment = environment | self._watch.environment | {"TMPDIR": str(self.temporary)}
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
         self._restarter = threading.Thread(target=self._keep_running, name=name, daemon=True)
         self._restarter.start()
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the supervisor has given a sign of life."""
+        return self._watch.has_heard
 
     @property
     def supervisor(self) -> psutil.Process | None:

@@ -1,5 +1,6 @@
 """Services are restarted, and given up if that does not help."""
 
+import argparse
 import os
 import sys
 import time
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from aiworkstation.ops import supervisor
-from aiworkstation.ops.watchdog import Watch, notify_alive
+from aiworkstation.ops.watchdog import STARTS_WITHIN, Watch, notify_alive
 from tests.aiworkstation.ops.conftest import wait_for
 
 WAIT = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -92,6 +93,22 @@ def test_a_service_without_signs_of_life_is_restarted(monkeypatch: pytest.Monkey
     service = supervisor.Service("work", [sys.executable, "-c", frozen], watch=Watch(silence=0.5))
     output.wait_for(service, until="work ended with signal SIGKILL; it is started again")
     assert output.text.startswith("work hangs and is killed\n")
+
+
+def test_a_service_that_freezes_before_its_first_sign_of_life_is_restarted(
+    monkeypatch: pytest.MonkeyPatch, output: Output
+) -> None:
+    monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
+    frozen = f"{FREEZE}os.kill(os.getpid(), signal.SIGSTOP)"
+    service = supervisor.Service("work", [sys.executable, "-c", frozen], watch=Watch(starts_within=0.5))
+    output.wait_for(service, until="work ended with signal SIGKILL; it is started again")
+    assert output.text.startswith("work hangs and is killed\n")
+
+
+def test_the_worker_must_give_a_first_sign_of_life_and_the_web_server_cannot() -> None:
+    options = argparse.Namespace(host="127.0.0.1", port=1, reload=False)
+    services = supervisor.ApplicationSupervisor(options)._services
+    assert {service.name: service._watch.starts_within for service in services} == {"web": None, "work": STARTS_WITHIN}
 
 
 @pytest.mark.parametrize("signs", ["", "while True: notify_alive(); time.sleep(0.05)"])
