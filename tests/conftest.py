@@ -18,6 +18,8 @@ from tests.support.database import Cleaner, migrated_template
 from tests.support.users import client_of, make_user
 
 CORPUS = Path(os.environ.get("CORPUS") or Path(__file__).parents[2] / "shared" / "corpus")
+REPORTS = CORPUS.parent / "reports" / "documents"
+"""Small files made after public bug reports on other readers, and cases.jsonl, which says what each must give."""
 PATIENCE = 30_000
 """Milliseconds until a browser test gives up."""
 CHROMIUM_FLAGS = [
@@ -39,6 +41,7 @@ IN_ONE_PROCESS = (
     "tests/aiworkstation/ops/test_run.py",
     "tests/browser/",
     "tests/documents/reading/test_corpus.py",
+    "tests/documents/reading/test_public_reports.py",
 )
 """Modules whose tests share what is costly to make: a PostgreSQL of their own, Chromium, a pass over the corpus."""
 
