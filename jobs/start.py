@@ -14,6 +14,7 @@ from rest_framework.exceptions import ValidationError
 
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import (
+    Choice,
     Errors,
     Integer,
     JsonObject,
@@ -55,7 +56,7 @@ class JobRequest(StrictSerializer):
     payload = JsonObject()
     idempotencyKey = Name(max_length=255, required=False, source="idempotency_key")
     delaySeconds = Number(min_value=0, max_value=MAX_DELAY, default=0, source="delay")
-    priority = serializers.ChoiceField(Queue.values, required=False)
+    priority = Choice(Queue.values, required=False)
     tags = TagsField()
     projectId = ProjectIdField(required=False)
     maxParallel = Integer(min_value=1, max_value=MAX_PARALLEL, default=5, source="max_parallel")

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from aiworkstation.audit.admin import ReadOnly
 from aiworkstation.audit.record import record
-from workflows import engine, tools
+from workflows import engine, placeholders, tools
 from workflows.models import Mode, Worker, WorkflowExecution, WorkflowStep
 
 SHOWN_STEPS = 200
@@ -87,6 +87,12 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Mode
         fields = ("name", "prompt", "default_model", "tools")
+
+    def clean_prompt(self) -> str:
+        prompt: str = self.cleaned_data["prompt"]
+        if found := placeholders.step_reference(prompt):
+            raise forms.ValidationError(placeholders.prompt_message(found))
+        return prompt
 
 
 @admin.register(Mode)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -27,7 +27,7 @@ class StrictSerializer(serializers.Serializer[Any]):
             wrong = invalid("Must be a JSON object.")
             raise ValidationError(wrong if self.parent else {api_settings.NON_FIELD_ERRORS_KEY: wrong})
         unknown = [str(key) for key in data if key not in self.fields]
-        errors: Errors = {key: invalid("Unknown key.", "unknown") for key in unknown}
+        errors: Errors = {key: invalid(self._unknown_key_message(), "unknown") for key in unknown}
         value: dict[str, Any] = {}
         for field in self._writable_fields:
             try:
@@ -40,6 +40,14 @@ class StrictSerializer(serializers.Serializer[Any]):
         if errors:
             raise ValidationError(errors)
         return value
+
+    def _unknown_key_message(self) -> str:
+        known = ", ".join(self.known_keys())
+        return f"Unknown key. There are: {known}." if known else "Unknown key. This request takes none."
+
+    def known_keys(self) -> list[str]:
+        """The keys that the error for an unknown key lists."""
+        return [str(field.field_name) for field in self._writable_fields]
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         """Checks rules over several fields. Override it to add to `value` and to `errors`.
@@ -104,6 +112,15 @@ class Number(serializers.FloatField):
             return float(data)
         except OverflowError:
             self.fail("max_value", max_value=self.max_value)
+
+
+class Choice(serializers.ChoiceField):
+    """One of a list of strings. The error lists them."""
+
+    default_error_messages = {"invalid_choice": '"{input}" is not a valid choice. There are: {known}.'}
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        super().fail(key, known=", ".join(self.choice_strings_to_values), **kwargs)
 
 
 class JsonObject(serializers.Field[dict[str, Any], Any, Any, Any]):

@@ -9,7 +9,7 @@ from rest_framework.fields import empty
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import MAX_LIMIT, FilterQuery
-from aiworkstation.web.serializers import Errors, Json, NullIfEmpty, StrictSerializer, Text, Time, invalid
+from aiworkstation.web.serializers import Choice, Errors, Json, NullIfEmpty, StrictSerializer, Text, Time, invalid
 from documents.labels import FormTagsField, ModeField, ProjectIdField
 from documents.lookup import CLIENT_ID
 from documents.models import Document, DocumentStatus
@@ -37,9 +37,17 @@ class UploadSerializer(StrictSerializer):
     mode = ModeField(required=False)
     csrfmiddlewaretoken = Text(required=False)
 
+    def known_keys(self) -> list[str]:
+        """With the files, and without what only a page sends."""
+        return ["file", *(key for key in super().known_keys() if key != "csrfmiddlewaretoken")]
+
+    def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
+        if "file" in data:
+            errors["file"] = invalid("This is a text. Send the bytes of the file: with curl, -F file=@path.")
+
 
 class DocumentsQuery(FilterQuery):
-    status = serializers.ListField(child=serializers.ChoiceField([*DocumentStatus.values, ALL]), required=False)
+    status = serializers.ListField(child=Choice([*DocumentStatus.values, ALL]), required=False)
 
 
 class SearchQuery(StrictSerializer):
@@ -61,7 +69,7 @@ def check_overlap(value: Mapping[str, Any], size: str, overlap: str, errors: Err
 class PreviewQuery(StrictSerializer):
     chunkSize = serializers.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
     overlap = serializers.IntegerField(min_value=0, default=OVERLAP)
-    unit = serializers.ChoiceField(["tokens", "characters"], default="tokens")
+    unit = Choice(["tokens", "characters"], default="tokens")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         check_overlap(value, "chunkSize", "overlap", errors)

@@ -151,7 +151,8 @@ def _upload_documents(request: Request) -> Response:
 def _uploaded_files(request: Request, client_id: str | None) -> list[Any]:
     """Returns UploadedFile and RefusedFile objects. Raises ValidationError."""
     if unknown := request.FILES.keys() - {"file"}:
-        raise ValidationError({name: invalid("Unknown key.", "unknown") for name in unknown})
+        wrong = invalid("Unknown key. Send the files in the field file.", "unknown")
+        raise ValidationError(dict.fromkeys(unknown, wrong))
     files: list[Any] = request.FILES.getlist("file")
     if not files:
         raise ValidationError({"file": invalid("Send at least one file.", "required")})

@@ -27,7 +27,17 @@ from aiworkstation.audit.record import record
 from aiworkstation.audit.refused_requests import anonymous_events
 from aiworkstation.audit.requests import AuditedRequest
 from aiworkstation.web.errors import Conflict
-from aiworkstation.web.serializers import Errors, Integer, Name, Number, StrictSerializer, Text, invalid, read_body
+from aiworkstation.web.serializers import (
+    Choice,
+    Errors,
+    Integer,
+    Name,
+    Number,
+    StrictSerializer,
+    Text,
+    invalid,
+    read_body,
+)
 from jobs.api.serializers import StepSerializer
 from jobs.api.views import job_with_steps
 from jobs.display import describe_steps
@@ -80,7 +90,7 @@ class StepUpdate(StrictSerializer):
     stepId = Text(required=False, allow_null=True, source="step_id")
     stepIndex = Integer(min_value=0, max_value=2**31 - 1, required=False, allow_null=True, source="step_index")
     callbackToken = Text(required=False, allow_null=True, source="token")
-    status = serializers.ChoiceField([StepStatus.RUNNING, StepStatus.COMPLETED, StepStatus.FAILED])
+    status = Choice([StepStatus.RUNNING, StepStatus.COMPLETED, StepStatus.FAILED])
     progress = Number(min_value=0, max_value=100, required=False, allow_null=True)
     message = Text(required=False, allow_null=True, allow_blank=True)
     output = serializers.JSONField(required=False, allow_null=True)
@@ -98,7 +108,7 @@ class StepUpdate(StrictSerializer):
 
 class ExecutionUpdate(StrictSerializer):
     executionId = Text(source="execution_id")
-    status = serializers.ChoiceField(
+    status = Choice(
         [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED],
     )
     error = ErrorField(required=False, allow_null=True)

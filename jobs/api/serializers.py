@@ -6,17 +6,17 @@ from rest_framework import serializers
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import FilterQuery, PageQuery
-from aiworkstation.web.serializers import Json, NullIfEmpty, Time
+from aiworkstation.web.serializers import Choice, Json, NullIfEmpty, Time
 from workflows.models import ExecutionStatus, StepStatus
 
 
 class JobsQuery(FilterQuery):
-    status = serializers.ListField(child=serializers.ChoiceField([*ExecutionStatus.values, ALL]), required=False)
+    status = serializers.ListField(child=Choice([*ExecutionStatus.values, ALL]), required=False)
     jobId = serializers.CharField(required=False, source="job_id")
 
 
 class StepsQuery(PageQuery):
-    status = serializers.ListField(child=serializers.ChoiceField(StepStatus.choices), required=False)
+    status = serializers.ListField(child=Choice(StepStatus.values), required=False)
 
 
 class ProgressSerializer(serializers.Serializer[Any]):

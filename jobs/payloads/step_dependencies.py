@@ -1,10 +1,12 @@
 """Turns `dependsOn`, the names of steps, into indexes."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiworkstation.web.serializers import Errors, invalid
+
+MAX_LISTED = 20
 
 
 def dependencies(steps: list[Any]) -> tuple[list[list[int]], dict[int, Errors]]:
@@ -24,13 +26,19 @@ def dependencies(steps: list[Any]) -> tuple[list[list[int]], dict[int, Errors]]:
             parents.append([index - 1] if index else [])
             continue
         if unknown := [name for name in wanted if name not in index_of]:
-            message = "There is no step " + ", ".join(f'"{name}"' for name in unknown) + "."
+            message = f"There is no step {_quoted(unknown)}. There are: {_quoted(index_of)}."
             errors.setdefault(index, {})["dependsOn"] = invalid(message, "unknown")
         parents.append([index_of[name] for name in dict.fromkeys(wanted) if name in index_of])
     for index in _in_cycles(parents):
         message = "The step would wait for itself, directly or through others."
         errors.setdefault(index, {}).setdefault("dependsOn", invalid(message, "cycle"))
     return parents, errors
+
+
+def _quoted(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = [f"and {len(listed) - MAX_LISTED} more"] if len(listed) > MAX_LISTED else []
+    return ", ".join([*(f'"{name}"' for name in listed[:MAX_LISTED]), *more])
 
 
 def _name(step: Any) -> str:

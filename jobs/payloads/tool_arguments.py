@@ -1,4 +1,4 @@
-"""Checks the arguments of a step against its tool's own model."""
+"""Checks the arguments of a step: against its tool's own model, and for placeholders that nothing would replace."""
 
 import json
 from typing import Any
@@ -7,11 +7,12 @@ from pydantic import ValidationError
 from rest_framework.exceptions import ErrorDetail
 
 from aiworkstation.web.serializers import Errors, invalid
-from workflows import tools
-from workflows.network.secrets import REFERENCE
+from workflows import placeholders, tools
+
+Found = Errors | list[ErrorDetail]
 
 
-def argument_errors(slug: str, arguments: dict[str, Any]) -> Errors | list[ErrorDetail]:
+def argument_errors(slug: str, arguments: dict[str, Any]) -> Found:
     """Returns the errors by argument, nested like the arguments, or one list for all of them. Empty if all are valid.
 
     An argument with a `{{secret.NAME}}` is checked when the step runs, with the secret filled in.
@@ -19,25 +20,28 @@ def argument_errors(slug: str, arguments: dict[str, Any]) -> Errors | list[Error
     tool = tools.get(slug)
     if tool is None:
         return {}
+    errors: Errors = {}
+    for path, text in placeholders.not_secret(arguments):
+        _put(errors, path, placeholders.argument_message(text), "placeholder")
     try:
         tool.Arguments.model_validate(arguments)
     except ValidationError as error:
-        found: Errors = {}
         for item in error.errors(include_url=False, include_context=False):
             if _may_be_a_secret(item["type"], item["input"]):
                 continue
             if not item["loc"]:
-                return invalid(f"{item['msg']}.", item["type"])
-            _put(found, item["loc"], item["msg"], item["type"])
-        return found
-    return {}
+                return errors or invalid(f"{item['msg']}.", item["type"])
+            _put(errors, item["loc"], f"{tools.reason(tool, item)}.", item["type"])
+    return errors
 
 
 def _may_be_a_secret(kind: str, value: Any) -> bool:
     if isinstance(value, str):
-        return bool(REFERENCE.search(value))
+        return bool(placeholders.SECRET.search(value))
     # A rule over several arguments: the secret may be in one of them.
-    return kind in ("value_error", "assertion_error") and bool(REFERENCE.search(json.dumps(value, default=str)))
+    return kind in ("value_error", "assertion_error") and bool(
+        placeholders.SECRET.search(json.dumps(value, default=str))
+    )
 
 
 def _put(found: Errors, path: tuple[int | str, ...], message: str, code: str) -> None:
@@ -47,4 +51,4 @@ def _put(found: Errors, path: tuple[int | str, ...], message: str, code: str) ->
         if not isinstance(inner, dict):
             return
         found = inner
-    found.setdefault(str(last), invalid(f"{message}.", code))
+    found.setdefault(str(last), invalid(message, code))

@@ -10,7 +10,7 @@ from aiworkstation.web.serializers import Errors, Integer, JsonObject, Name, Str
 from jobs.job_type import JobType, PayloadSerializer, Plan, register
 from jobs.payloads.step_dependencies import dependencies
 from jobs.payloads.tool_arguments import argument_errors
-from workflows import tools
+from workflows import placeholders, tools
 from workflows.engine.retry_policy import DEFAULT
 from workflows.models import Mode
 from workflows.steps import NewStep
@@ -61,11 +61,24 @@ class WorkflowPayload(PayloadSerializer):
         steps = data.get("steps")
         if not isinstance(steps, list) or isinstance(errors.get("steps"), list):
             return
+        for key, wrong in _references(data, ("workflowName", "workflowDescription"), steps).items():
+            errors.setdefault(key, wrong)
         value["dependencies"], found = dependencies(steps)
+        for index, step in enumerate(steps):
+            if isinstance(step, Mapping) and (wrong := _references(step, ("name", "description"), steps)):
+                _merge(found, {index: wrong})
         if isinstance(mode := value.get("mode"), Mode):
             _merge(found, _disallowed_tools(steps, mode))
         if found:
             _merge(errors.setdefault("steps", {}), found)
+
+
+def _references(texts: Mapping[str, Any], keys: tuple[str, ...], steps: list[Any]) -> Errors:
+    """Reports texts that models would get with a `{{…}}` that means the output of a step."""
+    names = [step["name"] for step in steps if isinstance(step, Mapping) and isinstance(step.get("name"), str)]
+    given = {key: texts[key] for key in keys if isinstance(texts.get(key), str)}
+    found = {key: placeholders.step_reference(text, names) for key, text in given.items()}
+    return {key: invalid(placeholders.prompt_message(text), "placeholder") for key, text in found.items() if text}
 
 
 def _disallowed_tools(steps: list[Any], mode: Mode) -> dict[int, Errors]:

@@ -177,7 +177,7 @@ def _accepted_arguments(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dic
         # Some servers encode the arguments twice.
         chosen = tool.Arguments.model_validate(json.loads(value) if isinstance(value, str) else value)
     except ValidationError as error:
-        raise _bad_arguments(tool, reasons(error, limit=MAX_REASONS)) from error
+        raise _bad_arguments(tool, reasons(tool, error, limit=MAX_REASONS)) from error
     except (ValueError, RecursionError) as error:
         raise _bad_arguments(tool, f"not JSON: {error}") from error
     arguments: dict[str, Any] = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -15,9 +15,9 @@ from dotenv import dotenv_values
 
 from aiworkstation import BASE_DIR
 from workflows.errors import NotConfigured
+from workflows.placeholders import SECRET
 
 ENV_FILE = BASE_DIR / ".env"
-REFERENCE = re.compile(r"\{\{\s*secret\.([A-Za-z0-9_]+)\s*\}\}")
 REDACTED = "[secret]"
 _URL = re.compile(r"https?://\S*$")
 _in_use: ContextVar[frozenset[str]] = ContextVar("in_use", default=frozenset())
@@ -26,7 +26,7 @@ NOT_FOR_STEPS = ("KEY", "KEY_FALLBACKS")  # SECRET_KEY is the application's own
 
 def names(value: Any) -> set[str]:
     """The names of the secrets that this JSON refers to."""
-    return set(REFERENCE.findall(json.dumps(value, ensure_ascii=False, default=str)))
+    return set(SECRET.findall(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def fill(value: Any, used: set[str]) -> Any:
@@ -36,7 +36,7 @@ def fill(value: Any, used: set[str]) -> Any:
     """
     if isinstance(value, str):
         encoded = _percent_encoded if _URL.match(value) else str
-        return REFERENCE.sub(lambda found: encoded(_use(found[1], used)), value)
+        return SECRET.sub(lambda found: encoded(_use(found[1], used)), value)
     if isinstance(value, dict):
         return {fill(key, used): fill(item, used) for key, item in value.items()}
     if isinstance(value, list):

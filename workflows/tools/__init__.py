@@ -11,6 +11,7 @@ from workflows.tools.base import (
     StepContext,
     Tool,
     parsed_arguments,
+    reason,
     reasons,
 )
 from workflows.tools.registry import (
@@ -36,6 +37,7 @@ __all__ = [
     "import_builtin_tools",
     "known_slugs",
     "parsed_arguments",
+    "reason",
     "reasons",
     "register",
     "slot_of",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from workflows.errors import BadArguments, StepError
 
@@ -102,10 +103,38 @@ def parsed_arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
     try:
         return tool.Arguments.model_validate(arguments)
     except ValidationError as error:
-        raise BadArguments(f"{tool.slug}: {reasons(error)}") from None
+        raise BadArguments(f"{tool.slug}: {reasons(tool, error)}") from None
 
 
-def reasons(error: ValidationError, limit: int | None = None) -> str:
+def reasons(tool: Tool, error: ValidationError, limit: int | None = None) -> str:
     """Why arguments were refused, in one line: the first `limit` reasons, each with the name of its argument."""
     found = error.errors()[:limit]
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in found)
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {reason(tool, item)}" for item in found)
+
+
+def reason(tool: Tool, item: ErrorDetails) -> str:
+    """Why one argument was refused. For an unknown key, the known ones are listed."""
+    if item["type"] != "extra_forbidden":
+        return item["msg"]
+    known = _known_keys(tool.Arguments.model_json_schema(), item["loc"][:-1])
+    return f"Unknown key. There are: {', '.join(known)}" if known else "Unknown key. There are none"
+
+
+def _known_keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that a JSON Schema has at this path of the arguments."""
+    node = schema
+    for part in path:
+        inside = _resolved(schema, node)
+        child = inside.get("items") if isinstance(part, int) else inside.get("properties", {}).get(part)
+        node = child or inside.get("additionalProperties") or {}
+    return list(_resolved(schema, node).get("properties", {}))
+
+
+def _resolved(schema: dict[str, Any], node: Any) -> dict[str, Any]:
+    """The node without a reference, and without the alternative null."""
+    if not isinstance(node, dict):
+        return {}
+    if "$ref" in node:
+        return _resolved(schema, schema["$defs"][node["$ref"].rpartition("/")[2]])
+    choices = [each for each in node.get("anyOf", []) if each.get("type") != "null"]
+    return _resolved(schema, choices[0]) if len(choices) == 1 else node

@@ -89,6 +89,14 @@ def test_modes_are_edited_with_an_event(admin: Client) -> None:
     assert event.changes == {"prompt": [before.prompt, "Sell."], "tools": [[], ["DOCUMENT_READ"]]}
 
 
+def test_the_prompt_of_a_mode_refers_to_no_step(admin: Client) -> None:
+    mode = Mode.objects.get(name="Sales")
+    form = {"name": "Sales", "prompt": "Use {{steps.Read.output}}.", "default_model": ""}
+    page = admin.post(f"/admin/workflows/mode/{mode.pk}/change/", form)
+    assert page.status_code == 200
+    assert "is not replaced" in page.content.decode()
+
+
 def test_the_default_mode_stays(admin: Client) -> None:
     mode = Mode.objects.get(name=Mode.DEFAULT)
     form = {"name": "Other", "prompt": "x", "default_model": ""}

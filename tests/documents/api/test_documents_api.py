@@ -112,6 +112,19 @@ def test_bad_queries(as_alice: Client, query: str) -> None:
     assert response.json()["errors"][0]["attr"].startswith(query.partition("=")[0])
 
 
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("documents?status=lost", "uploaded, queued, processing, indexed, failed, all"),
+        ("documents?colour=red", "limit, cursor, type, mode, projectId, tag, q, owner, status"),
+        ("search?q=x&colour=red", "q, limit, projectId, tag, type, documentId"),
+    ],
+)
+def test_the_error_lists_what_is_known(as_alice: Client, path: str, known: str) -> None:
+    (error,) = as_alice.get(f"/api/{path}").json()["errors"]
+    assert error["detail"].endswith(f"There are: {known}.")
+
+
 def test_text_has_every_page(alice: User, as_alice: Client) -> None:
     add(alice, "Hello world.", client_id="doc1")
     upload(alice, "x", client_id="new")

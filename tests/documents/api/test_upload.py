@@ -170,6 +170,18 @@ def test_bad_fields(as_alice: Client) -> None:
     assert not Document.objects.exists()
 
 
+def test_an_unknown_field_lists_the_known_ones(as_alice: Client) -> None:
+    (error,) = post(as_alice, ("a.txt", b"a"), colour="red").json()["errors"]
+    assert error["detail"] == "Unknown key. There are: file, id, projectId, tags, mode."
+    (error,) = as_alice.post(URL, {"other": SimpleUploadedFile("a.txt", b"a")}).json()["errors"]
+    assert error["detail"] == "Unknown key. Send the files in the field file."
+
+
+def test_a_path_instead_of_a_file(as_alice: Client) -> None:
+    (error,) = as_alice.post(URL, {"file": "report.pdf"}).json()["errors"]
+    assert (error["attr"], "-F file=@path" in error["detail"]) == ("file", True)
+
+
 def test_an_id_goes_with_one_file(as_alice: Client) -> None:
     assert codes(post(as_alice, ("a.txt", b"a"), ("b.txt", b"b"), id="doc1")) == [("invalid", "id")]
 

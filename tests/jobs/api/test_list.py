@@ -84,6 +84,18 @@ def test_it_refuses(as_alice: Client, query: str, attr: str) -> None:
     assert [error["attr"] for error in response.json()["errors"]] == [attr]
 
 
+@pytest.mark.parametrize(
+    ("query", "known"),
+    [
+        ("status=done", "queued, running, waiting, completed, completed_with_errors, failed, cancelled, all"),
+        ("projectid=p", "limit, cursor, type, mode, projectId, tag, q, owner, status, jobId"),
+    ],
+)
+def test_the_error_lists_what_is_known(as_alice: Client, query: str, known: str) -> None:
+    (error,) = as_alice.get(f"/api/jobs?{query}").json()["errors"]
+    assert error["detail"].endswith(f"There are: {known}.")
+
+
 def test_pages(as_alice: Client, alice: User) -> None:
     for number in range(5):
         named(alice, str(number))

@@ -304,6 +304,80 @@ def test_secrets_are_stored_as_they_are_written(as_alice: Client) -> None:
     assert job["steps"][0]["arguments"] == arguments
 
 
+@pytest.mark.parametrize(
+    ("arguments", "attr"),
+    [
+        ({"url": "{{steps.Read.output}}"}, "url"),
+        ({"url": "https://a/{{ input.name }}/{{secret.CRM}}"}, "url"),
+        ({"url": "{{secrets.CRM}}"}, "url"),
+        ({"url": "{{secret.C R M}}"}, "url"),
+        ({"url": "https://a", "headers": {"X": "{{secret:CRM}}"}}, "headers.X"),
+        ({"url": "https://a", "headers": {"{{name}}": "x"}}, "headers.{{name}}"),
+        ({"url": "https://a", "json": {"a": [1, {"b": "${{ steps.Read }}"}]}}, "json.a.1.b"),
+        ({"url": "https://a", "body": "one\n{{\nsteps.Read\n}}"}, "body"),
+        ({"url": "{{steps.Read.output}}", "timeoutSeconds": -1}, "url"),
+    ],
+)
+def test_a_placeholder_that_is_no_secret_is_refused(as_alice: Client, arguments: Any, attr: str) -> None:
+    response = post(as_alice, workflow({"name": "Send", "tool": "HTTP_REQUEST", "arguments": arguments}))
+    detail = errors(response)[f"payload.steps.0.arguments.{attr}"]
+    assert "{{secret.NAME}}" in detail
+    assert "dependsOn" in detail
+
+
+@pytest.mark.parametrize("body", ['{"a":{"b":1}}', "{{secret.A}}", '{"a":{{secret.A}}}', "{{ open", "a }} b {{ c"])
+def test_other_braces_are_passed_on(as_alice: Client, body: str) -> None:
+    arguments = {"url": "https://a", "body": body}
+    response = post(as_alice, workflow({"name": "Send", "tool": "HTTP_REQUEST", "arguments": arguments}))
+    assert response.status_code == 202, response.json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sum up {{steps.Read.output}}",
+        "{{ steps[0].output }}",
+        "{{Read}}",
+        "{{ Read.output.text }}",
+        "{{input}}",
+        "{{ inputs.a }}",
+    ],
+)
+def test_a_reference_to_a_step_is_refused_in_texts_for_models(as_alice: Client, text: str) -> None:
+    steps = [{"name": "Read"}, {"name": "Report", "description": text}]
+    found = errors(post(as_alice, workflow(*steps, workflowDescription=text)))
+    assert found.keys() == {"payload.steps.1.description", "payload.workflowDescription"}
+    assert "dependsOn" in found["payload.steps.1.description"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Fill in the template: Dear {{name}}", r"\frac{{a}}{{b}}", "{{ user.inputs }}", "{{secret.A}}"]
+)
+def test_other_braces_in_texts_for_models_are_kept(as_alice: Client, text: str) -> None:
+    response = post(as_alice, workflow({"name": "Write", "description": text}, workflowDescription=text))
+    assert response.status_code == 202, response.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "attr", "known"),
+    [
+        ({**BODY, "prio": 1}, "prio", "jobType, payload, idempotencyKey, delaySeconds, priority"),
+        (workflow({"name": "x"}, colour=1), "payload.colour", "mode, projectId, tags, workflowName"),
+        (workflow({"name": "x", "retries": 1}), "payload.steps.0.retries", "name, description, tool, arguments"),
+        ({**BODY, "priority": "urgent"}, "priority", "high, normal, low"),
+        ({**BODY, "priority": {}}, "priority", "high, normal, low"),
+        (workflow({"name": "x", "dependsOn": ["y"]}), "payload.steps.0.dependsOn", '"x"'),
+        (
+            workflow({"name": "x", "tool": "HTTP_REQUEST", "arguments": {"url": "https://a", "data": 1}}),
+            "payload.steps.0.arguments.data",
+            "method, url, headers, json, body, timeoutSeconds",
+        ),
+    ],
+)
+def test_an_unknown_key_or_choice_lists_the_known_ones(as_alice: Client, body: Any, attr: str, known: str) -> None:
+    assert f"There are: {known}" in errors(post(as_alice, body))[attr]
+
+
 def test_options(as_alice: Client) -> None:
     options = {"delaySeconds": 60, "priority": "high", "tags": ["b", "a", "b"], "projectId": "p", "maxParallel": 2}
     response = post(as_alice, workflow({"name": "x"}, tags=["c", "a"]) | options)
