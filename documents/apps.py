@@ -5,5 +5,5 @@ class DocumentsConfig(AppConfig):
     name = "documents"
 
     def ready(self) -> None:
-        """Registers the tools."""
-        from documents import tools  # noqa: F401
+        """Registers the tools, and the rules of `check_engine`."""
+        from documents import consistency, tools  # noqa: F401

@@ -15,6 +15,6 @@ class Command(BaseCommand):
         found = check()
         for finding in found:
             self.stdout.write(f"BROKEN  {finding.object}\n        {finding.rule}")
-        self.stdout.write(f"{len(RULES) + 1} rules checked, {len(found)} broken.")
+        self.stdout.write(f"{len(RULES)} rules checked, {len(found)} broken.")
         if found:
             sys.exit(1)
