@@ -217,6 +217,9 @@ class WorkflowStep(models.Model):
 
     progress = models.SmallIntegerField(default=0)
     message = models.CharField(max_length=500, blank=True)
+    reported_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the outside worker signed the report that set progress and message."
+    )
     output = models.JSONField(null=True, blank=True)
     error = models.JSONField(null=True, blank=True)
     model = models.CharField(max_length=200, blank=True, help_text="The model that answered.")

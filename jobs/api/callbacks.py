@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -43,7 +44,7 @@ from jobs.api.views import job_with_steps
 from jobs.display import describe_steps
 from jobs.lookup import find_execution, find_step
 from workflows import engine, tools
-from workflows.engine.outside_answers import Answer
+from workflows.engine.outside_answers import Answer, Reception
 from workflows.errors import StepError
 from workflows.models import ExecutionStatus, SeenWebhook, StepStatus, WorkflowExecution
 from workflows.network import secrets, webhooks
@@ -56,11 +57,11 @@ FAILURE = StepError("The outside worker reported a failure without an error.", c
 
 
 class Signature(BaseAuthentication):
-    """Authenticates the request, not a user. `request.auth` is its `webhook-id`."""
+    """Authenticates the request, not a user. `request.auth` is its `SignedMessage`."""
 
-    def authenticate(self, request: Request) -> tuple[AnonymousUser, str]:
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, webhooks.SignedMessage]:
         try:
-            return AnonymousUser(), webhooks.verified_id(request.headers, request._request.body)
+            return AnonymousUser(), webhooks.verified(request.headers, request._request.body)
         except webhooks.BadSignature as error:
             _record_bad_signature(request, str(error))
             raise AuthenticationFailed(str(error), code="bad_signature") from error
@@ -118,6 +119,10 @@ class ExecutionUpdate(StrictSerializer):
             errors["error"] = invalid("Only the statuses failed and cancelled take an error.")
 
 
+def _message_of(request: Request) -> webhooks.SignedMessage:
+    return cast(webhooks.SignedMessage, request.auth)
+
+
 @dataclass
 class Callback:
     """What is known of a callback, for its audit events."""
@@ -139,7 +144,7 @@ def update_step(request: Request) -> Response:
         execution = find_execution(value["execution_id"])
         step = find_step(execution, value.get("step_id"), value.get("step_index"))
         callback.object, callback.execution_id = f"step:{step.pk}", execution.pk
-        answer = _answer(value)
+        answer = _answer(value, _message_of(request).signed_at)
         if not _take_effect(
             callback,
             lambda: engine.answer(execution.pk, step.pk, answer, actor=ACTOR),
@@ -166,11 +171,12 @@ def update_execution(request: Request) -> Response:
     return Response(job_with_steps(execution))
 
 
-def _answer(value: dict[str, Any]) -> Answer:
+def _answer(value: dict[str, Any], signed_at: datetime) -> Answer:
     progress, message = value.get("progress"), value.get("message")
     has_failed = value["status"] == StepStatus.FAILED
     return Answer(
         status=StepStatus(value["status"]),
+        signed_at=signed_at,
         token=value.get("token"),
         progress=None if progress is None else int(progress),
         message=None if message is None else message[:MAX_MESSAGE],
@@ -179,19 +185,25 @@ def _answer(value: dict[str, Any]) -> Answer:
     )
 
 
-def _final_change(execution: WorkflowExecution, status: str, error: StepError | None) -> tuple[Callable[[], bool], str]:
+def _final_change(
+    execution: WorkflowExecution, status: str, error: StepError | None
+) -> tuple[Callable[[], Reception], str]:
     """Returns the change, and the refusal if it is not possible."""
     if status == ExecutionStatus.COMPLETED:
         return (
-            lambda: execution.status == ExecutionStatus.COMPLETED,
+            lambda: _accepted_if(execution.status == ExecutionStatus.COMPLETED),
             "Some steps of the job are not completed. A job is completed by its last step.",
         )
     refusal = "The job is finished already."
     if status == ExecutionStatus.FAILED:
         failure = _error_json(execution, error or FAILURE)
-        return lambda: engine.fail(execution.pk, failure, actor=ACTOR), refusal
+        return lambda: _accepted_if(engine.fail(execution.pk, failure, actor=ACTOR)), refusal
     cause = _error_json(execution, error) if error else None
-    return lambda: engine.cancel(execution.pk, actor=ACTOR, error=cause), refusal
+    return lambda: _accepted_if(engine.cancel(execution.pk, actor=ACTOR, error=cause)), refusal
+
+
+def _accepted_if(done: bool) -> Reception:
+    return Reception.ACCEPTED if done else Reception.REFUSED
 
 
 def _error_json(execution: WorkflowExecution, error: StepError) -> dict[str, Any]:
@@ -201,22 +213,23 @@ def _error_json(execution: WorkflowExecution, error: StepError) -> dict[str, Any
     return {"code": error.code, "message": secrets.redact(error.message, sent), "retryable": error.retryable}
 
 
-def _take_effect(callback: Callback, change: Callable[[], bool], *, status: str, refusal: str) -> bool:
+def _take_effect(callback: Callback, change: Callable[[], Reception], *, status: str, refusal: str) -> bool:
     """Returns False if the `webhook-id` was seen before. Raises Conflict if the change is not possible."""
     with transaction.atomic():
         if not SeenWebhook.remember(callback.webhook_id):
             callback.record("callback.duplicate", status=status)
             return False
-        if not change():
+        reception = change()
+        if reception == Reception.REFUSED:
             raise Conflict(refusal, code="wrong_state")
-        callback.record("callback.accepted", status=status)
+        callback.record(f"callback.{reception}", status=status)
     return True
 
 
 @contextmanager
 def _recorded_refusals(request: Request) -> Iterator[Callback]:
     """Records a refusal outside the transaction, which the refusal rolls back."""
-    callback = Callback(str(request.auth), f"path:{request.path}")
+    callback = Callback(_message_of(request).id, f"path:{request.path}")
     try:
         yield callback
     except (APIException, Http404) as error:

@@ -14,7 +14,7 @@ Each change writes its audit event in the same transaction. Notifications are se
 """
 
 from workflows.engine.broken_jobs import fail_broken_jobs
-from workflows.engine.outside_answers import Answer, answer, end_silence
+from workflows.engine.outside_answers import Answer, Reception, answer, end_silence
 from workflows.engine.reaper import reap, release_strays, stranded, sweep
 from workflows.engine.running_step import add_steps, keep_arguments
 from workflows.engine.start_job import start
@@ -22,6 +22,7 @@ from workflows.engine.steer_job import cancel, fail, retry
 
 __all__ = [
     "Answer",
+    "Reception",
     "add_steps",
     "answer",
     "cancel",

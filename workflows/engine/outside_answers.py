@@ -6,6 +6,8 @@ before the request is through ends the attempt: what our worker records afterwar
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -35,13 +37,24 @@ OPEN_CLAIM = (
     f"SELECT unnest(workflow_claim_details(ARRAY[s.id])) FROM workflow_steps s WHERE s.id = %(step)s AND {_OPEN}"
 )
 
+# Deliveries overtake each other, so the time of the signature orders them. It counts in seconds: within one, the
+# greatest progress is taken for the latest.
+_IS_LATEST = """(
+  coalesce(%(signed_at)s::timestamptz > s.reported_at, true)
+  OR (%(signed_at)s::timestamptz = s.reported_at AND coalesce(%(progress)s::int >= s.progress, true)))"""
+
+# Any callback restarts the clock. Returns whether it was the latest.
 SIGN_OF_LIFE = f"""
 UPDATE workflow_steps s SET
-  progress = coalesce(%(progress)s, s.progress), message = coalesce(%(message)s, s.message),
+  progress = CASE WHEN is_latest THEN coalesce(%(progress)s::int, s.progress) ELSE s.progress END,
+  message = CASE WHEN is_latest THEN coalesce(%(message)s::text, s.message) ELSE s.message END,
+  reported_at = greatest(%(signed_at)s::timestamptz, s.reported_at),
   answer_by = CASE WHEN s.answer_by IS NOT NULL THEN least(
     clock_timestamp() + s.silence_seconds * interval '1 second',
     s.started_at + s.timeout_seconds * interval '1 second') END
+FROM (SELECT {_IS_LATEST} AS is_latest FROM workflow_steps s WHERE s.id = %(step)s) report
 WHERE s.id = %(step)s AND {_OPEN}
+RETURNING is_latest
 """
 
 RECORD_ANSWERS = """
@@ -57,6 +70,14 @@ SELECT unnest(workflow_claim_details(ARRAY(
 """
 
 
+class Reception(StrEnum):
+    """What became of a callback."""
+
+    ACCEPTED = "accepted"
+    IGNORED = "ignored"  # a report of progress that a later one has overtaken
+    REFUSED = "refused"  # no attempt of the step waits for it
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A callback. `status` is running, completed (with `output`) or failed (with `error`).
@@ -65,6 +86,7 @@ class Answer:
     """
 
     status: StepStatus
+    signed_at: datetime
     token: str | None = None
     progress: int | None = None
     message: str | None = None
@@ -91,19 +113,20 @@ class Answer:
 
 
 @transaction.atomic
-def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> bool:
-    """Records an outside worker's answer. False if no attempt of the step waits for it."""
+def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> Reception:
+    """Records an outside worker's answer."""
     lock([execution])
     claims = [as_claim(row[0]) for row in rows_of(OPEN_CLAIM, step=step)]
     if not claims or not given.is_for(claims[0]):
-        return False
+        return Reception.REFUSED
     (claim,) = claims
     message = None if given.message is None else secrets.redact(given.message, secrets.known_values(claim.arguments))
-    rows_of(SIGN_OF_LIFE, step=step, progress=given.progress, message=message)
+    report = {"progress": given.progress, "message": message, "signed_at": given.signed_at}
+    ((is_latest,),) = rows_of(SIGN_OF_LIFE, step=step, **report)
     outcome = given.outcome(claim)
     if outcome is not None:
         _record([outcome], actor=actor)
-    return True
+    return Reception.ACCEPTED if outcome or is_latest else Reception.IGNORED
 
 
 @transaction.atomic

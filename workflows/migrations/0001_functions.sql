@@ -37,7 +37,8 @@ BEGIN
       status = 'running', token = gen_random_uuid(), lane = chosen.lane, worker = _worker,
       lease_until = clock_timestamp() + _lease * interval '1 second',
       attempt = s.attempt + CASE WHEN s.repeats_attempt THEN 0 ELSE 1 END, repeats_attempt = false,
-      started_at = clock_timestamp(), finished_at = NULL, ready_at = NULL, progress = 0, message = '', error = NULL
+      started_at = clock_timestamp(), finished_at = NULL, ready_at = NULL, progress = 0, message = '',
+      reported_at = NULL, error = NULL
     FROM chosen WHERE s.id = chosen.id
     RETURNING s.id, s.execution_id, s.status, s.attempt
   ), events AS (

@@ -407,6 +407,14 @@ class Migration(migrations.Migration):
                 ),
                 ("progress", models.SmallIntegerField(default=0)),
                 ("message", models.CharField(blank=True, max_length=500)),
+                (
+                    "reported_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When the outside worker signed the report that set progress and message.",
+                        null=True,
+                    ),
+                ),
                 ("output", models.JSONField(blank=True, null=True)),
                 ("error", models.JSONField(blank=True, null=True)),
                 ("model", models.CharField(blank=True, help_text="The model that answered.", max_length=200)),

@@ -7,7 +7,8 @@ so an answer to either request counts.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from math import floor
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -39,8 +40,15 @@ def signed_headers(message_id: str, body: str) -> dict[str, str]:
     }
 
 
-def verified_id(headers: Mapping[str, Any], body: bytes) -> str:
-    """Returns the request's `webhook-id`. Raises BadSignature, also for a timestamp five minutes off or more."""
+class SignedMessage(NamedTuple):
+    """What the headers of a verified request say. The signature covers whole seconds only."""
+
+    id: str
+    signed_at: datetime
+
+
+def verified(headers: Mapping[str, Any], body: bytes) -> SignedMessage:
+    """Returns the request's id and time. Raises BadSignature, also for a timestamp five minutes off or more."""
     if not is_configured():
         raise BadSignature("No callback can be verified: CALLBACK_SECRET is not set.")
     try:
@@ -52,7 +60,7 @@ def verified_id(headers: Mapping[str, Any], body: bytes) -> str:
     message_id = str(headers["webhook-id"])
     if len(message_id) > MAX_ID:
         raise BadSignature(f"The webhook-id is longer than {MAX_ID} characters.")
-    return message_id
+    return SignedMessage(message_id, datetime.fromtimestamp(floor(float(headers["webhook-timestamp"])), UTC))
 
 
 def callback_token(step: UUID, attempt: int) -> str:

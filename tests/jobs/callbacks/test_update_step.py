@@ -380,6 +380,89 @@ class TestSignatures:
         assert not audit_events("request.refused")
 
 
+class TestDeliveriesThatOvertakeEachOther:
+    """`reports` are (seconds after the first signature, progress, message), in the order in which they arrive."""
+
+    @pytest.mark.parametrize(
+        ("reports", "shown", "ignored"),
+        [
+            ([(0, 90, "late"), (-5, 10, "early")], (90, "late"), 1),
+            ([(0, 90, "late"), (-5, None, "early")], (90, "late"), 1),
+            ([(0, None, "late"), (-5, 10, None)], (0, "late"), 1),
+            ([(0, 10, "one"), (0, 90, "two")], (90, "two"), 0),
+            ([(0, 90, "two"), (0, 10, "one")], (90, "two"), 1),
+            ([(0, 90, "one"), (0, None, "two")], (90, "two"), 0),
+            ([(0, 90, "wrong"), (1, 10, "began again")], (10, "began again"), 0),
+            ([(0, 20, "b"), (-2, 10, "a"), (2, 40, "d"), (1, 30, "c")], (40, "d"), 2),
+        ],
+    )
+    def test_the_signature_orders_them(
+        self, waiting: Claim, reports: list[Any], shown: tuple[int, str], ignored: int
+    ) -> None:
+        first = datetime.now(UTC)
+        for seconds, progress, message in reports:
+            update = update_of(waiting, "running", progress=progress, message=message)
+            answer = send(update, at=first + timedelta(seconds=seconds))
+            assert answer.status_code == 200
+        assert (json.loads(answer.content)["progress"], json.loads(answer.content)["message"]) == shown
+        assert (step_of(waiting).progress, step_of(waiting).message) == shown
+        assert len(audit_events("callback.ignored", waiting.execution_id)) == ignored
+        assert len(audit_events("callback.accepted", waiting.execution_id)) == len(reports) - ignored
+
+    def test_a_fraction_of_a_second_is_not_signed(self, waiting: Claim) -> None:
+        at = datetime.now(UTC)
+        send(update_of(waiting, "running", progress=90), at=at)
+        text, headers = signed(update_of(waiting, "running", progress=10), at=at)
+        headers["webhook-timestamp"] += ".9"
+        assert send(text, headers=headers).status_code == 200
+        assert step_of(waiting).progress == 90
+
+    @pytest.mark.parametrize("status", ["completed", "failed"])
+    def test_an_end_counts_whenever_it_was_signed(self, waiting: Claim, status: str) -> None:
+        send(update_of(waiting, "running", progress=90, message="late"))
+        earlier = datetime.now(UTC) - timedelta(seconds=5)
+        assert send(update_of(waiting, status, message="early"), at=earlier).status_code == 200
+        assert (step_of(waiting).status, step_of(waiting).message) == (
+            {"completed": "completed", "failed": "waiting"}[status],
+            "late",
+        )
+        assert not audit_events("callback.ignored", waiting.execution_id)
+
+    def test_an_overtaken_report_is_a_sign_of_life(self, waiting: Claim) -> None:
+        send(update_of(waiting, "running", progress=90))
+        soon = timezone.now() + timedelta(seconds=1)
+        WorkflowStep.objects.filter(pk=waiting.step_id).update(answer_by=soon)
+        send(update_of(waiting, "running", progress=10), at=datetime.now(UTC) - timedelta(seconds=5))
+        assert step_of(waiting).answer_by > soon + timedelta(seconds=50)  # type: ignore[operator]
+
+    def test_a_new_attempt_begins_anew(self, waiting: Claim) -> None:
+        """The next attempt may be reported by a machine whose clock is behind."""
+        send(update_of(waiting, "running", progress=90), at=datetime.now(UTC) + timedelta(seconds=60))
+        send(update_of(waiting, "failed"))
+        again = make_due(waiting)
+        hand_over(again)
+        send(update_of(again, "running", progress=10))
+        assert step_of(again).progress == 10
+
+    def test_a_user_s_retry_begins_anew(self, waiting: Claim) -> None:
+        send(update_of(waiting, "running", progress=90), at=datetime.now(UTC) + timedelta(seconds=60))
+        engine.cancel(waiting.execution_id, actor="alice")
+        engine.retry(waiting.execution_id, actor="alice")
+        (again,) = _claim(waiting)
+        send(update_of(again, "running", progress=10))
+        assert step_of(again).progress == 10
+
+    def test_a_report_after_the_end_changes_nothing(self, waiting: Claim) -> None:
+        body = update_of(waiting, "running", progress=90)
+        send(body, id="msg_1")
+        send(update_of(waiting, "completed", output=1))
+        before = state()
+        assert json.loads(send(body, id="msg_1").content) == {"duplicate": True}
+        assert send(body, id="msg_2", at=datetime.now(UTC) - timedelta(seconds=5)).status_code == 409
+        assert state() == before
+        assert step_of(waiting).progress == 100
+
+
 class TestReplays:
     def test_a_second_time_changes_nothing(self, waiting: Claim) -> None:
         assert send(update_of(waiting, "failed"), id="msg_1").status_code == 200

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from django.db.models import Model
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from aiworkstation.audit.models import AuditEvent
@@ -118,7 +119,8 @@ def test_an_answer_that_nobody_waits_for(start: Start, worker: WorkerInfo, make:
     execution, _ = make(start, worker)
     step = WorkflowStep.objects.filter(execution=execution).earliest("index")
     before = everything()
-    assert not engine.answer(execution.pk, step.pk, Answer(StepStatus.COMPLETED, output=1), actor="outside")
+    given = Answer(StepStatus.COMPLETED, timezone.now(), output=1)
+    assert engine.answer(execution.pk, step.pk, given, actor="outside") == engine.Reception.REFUSED
     assert everything() == before
 
 
