@@ -18,6 +18,8 @@ from aiworkstation.audit.models import AuditEvent
 from aiworkstation.web.serializers import milliseconds
 from documents.lookup import CLIENT_ID
 from jobs.job_type import find_job_type
+from jobs.large_json import MAX_OUTPUT, LargeJson, read_up_to
+from jobs.lookup import MAX_DESCRIPTION
 from workflows.engine.why_waiting import waiting_for
 from workflows.llm.offline import OFFLINE
 from workflows.models import (
@@ -83,7 +85,10 @@ NO_SUMS = (0, Usage())
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. `waiting_for` says why it is not running; it is empty while the job runs and when it is finished."""
+    """A job. `waiting_for` says why it is not running; it is empty while the job runs and when it is finished.
+
+    `output` is None if it was not asked for, and a LargeJson if it is larger than was asked for.
+    """
 
     id: UUID
     job_type: str
@@ -101,7 +106,6 @@ class Job:
     output: Any
     error: dict[str, Any] | None
     usage: Usage
-    payload: Any
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -131,10 +135,12 @@ class Job:
 class Step:
     """A step. `depends_on` holds the names of other steps.
 
-    `output` is None if it was not loaded. Then `has_output` still says whether there is one.
+    `output` is None if it was not loaded. Then `has_output` still says whether there is one. What is larger than was
+    asked for is a LargeJson.
     """
 
     id: UUID
+    job_id: UUID
     index: int
     name: str
     description: str
@@ -146,7 +152,7 @@ class Step:
     max_attempts: int
     progress: int
     message: str
-    arguments: dict[str, Any] | None
+    arguments: dict[str, Any] | LargeJson | None
     model: str
     usage: dict[str, Any] | None
     output: Any
@@ -178,6 +184,10 @@ class Step:
         return ""
 
     @property
+    def large_arguments(self) -> LargeJson | None:
+        return self.arguments if isinstance(self.arguments, LargeJson) else None
+
+    @property
     def usage_text(self) -> str:
         usage = self.usage or {}
         return Usage(usage.get("inputTokens", 0), usage.get("outputTokens", 0), usage.get("costUsd")).text
@@ -189,7 +199,7 @@ class Step:
     @property
     def document_id(self) -> str:
         """The id of the document that the step works on. Anything that cannot be an id, such as a secret, is none."""
-        id = (self.arguments or {}).get("documentId")
+        id = self.arguments.get("documentId") if isinstance(self.arguments, dict) else None
         return id if isinstance(id, str) and CLIENT_ID.fullmatch(id) else ""
 
 
@@ -210,23 +220,26 @@ class Event:
         return _changes_text(self.changes)
 
 
-def describe_jobs(executions: Sequence[WorkflowExecution], *, with_results: bool = True) -> list[Job]:
+def describe_jobs(
+    executions: Sequence[WorkflowExecution], *, with_results: bool = True, max_output: int = 0
+) -> list[Job]:
     """Returns the jobs in the order of the rows.
 
-    Without `with_results`, finished jobs cost no query: their output, error and usage stay empty.
+    Without `with_results`, finished jobs cost no query: their error and usage stay empty. Outputs are read only with
+    `max_output`, and up to so many bytes.
     """
     queried = [row for row in executions if with_results or not row.is_finished]
     sums = _sums(queried) if queried else {}
     messages = _messages(queried)
     errors = {row.pk: row.error for row in queried} | _errors(queried)
-    outputs = _outputs(queried)
+    outputs = _outputs(executions, max_output) if max_output else {}
     reasons = waiting_for(queried)
     return [
         Job(
             id=row.id,
             job_type=row.job_type,
             name=row.name,
-            description=row.description,
+            description=_description(row),
             owner=row.owner.get_username(),
             status=row.status,
             waiting_for=reasons.get(row.pk, ""),
@@ -239,7 +252,6 @@ def describe_jobs(executions: Sequence[WorkflowExecution], *, with_results: bool
             output=outputs.get(row.pk),
             error=errors.get(row.pk),
             usage=sums.get(row.pk, NO_SUMS)[1],
-            payload=row.payload,
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
@@ -290,35 +302,62 @@ def _errors(executions: Sequence[WorkflowExecution]) -> dict[UUID, dict[str, Any
     return dict(_first_of_each(steps, "index").values_list("execution_id", "error"))
 
 
-def _outputs(executions: Sequence[WorkflowExecution]) -> dict[UUID, Any]:
-    """For each finished job the output of its last step. Jobs whose steps are independent have no last step."""
+def _description(row: WorkflowExecution) -> str:
+    """Lists load only the beginning."""
+    beginning: str | None = getattr(row, "description_beginning", None)
+    if beginning is None:
+        return row.description
+    return beginning if len(beginning) <= MAX_DESCRIPTION else beginning[:MAX_DESCRIPTION] + "…"
+
+
+def last_steps(executions: Sequence[WorkflowExecution]) -> dict[UUID, UUID]:
+    """For each finished job the step whose output is the job's. Jobs whose steps are independent have none."""
     ids = [row.pk for row in executions if row.is_finished and not row.tolerates_failures]
     steps = WorkflowStep.objects.filter(execution__in=ids)
-    return dict(_first_of_each(steps, "-index").values_list("execution_id", "output"))
+    return dict(_first_of_each(steps, "-index").values_list("execution_id", "pk"))
+
+
+def _outputs(executions: Sequence[WorkflowExecution], most: int) -> dict[UUID, Any]:
+    steps = last_steps(executions)
+    outputs = read_up_to(most, WorkflowStep, "output", steps.values())
+    return {job: outputs.get(step) for job, step in steps.items()}
 
 
 def _first_of_each(steps: QuerySet[WorkflowStep], order: str) -> QuerySet[WorkflowStep]:
     return steps.order_by("execution_id", order).distinct("execution_id")
 
 
-def describe_steps(rows: Sequence[WorkflowStep], *, with_names: bool = False) -> list[Step]:
-    """Returns steps of one job in the order of the rows, with the outputs that the rows have loaded.
+def describe_steps(
+    rows: Sequence[WorkflowStep], *, with_names: bool = False, with_outputs: bool = False, max_arguments: int = 0
+) -> list[Step]:
+    """Returns steps of one job in the order of the rows.
 
-    `depends_on` is filled only if `with_names` is set: it costs one query.
+    Each of the following costs one query: `with_names` fills `depends_on`; `with_outputs` reads outputs up to
+    MAX_OUTPUT, which the rows should then defer; `max_arguments` reads arguments up to so many bytes, likewise.
     """
+    ids = [row.pk for row in rows]
+    outputs = read_up_to(MAX_OUTPUT, WorkflowStep, "output", ids) if with_outputs else None
+    arguments = read_up_to(max_arguments, WorkflowStep, "arguments", ids) if max_arguments else None
     names: dict[int, str] = {}
     if with_names:
         indexes = {index for row in rows for index in row.depends_on}
         executions = {row.execution_id for row in rows}
         named = WorkflowStep.objects.filter(execution__in=executions, index__in=indexes)
         names = dict(named.values_list("index", "name"))
-    return [_step(row, names) for row in rows]
+    return [_step(row, names, _loaded(row, "output", outputs), _loaded(row, "arguments", arguments)) for row in rows]
 
 
-def _step(row: WorkflowStep, names: Mapping[int, str]) -> Step:
-    output = None if "output" in row.get_deferred_fields() else row.output
+def _loaded(row: WorkflowStep, column: str, read: Mapping[UUID, Any] | None) -> Any:
+    """What was read beside the row, or what the row has loaded."""
+    if read is not None:
+        return read.get(row.pk)
+    return None if column in row.get_deferred_fields() else getattr(row, column)
+
+
+def _step(row: WorkflowStep, names: Mapping[int, str], output: Any, arguments: Any) -> Step:
     return Step(
         id=row.id,
+        job_id=row.execution_id,
         index=row.index,
         name=row.name,
         description=row.description,
@@ -330,7 +369,7 @@ def _step(row: WorkflowStep, names: Mapping[int, str]) -> Step:
         max_attempts=row.max_attempts,
         progress=row.progress,
         message=row.message,
-        arguments=row.arguments,
+        arguments=arguments,
         model=row.model,
         usage=row.usage,
         output=output,

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
+from django.db.models.functions import Left
 from django.http import Http404
 
 from aiworkstation.access.lookup import ALL, Caller, as_uuid, filter_by_labels, owned_by
@@ -12,12 +13,14 @@ from aiworkstation.access.not_yours import NotYours
 from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
 NEWEST_FIRST = ("-created_at", "-id")
+MAX_DESCRIPTION = 1000
+"""Characters of a job's description in a list."""
 
 
 def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
     """Raises Http404 if the job does not exist, and NotYours, which looks the same, if it is another user's."""
     key = as_uuid(str(id))
-    rows = WorkflowExecution.objects.select_related("owner")
+    rows = WorkflowExecution.objects.select_related("owner").defer("payload")
     execution = rows.visible_to(user).filter(pk=key).first() if key else None
     if execution is not None:
         return execution
@@ -29,7 +32,8 @@ def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
 def find_execution(id: str) -> WorkflowExecution:
     """Finds any user's job, for callbacks: their signature is valid for every job. Raises Http404."""
     key = as_uuid(id)
-    execution = WorkflowExecution.objects.select_related("owner").filter(pk=key).first() if key else None
+    rows = WorkflowExecution.objects.select_related("owner").defer("payload")
+    execution = rows.filter(pk=key).first() if key else None
     if execution is None:
         raise Http404("There is no such job.")
     return execution
@@ -37,7 +41,7 @@ def find_execution(id: str) -> WorkflowExecution:
 
 def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -> WorkflowStep:
     """Finds a step by its id, its index, or both, which must then name the same step. Raises Http404."""
-    steps = WorkflowStep.objects.filter(execution=execution)
+    steps = WorkflowStep.objects.filter(execution=execution).defer("output")
     if id is not None:
         key = as_uuid(id)
         steps = steps.filter(pk=key) if key else steps.none()
@@ -56,6 +60,8 @@ def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQueryS
     `q` (in names and descriptions). No filter shows a job that the user may not see.
     """
     rows = owned_by(WorkflowExecution.objects.select_related("owner"), user, filters.get("owner", ""))
+    # A payload and a description may be megabytes.
+    rows = rows.defer("payload", "description").annotate(description_beginning=Left("description", MAX_DESCRIPTION + 1))
     statuses = filters.get("status") or []
     if not statuses:
         rows = rows.unfinished()

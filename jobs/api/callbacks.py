@@ -39,9 +39,7 @@ from aiworkstation.web.serializers import (
     invalid,
     read_body,
 )
-from jobs.api.serializers import StepSerializer
-from jobs.api.views import job_with_steps
-from jobs.display import describe_steps
+from jobs.api.views import job_with_steps, step_json
 from jobs.lookup import find_execution, find_step
 from workflows import engine, tools
 from workflows.engine.outside_answers import Answer, Reception
@@ -152,8 +150,7 @@ def update_step(request: Request) -> Response:
             refusal="The step is not waiting for this answer: its attempt is over, or the callbackToken is another's.",
         ):
             return Response(DUPLICATE)
-    step.refresh_from_db()
-    return Response(StepSerializer(describe_steps([step], with_names=True)[0]).data)
+    return Response(step_json(find_step(execution, str(step.pk), None)))
 
 
 @api_view(["POST"])

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from django.urls import reverse
 from rest_framework import serializers
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import FilterQuery, PageQuery
 from aiworkstation.web.serializers import Choice, Json, NullIfEmpty, Time
+from jobs.display import Job, Step
+from jobs.large_json import LargeJson
 from workflows.models import ExecutionStatus, StepStatus
 
 
@@ -49,7 +52,7 @@ class JobSerializer(serializers.Serializer[Any]):
     tags = Json()
     priority = serializers.CharField(source="queue")
     progress = ProgressSerializer()
-    output = Json()
+    output = serializers.SerializerMethodField()
     error = Json()
     usage = UsageSerializer()
     isFinished = serializers.BooleanField(source="is_finished")
@@ -58,11 +61,8 @@ class JobSerializer(serializers.Serializer[Any]):
     finishedAt = Time(source="finished_at")
     durationMs = serializers.IntegerField(source="duration_ms")
 
-
-class JobDetailSerializer(JobSerializer):
-    """A `jobs.display.Job` by itself."""
-
-    payload = Json()
+    def get_output(self, job: Job) -> Any:
+        return _output(job.output, reverse("jobs:api_job_output", args=[job.id]))
 
 
 class StepSerializer(serializers.Serializer[Any]):
@@ -82,12 +82,32 @@ class StepSerializer(serializers.Serializer[Any]):
     arguments = Json()
     model = NullIfEmpty()
     usage = Json()
-    output = Json()
+    output = serializers.SerializerMethodField()
     error = Json()
     startedAt = Time(source="started_at")
     finishedAt = Time(source="finished_at")
     durationMs = serializers.IntegerField(source="duration_ms")
     nextAttemptAt = Time(source="next_attempt_at")
+
+    def get_output(self, step: Step) -> Any:
+        return _output(step.output, reverse("jobs:api_step_output", args=[step.job_id, step.id]))
+
+
+def _output(output: Any, url: str) -> Any:
+    """A large output has an address of its own."""
+    return {"tooLarge": True, "size": output.size, "url": url} if isinstance(output, LargeJson) else output
+
+
+class AttemptSerializer(serializers.Serializer[Any]):
+    """A `jobs.attempts.Attempt`."""
+
+    attempt = serializers.IntegerField()
+    status = serializers.CharField()
+    error = Json()
+    startedAt = Time(source="started_at")
+    finishedAt = Time(source="finished_at")
+    worker = serializers.CharField()
+    usage = Json()
 
 
 class EventSerializer(serializers.Serializer[Any]):

@@ -19,16 +19,19 @@ from aiworkstation.web.paging import PageQuery, decode, encode, page
 from aiworkstation.web.requests import READING
 from aiworkstation.web.serializers import NoParameters, read_body, read_query
 from jobs.api.serializers import (
+    AttemptSerializer,
     EventSerializer,
-    JobDetailSerializer,
     JobSerializer,
     JobsQuery,
     StepSerializer,
     StepsQuery,
 )
-from jobs.display import STEPS_SHOWN, describe_events, describe_jobs, describe_steps
+from jobs.api.whole_json import whole_json
+from jobs.attempts import attempts_of
+from jobs.display import STEPS_SHOWN, describe_events, describe_jobs, describe_steps, last_steps
 from jobs.failures_csv import failures
-from jobs.lookup import NEWEST_FIRST, get_execution, list_executions
+from jobs.large_json import MAX_OUTPUT
+from jobs.lookup import NEWEST_FIRST, find_step, get_execution, list_executions
 from jobs.start import start
 from workflows import engine, tools
 from workflows.models import Mode, WorkflowExecution, WorkflowStep
@@ -59,12 +62,49 @@ def job(request: Request, job_id: str) -> HttpResponseBase:
 def steps(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
     query = read_query(StepsQuery, request)
-    rows = WorkflowStep.objects.filter(execution=execution)
+    rows = WorkflowStep.objects.filter(execution=execution).defer("output")
     if "status" in query:
         rows = rows.filter(status__in=query["status"])
     found = page(rows, ("index",), limit=query["limit"], cursor=query["cursor"])
-    listed = StepSerializer(describe_steps(found.rows, with_names=True), many=True).data
+    listed = StepSerializer(describe_steps(found.rows, with_names=True, with_outputs=True), many=True).data
     return conditional(request, {"steps": listed, "nextCursor": found.next_cursor})
+
+
+@api_view(READING)
+def step(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
+    row = find_step(get_execution(request.user, job_id), step_id, None)
+    read_query(NoParameters, request)
+    attempts = AttemptSerializer(attempts_of(row), many=True).data
+    return conditional(request, {**step_json(row), "attempts": attempts})
+
+
+@api_view(READING)
+def job_payload(request: Request, job_id: str) -> HttpResponseBase:
+    execution = get_execution(request.user, job_id)
+    read_query(NoParameters, request)
+    return whole_json(request, WorkflowExecution, "payload", execution.pk, [])
+
+
+@api_view(READING)
+def job_output(request: Request, job_id: str) -> HttpResponseBase:
+    execution = get_execution(request.user, job_id)
+    read_query(NoParameters, request)
+    last = last_steps([execution]).get(execution.pk)
+    return whole_json(request, WorkflowStep, "output", last, [execution.changed_at])
+
+
+@api_view(READING)
+def step_output(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
+    row = find_step(get_execution(request.user, job_id), step_id, None)
+    read_query(NoParameters, request)
+    return whole_json(request, WorkflowStep, "output", row.pk, [row.attempt, row.status, row.finished_at])
+
+
+@api_view(READING)
+def step_arguments(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
+    row = find_step(get_execution(request.user, job_id), step_id, None)
+    read_query(NoParameters, request)
+    return whole_json(request, WorkflowStep, "arguments", row.pk, [row.attempt, row.status])
 
 
 @api_view(READING)
@@ -176,13 +216,20 @@ def _steer(request: Request, job_id: str, verb: Callable[..., bool], refusal: st
 
 def job_with_steps(execution: WorkflowExecution) -> dict[str, Any]:
     """Returns the JSON of a job with its first steps."""
-    (found,) = describe_jobs([execution])
-    first = page(WorkflowStep.objects.filter(execution=execution), ("index",), limit=STEPS_SHOWN)
+    (found,) = describe_jobs([execution], max_output=MAX_OUTPUT)
+    first = page(WorkflowStep.objects.filter(execution=execution).defer("output"), ("index",), limit=STEPS_SHOWN)
     return {
-        **JobDetailSerializer(found).data,
-        "steps": StepSerializer(describe_steps(first.rows, with_names=True), many=True).data,
+        **JobSerializer(found).data,
+        "payload": execution.payload,
+        "steps": StepSerializer(describe_steps(first.rows, with_names=True, with_outputs=True), many=True).data,
         "stepsNextCursor": first.next_cursor,
     }
+
+
+def step_json(row: WorkflowStep) -> dict[str, Any]:
+    """Returns the JSON of a step whose row defers its output."""
+    (found,) = describe_steps([row], with_names=True, with_outputs=True)
+    return dict(StepSerializer(found).data)
 
 
 def _stored_state(job: dict[str, Any]) -> dict[str, Any]:

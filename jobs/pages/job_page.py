@@ -14,14 +14,19 @@ from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, p
 from aiworkstation.web.requests import Request, query_number
 from jobs.display import HAS_OUTPUT, STEPS_SHOWN, Event, Job, Step, describe_events, describe_jobs, describe_steps
 from jobs.failures_csv import failures
+from jobs.large_json import read_up_to
 from jobs.lookup import get_execution
 from jobs.pages.files_table import FilesTable
 from jobs.pages.fragments import job_actions, job_state
-from jobs.pages.rendered_output import render_output
+from jobs.pages.rendered_output import render_json, render_output
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 EVENTS_ON_JOB_PAGE = 20
 EVENTS_PER_PAGE = 100
+MAX_OUTPUT = 2_000_000
+"""Bytes of an output that a page reads in order to render its beginning. Of larger ones it shows the JSON."""
+MAX_ARGUMENTS = 4_000
+MAX_PAYLOAD = 100_000
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,9 @@ def step_list(request: Request, execution: WorkflowExecution) -> StepList:
     rows = WorkflowStep.objects.filter(execution=execution, index__gt=-1 if after is None else after)
     if status:
         rows = rows.filter(status=status)
-    found = list(rows.defer("output").annotate(has_output=HAS_OUTPUT).order_by("index")[: STEPS_SHOWN + 1])
-    steps = describe_steps(found[:STEPS_SHOWN])
+    rows = rows.defer("output", "arguments").annotate(has_output=HAS_OUTPUT)
+    found = list(rows.order_by("index")[: STEPS_SHOWN + 1])
+    steps = describe_steps(found[:STEPS_SHOWN], max_arguments=MAX_ARGUMENTS)
     chosen = {"state": status} if status else {}
     next_page = chosen | {"after": str(steps[-1].index)} if len(found) > STEPS_SHOWN else None
     return StepList(
@@ -65,6 +71,10 @@ def step_list(request: Request, execution: WorkflowExecution) -> StepList:
         first_url="" if after is None else f"{request.path}?{urlencode(chosen)}",
         next_url="" if next_page is None else f"{request.path}?{urlencode(next_page)}",
     )
+
+
+def _read_payload(execution: WorkflowExecution) -> Any:
+    return read_up_to(MAX_PAYLOAD, WorkflowExecution, "payload", [execution.pk])[execution.pk]
 
 
 def _step_state(job: Job, step: Step) -> Fragment:
@@ -128,6 +138,7 @@ class JobPage:
             "job": self.job,
             "files" if self.job.lists_files else "steps": self.steps,
             "result": lambda: None if self.job.output is None else render_output(self.job.output),
+            "payload": lambda: render_json(_read_payload(self.execution)),
             "events": lambda: event_list(self.execution, limit=EVENTS_ON_JOB_PAGE),
         }
 
@@ -150,7 +161,7 @@ class JobPage:
 @require_GET
 def job(request: Request, id: str) -> HttpResponse:
     execution = get_execution(request.user, id)
-    (found,) = describe_jobs([execution])
+    (found,) = describe_jobs([execution], max_output=MAX_OUTPUT)
     steps = FilesTable.of(request, found) if found.lists_files else step_list(request, execution)
     page = JobPage(page_url(request), execution, found, steps)
     if is_poll(request):
@@ -162,8 +173,9 @@ def job(request: Request, id: str) -> HttpResponse:
 @require_GET
 def step(request: Request, id: str, index: int) -> HttpResponse:
     execution = get_execution(request.user, id)
-    row = get_object_or_404(WorkflowStep, execution=execution, index=index)
-    return render(request, "jobs/step.html", {"job": execution, "step": row, "shown": render_output(row.output)})
+    row = get_object_or_404(WorkflowStep.objects.defer("output", "arguments"), execution=execution, index=index)
+    output = read_up_to(MAX_OUTPUT, WorkflowStep, "output", [row.pk]).get(row.pk)
+    return render(request, "jobs/step.html", {"job": execution, "step": row, "shown": render_output(output)})
 
 
 @login_required

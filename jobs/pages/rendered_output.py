@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
+
+from jobs.large_json import LargeJson
 
 MAX_CHARS = 100_000
 MAX_ROWS = 100
@@ -39,15 +42,18 @@ class RenderedOutput:
     more_rows: int = 0
     sources: list[str] = field(default_factory=list)
     json: str = ""
+    is_shortened: bool = False
 
 
 def render_output(output: Any) -> RenderedOutput:
+    if isinstance(output, LargeJson):
+        return render_json(output)
     if isinstance(output, str):
         return _text(output)
     if isinstance(output, list):
-        return _table(output) or _json(output)
+        return _table(output) or render_json(output)
     if not isinstance(output, dict):
-        return _json(output)
+        return render_json(output)
     if isinstance(output.get("text"), str):
         return _prose(output) if "finishReason" in output else _text(output["text"], _scalars(output))
     for name in TABLES:
@@ -55,16 +61,18 @@ def render_output(output: Any) -> RenderedOutput:
             table.facts = _scalars(output)
             return table
     facts = _scalars(output)
-    return RenderedOutput(facts=facts) if len(facts) == len(output) else _json(output)
+    return RenderedOutput(facts=facts) if len(facts) == len(output) <= MAX_ROWS else render_json(output)
 
 
 def _prose(output: Mapping[str, Any]) -> RenderedOutput:
     """Models write Markdown."""
     text, notices = _shortened(output["text"])
+    is_shortened = bool(notices)
     if output.get("model") == "offline":
         notices.append(OFFLINE_NOTICE)
     notices += [str(warning) for warning in output.get("warnings") or []]
-    return RenderedOutput(notices=notices, html=markdown(text), sources=_sources(output.get("sources") or []))
+    sources = _sources(output.get("sources") or [])
+    return RenderedOutput(notices=notices, html=markdown(text), sources=sources, is_shortened=is_shortened)
 
 
 def markdown(text: str) -> SafeString:
@@ -79,7 +87,7 @@ def markdown(text: str) -> SafeString:
 
 def _text(text: str, facts: Sequence[tuple[str, str]] = ()) -> RenderedOutput:
     text, notices = _shortened(text)
-    return RenderedOutput(notices=notices, text=text, facts=list(facts))
+    return RenderedOutput(notices=notices, text=text, facts=list(facts), is_shortened=bool(notices))
 
 
 def _table(entries: Any) -> RenderedOutput | None:
@@ -96,7 +104,8 @@ def _table(entries: Any) -> RenderedOutput | None:
         rows = [[_cell(cell) for cell in entry[:MAX_COLUMNS]] for entry in kept[1:]]
     else:
         return None
-    return RenderedOutput(columns=columns, rows=rows, more_rows=len(entries) - len(kept))
+    more = len(entries) - len(kept)
+    return RenderedOutput(columns=columns, rows=rows, more_rows=more, is_shortened=more > 0)
 
 
 def _flattened(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +118,7 @@ def _flattened(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scalars(output: Mapping[str, Any]) -> list[tuple[str, str]]:
     plain = ((key, value) for key, value in output.items() if key != "text" and not isinstance(value, dict | list))
-    return [(key, _cell(value)) for key, value in plain]
+    return [(_cell(key), _cell(value)) for key, value in islice(plain, MAX_ROWS + 1)]
 
 
 def _sources(sources: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -124,9 +133,12 @@ def _cell(value: Any) -> str:
     return text if len(text) <= MAX_CELL else text[:MAX_CELL] + "…"
 
 
-def _json(output: Any) -> RenderedOutput:
-    text, notices = _shortened(pretty_json(output))
-    return RenderedOutput(notices=notices, json=text)
+def render_json(value: Any) -> RenderedOutput:
+    if isinstance(value, LargeJson):
+        notice = f"This is the beginning of {value.size:,} bytes."
+        return RenderedOutput(notices=[notice], json=f"{value.beginning}…", is_shortened=True)
+    text, notices = _shortened(pretty_json(value))
+    return RenderedOutput(notices=notices, json=text, is_shortened=bool(notices))
 
 
 def pretty_json(value: Any) -> str:
@@ -136,5 +148,5 @@ def pretty_json(value: Any) -> str:
 def _shortened(text: str) -> tuple[str, list[str]]:
     if len(text) <= MAX_CHARS:
         return text, []
-    notice = f"These are the first {MAX_CHARS:,} of {len(text):,} characters. The API returns all of them."
+    notice = f"These are the first {MAX_CHARS:,} of {len(text):,} characters."
     return text[:MAX_CHARS], [notice]

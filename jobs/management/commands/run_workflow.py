@@ -12,7 +12,7 @@ from rich.console import Console
 
 from aiworkstation.access.command_user import get_command_user
 from aiworkstation.web.parsers import JSONParser
-from jobs.display import Job
+from jobs.display import Job, last_steps
 from jobs.pages.forms import error_lines
 from jobs.start import start
 from jobs.terminal_progress import follow
@@ -59,8 +59,10 @@ class Command(BaseCommand):
 
     def _print_result(self, job: Job) -> None:
         """Prints the last step's output, the failed steps and the status."""
-        if job.output is not None:
-            self.stdout.write(_output_text(job.output))
+        execution = WorkflowExecution.objects.get(pk=job.id)
+        for step in WorkflowStep.objects.filter(pk__in=last_steps([execution]).values()):
+            if step.output is not None:
+                self.stdout.write(_output_text(step.output))
         failed = WorkflowStep.objects.filter(execution=job.id, status=StepStatus.FAILED)
         for name, error in failed.order_by("index").values_list("name", "error"):
             self.stderr.write(f"{name}: {error['message'] if error else 'failed'}")

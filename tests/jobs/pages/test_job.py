@@ -130,7 +130,7 @@ def test_a_poll_is_few_queries(alice: User, at_alice: Client) -> None:
     )
     claim(job, 60)
     url = poll_url(at_alice.get(f"/jobs/{job}"), LIVE)
-    with assertNumQueries(6):  # session, user, job, figures, message, steps
+    with assertNumQueries(7):  # session, user, job, figures, message, steps, arguments
         assert at_alice.get(url).status_code == 204
 
 

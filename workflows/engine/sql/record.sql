@@ -42,8 +42,8 @@ BEGIN
       finished_at = CASE WHEN new.status IN ('completed', 'failed') THEN _now END
     FROM new
     WHERE s.id = new.step AND (_is_answer OR (s.status = 'running' AND s.token = new.token))
-    RETURNING s.id, s.execution_id, s.status, s.attempt, s.dependents, new.action, new.error, new.delay, new.silence,
-      new.slot, new.lane
+    RETURNING s.id, s.execution_id, s.status, s.attempt, s.dependents, new.action, new.error, new.usage, new.delay,
+      new.silence, new.slot, new.lane
 
   -- 2. Find the steps behind those that completed. `completed_parents` is how many of a step's parents did so now.
   -- `slot` and `lane` are those of the parent that lists it first: only that parent's lane may continue with it.
@@ -78,8 +78,8 @@ BEGIN
   ), events AS (
     INSERT INTO audit_events (actor, action, object, execution_id, changes)
     SELECT _actor, action, 'step:' || id, execution_id, jsonb_strip_nulls(jsonb_build_object(
-      'status', status, 'attempt', attempt, 'error', error::jsonb, 'delaySeconds', nullif(delay, 0),
-      'silenceSeconds', silence))
+      'status', status, 'attempt', attempt, 'error', error::jsonb, 'usage', usage::jsonb,
+      'delaySeconds', nullif(delay, 0), 'silenceSeconds', silence))
     FROM ended
     UNION ALL
     SELECT _actor, 'step.started', 'step:' || id, execution_id, jsonb_build_object('status', status, 'attempt', attempt)
