@@ -85,7 +85,7 @@ NO_SUMS = (0, Usage())
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. `waiting_for` says why it is not running; it is empty while the job runs and when it is finished.
+    """A job. `waiting_for` says why it is not running; it is empty while a worker runs it and when it is finished.
 
     `output` is None if it was not asked for, and a LargeJson if it is larger than was asked for.
     """

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
@@ -19,9 +20,10 @@ from workflows.engine.turn import SCAN_OVERLAP
 from workflows.models import CLAIMABLE, Pause, Queue, StepStatus, Worker, WorkflowExecution, WorkflowStep
 from workflows.tools import Slot
 
-SILENT_AFTER = timedelta(seconds=30)
+LEAST_SILENCE = timedelta(seconds=5)
 FULL_SCAN_EVERY = 10.0
 """Seconds between looks at the whole queue."""
+NO_WORKER = "No worker is running. Start one with `manage.py work`."
 DISTANT_PAST = datetime(1, 1, 1, tzinfo=UTC)
 
 # The first row is the time since which the first execution has been due. The others are the positions of executions
@@ -52,10 +54,19 @@ class SlotUse:
 
 
 def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
-    """Returns a sentence for each unfinished job that runs no step. It costs five queries at most."""
-    waiting = [execution for execution in executions if not execution.is_finished and not execution.steps_running]
-    if not waiting:
-        return {}
+    """Returns a sentence for each unfinished job that runs no step, or whose steps are held by lost workers.
+
+    It costs eight queries at most.
+    """
+    unfinished = [execution for execution in executions if not execution.is_finished]
+    # Claims and outcomes are changes: what has just changed is not silent, and needs no query.
+    before = timezone.now() - silent_after()
+    at_work = [each.pk for each in unfinished if each.steps_running and each.changed_at < before]
+    waiting = [execution for execution in unfinished if not execution.steps_running]
+    return (_lost(at_work) if at_work else {}) | (_waiting(waiting) if waiting else {})
+
+
+def _waiting(waiting: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     next_steps = _next_steps([execution.pk for execution in waiting])
     positions = _queue_positions.find([execution.pk for execution in waiting])
     paused, slots = _paused(), _slot_use()
@@ -67,6 +78,37 @@ def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
         or _queued(execution, positions.get(execution.pk), slots)
         for execution in waiting
     }
+
+
+def _lost(ids: list[UUID]) -> dict[UUID, str]:
+    """A worker renews its leases together, so one that has not for half a lease is silent, frozen or dead."""
+    now = timezone.now()
+    running = WorkflowStep.objects.filter(execution__in=ids, status=StepStatus.RUNNING).only(
+        "execution_id", "name", "lease_until"
+    )
+    latest = running.order_by("execution_id", "-lease_until").distinct("execution_id")
+    lost = [step for step in latest if step.lease_until and step.lease_until < now + _lease() - silent_after()]
+    if not lost:
+        return {}
+    hint = _paused() or (NO_WORKER if _slot_use() is None else "")
+    return {step.execution_id: f"{_silence_of(step, now)} {hint}".rstrip() for step in lost}
+
+
+def _silence_of(step: WorkflowStep, now: datetime) -> str:
+    assert step.lease_until is not None
+    since = f'The worker of "{step.name}" has not responded since {wire_time(step.lease_until - _lease())}.'
+    if step.lease_until < now:
+        return f"{since} Its lease ended at {wire_time(step.lease_until)}: the step starts again on another worker."
+    return f"{since} If it does not by {wire_time(step.lease_until)}, the step starts again on another worker."
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.CONFIG.lease_seconds)
+
+
+def silent_after() -> timedelta:
+    """After so long without a sign of life a worker does not count as alive. It gives six within LEASE_SECONDS."""
+    return max(_lease() / 2, LEAST_SILENCE)
 
 
 def _next_steps(ids: list[UUID]) -> dict[UUID, WorkflowStep]:
@@ -112,7 +154,7 @@ def _paused() -> str:
 
 def _slot_use() -> dict[str, SlotUse] | None:
     """Returns the slots by kind, or None if no worker is alive. Steps in a worker's reserve do not count as busy."""
-    alive = Worker.objects.filter(last_beat__gt=timezone.now() - SILENT_AFTER, draining=False, slots__gt=0)
+    alive = Worker.objects.filter(last_beat__gt=timezone.now() - silent_after(), draining=False, slots__gt=0)
     sizes = dict(alive.values_list("pk", "sizes"))
     if not sizes:
         return None
@@ -149,7 +191,7 @@ def _missing_tool(step: WorkflowStep | None) -> str:
 
 def _queued(execution: WorkflowExecution, position: int | None, slots: dict[str, SlotUse] | None) -> str:
     if slots is None:
-        return "No worker is running. Start one with `manage.py work`."
+        return NO_WORKER
     use = slots.get(execution.next_slot or "")
     busy = f" {use.busy} of {use.total} slots for such steps are busy." if use else ""
     if position is None:

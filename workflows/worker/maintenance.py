@@ -44,7 +44,9 @@ _LEAVE_DUTY = (
 # It must not wait long for a process that is frozen in a transaction, and nobody for it.
 _SHORT_TIMEOUTS = " -c lock_timeout=1s -c idle_in_transaction_session_timeout=5s"
 
-# Workers could not renew while PostgreSQL was down: give them one lease from its start.
+# Workers could not renew while PostgreSQL was down: give them one lease from its start. The same after an outage that
+# this process has seen: an error, or an answer that took very long. A process that has just started has seen none, so
+# if everything was killed, its steps begin again when their leases have run out.
 _SERVER_AGE = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8"
 
 
@@ -52,7 +54,8 @@ class Maintenance:
     def __init__(self) -> None:
         self.id: UUID = uuid7()
         self.lease = settings.CONFIG.lease_seconds
-        self.connected_at = 0.0
+        self.connected_at = float("-inf")
+        """When the last outage ended, 0.0 during one. Monotonic."""
         self.swept_at = self.scheduled_at = 0.0
 
     def run(self, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
@@ -72,11 +75,12 @@ class Maintenance:
 
     def do_round(self) -> None:
         """Does what is due, if no other process has the duty."""
+        asked = time.monotonic()
         has_duty = self._execute(_TAKE_DUTY)
         now = time.monotonic()
-        # Counted from the connection and not from the duty, which may come a lease later: if everything was killed at
-        # once, its steps would wait for two leases.
-        self.connected_at = self.connected_at or now
+        # Counted from the connection and not from the duty, which may come a lease later.
+        if not self.connected_at or now - asked > self.lease / 3:
+            self.connected_at = now
         if not has_duty:
             return
         may_reap = now - self.connected_at > self.lease and self._server_age() > self.lease

@@ -8,6 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from pytest_django.fixtures import Settings
+
 from tests.support.jobs import WORKER, claim, complete, complete_all, fail, start_job
 from tests.support.turns import turn
 from workflows.engine import why_waiting
@@ -158,6 +160,63 @@ def test_an_answer_from_outside(alice: User) -> None:
     WorkflowStep.objects.filter(index=0).update(status="waiting", ready_at=None)
     WorkflowExecution.objects.update(status="waiting")
     assert sentence(execution) == '"One" is waiting for an outside answer.'
+
+
+class TestLostWorkers:
+    @pytest.fixture
+    def lose(self) -> Callable[..., None]:
+        """The workers of all running steps gave their last sign of life so many seconds ago."""
+
+        def lose(silence: float, **steps: object) -> None:
+            lease_until = timezone.now() + timedelta(seconds=30 - silence)
+            WorkflowStep.objects.filter(status="running", **steps).update(lease_until=lease_until)
+            WorkflowExecution.objects.update(changed_at=timezone.now() - timedelta(seconds=silence))
+
+        return lose
+
+    def test_a_worker_is_silent(self, alice: User, add_worker: AddWorker, lose: Callable[..., None]) -> None:
+        add_worker()
+        execution = start_job(alice)
+        claim(execution.pk)
+        lose(14)
+        assert sentence(execution) == ""
+        lose(16)
+        words = sentence(execution)
+        assert words.startswith('The worker of "One" has not responded since 20')
+        assert ". If it does not by 20" in words
+        assert words.endswith("the step starts again on another worker.")
+
+    def test_no_worker_is_left(self, alice: User, add_worker: AddWorker, lose: Callable[..., None]) -> None:
+        add_worker(last_beat=timezone.now() - timedelta(seconds=16))
+        execution = start_job(alice)
+        claim(execution.pk)
+        lose(16)
+        assert sentence(execution).endswith(" No worker is running. Start one with `manage.py work`.")
+        lose(3600)
+        words = sentence(execution)
+        assert "Its lease ended at 20" in words
+        assert words.endswith(" No worker is running. Start one with `manage.py work`.")
+        pause(actor="olga")
+        assert "All work is paused" in sentence(execution)
+
+    def test_one_of_several_is_at_work(self, alice: User, add_worker: AddWorker, lose: Callable[..., None]) -> None:
+        add_worker()
+        one, other = start_job(alice), start_job(alice)
+        claim(one.pk)
+        (lost,) = claim(other.pk)
+        lose(20, pk=lost.step_id)
+        assert sentence(one) == ""
+        assert "has not responded" in sentence(other)
+        WorkflowStep.objects.filter(pk=lost.step_id).update(execution=one, index=9, lane=2)
+        WorkflowExecution.objects.filter(pk=one.pk).update(steps_running=2)
+        assert sentence(one) == ""
+
+    def test_the_lease_says_how_often_a_worker_gives_signs_of_life(
+        self, alice: User, add_worker: AddWorker, settings: Settings
+    ) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"lease_seconds": 600})
+        add_worker(last_beat=timezone.now() - timedelta(seconds=120))
+        assert sentence(start_job(alice)).startswith("Number 1")
 
 
 def test_nothing(alice: User) -> None:

@@ -169,8 +169,8 @@ def expired(start: Start, worker: WorkerInfo, monkeypatch: pytest.MonkeyPatch) -
 
 def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(expired: WorkflowExecution) -> None:
     first, second = Maintenance(), Maintenance()
+    first.connected_at = 0.0
     first.do_round()
-    second.connected_at = time.monotonic() - 3600
     second.do_round()
     assert statuses(expired.pk) == ["running"]
     with connection.cursor() as cursor:
@@ -180,15 +180,31 @@ def test_one_maintenance_at_a_time_and_the_next_when_its_lease_has_run_out(expir
     assert WorkflowExecution.objects.get(pk=expired.pk).message_id is not None
 
 
-def test_a_process_that_waited_for_the_duty_reaps_at_once(
+def test_a_process_that_has_just_started_has_seen_no_outage(expired: WorkflowExecution) -> None:
+    """If everything was killed, its steps begin again when their leases have run out, not a lease after the start."""
+    Maintenance().do_round()
+    assert statuses(expired.pk) == ["ready"]
+
+
+def test_an_answer_that_took_very_long_is_an_outage(
     expired: WorkflowExecution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The database was frozen: nobody could renew."""
+    maintenance = Maintenance()
+    clock = iter([100.0, 100.0 + maintenance.lease / 2])
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: next(clock))
+        maintenance.do_round()
+    assert statuses(expired.pk) == ["running"]
+
+
+def test_a_process_that_waited_for_the_duty_reaps_at_once(expired: WorkflowExecution) -> None:
     """If everything was killed, its steps continue after one lease, not after one for the duty and one for them."""
     killed, next_one = Maintenance(), Maintenance()
+    killed.connected_at = 0.0
     killed.do_round()
     next_one.do_round()
-    in_a_lease = time.monotonic() + next_one.lease + 1
-    monkeypatch.setattr(time, "monotonic", lambda: in_a_lease)
+    assert statuses(expired.pk) == ["running"]
     with connection.cursor() as cursor:
         cursor.execute("UPDATE workflow_duties SET lease_until = clock_timestamp() - interval '1 second'")
     next_one.do_round()
