@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-
 from pytest_django.fixtures import Settings
 
 from tests.support.jobs import WORKER, claim, complete, complete_all, fail, start_job
