@@ -5,6 +5,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 from aiworkstation.web.chunked_requests import ChunkedRequests
+from aiworkstation.web.unread_bodies import UnreadBodies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiworkstation.settings")
-application = ChunkedRequests(get_wsgi_application())
+application = UnreadBodies(ChunkedRequests(get_wsgi_application()))

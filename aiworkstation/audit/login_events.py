@@ -27,7 +27,7 @@ def _logged_out(*, user: User | None, request: HttpRequest | None = None, **sign
 
 def _login_failed(*, credentials: dict[str, Any], request: HttpRequest | None = None, **signal: Any) -> None:
     """Records the name that was tried, even if no user has it. Limited like every event of an anonymous caller."""
-    if anonymous_events.spend():
+    if anonymous_events.spend("user.login_failed"):
         name = str(credentials.get("username", ""))[:100].replace("\0", "")
         record(None, "user.login_failed", f"user:{name}", {"username": name, **_address(request)})
 

@@ -2,42 +2,100 @@
 
 Recorded are 401, 403 and 409, and a 404 that hides another user's object. An anonymous caller is recorded only if a
 credential failed or the request tried to change something, and only so many times a minute: nothing else limits how
-often anonymous callers come. The log has every request. A refusal with an event of its own gets no second one.
+often anonymous callers come. What goes beyond that is counted, and the count is recorded when the minute is over. The
+log has every request. A refusal with an event of its own gets no second one.
 """
 
+import atexit
+import logging
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from django.contrib.auth import get_user
+from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
 
 from aiworkstation.audit.record import record
 from aiworkstation.audit.requests import AuditedRequest
+
+logger = logging.getLogger(__name__)
 
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
 READING = ("GET", "HEAD", "OPTIONS")
 
 
 class Budget:
-    """Allows at most `limit` events a minute in this process."""
+    """Allows at most `limit` events in each window of so many seconds in this process.
 
-    def __init__(self, limit: int) -> None:
+    The others are counted by their action. At the end of the window the event `refusals.dropped` has the counts.
+    """
+
+    def __init__(self, limit: int, seconds: float = 60.0) -> None:
         self.limit = limit
-        self.minute = 0
+        self.seconds = seconds
+        self.window = 0
         self.spent = 0
+        self.dropped: Counter[str] = Counter()
+        self.timer: threading.Timer | None = None
+        self.lock = threading.Lock()
 
-    def spend(self) -> bool:
-        """Returns whether one more event is allowed."""
-        minute = int(time.monotonic() // 60)
-        if minute != self.minute:
-            self.minute, self.spent = minute, 0
-        self.spent += 1
-        return self.spent <= self.limit
+    def spend(self, action: str) -> bool:
+        """Returns whether one more event is allowed. If not, it is counted."""
+        now = time.monotonic()
+        with self.lock:
+            if (window := int(now // self.seconds)) != self.window:
+                self.window, self.spent = window, 0
+            self.spent += 1
+            if self.spent <= self.limit:
+                return True
+            self.dropped[action] += 1
+            if self.timer is None:
+                self._record_after((window + 1) * self.seconds - now)
+            return False
+
+    def record_dropped(self) -> None:
+        """Records how many events were dropped since the last time, if any were."""
+        with self.lock:
+            dropped, self.dropped, self.timer = self.dropped, Counter(), None
+        if not dropped:
+            return
+        changes = {"count": dropped.total(), "actions": dict(dropped), "seconds": self.seconds}
+        try:
+            record(None, "refusals.dropped", "audit:anonymous", changes)
+        except Error:
+            logger.warning("%d refusals are not recorded yet", dropped.total(), exc_info=True)
+            with self.lock:
+                self.dropped += dropped
+
+    def close(self) -> None:
+        """Forgets what was counted."""
+        with self.lock:
+            self.dropped.clear()
+            if self.timer is not None:
+                self.timer.cancel()
+
+    def _record_after(self, seconds: float) -> None:
+        self.timer = threading.Timer(seconds, self._record_in_thread)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def _record_in_thread(self) -> None:
+        try:
+            self.record_dropped()
+        finally:
+            connection.close()
+        with self.lock:
+            if self.dropped and self.timer is None:
+                self._record_after(self.seconds)
 
 
 anonymous_events = Budget(60)
+# A process that stops within the window records its counts too.
+atexit.register(anonymous_events.record_dropped)
 
 
 class RefusedRequests:
@@ -79,7 +137,7 @@ def _may_record(request: AuditedRequest) -> bool:
         return True
     if request.method in READING and "Authorization" not in request.headers:
         return False
-    return anonymous_events.spend()
+    return anonymous_events.spend("request.refused")
 
 
 def _record(request: AuditedRequest, status: int) -> None:

@@ -10,6 +10,7 @@ from django.db.models import Model, Q, QuerySet
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from aiworkstation.web.requests import MAX_TEXT
 from aiworkstation.web.serializers import StrictSerializer, invalid
 
 Row = TypeVar("Row", bound=Model)
@@ -31,7 +32,7 @@ class FilterQuery(PageQuery):
     mode = serializers.CharField(required=False)
     projectId = serializers.CharField(required=False, source="project_id")
     tag = serializers.CharField(required=False)
-    q = serializers.CharField(required=False)
+    q = serializers.CharField(required=False, max_length=MAX_TEXT)
     owner = serializers.CharField(required=False)
 
 

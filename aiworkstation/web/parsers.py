@@ -1,41 +1,28 @@
 """JSON bodies that PostgreSQL can store."""
 
-import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from rest_framework import parsers
 from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 
+from aiworkstation import strict_json
+
 Path = tuple[str | int, ...]
 
 
 class JSONParser(parsers.JSONParser):
-    """Accepts strict JSON: no NaN or infinity, and no text that PostgreSQL refuses (NUL, half a surrogate pair)."""
+    """Accepts strict JSON, without text that PostgreSQL refuses (NUL, half a surrogate pair)."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
-            body = json.loads(stream.read(), parse_constant=_refuse_constant, parse_float=_finite_float)
-        except RecursionError as error:
-            raise ParseError("JSON parse error - too deeply nested") from error
-        except ValueError as error:
+            body = strict_json.loads(stream.read())
+        except strict_json.BadJson as error:
             raise ParseError(f"JSON parse error - {error}") from error
         if unstorable := [path for path, text in _texts(body) if not _storable(text)]:
             detail = ErrorDetail("Contains NUL or half of a surrogate pair, which cannot be stored.", "invalid")
             raise ValidationError(_nested(unstorable[0], detail))
         return body
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite_float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is too large a number")
-    return number
 
 
 def _texts(body: Any) -> Iterator[tuple[Path, str]]:

@@ -11,6 +11,7 @@ from aiworkstation.audit.requests import AuditedRequest
 READING = ["GET", "HEAD"]
 """The methods of an API view that reads: DRF's `api_view` adds no HEAD by itself."""
 MAX_TEXT = 1000
+"""Characters of a text to look for in a list. Pages cut it, the API refuses a longer one."""
 
 
 class SiteRequest(AuditedRequest):

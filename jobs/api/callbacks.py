@@ -239,7 +239,7 @@ def _recorded_refusals(request: Request) -> Iterator[Callback]:
 def _record_bad_signature(request: Request, reason: str) -> None:
     """Records nothing of the body, and no more events than of other anonymous callers."""
     _mark_refusal_recorded(request)
-    if anonymous_events.spend():
+    if anonymous_events.spend("callback.refused"):
         changes = {"webhookId": request.headers.get("webhook-id", "")[: webhooks.MAX_ID], "code": 401, "reason": reason}
         record(None, "callback.refused", f"path:{request.path}", changes)
 

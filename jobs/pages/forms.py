@@ -1,6 +1,5 @@
 """Forms that start jobs. They build the body of an API call, which `jobs.start` validates."""
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from django.forms.renderers import get_default_renderer
 from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException, ValidationError
 
+from aiworkstation import strict_json
 from aiworkstation.ids import uuid7
 from documents.labels import mode_choices
 from jobs.types.workflow import MAX_STEPS
@@ -31,8 +31,8 @@ class JsonText(forms.CharField):
     def clean(self, value: Any) -> Any:
         text = super().clean(value)
         try:
-            found = json.loads(text) if text.strip() else None
-        except ValueError as error:
+            found = strict_json.loads(text) if text.strip() else None
+        except strict_json.BadJson as error:
             raise forms.ValidationError(f"This is not valid JSON: {error}") from error
         if found is not None and not isinstance(found, dict):
             raise forms.ValidationError('Enter a JSON object, such as {"name": "value"}.')

@@ -150,6 +150,23 @@ class Odd(Tool):
         return {"number": float("nan")}
 
 
+class Depth(Arguments):
+    depth: int
+
+
+@register
+class Deep(Tool):
+    slug = "PROBE_DEEP"
+    description = "Returns lists in lists."
+    Arguments = Depth
+
+    async def run(self, context: StepContext, arguments: Depth) -> Any:
+        value: Any = []
+        for _ in range(arguments.depth - 1):
+            value = [value]
+        return value
+
+
 @register
 class Nul(Tool):
     slug = "PROBE_NUL"

@@ -21,7 +21,9 @@ PEOPLE = [
 
 
 class HubspotServer(LocalServer):
-    """Answers the first `busy` requests with 429 and `retry_after`."""
+    """Answers the first `busy` requests with 429 and `retry_after`, and then with `instead` if that is set."""
+
+    instead: tuple[int, dict[str, Any]] | None = None
 
     def __init__(self, port: int = 0, *, total: int = 250, busy: int = 0, retry_after: str = "1") -> None:
         super().__init__(HubspotHandler, port)
@@ -44,6 +46,8 @@ class HubspotHandler(Handler):
             self.server.busy -= 1
             limits = {"retry-after": self.server.retry_after}
             self.answer(429, {"status": "error", "category": "RATE_LIMITS", "message": "limit"}, limits)
+        elif self.server.instead:
+            self.answer(*self.server.instead, {"retry-after": self.server.retry_after})
         else:
             self._page({name: values[0] for name, values in parse_qs(parts.query).items()})
 

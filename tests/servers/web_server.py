@@ -9,6 +9,10 @@ from tests.servers.local import Handler, LocalServer
 
 
 class WebServer(LocalServer):
+    """`given` is the answer to `/given`: its body and its headers."""
+
+    given: tuple[bytes, dict[str, str]] = b"", {}
+
     def __init__(self) -> None:
         super().__init__(WebHandler)
 
@@ -50,6 +54,9 @@ class WebHandler(Handler):
 
     def do_notjson(self, request: dict[str, Any]) -> None:
         self.answer(200, b"{oh", {"content-type": "application/json"})
+
+    def do_given(self, request: dict[str, Any]) -> None:
+        self.answer(200, *self.server.given)
 
     def do_gzip(self, request: dict[str, Any]) -> None:
         self.answer(200, gzip.compress(b'{"a": 1}'), {"content-encoding": "gzip"})

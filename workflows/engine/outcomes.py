@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+from aiworkstation.strict_json import depth_of
 from workflows.engine.claims import Claim
 from workflows.engine.retry_policy import DEFAULT, RetryPolicy
 from workflows.engine.stored_json import dump
 from workflows.errors import ChildCrashed, StepError, TryLater
 from workflows.models import StepStatus
 from workflows.tools import Slot
+
+MAX_DEPTH = 200
+"""Levels of a result. An answer that HTTP_REQUEST was given has up to half of them."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,9 @@ class Outcome:
         cls, claim: Claim, output: Any, *, model: str | None = None, usage: dict[str, Any] | None = None
     ) -> Self:
         """Raises StepError, `bad_output`, if the output cannot be stored as JSON."""
+        if (depth := depth_of(output)) > MAX_DEPTH:
+            message = f"the tool's result is nested {depth} levels deep; at most {MAX_DEPTH} are allowed"
+            raise StepError(message, code="bad_output", retryable=False)
         try:
             stored = dump(output)
         except (TypeError, ValueError, RecursionError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from aiworkstation import strict_json
 from workflows.errors import StepError
 from workflows.llm import client, finish_reasons, prompt
 from workflows.llm.answer_stream import arguments_in
@@ -173,12 +174,12 @@ def _accepted_arguments(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dic
     if written is None:
         raise StepError(f"The model did not call {tool.slug}.", code="no_function_call")
     try:
-        value = json.loads(written or "{}")
+        value = strict_json.loads(written or "{}")
         # Some servers encode the arguments twice.
-        chosen = tool.Arguments.model_validate(json.loads(value) if isinstance(value, str) else value)
+        chosen = tool.Arguments.model_validate(strict_json.loads(value) if isinstance(value, str) else value)
     except ValidationError as error:
         raise _bad_arguments(tool, reasons(tool, error, limit=MAX_REASONS)) from error
-    except (ValueError, RecursionError) as error:
+    except strict_json.BadJson as error:
         raise _bad_arguments(tool, f"not JSON: {error}") from error
     arguments: dict[str, Any] = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True)
     # A text that the model reads must not get secrets sent anywhere: only the step's author may name one.

@@ -10,8 +10,7 @@
 import asyncio
 import json
 import ssl
-import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -20,8 +19,9 @@ from typing import Any
 import httpx2
 from django.conf import settings
 
+from aiworkstation import strict_json
 from workflows.errors import BadArguments, PermanentError, StepError, TryLater
-from workflows.network import cooldowns, network_errors, secrets, ssrf_guard
+from workflows.network import content_encoding, cooldowns, network_errors, secrets, ssrf_guard
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 5
@@ -91,8 +91,8 @@ class Response:
         return str(secrets.redact(text.replace("\0", "\ufffd"), self.sensitive))
 
     def json(self) -> Any:
-        """Raises ValueError."""
-        return secrets.redact(json.loads(self.body), self.sensitive)
+        """Raises strict_json.BadJson, a ValueError."""
+        return secrets.redact(strict_json.loads(self.body), self.sensitive)
 
 
 async def send(request: Request) -> Response:
@@ -115,17 +115,22 @@ async def send(request: Request) -> Response:
     return replace(response, headers=secrets.redact(response.headers, used), sensitive=frozenset(used))
 
 
-def raise_for_status(response: Response) -> None:
-    """429 and 503 are waits. 408, 425 and other 5xx are retried. Other 4xx are permanent."""
+def raise_for_status(response: Response, *, also_busy: Collection[int] = ()) -> None:
+    """429, 503 and `also_busy` are waits. 408, 425 and other 5xx are retried. Other 4xx are permanent."""
     status = response.status
     if status < 400:
         return
     message = f"{response.host} answered {status}: {' '.join(response.text[:2000].split())[:300]}"
-    if status in (429, 503):
-        delay = network_errors.retry_after(response.headers)
-        raise TryLater(message, code=f"http_{status}", delay=delay, cooldown=cooldowns.key_for("http", response.host))
+    if status in (429, 503) or status in also_busy:
+        raise busy(response, message, f"http_{status}")
     kind = StepError if status >= 500 or status in (408, 425) else PermanentError
     raise kind(message, code=f"http_{status}")
+
+
+def busy(response: Response, message: str, code: str) -> TryLater:
+    """Every worker leaves the server alone meanwhile."""
+    delay = network_errors.retry_after(response.headers)
+    return TryLater(message, code=code, delay=delay, cooldown=cooldowns.key_for("http", response.host))
 
 
 def host_and_port(url: str) -> str:
@@ -268,22 +273,10 @@ def _host_and_port(url: httpx2.URL) -> str:
 
 
 def _decoded(raw: bytes, headers: dict[str, str]) -> bytes:
-    """The decompressed body. Raises `response_too_large` before it exceeds MAX_BYTES."""
-    encoding = headers.get("content-encoding", "identity").strip().lower() or "identity"
-    if encoding == "identity" or not raw:
-        return raw
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise StepError(f"The answer is compressed as {encoding[:40]!r}, which was not asked for.", code="bad_answer")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
-        body = unpacker.decompress(raw, MAX_BYTES + 1)
-    except zlib.error as error:
-        raise StepError("The compressed answer is damaged.", code="bad_answer") from error
-    if len(body) > MAX_BYTES:
-        raise _too_large()
-    if not unpacker.eof:
-        raise StepError("The compressed answer ended early.", code="connection_cut")
-    return body
+        return content_encoding.decode(raw, headers.get("content-encoding", ""), MAX_BYTES)
+    except content_encoding.TooLarge:
+        raise _too_large() from None
 
 
 def _too_large() -> PermanentError:

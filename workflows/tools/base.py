@@ -3,10 +3,10 @@
 from abc import ABC
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from workflows.errors import BadArguments, StepError
@@ -16,9 +16,29 @@ Slot = Literal["async", "thread", "process", "alone"]
 
 
 class Arguments(BaseModel):
-    """Base class for the arguments of a tool. They are camelCase in JSON, and unknown keys are refused."""
+    """Base class for the arguments of a tool. They are camelCase in JSON, and unknown keys are refused.
+
+    `null` for an argument that may be left out means that it is left out.
+    """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        optional = {
+            key
+            for name, field in cls.model_fields.items()
+            if not field.is_required() and not _takes_null(field.annotation)
+            for key in (name, field.alias)
+        }
+        return {key: value for key, value in data.items() if value is not None or key not in optional}
+
+
+def _takes_null(annotation: Any) -> bool:
+    return annotation is Any or type(None) in get_args(annotation)
 
 
 class NoArguments(Arguments):

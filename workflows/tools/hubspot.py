@@ -11,6 +11,9 @@ from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 PAGE_SIZE = 100  # HubSpot's own limit
+# HubSpot's own: the contact is locked, and the account is being moved to another data center.
+BUSY = (423, 477)
+PERMANENT = {"VALIDATION_ERROR", "INVALID_AUTHENTICATION", "MISSING_SCOPES", "OBJECT_NOT_FOUND"}
 REMEDIES = {
     401: ("unauthorized", "HubSpot refused HUBSPOT_ACCESS_TOKEN: check that it is still valid."),
     403: ("forbidden", "HUBSPOT_ACCESS_TOKEN lacks the scope crm.objects.contacts.read."),
@@ -67,10 +70,25 @@ async def _get_page(limit: int, after: str | None, properties: list[str]) -> tup
     if response.status in REMEDIES:
         code, remedy = REMEDIES[response.status]
         raise PermanentError(remedy, code=code)
-    http_client.raise_for_status(response)
+    http_client.raise_for_status(response, also_busy=BUSY)
     body = _json_object(response)
-    next_page = (body.get("paging") or {}).get("next") or {}
-    return list(body.get("results") or []), next_page.get("after")
+    if body.get("status") == "error":
+        raise _error(response, body)
+    results, paging = body.get("results", []), body.get("paging") or {}
+    next_page = (paging.get("next") or {}) if isinstance(paging, dict) else None
+    is_page = isinstance(results, list) and all(isinstance(contact, dict) for contact in results)
+    if not is_page or not isinstance(next_page, dict):
+        raise _not_hubspot(response)
+    return results, next_page.get("after")
+
+
+def _error(response: http_client.Response, body: dict[str, Any]) -> StepError:
+    """HubSpot reports some errors with status 200."""
+    category = str(body.get("category", ""))
+    message = f"HubSpot reports an error: {str(body.get('message', category))[:300]}"
+    if category == "RATE_LIMITS":
+        return http_client.busy(response, message, "hubspot_error")
+    return StepError(message, code="hubspot_error", retryable=category not in PERMANENT)
 
 
 def _json_object(response: http_client.Response) -> dict[str, Any]:
@@ -79,8 +97,9 @@ def _json_object(response: http_client.Response) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise StepError(
-            f"{response.host} sent something that is not HubSpot's API.",
-            code="bad_answer",
-        )
+        raise _not_hubspot(response)
     return body
+
+
+def _not_hubspot(response: http_client.Response) -> StepError:
+    return StepError(f"{response.host} sent something that is not HubSpot's API.", code="bad_answer")

@@ -137,7 +137,7 @@ class StepExecutor:
         used: set[str] = set()
         checked = parsed_arguments(tool, secrets.fill(arguments, used))
         try:
-            result.output = secrets.redact(await self._call(tool, context, checked), used)
+            result.output = _redacted(await self._call(tool, context, checked), used)
         except Exception as error:
             error.args = tuple(secrets.redact(part, used) for part in error.args)
             raise
@@ -156,6 +156,13 @@ class StepExecutor:
             await in_thread(self.orm, tool.failed, context, claim.arguments or {}, error)
         except Exception:
             logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
+
+
+def _redacted(output: Any, used: set[str]) -> Any:
+    try:
+        return secrets.redact(output, used)
+    except RecursionError:
+        raise PermanentError("the tool's result is nested too deeply", code="bad_output") from None
 
 
 def _as_step_error(error: Exception, claim: Claim) -> StepError:

@@ -76,6 +76,7 @@ def test_filters(as_alice: Client, alice: User) -> None:
         ("status=done", "status.0"),
         ("projectid=p", "projectid"),
         ("q=%00", "q"),
+        (f"q={'x' * 1001}", "q"),
     ],
 )
 def test_it_refuses(as_alice: Client, query: str, attr: str) -> None:

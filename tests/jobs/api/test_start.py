@@ -458,3 +458,31 @@ def test_the_actor_is_recorded(alice: User) -> None:
     execution = start_job(alice)
     events = client_of(alice).get(f"/api/jobs/{execution.pk}/events").json()["events"]
     assert [(event["actor"], event["action"]) for event in events] == [("alice", "job.queued")]
+
+
+@pytest.mark.parametrize("depth", [101, 500, 928, 20_000])
+def test_json_that_is_nested_too_deeply(as_alice: Client, depth: int) -> None:
+    body = json.dumps(BODY)[:-1] + ', "x": ' + "[" * (depth - 1) + "]" * (depth - 1) + "}"
+    response = as_alice.post("/api/jobs", body, "application/json")
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    assert error["code"] == "parse_error"
+    assert f"nested {depth} levels deep" in error["detail"]
+
+
+def test_arguments_may_be_nested(as_alice: Client) -> None:
+    value: Any = 1
+    for _ in range(95):
+        value = [value]
+    step = {"name": "Send", "tool": "HTTP_REQUEST", "arguments": {"url": "http://example.com/", "json": value}}
+    payload = {"workflowName": "w", "steps": [step]}
+    response = as_alice.post("/api/jobs", {"jobType": "workflow", "payload": payload}, "application/json")
+    assert response.status_code == 202, response.json()
+    assert as_alice.get(response["Location"]).json()["steps"][0]["arguments"]["json"] == value
+
+
+def test_null_for_an_optional_argument(as_alice: Client) -> None:
+    arguments = {"url": "http://example.com/", "method": None, "headers": None, "timeoutSeconds": None}
+    step = {"name": "Send", "tool": "HTTP_REQUEST", "arguments": arguments}
+    body = {"jobType": "workflow", "payload": {"workflowName": "w", "steps": [step]}}
+    assert as_alice.post("/api/jobs", body, "application/json").status_code == 202

@@ -1,7 +1,7 @@
 """Steps that outside workers have, and their callbacks."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 from uuid import UUID
 
@@ -32,7 +32,7 @@ Configure = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def configure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Configure:
+def configure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
     """Sets CALLBACK_SECRET, and allows events of anonymous callers again."""
 
     def change(**values: Any) -> None:
@@ -42,7 +42,8 @@ def configure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Configure:
     budget = Budget(60)
     monkeypatch.setattr(refused_requests, "anonymous_events", budget)
     monkeypatch.setattr("jobs.api.callbacks.anonymous_events", budget)
-    return change
+    yield change
+    budget.close()
 
 
 def outside(name: str = "outside", url: str = "https://worker.example/x", **step: Any) -> NewStep:

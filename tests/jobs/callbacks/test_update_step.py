@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from aiworkstation.access.models import ApiToken
+from aiworkstation.audit import refused_requests
 from aiworkstation.audit.models import AuditEvent
 from tests.jobs.callbacks.conftest import (
     STEP,
@@ -378,6 +379,9 @@ class TestSignatures:
             assert send(update_of(waiting, "completed"), headers={}).status_code == 401
         assert len(audit_events("callback.refused")) == 60
         assert not audit_events("request.refused")
+        refused_requests.anonymous_events.record_dropped()
+        (dropped,) = audit_events("refusals.dropped")
+        assert dropped.changes == {"count": 5, "actions": {"callback.refused": 5}, "seconds": 60.0}
 
 
 class TestDeliveriesThatOvertakeEachOther:
@@ -569,6 +573,15 @@ class TestBadBodies:
     def test_a_step_of_another_job(self, waiting: Claim, start: Start) -> None:
         other = start(outside())
         assert send(update_of(waiting, "completed") | {"executionId": str(other.pk)}).status_code == 404
+
+    def test_an_output_that_is_nested_too_deeply(self, waiting: Claim) -> None:
+        output: Any = 1
+        for _ in range(500):
+            output = [output]
+        answer = send(update_of(waiting, "completed", output=output))
+        assert answer.status_code == 400
+        assert "nested 501 levels deep" in errors(answer)["detail"]
+        assert step_of(waiting).status == "waiting"
 
     def test_what_is_not_json(self, waiting: Claim) -> None:
         text, headers = signed(update_of(waiting, "completed"))

@@ -51,6 +51,27 @@ class TestHttpRequest:
     def test_what_calls_itself_json_and_is_not(self, server: WebServer) -> None:
         assert request(url=f"{server.url}/notjson")["text"] == "{oh"
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"a": NaN}',
+            '{"a": Infinity}',
+            "[-Infinity]",
+            '{"a": 1e400}',
+            *("[" * depth + "]" * depth for depth in (101, 500, 9999)),
+        ],
+        ids=["nan", "infinity", "-infinity", "1e400", "101 levels", "500 levels", "9999 levels"],
+    )
+    def test_json_that_is_not_strict_is_text(self, server: WebServer, body: str) -> None:
+        server.given = body.encode(), {"content-type": "application/json"}
+        output = request(url=f"{server.url}/given")
+        assert output["text"] == body
+        assert "json" not in output
+
+    def test_json_may_be_100_levels_deep(self, server: WebServer) -> None:
+        server.given = b"[" * 100 + b"]" * 100, {"content-type": "application/json"}
+        assert request(url=f"{server.url}/given")["json"] != []
+
     def test_binary_can_be_stored_as_json(self, server: WebServer) -> None:
         assert "\0" not in request(url=f"{server.url}/binary")["text"]
 
@@ -138,6 +159,38 @@ class TestHubspot:
             contacts()
         assert caught.value.delay == 9
         assert contacts()["total"] == 100
+
+    @pytest.mark.parametrize("status", [423, 477])
+    def test_its_own_statuses_for_busy(self, hubspot: HubspotServer, status: int) -> None:
+        hubspot.instead = status, {"status": "error", "message": "locked"}
+        with pytest.raises(TryLater) as caught:
+            contacts()
+        assert (caught.value.code, caught.value.delay) == (f"http_{status}", 1)
+        assert caught.value.cooldown == f"http:{hubspot.place}"
+
+    @pytest.mark.parametrize(
+        ("category", "kind", "retryable"),
+        [
+            ("RATE_LIMITS", TryLater, True),
+            ("VALIDATION_ERROR", StepError, False),
+            ("SOMETHING_NEW", StepError, True),
+        ],
+    )
+    def test_an_error_with_status_200(
+        self, hubspot: HubspotServer, category: str, kind: type[StepError], retryable: bool
+    ) -> None:
+        hubspot.instead = 200, {"status": "error", "category": category, "message": "It went wrong."}
+        with pytest.raises(StepError, match="It went wrong") as caught:
+            contacts()
+        assert (type(caught.value), caught.value.code, caught.value.retryable) == (kind, "hubspot_error", retryable)
+
+    @pytest.mark.parametrize(
+        "body", [{"results": {"id": 1}}, {"results": ["x"]}, {"results": [], "paging": "x"}, {"paging": {"next": 3}}]
+    )
+    def test_what_is_no_page(self, hubspot: HubspotServer, body: dict[str, Any]) -> None:
+        hubspot.instead = 200, body
+        with pytest.raises(StepError, match="not HubSpot's API"):
+            contacts()
 
     def test_not_hubspot(self, server: WebServer, configure: Configure) -> None:
         configure(hubspot_base_url=f"{server.url}/notjson?", hubspot_access_token=TOKEN)

@@ -174,6 +174,16 @@ def test_odd_results_affect_only_their_step(start: Start, ledger: Path, tool: st
     assert (odd.status, fine.status) == (status, "completed")
 
 
+@pytest.mark.parametrize("depth", [201, 500, 5000])
+def test_a_result_that_is_nested_too_deeply_fails_at_once(start: Start, ledger: Path, depth: int) -> None:
+    execution = start(NewStep("deep", tool="PROBE_DEEP", arguments={"depth": depth}))
+    work(execution)
+    error = error_of(execution)
+    assert (error["code"], error["retryable"]) == ("bad_output", False)
+    assert "nested" in error["message"]
+    assert execution.steps.get().attempt == 1
+
+
 def test_a_database_that_went_away_costs_no_attempt(start: Start, ledger: Path) -> None:
     execution = start(NewStep("x", tool="PROBE_DATABASE", arguments={}, max_attempts=1))
     work(execution)
