@@ -28,6 +28,7 @@ from aiworkstation.ops import linux, postgres
 
 FIRST_CLIENT_SECONDS = 5
 STOP_SECONDS = 60
+FIRST_DELAY, MAX_DELAY = 1.0, 10.0
 LOG_BYTES = 10_000_000
 MIN_BUFFERS_MB, MAX_BUFFERS_MB = 128, 4096
 MEMORY_PER_BUFFERS = 8
@@ -236,13 +237,20 @@ class Clients:
 
 
 def manage(server: Server, clients: Clients) -> None:
-    """Returns when the last client has left."""
+    """Returns when the last client has left. A server that has been ready once is restarted until then."""
     clients.accept()
     _redirect_output_to_log()
+    not_before, delay = 0.0, FIRST_DELAY
     while clients.any_left():
         clients.wait(seconds=1)
-        if server.has_ended():
-            server.start()
+        if not server.has_ended():
+            delay = FIRST_DELAY
+        elif time.monotonic() >= not_before:
+            try:
+                server.start()
+            except (ManagerError, OSError) as error:
+                print(error, flush=True)
+                not_before, delay = time.monotonic() + delay, min(2 * delay, MAX_DELAY)
     clients.accept_no_more()
 
 

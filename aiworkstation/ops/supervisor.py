@@ -6,8 +6,9 @@
 2. Run `manage.py prepare`: migrations, static files, the first user.
 3. Start the services, that is the web server and `manage.py work`, each in a process group of its own.
 4. Run `manage.py await_ready`, and print that the application is ready.
-5. Until SIGTERM or Ctrl-C, restart services that end or hang, each time after a longer delay. Give up on a service that
-   keeps ending right after its start.
+5. Until SIGTERM or Ctrl-C, restart what ends or hangs, each time after a longer delay: for ever, if it has been ready
+   once. Only a service that never was, and keeps ending by itself right after its start, ends the command. A process
+   that a signal has ended says nothing about its settings.
 6. Stop the services together, then leave PostgreSQL.
 
 It runs as long as the application does, and stays small: it imports neither Django nor the settings.
@@ -39,8 +40,32 @@ class CannotGoOn(Exception):
     """The application cannot run. The message says why."""
 
 
+class BackOff:
+    """When something that ended may start again: after 0.5 s, 1 s, 2 s, … up to MAX_DELAY."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._not_before = 0.0
+
+    def allows_start(self) -> bool:
+        return time.monotonic() >= self._not_before
+
+    def note_failure(self, *, was_steady: bool = False) -> float:
+        """Returns the delay in seconds. What ran for a while did not fail at its start."""
+        self.failures = 1 if was_steady else self.failures + 1
+        delay = min(2.0 ** min(self.failures - 2, 10), MAX_DELAY)
+        self._not_before = time.monotonic() + delay
+        return delay
+
+    def reset(self) -> None:
+        self.failures, self._not_before = 0, 0.0
+
+
 class Service:
-    """A process that must always run. Once it has sent a sign of life, it must continue to send them."""
+    """A process that must always run. Once it has sent a sign of life, it must continue to send them.
+
+    `was_ready` is whether it has been ready once, in this or an earlier process. It is restarted for ever then.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], max_failures: float = MAX_FAILURES, *, watch: Watch | None = None
@@ -50,22 +75,32 @@ class Service:
         self._max_failures = max_failures
         self._watch = watch or Watch()
         self._process: subprocess.Popen[bytes] | None = None
+        self.was_ready = False
         self._started_at = 0.0
-        self._failures = 0
-        self._next_start = 0.0
+        self._failed_starts = 0
+        self._back_off = BackOff()
 
     def ensure_running(self) -> None:
-        """Starts it if it does not run, or kills it if it hangs. Raises CannotGoOn if it failed too often in a row."""
-        now = time.monotonic()
+        """Starts it if it does not run, or kills it if it hangs. Raises CannotGoOn if it cannot start at all."""
+        is_hung = self._watch.is_hung()
+        self.was_ready = self.was_ready or self._watch.has_heard
         if self._process and self._has_ended(self._process):
-            self._note_end(self._process, now)
-        elif self._process and self._watch.is_hung():
+            status = self._kill_group(self._process)
+            self._process = None
+            self._note_end(f"ended with {status_text(status)}", is_failure=status >= 0)
+        elif self._process and is_hung:
             print_now(f"{self.name} hangs and is killed")
             self.kill()
-        if self._process is None and now >= self._next_start:
-            self._watch.restart()
+        if self._process is None and self._back_off.allows_start():
+            self._start()
+
+    def _start(self) -> None:
+        self._watch.restart()
+        self._started_at = time.monotonic()
+        try:
             self._process = start(self._command, self._watch.environment)
-            self._started_at = now
+        except OSError as error:  # no memory, or too many processes
+            self._note_end(f"could not be started ({error})", is_failure=True)
 
     def terminate(self) -> None:
         self._send(signal.SIGTERM)
@@ -95,23 +130,21 @@ class Service:
         linux.kill_group(process.pid)
         return process.wait()
 
-    def _note_end(self, process: subprocess.Popen[bytes], now: float) -> None:
-        status = self._kill_group(process)
-        self._process = None
-        self._failures = self._failures + 1 if now - self._started_at < STEADY_SECONDS else 1
-        if self._failures >= self._max_failures:
-            raise CannotGoOn(
-                f"{self.name} ended {self._failures} times at its start, at last with {status_text(status)}"
-            )
-        delay = min(2.0 ** (self._failures - 2), MAX_DELAY)
-        self._next_start = now + delay
-        print_now(f"{self.name} ended with {status_text(status)}; it is started again in {delay:g} s")
+    def _note_end(self, how: str, *, is_failure: bool) -> None:
+        was_steady = time.monotonic() - self._started_at >= STEADY_SECONDS
+        if is_failure:
+            self._failed_starts = 1 if was_steady else self._failed_starts + 1
+        if not self.was_ready and self._failed_starts >= self._max_failures:
+            raise CannotGoOn(f"{self.name} failed {self._failed_starts} times at its start, at last it {how}")
+        delay = self._back_off.note_failure(was_steady=was_steady)
+        print_now(f"{self.name} {how}; it is started again in {delay:g} s")
 
 
 class ApplicationSupervisor:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._database: postgres.ManagerConnection | None = None
+        self._database_back_off = BackOff()
         self._command: subprocess.Popen[bytes] | None = None  # `prepare` or `await_ready`, while it runs
         # Somebody who edits the code will soon repair what they broke.
         patience = float("inf") if options.reload else MAX_FAILURES
@@ -132,9 +165,18 @@ class ApplicationSupervisor:
             self._stop()
 
     def _prepare(self) -> None:
-        self._command = start(manage_command("prepare"))
-        if self._command.wait() != 0:
-            raise CannotGoOn("the preparation failed")
+        back_off = BackOff()
+        while True:
+            self._command = start(manage_command("prepare"))
+            status = self._command.wait()
+            self._command = None
+            if status == 0:
+                return
+            if status > 0:
+                raise CannotGoOn("the preparation failed")
+            delay = back_off.note_failure()
+            print_now(f"the preparation ended with {status_text(status)}; it is started again in {delay:g} s")
+            time.sleep(delay)
 
     def _serve(self) -> None:
         self._check_all()
@@ -143,21 +185,35 @@ class ApplicationSupervisor:
             if is_changed:
                 self._restart()
             self._check_all()
-            if self._command and self._command.poll() is not None:
-                self._announce(self._command.returncode)
-                self._command = None
+            if self._command and (status := self._command.poll()) is not None:
+                # A signal that ended it says nothing about the application.
+                self._command = start(manage_command("await_ready")) if status < 0 else None
+                if status >= 0:
+                    self._announce(status)
 
     def _announce(self, status: int) -> None:
         if status != 0:
             raise CannotGoOn("the application did not become ready")
+        for service in self._services:
+            service.was_ready = True
         print_now(f"Ready: {local_url(self._options.host, self._options.port)}  (sign in as demo)")
 
     def _check_all(self) -> None:
         for service in self._services:
             service.ensure_running()
-        if self._database and select.select([self._database], [], [], 0)[0]:
-            print_now("PostgreSQL has ended; it is started again")
+        if self._database and select.select([self._database], [], [], 0)[0] and self._database_back_off.allows_start():
+            self._rejoin_database()
+
+    def _rejoin_database(self) -> None:
+        """Tries again in a later round if the server does not start: it has been ready once."""
+        print_now("PostgreSQL has ended; it is started again")
+        try:
             self._join_database()
+        except (postgres.PostgresError, OSError) as error:
+            delay = self._database_back_off.note_failure()
+            print_now(f"{error}\nPostgreSQL is started again in {delay:g} s")
+        else:
+            self._database_back_off.reset()
 
     def _join_database(self) -> None:
         if self._options.embedded_in:

@@ -97,12 +97,21 @@ class WorkerSupervisor:
             kill_group(child.pid)
             child.heard_at = now
         if not child.pid and not child.done and now >= child.not_before and not self.stopping:
-            self._start(child)
+            try:
+                self._start(child)
+            except OSError as error:  # no memory, or too many processes
+                logger.error("%s could not be started: %s", child.name, error)
+                child.not_before = now + BACK_OFF
 
     def _start(self, child: Child) -> None:
         reader, writer = os.pipe()
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            raise
         if pid == 0:
             os.close(reader)
             for other in self.children:

@@ -150,6 +150,19 @@ def test_a_killed_server_is_started_again(data_dir: Path) -> None:
         wait_for(lambda: answers(data_dir))
 
 
+def test_a_server_that_does_not_start_again_is_tried_until_it_does(tmp_path: Path) -> None:
+    """It is killed while it starts, or its disk is full: what has been ready once is not given up."""
+    with postgres.join(tmp_path):
+        configuration = postgres.home(tmp_path) / "data" / "postgresql.conf"
+        sound = configuration.read_text()
+        configuration.write_text("nonsense = 1\n")
+        os.kill(server_pid(tmp_path), signal.SIGKILL)
+        log = postgres.home(tmp_path) / postgres.LOG
+        wait_for(lambda: log.read_text().count("PostgreSQL did not start") >= 2)
+        configuration.write_text(sound)
+        wait_for(lambda: answers(tmp_path))
+
+
 def test_a_killed_manager_takes_the_server_with_it_and_is_noticed(data_dir: Path) -> None:
     usage = postgres.join(data_dir)
     os.kill(manager_pid(data_dir), signal.SIGKILL)

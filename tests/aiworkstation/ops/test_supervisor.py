@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
-from aiworkstation.ops import supervisor
+from aiworkstation.ops import postgres, supervisor
 from aiworkstation.ops.watchdog import STARTS_WITHIN, Watch, notify_alive
 from tests.aiworkstation.ops.conftest import wait_for
 
@@ -52,7 +53,9 @@ def output(capsys: pytest.CaptureFixture[str]) -> Output:
 
 def test_a_service_that_ends_at_its_start_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
     service = supervisor.Service("web", [sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(supervisor.CannotGoOn, match="web ended 5 times at its start, at last with exit status 3"):
+    with pytest.raises(
+        supervisor.CannotGoOn, match="web failed 5 times at its start, at last it ended with exit status"
+    ):
         keep_running(service, seconds=60)
     assert capsys.readouterr().out.count("started again") == 4
 
@@ -61,6 +64,88 @@ def test_a_service_that_ran_for_a_while_is_always_restarted(monkeypatch: pytest.
     monkeypatch.setattr(supervisor, "STEADY_SECONDS", 0.0)
     service = supervisor.Service("web", ["false"])
     output.wait_for(service, until="started again", times=supervisor.MAX_FAILURES + 1)
+
+
+def kill_at_each_start(service: supervisor.Service, times: int) -> None:
+    for _ in range(times):
+        while service._process is None:
+            service.ensure_running()
+        service.kill()
+        os.waitid(os.P_PID, service._process.pid, os.WEXITED | os.WNOWAIT)
+        service.ensure_running()
+
+
+@pytest.mark.parametrize("name", ["web", "work"])
+def test_a_service_that_is_killed_at_each_start_is_always_restarted(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signal says nothing about its settings, whether it has been ready before or not."""
+    service = supervisor.Service(name, WAIT, watch=Watch(starts_within=60))
+    kill_at_each_start(service, times=3 * supervisor.MAX_FAILURES)
+    assert capsys.readouterr().out.count("ended with signal SIGKILL; it is started again") == 15
+    service.wait(0)
+
+
+def test_a_service_that_gave_a_sign_of_life_once_is_always_restarted(tmp_path: Path, output: Output) -> None:
+    first = tmp_path / "first"
+    program = f"""
+from pathlib import Path
+from aiworkstation.ops.watchdog import notify_alive
+if not Path({str(first)!r}).exists():
+    Path({str(first)!r}).touch()
+    notify_alive()
+raise SystemExit(3)"""
+    service = supervisor.Service("work", [sys.executable, "-c", program], watch=Watch())
+    output.wait_for(service, until="work ended with exit status 3", times=2 * supervisor.MAX_FAILURES)
+
+
+def test_once_the_application_was_ready_every_service_is_always_restarted(output: Output) -> None:
+    options = argparse.Namespace(host="127.0.0.1", port=1, reload=False, embedded_in=None)
+    application = supervisor.ApplicationSupervisor(options)
+    application._services = [supervisor.Service("web", ["false"])]
+    application._announce(0)
+    output.wait_for(application._services[0], until="web ended", times=2 * supervisor.MAX_FAILURES)
+
+
+def test_a_service_for_which_there_is_no_process_is_started_later(output: Output) -> None:
+    service = supervisor.Service("web", ["/nowhere/granian"])
+    service.was_ready = True
+    output.wait_for(service, until="web could not be started ([Errno 2]", times=2 * supervisor.MAX_FAILURES)
+
+
+def test_the_delay_has_a_limit_however_often_something_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "MAX_DELAY", 10.0)
+    back_off = supervisor.BackOff()
+    delays = [back_off.note_failure() for _ in range(5000)]
+    assert delays[:6] == [0.5, 1, 2, 4, 8, 10]
+    assert set(delays[6:]) == {10.0}
+    assert not back_off.allows_start()
+    assert back_off.note_failure(was_steady=True) == 0.5
+
+
+def test_postgresql_that_has_been_ready_is_started_until_it_is_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = argparse.Namespace(host="127.0.0.1", port=1, reload=False, embedded_in=tmp_path)
+    application = supervisor.ApplicationSupervisor(options)
+    application._services = []
+    application._join_database()
+    configuration = postgres.home(tmp_path) / "data" / "postgresql.conf"
+    sound = configuration.read_text()
+    configuration.write_text("nonsense = 1\n")
+    (manager,) = [p for p in psutil.process_iter() if "aiworkstation.ops.postgres_manager" in p.cmdline()
+                  and str(postgres.home(tmp_path)) in p.cmdline()]  # fmt: skip
+    manager.kill()
+    wait_for(lambda: not manager.is_running() or manager.status() == "zombie")
+    application._check_all()
+    application._check_all()
+    assert 'unrecognized configuration parameter "nonsense"' in capsys.readouterr().out
+    configuration.write_text(sound)
+    application._check_all()
+    with psycopg.connect(postgres.dsn(tmp_path)) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert application._database
+    application._database.leave()
 
 
 def test_the_end_finds_a_service_that_has_ended_already() -> None:

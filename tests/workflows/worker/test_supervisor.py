@@ -42,6 +42,24 @@ def test_only_silence_that_the_supervisor_listened_to_counts() -> None:
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
+def test_a_child_for_which_there_is_no_process_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = WorkerSupervisor(grace=1)
+    supervisor.add("child", end, silence=5)
+    (child,) = supervisor.children
+
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", refuse)
+        supervisor._keep_alive(child)
+    assert (child.pid, len(os.listdir("/proc/self/fd"))) == (0, descriptors)
+    child.not_before = 0.0
+    supervisor._keep_alive(child)
+    assert os.waitpid(child.pid, 0)[0] == child.pid
+
+
 @pytest.mark.parametrize(("body", "is_started_again"), [(end, True), (fail, False)])
 def test_a_child_that_has_ended_well_is_started_again_at_once(body: ChildBody, is_started_again: bool) -> None:
     supervisor = WorkerSupervisor(grace=1)
