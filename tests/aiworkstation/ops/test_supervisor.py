@@ -133,10 +133,11 @@ def test_postgresql_that_has_been_ready_is_started_until_it_is_again(
     configuration = postgres.home(tmp_path) / "data" / "postgresql.conf"
     sound = configuration.read_text()
     configuration.write_text("nonsense = 1\n")
-    (manager,) = [p for p in psutil.process_iter() if "aiworkstation.ops.postgres_manager" in p.cmdline()
-                  and str(postgres.home(tmp_path)) in p.cmdline()]  # fmt: skip
+    assert application._database
+    manager = application._database._manager
+    assert manager
     manager.kill()
-    wait_for(lambda: not manager.is_running() or manager.status() == "zombie")
+    manager.wait()
     application._check_all()
     application._check_all()
     assert 'unrecognized configuration parameter "nonsense"' in capsys.readouterr().out
@@ -144,7 +145,6 @@ def test_postgresql_that_has_been_ready_is_started_until_it_is_again(
     application._check_all()
     with psycopg.connect(postgres.dsn(tmp_path)) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    assert application._database
     application._database.leave()
 
 
