@@ -4,10 +4,9 @@ import codecs
 import re
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from documents.errors import TooLarge, WrongType
 from documents.parsers import MAX_CHARACTERS
+from documents.parsers.code_pages import code_page_of
 
 DETECTION_BYTES = 300_000
 SNIFFED_BYTES = 4096
@@ -23,25 +22,6 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_WESTERN_LETTERS = "àáâãäåæçèéêëìíîïñòóôõöøùúûüßœÿÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ"
-_WESTERN_SIGNS = "€‚„…‘’“”‹›•–—™\xa0¡¢£§ª«°º»©®±²³¹·´µ¼½¾¿×\xad"
-_NOT_WESTERN = re.compile(
-    f"[^\\x00-\\x7f{_WESTERN_LETTERS}{_WESTERN_SIGNS}]"
-    f"|[{_WESTERN_LETTERS}]{{3}}"  # words of accented letters only: Hebrew, Greek, Cyrillic
-    "|[a-z][¹¿]|³[a-z]"  # Polish read as Western
-    "|[a-zß-ÿ][À-Ý]"  # a capital within a word
-)
-_RIGHT_TO_LEFT = (
-    ("cp1255", re.compile(rb"[\xe0-\xfa]{2,}")),
-    ("iso8859_6", re.compile(rb"[\xc1-\xda\xe0-\xea]{2,}")),
-)
-"""Words of Hebrew and Arabic letters. Cyrillic also has letters elsewhere; other scripts have no such sequences."""
-_HIGH = re.compile(rb"[\x80-\xff]")
-MIN_WORDS_SHARE = 0.85
-MIN_HIGH = 40
-_ISO_8859_2 = re.compile(rb"[\xa6\xa9\xae\xb1\xb6\xb9\xbc\xbe]")
-_ONLY_IN_CP1250 = re.compile(rb"[\x80-\x9f]")
-"""Bytes for letters that the two encodings have at different places, and bytes that only cp1250 uses."""
 _SUCCESSORS = {
     **dict.fromkeys(("ascii", "us-ascii", "iso-8859-1", "latin1"), "cp1252"),
     **dict.fromkeys(("big5", "big5-hkscs"), "big5hkscs"),
@@ -91,11 +71,11 @@ def decode(data: bytes, declared: str = "") -> str | None:
 
 
 def encoding_of(data: bytes) -> str | None:
-    """Returns the encoding in which `data` is text. Tries the BOM, UTF-8, NULs, Western encodings, then a detector."""
+    """Returns the encoding in which `data` is text. Tries the BOM, UTF-8, NULs, then code pages."""
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return encoding
-    for guess in (_as_escaped, _as_utf8, _as_wide, _as_western, _as_mac, _as_right_to_left, _as_detected):
+    for guess in (_as_escaped, _as_utf8, _as_wide, _as_ebcdic, _as_code_page, _as_wide_han):
         encoding_found = guess(data)
         if encoding_found is not None:
             return encoding_found
@@ -115,8 +95,10 @@ def _as_declared(data: bytes, name: str) -> str | None:
 
 
 def _as_escaped(data: bytes) -> str | None:
-    """Detects ISO-2022-JP, which consists of ASCII bytes, so it is also valid UTF-8."""
-    return "iso2022_jp" if b"\x1b$" in data and _is_text(data, "iso2022_jp") else None
+    """Detects ISO-2022-JP and ISO-2022-KR, which consist of ASCII bytes, so they are also valid UTF-8."""
+    if b"\x1b$" not in data:
+        return None
+    return next((name for name in ("iso2022_jp", "iso2022_kr") if _is_text(data, name)), None)
 
 
 def _as_utf8(data: bytes) -> str | None:
@@ -146,43 +128,24 @@ def _is_assigned(sample: bytes, encoding: str) -> bool:
     return unknown <= len(text) * MAX_CONTROL_SHARE
 
 
-def _as_western(data: bytes) -> str | None:
-    """Detects cp1252. The detector confuses it with a dozen code pages that differ in accents only."""
-    try:
-        text = data[:DETECTION_BYTES].decode("cp1252")
-    except UnicodeDecodeError:
-        return None
-    is_hungarian = "õ" in text and not re.search("[ãä]", text)
-    if is_hungarian or _NOT_WESTERN.search(text) or not _is_prose(text):
-        return None
-    return "cp1252"
-
-
-def _as_mac(data: bytes) -> str | None:
-    """Detects the Western encoding of old Macs. No other encoding has its letters at the same places."""
-    text = data[:DETECTION_BYTES].decode("mac_roman")
-    is_mac = re.search(f"[a-z][{_WESTERN_LETTERS}]", text) and not _NOT_WESTERN.search(text)
-    return "mac_roman" if is_mac and _is_prose(text) else None
-
-
-def _as_right_to_left(data: bytes) -> str | None:
-    """Detects Hebrew and Arabic, which the detector takes for Cyrillic."""
+def _as_ebcdic(data: bytes) -> str | None:
+    """Detects the encoding of mainframes, in which the blank is "@" of ASCII."""
     sample = data[:DETECTION_BYTES]
-    high = len(_HIGH.findall(sample))
-    for encoding, words in _RIGHT_TO_LEFT:
-        if high > MIN_HIGH and len(b"".join(words.findall(sample))) > MIN_WORDS_SHARE * high:
-            return encoding if _is_prose(sample.decode(encoding, "replace")) else None
-    return None
+    is_ebcdic = sample.count(b"@") > max(10 * sample.count(b" "), len(sample) / 20)
+    return "cp037" if is_ebcdic and _is_text(sample, "cp037") else None
 
 
-def _as_detected(data: bytes) -> str | None:
-    sample = data[:DETECTION_BYTES]
-    match = from_bytes(sample, cp_exclusion=["cp1252", "latin_1"]).best()
-    if match is None:
-        return None
-    is_iso = match.encoding == "cp1250" and _ISO_8859_2.search(sample) and not _ONLY_IN_CP1250.search(sample)
-    encoding = "iso8859_2" if is_iso else match.encoding
-    return encoding if _is_prose(sample.decode(encoding, "replace")) else None
+def _as_code_page(data: bytes) -> str | None:
+    encoding = code_page_of(data)
+    return encoding if encoding and _is_prose(data[:DETECTION_BYTES].decode(encoding, "replace")) else None
+
+
+def _as_wide_han(data: bytes) -> str | None:
+    """Detects UTF-16 without a BOM and without ASCII characters, which some Chinese texts have none of."""
+    sample = data[:SNIFFED_BYTES]
+    is_little_endian = len(set(sample[1::2])) < len(set(sample[0::2]))  # there are fewer high bytes than low ones
+    encoding = "utf-16-le" if is_little_endian else "utf-16-be"
+    return encoding if _is_text(data, encoding) and _is_assigned(sample, encoding) else None
 
 
 def _is_text(data: bytes, encoding: str) -> bool:

@@ -25,6 +25,7 @@ from documents.parsers import (
     parser_for,
     readable_formats,
 )
+from documents.parsers.decoding import decode
 from documents.reading.format_detection import detect
 from documents.reading.unpacking import unpack
 from documents.text.chunker import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, token_sizes
@@ -59,6 +60,7 @@ def preload() -> None:
         path = Path(folder) / "first.pdf"
         path.write_bytes(_WARM_UP_PDF)
         read(path, path.name)
+    decode("größer".encode("cp1252"))  # loads the statistics for code pages
 
 
 def ignore_progress(done: int, total: int) -> None:

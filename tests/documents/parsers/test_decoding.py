@@ -18,6 +18,87 @@ KOREAN = "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권
 ENGLISH = "All human beings are born free and equal in dignity and rights. They are endowed with reason. "
 
 
+LETTERS = {
+    "Russian": "Уважаемые коллеги! Направляем вам счёт на оплату насосной станции. Просим перевести деньги.",
+    "Ukrainian": "Шановні колеги! Надсилаємо вам рахунок за березень. Просимо сплатити його до п'ятниці.",
+    "Bulgarian": "Уважаеми колеги, изпращаме ви фактурата за месец март. Моля, платете я най-късно до петък.",
+    "Serbian": "Поштоване колеге, у прилогу вам шаљемо рачун за март. Молимо вас да га платите до петка.",
+    "Greek": "Αγαπητοί συνάδελφοι, επισυνάπτεται το τιμολόγιο του Μαρτίου. Παρακαλούμε πληρώστε μέχρι την Παρασκευή.",
+    "Hebrew": "עמיתים יקרים, מצורפת החשבונית לחודש מרץ. נבקש לשלם עד יום שישי.",
+    "Arabic": "الزملاء الأعزاء، مرفق فاتورة شهر مارس. نرجو الدفع قبل يوم الجمعة.",
+    "Turkish": "Değerli meslektaşlarım, mart ayının faturasını ekte gönderiyoruz. Lütfen cuma gününe kadar ödeyiniz.",
+    "Polish": "Szanowni Państwo, w załączniku przesyłamy fakturę za marzec. Prosimy o zapłatę do piątku.",
+    "Czech": "Vážení kolegové, v příloze posíláme fakturu za březen. Prosíme o zaplacení do pátku, děkujeme.",
+    "Hungarian": "Tisztelt Kollégák! Mellékelten küldjük a márciusi számlát. Kérjük, fizessék ki péntekig.",
+    "Croatian": "Poštovani kolege, u prilogu vam šaljemo račun za ožujak. Molimo vas da ga platite do petka.",
+    "Lithuanian": "Gerbiami kolegos, siunčiame jums kovo mėnesio sąskaitą. Prašome ją apmokėti iki penktadienio.",
+    "German": "Liebe Kollegen, die Rechnung für März liegt bei. Bitte überweisen Sie den Betrag nächste Woche.",
+    "French": "Chers collègues, vous trouverez la facture du mois passé. Elle doit être réglée avant vendredi.",
+    "Spanish": "Estimados señores: les enviamos la factura del año pasado. También pedimos que la paguen más rápido.",
+    "Danish": "Kære kolleger, vedlagt er fakturaen for marts. Vær så venlig at betale beløbet før næste fredag.",
+    "Thai": "เรียนเพื่อนร่วมงาน แนบใบแจ้งหนี้ประจำเดือนมีนาคม กรุณาชำระเงินภายในวันศุกร์",
+}
+CODE_PAGES = {
+    "Russian": "cp1251 koi8_r iso8859_5 cp866 cp855 mac_cyrillic",
+    "Ukrainian": "cp1251 koi8_u",
+    "Bulgarian": "cp1251 iso8859_5",
+    "Serbian": "cp1251 iso8859_5",
+    "Greek": "cp1253 iso8859_7 cp737",
+    "Hebrew": "cp1255 iso8859_8 cp862",
+    "Arabic": "cp1256 iso8859_6",
+    "Turkish": "cp1254 iso8859_9 cp857",
+    "Polish": "cp1250 iso8859_2 cp852",
+    "Czech": "cp1250 iso8859_2 cp852",
+    "Hungarian": "cp1250 iso8859_2 cp852",
+    "Croatian": "cp1250 iso8859_2 cp852",
+    "Lithuanian": "cp1257 iso8859_13 cp775",
+    "German": "cp1252 cp850 cp437 mac_roman",
+    "French": "cp1252 cp850 cp437 mac_roman",
+    "Spanish": "cp1252 cp850 cp437 mac_roman",
+    "Danish": "cp1252 cp850 cp865",
+    "Thai": "cp874",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding"), [(language, name) for language, names in CODE_PAGES.items() for name in names.split()]
+)
+def test_a_short_letter_in_its_code_page(language: str, encoding: str) -> None:
+    assert decode(LETTERS[language].encode(encoding)) == LETTERS[language]
+
+
+@pytest.mark.parametrize(
+    ("words", "encoding"),
+    [
+        (("café", "“quoted”", "Straße"), "cp1252"),
+        (("naïve", "£500", "20°C", "and so on…"), "cp1252"),
+        (("Größe", "Übersicht", "März"), "cp850"),
+        (("señor", "Köln", "Größe"), "cp437"),
+        (("Łódź", "Wałęsa", "Kraków"), "cp1250"),
+        (("Łódź", "Dvořák", "Škoda"), "iso8859_2"),
+        (("счёт", "Москва", "договор"), "cp1251"),
+        (("Отчёт", "Москва", "договор"), "koi8_r"),
+        (("τιμολόγιο", "Αθήνα"), "cp1253"),
+        (("فاتورة", "الرياض"), "cp1256"),
+        (("請求書", "東京"), "cp932"),
+        (("发票", "北京", "公司"), "gb18030"),
+    ],
+)
+def test_a_few_words_in_an_english_text(words: tuple[str, ...], encoding: str) -> None:
+    text = "".join(f"The invoice from {word} was paid in time, and all of the goods have arrived.\n" for word in words)
+    assert decode(text.encode(encoding)) == text
+
+
+def test_the_first_accent_is_far_behind_the_beginning() -> None:
+    text = ENGLISH * 10_000 + POLISH
+    assert decode(text.encode("cp1250")) == text
+
+
+def test_a_long_line_without_blanks_takes_no_time() -> None:
+    text = "x" * 2_000_000 + "größer"
+    assert decode(text.encode("cp1252")) == text
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
@@ -45,7 +126,10 @@ ENGLISH = "All human beings are born free and equal in dignity and rights. They 
         (CHINESE, "utf-16-le"),
         (KOREAN, "euc_kr"),
         (JAPANESE, "shift_jis"),
+        (JAPANESE, "euc_jp"),
         (JAPANESE, "iso2022_jp"),
+        (KOREAN, "iso2022_kr"),
+        (KOREAN, "johab"),
     ],
 )
 def test_text_comes_back(text: str, encoding: str) -> None:

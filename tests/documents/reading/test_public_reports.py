@@ -24,10 +24,6 @@ Case = dict[str, Any]
 Reading = dict[str, Any]
 
 NOT_YET = {
-    "cyrillic-1251-a",
-    "cyrillic-koi8r",
-    "greek-1253",
-    "polish-8859-2",
     "bom-before-pdf",
     "junk-before-pdf",
     "symbol-docx",
@@ -44,7 +40,6 @@ NOT_YET = {
     "vertical",
     "attachment-name",
     "zip-850",
-    "zip-932",
     "csv-semicolon",
     "rtf-ignored-word",
     "ligature-control",
