@@ -1,0 +1,26 @@
+"""Raised text in plain text: 10⁶ and revenue¹. Without this, they would read as 106 and revenue1.
+
+Lowered text stays as it is: H2O.
+"""
+
+_RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
+
+
+def superscript(text: str) -> str:
+    """Returns raised text with characters that are raised by themselves, or after `^` if there are none.
+
+    Words stay as they are, such as those of 1st and Kevlar TM, and so do marks, such as * and †.
+    """
+    raised = text.strip()
+    if not raised:
+        return text
+    return text.replace(raised, _superscript(raised))
+
+
+def _superscript(text: str) -> str:
+    letters = sum(map(str.isalpha, text))
+    if letters == 0 or text in {"n", "i"}:
+        return text.translate(_RAISED)
+    if letters == len(text) == 1:
+        return f"^{text}"
+    return text if letters == len(text) or " " in text else f"^({text})"
