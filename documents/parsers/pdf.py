@@ -4,6 +4,7 @@ A damaged page becomes a warning, and the other pages are still read.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,10 @@ from documents.parsers import MAX_PAGES, Member, ParsedDocument, Report, ocr, re
 from documents.parsers.pdf_annotations import read_annotations
 from documents.parsers.pdf_attachments import attachments
 from documents.parsers.pdf_bombs import refuse_bombs
+from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, reads_like_text
 from documents.parsers.pdf_fallback import SecondReader
-from documents.parsers.pdf_repair import HYPHEN, has_garbage, is_garbled, repair, replace_ligatures
+from documents.parsers.pdf_repair import HYPHEN, has_garbage, has_lost_letters, is_garbled, repair, replace_ligatures
+from documents.parsers.pdf_source import lost_its_header, source_of
 
 MIN_CHARACTERS = 20
 """A page with fewer is checked: it may have a picture of text, or more text than PDFium has found."""
@@ -25,6 +28,7 @@ MAX_RECHECKED_PAGES = 3
 MAX_OBJECTS = 5_000
 MAX_FORM_NESTING = 4
 SAMPLED_CHARACTERS = 16
+MAX_CHARACTERS_CHECKED = 5_000
 DOUBTFUL_SHARE = 0.1
 GARBLED_SHARE = 0.5
 END_MARK_WITHIN_BYTES = 2048
@@ -44,6 +48,9 @@ class _Pages:
     oversized: list[int] = field(default_factory=list)
     pictures: list[int] = field(default_factory=list)
     garbled: list[int] = field(default_factory=list)
+    doubtful: list[int] = field(default_factory=list)
+    deciphered: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
     recognized: list[int] = field(default_factory=list)
     with_files: list[int] = field(default_factory=list)
 
@@ -53,6 +60,7 @@ class _Page:
     """The first reading of a page. `is_poor`: the second reader may find more.
 
     `is_doubtful` and `is_garbled`: some or most letters are wrong, because their font has no table of letters.
+    `is_deciphered`: they were wrong, and the numbers of the letters allowed to find the right ones.
     """
 
     text: str
@@ -60,6 +68,7 @@ class _Page:
     is_poor: bool = False
     is_doubtful: bool = False
     is_garbled: bool = False
+    is_deciphered: bool = False
     has_picture: bool = False
     has_files: bool = False
 
@@ -74,8 +83,9 @@ class PdfParser:
     def parse(self, path: Path, report: Report) -> ParsedDocument:
         """Reads every page. Raises Encrypted, Corrupt, TooComplex, TooLarge, NoText or NeedsOcr."""
         refuse_bombs(path)
-        second = SecondReader(path)
-        document = _open(path)
+        source = source_of(path)
+        second = SecondReader(source)
+        document = _open(source)
         total = second.total = len(document) if document is not None else second.page_count()
         if total > MAX_PAGES:
             raise TooLarge(f"The document has {total} pages, more than {MAX_PAGES}: split it and upload the parts.")
@@ -89,18 +99,20 @@ class PdfParser:
         if not any(map(str.strip, pages.texts)) and not pages.pictures:
             _recheck_blank_pages(second, pages)
         _refuse_unreadable(pages)
-        warnings = [*_warnings(pages), *_end_warning(path)]
+        pages.texts = repair(pages.texts)
+        pages.lost = [number for number, text in enumerate(pages.texts, start=1) if has_lost_letters(text)]
+        warnings = [*_warnings(pages), *_file_warnings(path, source)]
         unread = len({*pages.pictures, *pages.garbled})
-        return ParsedDocument(repair(pages.texts), _metadata(document), warnings, needs_ocr=unread)
+        return ParsedDocument(pages.texts, _metadata(document), warnings, needs_ocr=unread)
 
     def members(self, path: Path) -> Iterator[Member]:
         return attachments(path, self.with_files)
 
 
-def _open(path: Path) -> pdfium.PdfDocument | None:
+def _open(source: Path | bytes) -> pdfium.PdfDocument | None:
     """Returns None for a damaged file, which the second reader may still read. Raises Encrypted."""
     try:
-        document = pdfium.PdfDocument(path)
+        document = pdfium.PdfDocument(source)
         if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
             document.init_forms()
         return document if len(document) else None
@@ -122,16 +134,34 @@ def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index:
         except TooComplex:
             pages.oversized.append(number)
             text, is_damaged = "", False
-        if is_damaged or (page.is_damaged and not text):
+        if (is_damaged and page.is_poor) or (page.is_damaged and not text):
             pages.damaged.append(number)
-        is_better = not has_garbage(text) and 2 * _letters(text) > _letters(page.text)
-        if ((page.is_garbled or page.is_doubtful) and is_better) or _letters(text) > _letters(page.text):
-            page = _Page(text, is_garbled=is_garbled(text), has_picture=page.has_picture)
+        page = _better(page, text)
     if page.has_picture and _is_short(page.text):
         pages.pictures.append(number)
     elif page.is_garbled:
         pages.garbled.append(number)
+    elif page.is_doubtful:
+        pages.doubtful.append(number)
+    elif page.is_deciphered:
+        pages.deciphered.append(number)
     pages.texts.append(page.text)
+
+
+def _better(page: _Page, text: str) -> _Page:
+    """Returns the better one of the first reading and the second, whose text is `text`. Longer is not always better."""
+    if page.is_garbled or page.is_doubtful:
+        is_clean = not has_garbage(text) and not has_names(text) and 2 * _letters(text) > _letters(page.text)
+        # The same reading twice confirms nothing: both readers take a number without a letter for a letter.
+        if is_clean and (page.is_doubtful or reads_like_text(text) or not are_alike(text, page.text)):
+            is_doubtful = are_alike(text, page.text) and not reads_like_text(text)
+            return _Page(text, is_doubtful=is_doubtful, has_picture=page.has_picture)
+        if plain := deciphered(text) or (page.is_garbled and deciphered(page.text)):
+            return _Page(plain, is_deciphered=True)
+        return page
+    if _letters(text) > _letters(page.text):
+        return _Page(text, is_garbled=is_garbled(text) or has_names(text), has_picture=page.has_picture)
+    return page
 
 
 def _recheck_blank_pages(second: SecondReader, pages: _Pages) -> None:
@@ -152,13 +182,15 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
         return _Page("", is_damaged=True, is_poor=True)
     text = _page_text(text_page)
     unmapped = _unmapped_share(text_page)
+    if unmapped > DOUBTFUL_SHARE and reads_like_text(_unmapped_text(text_page)):
+        unmapped = 0.0
     kinds = _object_kinds(page) if _is_short(text) else set()
     written = read_annotations(document, page, text)
     return _Page(
         "\n".join(filter(None, [text, *written.texts])),
         is_poor=pdfium_c.FPDF_PAGEOBJ_TEXT in kinds and not text.strip(),
-        is_doubtful=unmapped > DOUBTFUL_SHARE,
-        is_garbled=is_garbled(text) or unmapped > GARBLED_SHARE,
+        is_doubtful=DOUBTFUL_SHARE < unmapped <= GARBLED_SHARE,
+        is_garbled=is_garbled(text) or has_names(text) or unmapped > GARBLED_SHARE,
         has_picture=pdfium_c.FPDF_PAGEOBJ_IMAGE in kinds,
         has_files=written.has_files,
     )
@@ -168,7 +200,7 @@ def _page_text(text_page: pdfium.PdfTextPage) -> str:
     text: str = text_page.get_text_range(errors="ignore")
     if HYPHEN in text:
         text = re.sub(HYPHEN, lambda match: _hyphen_or_gap(text_page, match.start()), text)
-    return replace_ligatures(text.replace("\r\n", "\n").replace("\r", "\n"))
+    return replace_ligatures(text.replace("\r\n", "\n"))
 
 
 def _hyphen_or_gap(text_page: pdfium.PdfTextPage, place: int) -> str:
@@ -180,6 +212,17 @@ def _unmapped_share(text_page: pdfium.PdfTextPage) -> float:
     places = range(0, text_page.count_chars(), max(1, text_page.count_chars() // SAMPLED_CHARACTERS))
     unmapped = sum(pdfium_c.FPDFText_HasUnicodeMapError(text_page, place) == 1 for place in places)
     return float(unmapped / max(1, len(places)))
+
+
+def _unmapped_text(text_page: pdfium.PdfTextPage) -> str:
+    """Returns the characters from fonts without a table of letters. PDFium takes their numbers for letters."""
+    places = range(min(text_page.count_chars(), MAX_CHARACTERS_CHECKED))
+    return "".join(
+        chr(min(pdfium_c.FPDFText_GetUnicode(text_page, place), sys.maxunicode))
+        if pdfium_c.FPDFText_HasUnicodeMapError(text_page, place) == 1
+        else " "
+        for place in places
+    )
 
 
 def _object_kinds(page: pdfium.PdfPage) -> set[int]:
@@ -234,6 +277,9 @@ def _warnings(pages: _Pages) -> Iterator[str]:
         (pages.oversized, "too large to be read"),
         (pages.pictures, "a picture without text, which needs text recognition (OCR)"),
         (pages.garbled, "garbled, which needs text recognition (OCR)"),
+        (pages.doubtful, "garbled in part, because a font lacks the table of letters"),
+        (pages.deciphered, "from a font without a table of letters, and guessed: single letters may be wrong"),
+        (pages.lost, "words that lack letters, because a font does not name them (shown as \ufffd)"),
         (pages.recognized, "read by text recognition (OCR), which makes mistakes"),
     )
     for numbers, reason in reasons:
@@ -252,7 +298,9 @@ def _ranges(numbers: Iterable[int]) -> str:
     return ", ".join("-".join(map(str, run)) for run in runs)
 
 
-def _end_warning(path: Path) -> Iterator[str]:
+def _file_warnings(path: Path, source: Path | bytes) -> Iterator[str]:
+    if lost_its_header(source):
+        yield "The beginning of the file is damaged: pages may be missing."
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - END_MARK_WITHIN_BYTES))
         if b"%%EOF" not in file.read():

@@ -9,12 +9,13 @@ import pypdfium2.raw as pdfium_c
 from documents.errors import Corrupt
 from documents.parsers import Member
 from documents.parsers.pdf_annotations import annotations
+from documents.parsers.pdf_source import source_of
 
 
 def attachments(path: Path, pages: Iterable[int]) -> Iterator[Member]:
     """Yields the files attached to the document, then those on `pages`. Other pages are not read again."""
     try:
-        document = pdfium.PdfDocument(path)
+        document = pdfium.PdfDocument(source_of(path))
     except pdfium.PdfiumError:  # a damaged file, which the second reader has read
         return
     with document:

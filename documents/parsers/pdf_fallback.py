@@ -1,12 +1,15 @@
 """The second reader of PDF files, slow and thorough, for pages in which PDFium finds little or nothing."""
 
 import logging
+import struct
+import zlib
 from contextlib import suppress
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 from pypdf import PasswordType, PdfReader
-from pypdf.errors import LimitReachedError, PyPdfError
+from pypdf.errors import DependencyError, DeprecationError, LimitReachedError, PyPdfError
 from pypdf.generic import DecodedStreamObject, NameObject
 
 from documents.errors import Corrupt, Encrypted, TooComplex
@@ -19,13 +22,18 @@ _DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    DependencyError,
+    DeprecationError,
+    EOFError,
     LookupError,
     OSError,
-    RecursionError,
+    RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
+    zlib.error,
 )
-"""What pypdf raises for damaged objects besides its own errors, for instance if an object has the wrong type."""
+"""What pypdf raises besides PyPdfError: for objects of a wrong type, and for filters that it does not know."""
 
 
 class SecondReader:
@@ -35,8 +43,8 @@ class SecondReader:
     it reads none.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, source: Path | bytes) -> None:
+        self.source = source
         self.total = 0
         self.pages_read = 0
 
@@ -68,7 +76,7 @@ class SecondReader:
         """Opens the file. If it has an owner's password only, an empty user password opens it, as in every viewer."""
         # Otherwise a hostile file writes a line to the log for every damaged object.
         logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-        reader = PdfReader(self.path)
+        reader = PdfReader(BytesIO(self.source) if isinstance(self.source, bytes) else self.source)
         if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
             raise Encrypted()
         return reader

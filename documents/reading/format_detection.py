@@ -13,6 +13,7 @@ from zipfile import ZipFile
 from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
 from documents.parsers.csv import is_table
 from documents.parsers.decoding import DETECTION_BYTES, decode
+from documents.parsers.pdf_source import begins_with_header, is_pdf_inside
 from documents.parsers.zip_limits import open_zip, small_part
 
 HEAD_BYTES = 4096
@@ -185,12 +186,15 @@ def _format_of_content(path: Path, named: str) -> str:
     """Returns a key of `_DESCRIPTIONS`, or "" for unknown binary data."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if head.lstrip().startswith(b"%PDF-") or b"\n%PDF-" in head[:1024]:
+    if begins_with_header(head):
         return "pdf"
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         return _format_of_zip(path)
     if head.startswith(_OLE2):
         return _format_of_ole2(path)
+    # Before other signatures: a file named so may have any bytes before its header.
+    if named not in {*_TEXT_FORMATS, "html"} and is_pdf_inside(path, is_named_so=named == "pdf"):
+        return "pdf"
     return _format_of_signature(head) or _format_of_text(path, named)
 
 

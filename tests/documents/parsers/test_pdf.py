@@ -187,7 +187,13 @@ def test_the_sample_is_a_plain_file(samples: Path) -> None:
         (["COVID\ufffe19 and PK\ufffeLQP"], ["COVID-19 and PK-LQP"]),
         (["di\ufffdcult", "Difficult"], ["difficult", "Difficult"]),
         (["a\ufffdb"], ["a\ufffdb"]),
-        (["a\x03b\tc\n"], ["a b\tc\n"]),
+        (["a\x03b \x02 b\x04c 1\x052\tc\n"], ["a\ufffdb   b\ufffdc 1 2\tc\n"]),
+        (
+            ["e\x1ecient, the o\x0ece, sta\x1b, \x1clter, a\x1eliate"],
+            ["efficient, the office, staff, filter, affiliate"],
+        ),
+        (["a \rab, approa\rh, dis\rourse"], ["a  ab, approa\ufffdh, dis\ufffdourse"]),
+        (["\x10Workers\x11 10\x1512"], ["“Workers” 10–12"]),
     ],
 )
 def test_repair(pages: list[str], repaired: list[str]) -> None:

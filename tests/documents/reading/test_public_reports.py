@@ -24,10 +24,7 @@ Case = dict[str, Any]
 Reading = dict[str, Any]
 
 NOT_YET = {
-    "bom-before-pdf",
-    "junk-before-pdf",
     "symbol-docx",
-    "type3-glyph-names",
     "xfa",
     "signature",
     "raised-docx",
@@ -42,9 +39,6 @@ NOT_YET = {
     "zip-850",
     "csv-semicolon",
     "rtf-ignored-word",
-    "ligature-control",
-    "filter-a85",
-    "filter-blank",
     "backslash-docx",
     "backslash-xlsx",
     "stray-cell",

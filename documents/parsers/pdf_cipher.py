@@ -1,0 +1,137 @@
+"""Fonts without a table of letters: notices what is no text, and reads it if the numbers of the letters allow that.
+
+Such a font numbers its letters. Readers then return the numbers in some form: as control characters, as the letters
+that have these numbers elsewhere (`6R` for `So`), or as names (`/G54/G68`, `/g18/g152`, `(cid:12)`). Often the numbers
+are those of ASCII, or all differ from them by the same amount. Whether that is so shows in pairs of letters: they are
+much the same in all languages that use Latin letters, and quite different in a text that is shifted.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import pairwise
+from unicodedata import combining, normalize
+
+MIN_PAIRS = 10
+"""A text with fewer pairs of letters is judged by the shape of its words."""
+MIN_PAIRS_TO_DECIPHER = 20
+MIN_SHARE_OF_PAIRS = 0.5
+"""Texts in Latin letters have 55 to 85 % of the pairs below, shifted texts 15 %."""
+MAX_SHARE_OF_SHIFTED_PAIRS = 0.3
+MIN_SHARE_OF_LETTERS = 0.6
+MIN_SHARE_OF_PLAIN_WORDS = 0.6
+MIN_SHARE_OF_KANA = 0.2
+MAX_SHARE_OF_NAMES = 0.3
+MAX_SHARE_OF_SLASHES = 0.22
+SAME_SHARE = 0.95
+SAMPLE = 2_000
+
+_USUAL = (
+    "in re er th an on no te en he or at ti es ar nt st al se it nd ra co le me is to de ed io ng ma ri un ro ne"
+    " ta li ve ec ou ll la et om ce of di as si pa ge ns ic ai ct na ha ea el su ur pe ac ch ni il pr tr us lo rt"
+    " so ot be mo rs am fo nc id em ca ie do ex hi fi im ho ss fe ol ir ag ci ad os ut oc ts ia po ul um qu sa mp"
+    " pl ee"
+)
+_USUAL_PAIRS = frozenset(_USUAL.split())
+_NAMES = re.compile(r"(?:(?:/[A-Za-z]{1,5}(?=[0-9A-F])[0-9A-Fa-f]{1,5}|\(cid:\d+\))[ \n]*){4,}")
+"""At least four names in a row. A text about fonts may mention one or two."""
+_NAME = re.compile(r"/([A-Za-z]{1,5}?)(\d{1,5}|[0-9A-Fa-f]{2,4})(?![0-9A-Za-z])|\(cid:(\d+)\)")
+_PLAIN_WORD = re.compile(r"[^\W\d_]?[a-zß-öø-ÿ]+[.,:;!?]?|[A-ZÀ-ÖØ-Þ]+[.,:;!?]?|\d+(?:[.,:/-]\d+)*")
+_KANA = re.compile("[\u3001-\u3002\u300c-\u300f\u3041-\u30ff]")
+_PUNCTUATION = ".,:;!?()[]\"'-–—“”‘’„«»•*"
+_USUAL_SHIFTS = (0, 29, 31)
+"""ASCII itself, the usual order of letters in TrueType fonts, and that of Adobe's collections."""
+_SHIFTS = (*_USUAL_SHIFTS, *(shift for shift in range(1, 64) if shift not in _USUAL_SHIFTS))
+
+
+def has_names(text: str) -> bool:
+    """Whether much of the text is names of letters, not letters."""
+    if "/" not in text and "(cid:" not in text:
+        return False
+    printed = len("".join(text.split()))
+    names = sum(len("".join(match[0].split())) for match in _NAMES.finditer(text))
+    return names > MAX_SHARE_OF_NAMES * printed or text.count("/") > MAX_SHARE_OF_SLASHES * printed
+
+
+def reads_like_text(text: str) -> bool:
+    """Whether these are words in Latin letters, or Japanese. It is False for other scripts, which it does not know."""
+    words = text[:SAMPLE].split()
+    printed = "".join(words)
+    if len(_KANA.findall(printed)) > MIN_SHARE_OF_KANA * len(printed):
+        return True
+    good, pairs = _pairs(words)
+    letters = sum(map(str.isalpha, printed))
+    if letters >= MIN_SHARE_OF_LETTERS * len(printed) and pairs >= MIN_PAIRS and good >= MIN_SHARE_OF_PAIRS * pairs:
+        return True
+    good, pairs = _pairs(re.findall(r"[^\W\d_]+", " ".join(words)))
+    plain = sum(_PLAIN_WORD.fullmatch(word) is not None for word in words)
+    are_usual = pairs < MIN_PAIRS or good > MAX_SHARE_OF_SHIFTED_PAIRS * pairs
+    return plain > 0 and plain >= MIN_SHARE_OF_PLAIN_WORDS * len(words) and are_usual
+
+
+def _pairs(words: Iterable[str]) -> tuple[int, int]:
+    """Returns how many pairs of neighbors within words are usual ones, and how many there are."""
+    bare = (_folded(word).strip(_PUNCTUATION) for word in words)
+    pairs = [a + b for word in bare for a, b in pairwise(word) if not (a.isdigit() and b.isdigit())]
+    # A capital after a small letter is unusual. Words in capitals are not.
+    good = sum(pair.lower() in _USUAL_PAIRS and not (pair[0].islower() and pair[1].isupper()) for pair in pairs)
+    return good, len(pairs)
+
+
+def _folded(word: str) -> str:
+    """Returns the word without accents."""
+    return word if word.isascii() else "".join(each for each in normalize("NFKD", word) if not combining(each))
+
+
+def are_alike(text: str, other: str) -> bool:
+    """Whether two readings have much the same letters, in any order. Control characters and names do not count."""
+    counts = Counter(filter(str.isprintable, text)), Counter(filter(str.isprintable, other))
+    for count in counts:
+        del count[" "]
+    return (counts[0] & counts[1]).total() >= SAME_SHARE * max(counts[0].total(), counts[1].total())
+
+
+def deciphered(text: str) -> str | None:
+    """Returns the letters of a text of names or shifted letters, or None if there is no clear answer."""
+    readings = _readings_of_names(text) if has_names(text) else _shifted_readings(text)
+    return next(filter(_is_clear, readings), None)
+
+
+def _is_clear(text: str) -> bool:
+    good, pairs = _pairs(text[:SAMPLE].split())
+    return text.isascii() and pairs >= MIN_PAIRS_TO_DECIPHER and good >= MIN_SHARE_OF_PAIRS * pairs
+
+
+def _readings_of_names(text: str) -> Iterator[str]:
+    bases = (16, 10) if _are_hexadecimal(text) else (10,)
+    for shift in _SHIFTS:
+        for base in bases:
+            yield _NAME.sub(partial(_letter, base=base, shift=shift), text)
+
+
+def _are_hexadecimal(text: str) -> bool:
+    """Whether all numbers have the same even length. Decimal ones would have as many digits as they need."""
+    return len({len(match[2]) for match in _NAME.finditer(text) if match[2]} - {2, 4}) == 0
+
+
+def _letter(match: re.Match[str], *, base: int, shift: int) -> str:
+    digits = match[2] or match[3]
+    try:
+        code = int(digits, base if match[2] else 10)
+    except ValueError:
+        return match[0]
+    return chr(code + shift) if 0x20 <= code + shift < 0x250 else match[0]
+
+
+def _shifted_readings(text: str) -> Iterator[str]:
+    good, pairs = _pairs(text[:SAMPLE].split())
+    if pairs < MIN_PAIRS_TO_DECIPHER or good > MAX_SHARE_OF_SHIFTED_PAIRS * pairs:
+        return  # a part of the letters is right
+    for shift in _SHIFTS[1:]:
+        yield "".join(_shifted(each, shift) for each in text)
+
+
+def _shifted(letter: str, shift: int) -> str:
+    code = ord(letter) + shift
+    return chr(code) if 0x20 <= code < 0x7F and letter not in " \n" else letter
