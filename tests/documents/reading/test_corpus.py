@@ -32,7 +32,6 @@ NOT_FOUND = {
     # the manifest's own reader lost a hyphen: the slide says Next-Gen
     ("good/markitdown-test.pptx", "Enabling NextGen LLM Applications"),
     # a ligature whose font does not name it
-    ("good/copy-protected.pdf", "This makes it difficult for"),
 }
 
 
