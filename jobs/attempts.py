@@ -6,6 +6,7 @@ from typing import Any
 
 from aiworkstation.audit.models import AuditEvent
 from jobs.display import STEP_OBJECT
+from jobs.model_usage import usage_json
 from workflows.models import FINISHED_STEP, StepStatus, WorkflowStep
 
 # What each event says of the attempt. A run that does not count is followed by another one with the same number.
@@ -57,5 +58,5 @@ def _after(attempt: Attempt, event: AuditEvent) -> Attempt:
         status=status.value,
         finished_at=event.at if status in FINISHED_STEP else None,
         error=event.changes.get("error"),
-        usage=event.changes.get("usage"),
+        usage=usage_json(event.changes.get("usage")),
     )

@@ -7,7 +7,6 @@ and frozen: pages compare them to find out what changed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +16,11 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from aiworkstation.audit.models import AuditEvent
 from aiworkstation.web.serializers import milliseconds
 from documents.lookup import CLIENT_ID
+from jobs import model_usage
 from jobs.job_type import find_job_type
 from jobs.large_json import MAX_OUTPUT, LargeJson, read_up_to
 from jobs.lookup import MAX_DESCRIPTION
+from jobs.model_usage import Usage, usage_json, usage_of, usage_of_sums
 from workflows.engine.why_waiting import waiting_for
 from workflows.llm.offline import OFFLINE
 from workflows.models import (
@@ -37,14 +38,11 @@ HAS_OUTPUT = ExpressionWrapper(Q(output__isnull=False), output_field=BooleanFiel
 STEP_OBJECT = "step:"
 """How the `object` of a step's audit event begins."""
 
-# Finished steps of any kind count as 100. The cost is known only if every step that used a model knows its own cost.
-SUMS = """
+# Finished steps of any kind count as 100.
+SUMS = f"""
 SELECT execution_id,
   sum(CASE WHEN status IN ('completed', 'failed', 'skipped', 'cancelled') THEN 100 ELSE progress END)::bigint,
-  coalesce(sum((usage->>'inputTokens')::bigint), 0)::bigint,
-  coalesce(sum((usage->>'outputTokens')::bigint), 0)::bigint,
-  CASE WHEN bool_and(usage->>'costUsd' IS NOT NULL) FILTER (WHERE jsonb_typeof(usage) = 'object')
-    THEN sum((usage->>'costUsd')::numeric) END
+  {model_usage.SUMS}
 FROM workflow_steps WHERE execution_id = ANY(%s) GROUP BY execution_id
 """
 
@@ -60,23 +58,6 @@ class Progress:
     failed: int
     percent: int
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Model tokens, and their cost in US dollars as text: None if no price is known."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: str | None = None
-
-    @property
-    def text(self) -> str:
-        """Empty if no tokens were used."""
-        if not self.input_tokens and not self.output_tokens:
-            return ""
-        cost = f", ${self.cost}" if self.cost else ""
-        return f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out{cost}"
 
 
 NO_SUMS = (0, Usage())
@@ -189,8 +170,8 @@ class Step:
 
     @property
     def usage_text(self) -> str:
-        usage = self.usage or {}
-        return Usage(usage.get("inputTokens", 0), usage.get("outputTokens", 0), usage.get("costUsd")).text
+        usage = usage_of(self.usage)
+        return usage.text if usage else ""
 
     @property
     def is_offline(self) -> bool:
@@ -266,11 +247,7 @@ def _sums(executions: Sequence[WorkflowExecution]) -> dict[UUID, tuple[int, Usag
     with connection.cursor() as cursor:
         cursor.execute(SUMS, [[row.pk for row in executions]])
         rows = cursor.fetchall()
-    return {key: (progress, _usage(*usage)) for key, progress, *usage in rows}
-
-
-def _usage(input_tokens: int, output_tokens: int, cost: Decimal | None) -> Usage:
-    return Usage(input_tokens, output_tokens, None if cost is None else f"{cost:f}")
+    return {key: (progress, usage_of_sums(*usage)) for key, progress, *usage in rows}
 
 
 def _progress(row: WorkflowExecution, progress_sum: int, message: str) -> Progress:
@@ -371,7 +348,7 @@ def _step(row: WorkflowStep, names: Mapping[int, str], output: Any, arguments: A
         message=row.message,
         arguments=arguments,
         model=row.model,
-        usage=row.usage,
+        usage=usage_json(row.usage),
         output=output,
         has_output=getattr(row, "has_output", output is not None),
         error=row.error,

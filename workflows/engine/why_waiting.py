@@ -179,7 +179,8 @@ def _delayed(step: WorkflowStep | None, now: datetime) -> str:
     at = wire_time(step.ready_at)
     if step.error is None:
         return f'"{step.name}" starts at {at}.'
-    return f'"{step.name}" is retried at {at}, after: {step.error["message"]}'
+    why = step.error.get("message") if isinstance(step.error, dict) else step.error
+    return f'"{step.name}" is retried at {at}, after: {why}'
 
 
 def _missing_tool(step: WorkflowStep | None) -> str:
