@@ -1,11 +1,8 @@
-"""The application that the web server runs."""
+"""Django without the front gate: for tests, and for another server behind a proxy that buffers whole requests."""
 
 import os
 
 from django.core.wsgi import get_wsgi_application
 
-from aiworkstation.web.chunked_requests import ChunkedRequests
-from aiworkstation.web.unread_bodies import UnreadBodies
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiworkstation.settings")
-application = UnreadBodies(ChunkedRequests(get_wsgi_application()))
+application = get_wsgi_application()

@@ -92,6 +92,7 @@ class Config(BaseSettings):
     extra_apps: CommaList = []
     max_upload_mb: int = Field(default=100, ge=1, description="largest size of one document")
     max_upload_files: int = Field(default=200, ge=1, le=10_000, description="documents in one request")
+    max_upload_total_mb: int = Field(default=512, ge=1, description="all documents of one request")
     user_quota_mb: int = Field(default=10240, ge=1, description="all documents of one user")
     api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
 

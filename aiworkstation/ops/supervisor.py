@@ -32,7 +32,6 @@ ROUND_SECONDS = 0.5
 STEADY_SECONDS = 10  # a service that ran so long did not fail at its start
 MAX_FAILURES = 5
 MAX_DELAY = 10.0
-WEB_THREADS = 4
 KILL_SECONDS = 5  # more than the grace that the services keep to themselves
 
 
@@ -246,9 +245,8 @@ class ApplicationSupervisor:
 
 def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     """The command lines of the services, by name."""
-    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", options.host]
-    web += ["--port", str(options.port), "--workers", "1", "--blocking-threads", str(WEB_THREADS)]
-    web += ["--no-ws", "--log-level", "warning", "aiworkstation.wsgi:application"]
+    web = [sys.executable, "-m", "aiworkstation.gate.server", "aiworkstation.asgi:application"]
+    web += ["--host", options.host, "--port", str(options.port)]
     return {"web": web, "work": manage_command("work")}
 
 

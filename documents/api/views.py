@@ -33,7 +33,7 @@ from documents.models import Document
 from documents.reading.chunk_preview import preview
 from documents.search import Question, search
 from documents.storage import stored_files
-from documents.storage.multipart import RefusedFile, UploadParser, screened
+from documents.storage.multipart import RefusedFile, UploadParser, answers_allowance, screened
 from workflows.errors import ChildCrashed, ChildFailed
 
 Stored = list[Document]
@@ -56,6 +56,7 @@ def with_upload_lists(view: Callable[..., HttpResponseBase]) -> Callable[..., Ht
 @with_upload_lists
 @api_view([*READING, "POST"])
 @parser_classes([UploadParser])
+@answers_allowance
 def documents(request: Request) -> HttpResponseBase:
     if request.method == "POST":
         return _upload_documents(request)

@@ -24,7 +24,7 @@ from documents.pages.upload_form import UploadForm, receive_files
 from documents.reading.chunk_preview import preview
 from documents.search import ChunkInPage, Question, Result, find_chunk_in_page, search
 from documents.storage import stored_files
-from documents.storage.multipart import screened
+from documents.storage.multipart import answers_allowance, screened
 from documents.text.chunker import MAX_CHUNK_SIZE
 from workflows.errors import ChildCrashed, ChildFailed
 
@@ -64,6 +64,7 @@ def document_state(document: Document) -> Fragment:
 
 @screened
 @login_required
+@answers_allowance
 @require_POST
 def upload(request: Request) -> HttpResponse:
     """Stores the files only. `jobs:upload` also indexes them."""

@@ -5,17 +5,19 @@ Django's own parser silently turns `../../etc/passwd` into `passwd`. This one re
 
 from collections.abc import Callable
 from functools import partial, wraps
+from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopFutureHandlers
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.utils.datastructures import MultiValueDict
 from rest_framework.parsers import BaseParser, DataAndFiles
 
+from aiworkstation.gate.front_gate import ALLOWANCE_HEADER, ASKS_ALLOWANCE
 from documents.errors import DocumentError
 from documents.storage import stored_files
 
@@ -83,6 +85,19 @@ def screened(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
     @wraps(view)
     def wrapped(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
         request.parse_file_upload = partial(_parse, request)  # type: ignore[method-assign]
+        return view(request, *arguments, **named)
+
+    return wrapped
+
+
+def answers_allowance(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Decorates a view of a signed-in user: answers the front gate's question how much this user may upload."""
+
+    @wraps(view)
+    def wrapped(request: Any, *arguments: Any, **named: Any) -> HttpResponseBase:
+        if ASKS_ALLOWANCE in request.META:
+            allowance = str(stored_files.upload_allowance(request.user))
+            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={ALLOWANCE_HEADER.decode(): allowance})
         return view(request, *arguments, **named)
 
     return wrapped

@@ -19,7 +19,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from aiworkstation.audit.record import record
 from aiworkstation.ids import uuid7
@@ -116,6 +116,16 @@ def store(
         document.file_size, document.sha256 = received.size, received.sha256
         _insert(document, received)
     return document
+
+
+def upload_allowance(user: User) -> int:
+    """Returns how many bytes one upload of this user may have in all.
+
+    It leaves room for a file that does not fit into the quota, so that the answer can name that file.
+    """
+    config = settings.CONFIG
+    left = max(0, config.user_quota_mb * MEGABYTE - _used(Document.objects.filter(owner=user)))
+    return min(left + config.max_upload_mb * MEGABYTE, config.max_upload_total_mb * MEGABYTE) + MEGABYTE
 
 
 def store_member(parent: Document, uid: UUID, filename: str, file: IO[bytes]) -> Document:
@@ -223,7 +233,7 @@ def _insert(document: Document, received: _Received) -> None:
             raise ParentDeleted()
         if own.filter(client_id=document.client_id).exists():
             raise IdTaken(f"You have a document with the id {document.client_id}: choose another id.")
-        _check_quota(own.aggregate(total=Sum("file_size"))["total"] or 0, received.size)
+        _check_quota(_used(own), received.size)
         document.duplicate_of = _original(document)
         # The lock on the bytes: deleting another document with the same bytes must not remove the file meanwhile.
         lock_bytes(received.sha256)
@@ -241,6 +251,10 @@ def _insert(document: Document, received: _Received) -> None:
                 "sha256": document.sha256,
             },
         )
+
+
+def _used(documents: QuerySet[Document]) -> int:
+    return documents.aggregate(total=Sum("file_size"))["total"] or 0
 
 
 def _check_quota(used: int, size: int) -> None:

@@ -13,7 +13,7 @@ from rest_framework.exceptions import APIException, ValidationError
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.requests import Request
 from documents.pages.upload_form import receive_files
-from documents.storage.multipart import screened
+from documents.storage.multipart import answers_allowance, screened
 from jobs.pages.forms import (
     IngestForm,
     PasteForm,
@@ -96,6 +96,7 @@ def ingest(request: Request) -> HttpResponse:
 
 @screened
 @login_required
+@answers_allowance
 @require_POST
 def upload(request: Request) -> HttpResponse:
     """Stores files and starts a job that indexes them."""
