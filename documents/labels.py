@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from aiworkstation.web.serializers import Name, Text
+from aiworkstation.web.serializers import BoundedList, Name, Text
 from workflows.models import Mode
 
 MAX_PROJECT_ID = 200
@@ -18,7 +18,7 @@ class ProjectIdField(Text):
         super().__init__(max_length=MAX_PROJECT_ID, allow_blank=True, source="project_id", **kwargs)
 
 
-class TagsField(serializers.ListField):
+class TagsField(BoundedList):
     """A list of tags. Each tag is kept once, in the given order."""
 
     def __init__(self, **kwargs: Any) -> None:

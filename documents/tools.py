@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from documents import search
 from documents.models import Document, DocumentPage
 from documents.reading.ingest import DocumentGone, find_for_step, ingest, record_failure
-from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
+from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP, overlap_error
 from workflows.errors import NotConfigured, PermanentError, StepError, TryLater
 from workflows.tools import Arguments, Slot, StepContext, Tool, register
 
@@ -23,8 +23,8 @@ class IngestArguments(Arguments):
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> Self:
-        if self.overlap >= self.chunk_size:
-            raise ValueError("overlap must be smaller than chunkSize")
+        if reason := overlap_error(self.chunk_size, self.overlap):
+            raise ValueError(f"overlap {reason}")
         return self
 
 

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiworkstation.web.requests import SiteRequest
+from aiworkstation.web.serializers import MAX_ERRORS
 
 API_PREFIX = "/api/"
 BAD_INPUT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -42,6 +43,7 @@ class ApiErrorHandler(ExceptionHandler):
         request.refused_object = getattr(self.exc, "refused_object", "")
         response = super().run()
         if response is not None and response.status_code in BAD_INPUT:
+            del response.data["errors"][MAX_ERRORS:]
             response.data |= getattr(request, "error_extras", {})
         return response
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, NoReturn
 
 from rest_framework import serializers
@@ -10,6 +11,10 @@ from rest_framework.fields import SkipField
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+MAX_ERRORS = 100
+"""How many errors of one list or object are collected, and how many an answer has in all."""
+MAX_CHOSEN = 100
+"""How many values one filter of a list may have."""
 Errors = dict[str, Any]
 """Details of errors by the names on the wire, nested like the input."""
 
@@ -26,7 +31,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         if not isinstance(data, Mapping):
             wrong = invalid("Must be a JSON object.")
             raise ValidationError(wrong if self.parent else {api_settings.NON_FIELD_ERRORS_KEY: wrong})
-        unknown = [str(key) for key in data if key not in self.fields]
+        unknown = [str(key) for key in islice((key for key in data if key not in self.fields), MAX_ERRORS)]
         errors: Errors = {key: invalid(self._unknown_key_message(), "unknown") for key in unknown}
         value: dict[str, Any] = {}
         for field in self._writable_fields:
@@ -74,6 +79,34 @@ def read_body(serializer: type[StrictSerializer], request: Request) -> dict[str,
     return dict(body.validated_data)
 
 
+class BoundedList(serializers.ListField):
+    """A JSON array. Its length is checked before its items, and MAX_ERRORS wrong items are enough."""
+
+    def __init__(self, *, max_length: int, **kwargs: Any) -> None:
+        self.most = max_length
+        super().__init__(max_length=max_length, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.most:
+            message = f"Ensure this field has no more than {self.most} elements. It has {len(data):,}."
+            raise ValidationError(invalid(message, "max_length"))
+        return list(super().to_internal_value(data))
+
+    def run_child_validation(self, data: Any) -> list[Any]:
+        values: list[Any] = []
+        errors: dict[Any, Any] = {}
+        for index, item in enumerate(data):
+            try:
+                values.append(self.child.run_validation(item))
+            except ValidationError as error:
+                errors[index] = error.detail
+                if len(errors) == MAX_ERRORS:
+                    break
+        if errors:
+            raise ValidationError(errors)
+        return values
+
+
 class Text(serializers.CharField):
     """A JSON string. Unlike CharField it accepts no numbers."""
 
@@ -83,6 +116,8 @@ class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if self.max_length is not None and len(data) > self.max_length:  # before a subclass quotes it in an error
+            self.fail("max_length", max_length=self.max_length)
         return str(super().to_internal_value(data))
 
 

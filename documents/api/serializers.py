@@ -9,12 +9,23 @@ from rest_framework.fields import empty
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import MAX_LIMIT, FilterQuery
-from aiworkstation.web.serializers import Choice, Errors, Json, NullIfEmpty, StrictSerializer, Text, Time, invalid
+from aiworkstation.web.serializers import (
+    MAX_CHOSEN,
+    BoundedList,
+    Choice,
+    Errors,
+    Json,
+    NullIfEmpty,
+    StrictSerializer,
+    Text,
+    Time,
+    invalid,
+)
 from documents.labels import FormTagsField, ModeField, ProjectIdField
 from documents.lookup import CLIENT_ID
 from documents.models import Document, DocumentStatus
 from documents.storage.stored_files import BadId
-from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
+from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP, overlap_error
 
 
 class ClientId(Text):
@@ -47,7 +58,7 @@ class UploadSerializer(StrictSerializer):
 
 
 class DocumentsQuery(FilterQuery):
-    status = serializers.ListField(child=Choice([*DocumentStatus.values, ALL]), required=False)
+    status = BoundedList(child=Choice([*DocumentStatus.values, ALL]), max_length=MAX_CHOSEN, required=False)
 
 
 class SearchQuery(StrictSerializer):
@@ -60,10 +71,11 @@ class SearchQuery(StrictSerializer):
 
 
 def check_overlap(value: Mapping[str, Any], size: str, overlap: str, errors: Errors) -> None:
-    """Adds an error if the overlap is not less than the chunk size. `size` and `overlap` are the fields' names."""
-    if size in errors or overlap in errors or value["overlap"] < value["chunk_size"]:
+    """Adds an error if chunks cannot overlap so much. `size` and `overlap` are the fields' names."""
+    if size in errors or overlap in errors:
         return
-    errors[overlap] = invalid(f"Must be less than {size} ({value['chunk_size']}). The default is {OVERLAP}.")
+    if reason := overlap_error(value["chunk_size"], value["overlap"]):
+        errors[overlap] = invalid(f"It {reason}. The default is {OVERLAP}.")
 
 
 class PreviewQuery(StrictSerializer):

@@ -25,7 +25,7 @@ from documents.reading.chunk_preview import preview
 from documents.search import ChunkInPage, Question, Result, find_chunk_in_page, search
 from documents.storage import stored_files
 from documents.storage.multipart import answers_allowance, screened
-from documents.text.chunker import MAX_CHUNK_SIZE
+from documents.text.chunker import MAX_CHUNK_SIZE, overlap_error
 from workflows.errors import ChildCrashed, ChildFailed
 
 PAGES_SHOWN = 20
@@ -178,8 +178,8 @@ class ChunksForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        if cleaned.get("overlap", 0) >= cleaned.get("chunk_size", MAX_CHUNK_SIZE + 1):
-            self.add_error("overlap", "The overlap must be smaller than the chunk size.")
+        if not self.errors and (reason := overlap_error(cleaned["chunk_size"], cleaned["overlap"])):
+            self.add_error("overlap", f"The overlap {reason}.")
         return cleaned
 
 

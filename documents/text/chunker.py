@@ -23,6 +23,8 @@ CHUNK_SIZE = 500
 OVERLAP = 100
 MAX_CHUNK_SIZE = 8000
 """What a user may ask for at most, in tokens."""
+MAX_REPEATS = 10
+"""How many chunks may have the same token. It bounds what a small document can grow to."""
 
 MAX_CHUNKS = 200_000
 MAX_CHUNK_CHARACTERS = 50_000
@@ -51,6 +53,16 @@ _LOOKAHEAD = 50
 _SENTENCE_START = re.compile(r"(?<=[.!?…]\s)(?=\S)|(?<=\n\n)(?=\S)|(?<=[。！？])(?=[^\s」』”’）])")
 _WORD_START = re.compile(rf"(?<=\s)(?=\S)|(?<=[{_CJK}])(?=\S)|(?=[{_CJK}])")
 _NOT_BLANK = re.compile(r"\S")
+
+
+def overlap_error(size: int, overlap: int) -> str:
+    """Returns why chunks of `size` cannot share `overlap` tokens. Empty if they can."""
+    if overlap >= size:
+        return f"must be less than the chunk size ({size})"
+    if size > MAX_REPEATS * (size - overlap):
+        most = size + -size // MAX_REPEATS
+        return f"must be at most {most} for the chunk size {size}: more repeats the text too often"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,19 @@ from rest_framework import serializers
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import FilterQuery, PageQuery
-from aiworkstation.web.serializers import Choice, Json, NullIfEmpty, Time
+from aiworkstation.web.serializers import MAX_CHOSEN, BoundedList, Choice, Json, NullIfEmpty, Time
 from jobs.display import Job, Step
 from jobs.large_json import LargeJson
 from workflows.models import ExecutionStatus, StepStatus
 
 
 class JobsQuery(FilterQuery):
-    status = serializers.ListField(child=Choice([*ExecutionStatus.values, ALL]), required=False)
+    status = BoundedList(child=Choice([*ExecutionStatus.values, ALL]), max_length=MAX_CHOSEN, required=False)
     jobId = serializers.CharField(required=False, source="job_id")
 
 
 class StepsQuery(PageQuery):
-    status = serializers.ListField(child=Choice(StepStatus.values), required=False)
+    status = BoundedList(child=Choice(StepStatus.values), max_length=MAX_CHOSEN, required=False)
 
 
 class ProgressSerializer(serializers.Serializer[Any]):

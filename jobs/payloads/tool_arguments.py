@@ -1,12 +1,13 @@
 """Checks the arguments of a step: against its tool's own model, and for placeholders that nothing would replace."""
 
 import json
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 from rest_framework.exceptions import ErrorDetail
 
-from aiworkstation.web.serializers import Errors, invalid
+from aiworkstation.web.serializers import MAX_ERRORS, Errors, invalid
 from workflows import placeholders, tools
 
 Found = Errors | list[ErrorDetail]
@@ -21,12 +22,12 @@ def argument_errors(slug: str, arguments: dict[str, Any]) -> Found:
     if tool is None:
         return {}
     errors: Errors = {}
-    for path, text in placeholders.not_secret(arguments):
+    for path, text in islice(placeholders.not_secret(arguments), MAX_ERRORS):
         _put(errors, path, placeholders.argument_message(text), "placeholder")
     try:
         tool.Arguments.model_validate(arguments)
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_context=False):
+        for item in error.errors(include_url=False, include_context=False)[:MAX_ERRORS]:
             if _may_be_a_secret(item["type"], item["input"]):
                 continue
             if not item["loc"]:

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rest_framework import serializers
-
-from aiworkstation.web.serializers import Errors, Integer, Name, StrictSerializer, Text
+from aiworkstation.web.serializers import BoundedList, Errors, Integer, Name, StrictSerializer, Text
 from documents.api.serializers import check_overlap
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 from documents.tools import DocumentIngest
@@ -23,7 +21,7 @@ class NamedDocument(StrictSerializer):
 
 
 class BulkDocumentsPayload(PayloadSerializer):
-    documents = serializers.ListField(child=NamedDocument(), min_length=1, max_length=MAX_DOCUMENTS)
+    documents = BoundedList(child=NamedDocument(), min_length=1, max_length=MAX_DOCUMENTS)
     chunkSize = Integer(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
     overlap = Integer(min_value=0, default=OVERLAP)
 

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rest_framework import serializers
-
-from aiworkstation.web.serializers import Errors, Integer, Name
+from aiworkstation.web.serializers import BoundedList, Errors, Integer, Name
 from documents.api.serializers import check_overlap
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 from documents.tools import DocumentReprocess
@@ -14,7 +12,7 @@ from jobs.payloads.document_jobs import MAX_DOCUMENTS, DocumentJobType, find_nam
 
 
 class ReprocessPayload(PayloadSerializer):
-    documentIds = serializers.ListField(child=Name(), min_length=1, max_length=MAX_DOCUMENTS, source="document_ids")
+    documentIds = BoundedList(child=Name(), min_length=1, max_length=MAX_DOCUMENTS, source="document_ids")
     newChunkSize = Integer(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
     newOverlap = Integer(min_value=0, default=OVERLAP, source="overlap")
 

@@ -4,9 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
-from rest_framework import serializers
 
-from aiworkstation.web.serializers import Errors, Integer, JsonObject, Name, StrictSerializer, Text, invalid
+from aiworkstation.web.serializers import (
+    BoundedList,
+    Errors,
+    Integer,
+    JsonObject,
+    Name,
+    StrictSerializer,
+    Text,
+    invalid,
+)
 from jobs.job_type import JobType, PayloadSerializer, Plan, register
 from jobs.payloads.step_dependencies import dependencies
 from jobs.payloads.tool_arguments import argument_errors
@@ -36,9 +44,9 @@ class ToolField(Name):
 class StepSerializer(StrictSerializer):
     name = Name(max_length=300)
     description = Text(required=False, allow_blank=True)
-    tool = ToolField(required=False)
+    tool = ToolField(max_length=100, required=False)
     arguments = JsonObject(required=False)
-    dependsOn = serializers.ListField(child=Name(), required=False, source="depends_on")
+    dependsOn = BoundedList(child=Name(max_length=300), max_length=MAX_STEPS, required=False, source="depends_on")
     maxAttempts = Integer(min_value=1, max_value=MAX_ATTEMPTS, required=False, source="max_attempts")
     timeoutSeconds = Integer(min_value=1, max_value=MAX_TIMEOUT, required=False, source="timeout_seconds")
 
@@ -54,7 +62,7 @@ class StepSerializer(StrictSerializer):
 class WorkflowPayload(PayloadSerializer):
     workflowName = Name(max_length=300, source="name")
     workflowDescription = Text(required=False, allow_blank=True, source="description")
-    steps = serializers.ListField(child=StepSerializer(), min_length=1, max_length=MAX_STEPS)
+    steps = BoundedList(child=StepSerializer(), min_length=1, max_length=MAX_STEPS)
     modelId = Name(max_length=200, required=False, source="model_id")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:

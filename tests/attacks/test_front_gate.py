@@ -10,9 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aiworkstation.access.models import ApiToken
-from aiworkstation.asgi import ROUTES, THREADS, django
+from aiworkstation.asgi import ROUTES, THREADS
 from aiworkstation.gate import routes
 from aiworkstation.gate.front_gate import FrontGate
+from aiworkstation.wsgi import application
 from documents.models import Document
 from tests.support.web_server import serving
 
@@ -24,7 +25,7 @@ GIGABYTE = 10**9
 def site(settings: Any) -> Iterator[httpx2.Client]:
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
     with (
-        serving(FrontGate(django, ROUTES, THREADS)) as port,
+        serving(FrontGate(application, ROUTES, THREADS)) as port,
         httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         yield client

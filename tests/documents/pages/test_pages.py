@@ -255,7 +255,7 @@ def test_other_chunks_can_be_tried(alice: User, at_alice: Client) -> None:
 @pytest.mark.parametrize(
     ("size", "overlap", "told"),
     [
-        ("10", "10", "The overlap must be smaller"),
+        ("10", "10", "The overlap must be less"),
         ("0", "0", "greater than or equal to 1"),
         ("9000", "0", "less than or equal to 8000"),
         ("x", "0", "Enter a whole number"),

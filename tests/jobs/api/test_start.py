@@ -250,9 +250,10 @@ def test_it_refuses(as_alice: Client, body: Any, attr: str) -> None:
     assert attr in errors(post(as_alice, body))
 
 
-def test_it_demands_overlap_below_size(as_alice: Client, alice: User, upload: Upload) -> None:
+@pytest.mark.parametrize(("size", "overlap"), [(100, 100), (8000, 7990), (20, 19), (8000, 7201)])
+def test_it_refuses_too_much_overlap(as_alice: Client, alice: User, upload: Upload, size: int, overlap: int) -> None:
     upload(alice, "doc1")
-    payload = {"documentIds": ["doc1"], "newChunkSize": 100, "newOverlap": 100}
+    payload = {"documentIds": ["doc1"], "newChunkSize": size, "newOverlap": overlap}
     response = post(as_alice, {"jobType": "document-reprocess", "payload": payload})
     assert errors(response).keys() == {"payload.newOverlap"}
 

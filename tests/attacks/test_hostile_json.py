@@ -1,0 +1,83 @@
+"""Bodies that are valid JSON and cost much to check: long lists, many keys, many errors."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from workflows.models import WorkflowExecution
+
+pytestmark = pytest.mark.django_db
+MANY = 100_000
+
+
+def start(client: Client, job_type: str, payload: dict[str, Any], **options: Any) -> Any:
+    body = {"jobType": job_type, "payload": payload, **options}
+    return client.post("/api/jobs", body, content_type="application/json")
+
+
+def workflow(steps: list[Any]) -> dict[str, Any]:
+    return {"workflowName": "w", "steps": steps}
+
+
+def step(**values: Any) -> dict[str, Any]:
+    return {"name": "a", **values}
+
+
+@pytest.mark.parametrize(
+    ("job_type", "payload", "attr"),
+    [
+        ("workflow", workflow([{}] * 20_000), "payload.steps"),
+        ("workflow", workflow([None] * MANY), "payload.steps"),
+        ("workflow", workflow([step(dependsOn=["a"] * MANY)]), "payload.steps.0.dependsOn"),
+        ("workflow", {**workflow([step()]), "tags": ["t"] * 500_000}, "payload.tags"),
+        ("bulk-documents", {"documents": [{}] * MANY}, "payload.documents"),
+        ("document-reprocess", {"documentIds": [1] * MANY}, "payload.documentIds"),
+    ],
+)
+def test_the_length_of_a_list_is_checked_before_its_items(
+    as_alice: Client, job_type: str, payload: dict[str, Any], attr: str
+) -> None:
+    answer = start(as_alice, job_type, payload)
+    errors = {error["attr"]: error["code"] for error in answer.json()["errors"]}
+    assert answer.status_code == 400
+    assert errors[attr] == "max_length"
+    assert len(errors) <= 2
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {f"key{number}": 1 for number in range(MANY)},
+        workflow([{f"key{number}": 1 for number in range(MANY)}]),
+        workflow([{"a": 1, "b": 2, "c": 3}] * 200),
+        workflow([step(tool="HTTP_REQUEST", arguments={f"key{number}": 1 for number in range(MANY)})]),
+        workflow(
+            [step(tool="HTTP_REQUEST", arguments={"url": "https://a.example", "headers": {key: {} for key in "ab"}})]
+        ),
+    ],
+)
+def test_an_answer_has_at_most_100_errors(as_alice: Client, payload: dict[str, Any]) -> None:
+    answer = start(as_alice, "workflow", payload)
+    assert answer.status_code == 400
+    assert 1 <= len(answer.json()["errors"]) <= 100
+    assert len(answer.content) < 100_000
+    assert not WorkflowExecution.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000_000, "\u202e" * 1_000_000])
+def test_an_error_does_not_repeat_a_huge_value(as_alice: Client, text: str) -> None:
+    for payload in (
+        workflow([step(tool=text)]),
+        workflow([step(dependsOn=[text])]),
+        {**workflow([step()]), "mode": text},
+    ):
+        answer = start(as_alice, "workflow", payload)
+        assert answer.status_code == 400
+        assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/documents"])
+def test_a_filter_has_few_values(as_alice: Client, path: str) -> None:
+    answer = as_alice.get(path + "?" + "&".join(["status=completed"] * 500))
+    assert answer.json()["errors"][0]["code"] == "max_length"
