@@ -65,7 +65,7 @@ class Run:
         found = set()
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.Error):
-                if "granian" in child.cmdline() or child.cmdline()[-1:] == ["work"]:
+                if "aiworkstation.gate.server" in child.cmdline() or child.cmdline()[-1:] == ["work"]:
                     found.add(child)
         return found
 
@@ -135,7 +135,7 @@ def test_the_first_start(data_dir: Path) -> None:
     assert beside.stdout.endswith("demo\n"), beside.stderr
     assert application.answers()
 
-    web = next(p for p in processes_of(data_dir) if "granian" in p.cmdline())
+    web = next(p for p in processes_of(data_dir) if "aiworkstation.gate.server" in p.cmdline())
     web.kill()
     wait_for(lambda: "web ended with signal SIGKILL" in application.output.read_text())
     wait_for(application.answers)
