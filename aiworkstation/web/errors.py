@@ -1,7 +1,7 @@
 """Errors under /api/. All have the shape of drf-standardized-errors."""
 
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -16,6 +16,7 @@ from aiworkstation.web.requests import SiteRequest
 from aiworkstation.web.serializers import MAX_ERRORS
 
 API_PREFIX = "/api/"
+MAX_ERROR_TEXT = 2000
 BAD_INPUT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -43,7 +44,7 @@ class ApiErrorHandler(ExceptionHandler):
         request.refused_object = getattr(self.exc, "refused_object", "")
         response = super().run()
         if response is not None and response.status_code in BAD_INPUT:
-            del response.data["errors"][MAX_ERRORS:]
+            _shorten(response.data["errors"])
             response.data |= getattr(request, "error_extras", {})
         return response
 
@@ -53,6 +54,15 @@ class ApiErrorHandler(ExceptionHandler):
         if isinstance(exc, SuspiciousOperation):
             return ParseError(str(exc))
         return super().convert_known_exceptions(exc)
+
+
+def _shorten(errors: list[dict[str, Any]]) -> None:
+    """Bounds the answer: an error quotes values and names of any length."""
+    del errors[MAX_ERRORS:]
+    for error in errors:
+        for key in ("detail", "attr"):
+            if error[key] and len(error[key]) > MAX_ERROR_TEXT:
+                error[key] = f"{error[key][:MAX_ERROR_TEXT]}…"
 
 
 @api_view(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
