@@ -87,6 +87,8 @@ class Job:
     output: Any
     error: dict[str, Any] | None
     usage: Usage
+    rerun_of: UUID | None
+    reused: dict[str, Any] | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -233,6 +235,8 @@ def describe_jobs(
             output=outputs.get(row.pk),
             error=errors.get(row.pk),
             usage=sums.get(row.pk, NO_SUMS)[1],
+            rerun_of=row.rerun_of,
+            reused=row.reused,
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,

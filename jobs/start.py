@@ -134,7 +134,9 @@ def _store(
     user: User, value: dict[str, Any], body: Mapping[str, Any], actor: str, key: str, digest: str
 ) -> WorkflowExecution:
     job_type: JobType = value["job_type"]
-    execution_id = engine.start(_new_execution(user, value, body), actor=actor)
+    new = new_execution(user, job_type, value["payload"], body["payload"])
+    _set_options(new, value)
+    execution_id = engine.start(new, actor=actor)
     job_type.stored(execution_id, value["payload"])
     if key:
         IdempotencyKey.objects.filter(owner=user, key=key, created_at__lte=timezone.now() - KEY_LIFETIME).delete()
@@ -142,9 +144,8 @@ def _store(
     return WorkflowExecution.objects.select_related("owner").get(pk=execution_id)
 
 
-def _new_execution(user: User, value: dict[str, Any], body: Mapping[str, Any]) -> NewExecution:
-    job_type: JobType = value["job_type"]
-    payload: dict[str, Any] = value["payload"]
+def new_execution(user: User, job_type: JobType, payload: dict[str, Any], raw: dict[str, Any]) -> NewExecution:
+    """Returns the job that a valid payload asks for. `raw` is the payload as it was sent."""
     plan = job_type.plan(payload, user)
     return NewExecution(
         owner_id=user.pk,
@@ -154,11 +155,18 @@ def _new_execution(user: User, value: dict[str, Any], body: Mapping[str, Any]) -
         steps=plan.steps,
         mode=payload["mode"].name if "mode" in payload else Mode.DEFAULT,
         model_id=plan.model_id,
-        project_id=value.get("project_id") or payload.get("project_id", ""),
-        tags=list(dict.fromkeys([*payload.get("tags", []), *value.get("tags", [])])),
-        payload=body["payload"],
-        queue=value.get("priority", job_type.queue),
-        max_parallel=value["max_parallel"],
+        project_id=payload.get("project_id", ""),
+        tags=list(dict.fromkeys(payload.get("tags", []))),
+        payload=raw,
+        queue=job_type.queue,
         tolerates_failures=plan.tolerates_failures,
-        delay=value["delay"],
     )
+
+
+def _set_options(new: NewExecution, value: dict[str, Any]) -> None:
+    """Applies the options at the top level of the body."""
+    new.project_id = value.get("project_id") or new.project_id
+    new.tags = list(dict.fromkeys([*new.tags, *value.get("tags", [])]))
+    new.queue = value.get("priority", new.queue)
+    new.max_parallel = value["max_parallel"]
+    new.delay = value["delay"]

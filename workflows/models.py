@@ -116,6 +116,8 @@ class WorkflowExecution(models.Model):
         blank=True,
         help_text="Tool of the next ready step: only workers that know it may claim it.",
     )
+    rerun_of = models.UUIDField(null=True, blank=True, help_text="The job that this one runs again. It may be deleted.")
+    reused = models.JSONField(null=True, blank=True, help_text="What a rerun has taken over: steps, tokens and costs.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -224,6 +226,9 @@ class WorkflowStep(models.Model):
     error = models.JSONField(null=True, blank=True)
     model = models.CharField(max_length=200, blank=True, help_text="The model that answered.")
     usage = models.JSONField(null=True, blank=True)
+    copied_from = models.UUIDField(
+        null=True, blank=True, help_text="The step whose output this one has, if a rerun took it over."
+    )
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -7,7 +7,15 @@ from rest_framework import serializers
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.paging import FilterQuery, PageQuery
-from aiworkstation.web.serializers import MAX_CHOSEN, BoundedList, Choice, Json, NullIfEmpty, Time
+from aiworkstation.web.serializers import (
+    MAX_CHOSEN,
+    BoundedList,
+    Choice,
+    Json,
+    NullIfEmpty,
+    StrictSerializer,
+    Time,
+)
 from jobs.display import Job, Step
 from jobs.large_json import LargeJson
 from workflows.models import ExecutionStatus, StepStatus
@@ -20,6 +28,10 @@ class JobsQuery(FilterQuery):
 
 class StepsQuery(PageQuery):
     status = BoundedList(child=Choice(StepStatus.values), max_length=MAX_CHOSEN, required=False)
+
+
+class RerunQuery(StrictSerializer):
+    dryRun = serializers.BooleanField(default=False, source="dry_run")
 
 
 class ProgressSerializer(serializers.Serializer[Any]):
@@ -55,6 +67,8 @@ class JobSerializer(serializers.Serializer[Any]):
     output = serializers.SerializerMethodField()
     error = Json()
     usage = UsageSerializer()
+    rerunOf = serializers.CharField(source="rerun_of")
+    reused = Json()
     isFinished = serializers.BooleanField(source="is_finished")
     createdAt = Time(source="created_at")
     startedAt = Time(source="started_at")

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework.decorators import api_view
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
@@ -23,6 +23,7 @@ from jobs.api.serializers import (
     EventSerializer,
     JobSerializer,
     JobsQuery,
+    RerunQuery,
     StepSerializer,
     StepsQuery,
 )
@@ -32,6 +33,7 @@ from jobs.display import STEPS_SHOWN, describe_events, describe_jobs, describe_s
 from jobs.failures_csv import failures
 from jobs.large_json import MAX_OUTPUT
 from jobs.lookup import NEWEST_FIRST, find_step, get_execution, list_executions
+from jobs.rerun import RerunRequest, plan_rerun, start_rerun
 from jobs.start import start
 from workflows import engine, tools
 from workflows.models import Mode, WorkflowExecution, WorkflowStep
@@ -52,10 +54,15 @@ def jobs(request: Request) -> HttpResponseBase:
     return conditional(request, {"jobs": listed, "nextCursor": found.next_cursor}, [state, found.next_cursor])
 
 
-@api_view(READING)
+@api_view([*READING, "DELETE"])
 def job(request: Request, job_id: str) -> HttpResponseBase:
+    execution = get_execution(request.user, job_id)
     read_query(NoParameters, request)
-    return _job_answer(request, get_execution(request.user, job_id))
+    if request.method != "DELETE":
+        return _job_answer(request, execution)
+    if not engine.delete(execution.pk, actor=request.user.get_username()):
+        raise Conflict("Only a finished job can be deleted. Cancel it first.", code="wrong_state")
+    return Response(status=HTTPStatus.NO_CONTENT)
 
 
 @api_view(READING)
@@ -134,6 +141,26 @@ def retry(request: Request, job_id: str) -> HttpResponseBase:
     return _steer(request, job_id, engine.retry, "Only a job that failed or was cancelled can be retried.")
 
 
+@api_view(["POST"])
+def retry_step(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
+    row = find_step(get_execution(request.user, job_id), step_id, None)
+    refusal = "Only a step that failed, was skipped or was cancelled can be retried, once its job is finished."
+    return _steer(request, job_id, lambda job, *, actor: engine.retry_step(job, row.pk, actor=actor), refusal)
+
+
+@api_view(["POST"])
+def rerun(request: Request, job_id: str) -> HttpResponseBase:
+    execution = get_execution(request.user, job_id)
+    query = read_query(RerunQuery, request)
+    plan = plan_rerun(execution, {} if _has_no_body(request) else read_body(RerunRequest, request))
+    if query["dry_run"]:
+        return Response({"reused": plan.reused})
+    new = get_execution(request.user, start_rerun(plan, actor=request.user.get_username()))
+    addresses = _addresses(new)
+    body = {**job_with_steps(new), **addresses}
+    return Response(body, status=HTTPStatus.ACCEPTED, headers={"Location": addresses["url"]})
+
+
 @api_view(READING)
 def list_tools(request: Request) -> HttpResponseBase:
     query = read_query(PageQuery, request)
@@ -177,16 +204,25 @@ def list_modes(request: Request) -> HttpResponseBase:
 def _start(request: Request) -> Response:
     key = request.headers.get("Idempotency-Key")
     execution, is_new = start(cast(User, request.user), request.data, idempotency_key=key)
-    url = reverse("jobs:api_job", args=[execution.pk])
+    return _started(execution, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK)
+
+
+def _started(execution: WorkflowExecution, status: HTTPStatus) -> Response:
+    addresses = _addresses(execution)
     body = {
         "jobId": str(execution.pk),
         "jobType": execution.job_type,
         "status": execution.status,
-        "url": url,
+        **addresses,
+    }
+    return Response(body, status=status, headers={"Location": addresses["url"]})
+
+
+def _addresses(execution: WorkflowExecution) -> dict[str, str]:
+    return {
+        "url": reverse("jobs:api_job", args=[execution.pk]),
         "panelUrl": reverse("jobs:job", args=[execution.pk]),
     }
-    status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
-    return Response(body, status=status, headers={"Location": url})
 
 
 def _job_by_id(request: Request, query: dict[str, Any]) -> HttpResponseBase:
@@ -205,13 +241,21 @@ def _job_answer(request: Request, execution: WorkflowExecution) -> HttpResponseB
 def _steer(request: Request, job_id: str, verb: Callable[..., bool], refusal: str) -> Response:
     """Calls the engine's verb. Raises Conflict with `refusal` if the job is in the wrong state."""
     execution = get_execution(request.user, job_id)
-    # Many clients send an empty form when they mean no body: it is not read.
-    if not is_form_media_type(request.content_type):
+    if not _has_no_body(request):
         read_body(NoParameters, request)
     if not verb(execution.pk, actor=request.user.get_username()):
         raise Conflict(refusal, code="wrong_state")
     execution.refresh_from_db()
     return Response(job_with_steps(execution), status=HTTPStatus.ACCEPTED)
+
+
+def _has_no_body(request: Request) -> bool:
+    """Many clients send an empty form when they mean no body. Raises UnsupportedMediaType for any other form."""
+    if not is_form_media_type(request.content_type):
+        return False
+    if request._request.POST or request._request.FILES:
+        raise UnsupportedMediaType(request.content_type)
+    return True
 
 
 def job_with_steps(execution: WorkflowExecution) -> dict[str, Any]:

@@ -16,9 +16,11 @@ Each change writes its audit event in the same transaction. Notifications are se
 from workflows.engine.broken_jobs import fail_broken_jobs
 from workflows.engine.outside_answers import Answer, Reception, answer, end_silence
 from workflows.engine.reaper import reap, release_strays, stranded, sweep
+from workflows.engine.rerun_job import rerun
 from workflows.engine.running_step import add_steps, keep_arguments
 from workflows.engine.start_job import start
-from workflows.engine.steer_job import cancel, fail, retry
+from workflows.engine.steer_job import cancel, delete, fail, prioritize, retry
+from workflows.engine.step_retry import retry_step
 
 __all__ = [
     "Answer",
@@ -26,13 +28,17 @@ __all__ = [
     "add_steps",
     "answer",
     "cancel",
+    "delete",
     "end_silence",
     "fail",
     "fail_broken_jobs",
     "keep_arguments",
+    "prioritize",
     "reap",
     "release_strays",
+    "rerun",
     "retry",
+    "retry_step",
     "start",
     "stranded",
     "sweep",

@@ -51,7 +51,8 @@ _OF_STEPS = {
     "a step's progress is between 0 and 100": "s.progress NOT BETWEEN 0 AND 100",
     "a step that has begun has the number of its attempt in its round, within its attempts": (
         "s.attempt < s.attempts_before OR s.attempt > s.attempts_before + s.max_attempts "
-        "OR (s.status IN ('running', 'completed', 'failed') AND s.attempt = s.attempts_before)"
+        "OR (s.status IN ('running', 'completed', 'failed') AND s.attempt = s.attempts_before "
+        "AND s.copied_from IS NULL)"
     ),
     "a step's rounds agree with the attempts of earlier rounds": (
         "s.round < 1 OR (s.round > 1) <> (s.attempts_before > 0)"
@@ -75,10 +76,14 @@ _OF_STEPS = {
         s.status IN ('ready', 'running', 'waiting', 'completed', 'failed') AND EXISTS (
           SELECT FROM workflow_steps d
           WHERE d.execution_id = s.execution_id AND d.index = ANY(s.depends_on) AND d.status <> 'completed')""",
-    "a step is skipped because a dependency failed or was skipped": """
+    "only a completed step has the output of another job's step": (
+        "s.copied_from IS NOT NULL AND s.status <> 'completed'"
+    ),
+    # A dependency that had failed may have been retried alone, while another one was cancelled.
+    "a step is skipped because a dependency failed, was skipped or was cancelled": """
         s.status = 'skipped' AND NOT EXISTS (
           SELECT FROM workflow_steps d WHERE d.execution_id = s.execution_id AND d.index = ANY(s.depends_on)
-            AND d.status IN ('failed', 'skipped'))""",
+            AND d.status IN ('failed', 'skipped', 'cancelled'))""",
 }
 _STEPS = "SELECT s.id, s.name FROM workflow_steps s JOIN workflow_executions e ON e.id = s.execution_id"
 _FIGURES = f"""
@@ -119,7 +124,7 @@ _OF_JOBS = {
     ),
     "a failed job has a failed step, or an error of its own and a step that it stopped": """
         e.status = 'failed' AND CASE WHEN e.error IS NULL
-          THEN f.failed = 0 OR f.cancelled > 0 OR (e.tolerates_failures AND f.completed > 0)
+          THEN f.failed = 0 OR (e.tolerates_failures AND f.completed > 0)
           ELSE f.cancelled = 0 END""",
     "a cancelled job has a cancelled step": "e.status = 'cancelled' AND f.cancelled = 0 AND f.total > 0",
     "only a failed or cancelled job has an error": "e.error IS NOT NULL AND e.status NOT IN ('failed', 'cancelled')",

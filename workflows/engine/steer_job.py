@@ -1,5 +1,6 @@
-"""The verbs by which people and callbacks steer a job: cancel, fail, retry."""
+"""The verbs by which people and callbacks steer a job: cancel, fail, retry, prioritize, delete."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from psycopg.types.json import Jsonb
 from workflows.engine.notifications import CANCEL, Notification, notify
 from workflows.engine.query import rows_of
 from workflows.engine.settling import lock, record_events, settle
-from workflows.models import ExecutionStatus
+from workflows.models import ExecutionStatus, Queue, WorkflowExecution
 
 # The guard comes first, and the changes of the steps join what passed it: PostgreSQL runs every data-modifying part of
 # a statement, whatever the others find, so a guard at the end would refuse and still have changed the steps.
@@ -42,11 +43,17 @@ WHERE id = %(execution)s AND message_id = %(message)s
 """
 
 # What did not complete gets a fresh number of attempts; `attempt` and `round` go on counting.
+# Without `steps`, that is all of it.
 RETRY = """
-WITH retried AS (
+WITH wanted AS (
+  SELECT id, status FROM workflow_steps
+  WHERE execution_id = %(execution)s AND status IN ('failed', 'skipped', 'cancelled')
+    AND (%(steps)s::uuid[] IS NULL OR id = ANY(%(steps)s::uuid[]))
+), retried AS (
   UPDATE workflow_executions SET
-    status = 'queued', finished_at = NULL, started_at = NULL, error = NULL, steps_failed = 0, steps_running = 0,
-    steps_finished = steps_completed, changed_at = clock_timestamp()
+    status = 'queued', finished_at = NULL, started_at = NULL, error = NULL, steps_running = 0,
+    steps_failed = steps_failed - (SELECT count(*) FROM wanted WHERE status = 'failed'),
+    steps_finished = steps_finished - (SELECT count(*) FROM wanted), changed_at = clock_timestamp()
   WHERE id = %(execution)s AND status IN ('failed', 'cancelled', 'completed_with_errors')
   RETURNING id, job_type
 ), again AS (
@@ -55,7 +62,7 @@ WITH retried AS (
       WHERE d.execution_id = s.execution_id AND d.index = ANY(s.depends_on) AND d.status <> 'completed'
     ) AS missing
   FROM retried JOIN workflow_steps s ON s.execution_id = retried.id
-  WHERE s.status IN ('failed', 'skipped', 'cancelled')
+  WHERE s.id IN (SELECT id FROM wanted)
 ), reset AS (
   UPDATE workflow_steps s SET
     missing_dependencies = again.missing,
@@ -71,6 +78,17 @@ WITH retried AS (
   SELECT %(actor)s, 'step.retried', 'step:' || id, execution_id, jsonb_build_object('status', status) FROM reset
 )
 SELECT job_type FROM retried
+"""
+
+PRIORITIZE = """
+WITH changed AS (
+  UPDATE workflow_executions SET queue = %(queue)s, changed_at = clock_timestamp()
+  WHERE id = %(execution)s AND status IN ('queued', 'running', 'waiting')
+  RETURNING message_id
+), moved AS (
+  UPDATE django_q_ormq SET key = 'jobs-' || %(queue)s FROM changed WHERE id = changed.message_id
+)
+SELECT message_id FROM changed
 """
 
 
@@ -112,14 +130,43 @@ def _end(
     return True
 
 
-@transaction.atomic
 def retry(execution: UUID, *, actor: str) -> bool:
     """Runs what failed, was skipped or was cancelled again. False if the job is not in a state that allows it."""
+    return retry_steps(execution, None, actor=actor)
+
+
+@transaction.atomic
+def retry_steps(execution: UUID, steps: Sequence[UUID] | None, *, actor: str) -> bool:
+    """The same for some steps. Whatever they depend on must be completed, or among them."""
     lock([execution])
-    rows = rows_of(RETRY, execution=execution, actor=actor)
+    rows = rows_of(RETRY, execution=execution, steps=None if steps is None else list(steps), actor=actor)
     if not rows:
         return False
     ((job_type,),) = rows
     record_events(actor, [("job.retried", execution, {"status": "queued", "jobType": job_type})])
     settle([execution], actor=actor)
+    return True
+
+
+@transaction.atomic
+def prioritize(execution: UUID, queue: Queue, *, actor: str) -> bool:
+    """Moves an unfinished job to another queue. False if it is finished."""
+    lock([execution])
+    if not rows_of(PRIORITIZE, execution=execution, queue=queue.value):
+        return False
+    record_events(actor, [("job.prioritized", execution, {"priority": queue.value})])
+    return True
+
+
+@transaction.atomic
+def delete(execution: UUID, *, actor: str) -> bool:
+    """Deletes a finished job with its steps. Its audit events stay. False if it is not finished."""
+    lock([execution])
+    job = WorkflowExecution.objects.finished().filter(pk=execution)
+    shown = job.values("name", "status", "job_type").first()
+    if shown is None:
+        return False
+    job.delete()
+    changes = {"name": shown["name"], "status": shown["status"], "jobType": shown["job_type"]}
+    record_events(actor, [("job.deleted", execution, changes)])
     return True

@@ -264,6 +264,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "rerun_of",
+                    models.UUIDField(
+                        blank=True, help_text="The job that this one runs again. It may be deleted.", null=True
+                    ),
+                ),
+                (
+                    "reused",
+                    models.JSONField(
+                        blank=True, help_text="What a rerun has taken over: steps, tokens and costs.", null=True
+                    ),
+                ),
+                (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
@@ -419,6 +431,12 @@ class Migration(migrations.Migration):
                 ("error", models.JSONField(blank=True, null=True)),
                 ("model", models.CharField(blank=True, help_text="The model that answered.", max_length=200)),
                 ("usage", models.JSONField(blank=True, null=True)),
+                (
+                    "copied_from",
+                    models.UUIDField(
+                        blank=True, help_text="The step whose output this one has, if a rerun took it over.", null=True
+                    ),
+                ),
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 (

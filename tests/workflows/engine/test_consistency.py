@@ -174,7 +174,9 @@ CONTRADICTIONS: list[tuple[str, State, str]] = [
      f"{STEP}status = 'pending', finished_at = NULL, error = NULL WHERE index = 1"),
     ("a step begins when all its dependencies are completed", queued, f"{STEP}status = 'ready', ready_at = now()"),
     ("a step begins when all its dependencies are completed", completed, f"{STEP}status = 'failed' WHERE index = 0"),
-    ("a step is skipped because a dependency failed or was skipped", failed,
+    ("only a completed step has the output of another job's step", failed,
+     f"{STEP}copied_from = id WHERE index = 0"),
+    ("a step is skipped because a dependency failed, was skipped or was cancelled", failed,
      f"{STEP}status = 'completed', error = NULL, progress = 100 WHERE index = 0"),
     *((COUNTERS, running, f"{JOB}{counter} = 3")
       for counter in ("steps_total", "steps_running", "steps_completed", "steps_failed", "steps_finished")),

@@ -1,0 +1,170 @@
+"""Runs a finished job again as a new job, from the beginning or from one of its steps.
+
+The new job has the options of the first one, and its payload or another one. The steps that neither are the chosen step
+nor depend on it take over their outputs, if they completed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import connection, transaction
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from aiworkstation.access.lookup import as_uuid
+from aiworkstation.web.errors import Conflict
+from aiworkstation.web.serializers import JsonObject, StrictSerializer, invalid
+from jobs.job_type import JobType, find_job_type
+from jobs.start import new_execution
+from workflows import engine
+from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
+from workflows.steps import NewExecution, NewStep
+
+# A step that took over its output names the step that caused the usage.
+_REUSED = """
+SELECT coalesce(sum((usage->>'inputTokens')::bigint), 0)::bigint,
+  coalesce(sum((usage->>'outputTokens')::bigint), 0)::bigint,
+  CASE WHEN bool_and(usage->>'costUsd' IS NOT NULL) FILTER (WHERE jsonb_typeof(usage) = 'object')
+    THEN sum((usage->>'costUsd')::numeric) END
+FROM workflow_steps WHERE id IN (SELECT coalesce(copied_from, id) FROM workflow_steps WHERE id = ANY(%s))
+"""
+
+
+class FromStepField(serializers.Field[str | int, Any, Any, Any]):
+    """A step of the job: its id, its name or its index."""
+
+    default_error_messages = {"invalid": "Name a step of the job by its id, its name or its index."}
+
+    def to_internal_value(self, data: Any) -> str | int:
+        if isinstance(data, bool) or not isinstance(data, str | int):
+            self.fail("invalid")
+        return data
+
+
+class RerunRequest(StrictSerializer):
+    """The body of `POST /api/jobs/<jobId>/rerun`."""
+
+    fromStep = FromStepField(required=False, allow_null=True, source="from_step")
+    payload = JsonObject(required=False, allow_null=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """A rerun that may start. `copies` are the steps whose outputs it takes over, by index."""
+
+    source: UUID
+    new: NewExecution
+    copies: dict[int, UUID]
+    reused: dict[str, Any]
+    job_type: JobType
+    payload: dict[str, Any]
+
+
+def plan_rerun(execution: WorkflowExecution, value: Mapping[str, Any]) -> Rerun:
+    """`value` is a validated RerunRequest. Raises ValidationError, and Conflict if the job is not finished."""
+    if not execution.is_finished:
+        raise Conflict("Only a finished job can be run again.", code="wrong_state")
+    job_type = find_job_type(execution.job_type)
+    if job_type is None:
+        raise Conflict(f"Jobs of the type {execution.job_type} cannot be run again.", code="wrong_type")
+    body = value.get("payload")
+    raw = execution.payload if body is None else body
+    payload = job_type.Payload(data=raw, context={"user": execution.owner})
+    if not payload.is_valid():
+        raise ValidationError({"payload": payload.errors})
+    new = new_execution(execution.owner, job_type, payload.validated_data, raw)
+    _keep_options(execution, new, labels=payload.validated_data)
+    copies = _copies(execution, new, value["from_step"]) if value.get("from_step") is not None else {}
+    return Rerun(execution.pk, new, copies, _reused(copies), job_type, payload.validated_data)
+
+
+@transaction.atomic
+def start_rerun(rerun: Rerun, *, actor: str) -> UUID:
+    """Returns the id of the new job. Raises Conflict if the job was retried meanwhile."""
+    started = engine.rerun(rerun.source, rerun.new, rerun.copies, reused=rerun.reused, actor=actor)
+    if started is None:
+        raise Conflict("Only a finished job can be run again.", code="wrong_state")
+    rerun.job_type.stored(started, rerun.payload)
+    return started
+
+
+def _keep_options(execution: WorkflowExecution, new: NewExecution, *, labels: Mapping[str, Any]) -> None:
+    """The payload's own project and tags count first, as at the start."""
+    before = execution.payload if isinstance(execution.payload, dict) else {}
+    kept = [tag for tag in execution.tags if tag not in (before.get("tags") or [])]
+    new.queue, new.max_parallel = execution.queue, execution.max_parallel
+    new.tags = list(dict.fromkeys([*labels.get("tags", []), *kept]))
+    if execution.project_id != before.get("projectId"):
+        new.project_id = execution.project_id
+
+
+def _copies(execution: WorkflowExecution, new: NewExecution, from_step: str | int) -> dict[int, UUID]:
+    steps = list(WorkflowStep.objects.filter(execution=execution).defer("output").order_by("index"))
+    chosen = _chosen(steps, from_step)
+    if find_job_type(execution.job_type).lists_files:  # type: ignore[union-attr]
+        raise ValidationError({"fromStep": invalid("The steps of this job do not follow one another: retry a step.")})
+    if chosen >= len(new.steps):
+        raise ValidationError({"fromStep": invalid("The new payload has no such step.")})
+    behind = _behind(new.steps, chosen)
+    copies: dict[int, UUID] = {}
+    errors: dict[str, Any] = {}
+    for index, step in enumerate(new.steps):
+        if index in behind:
+            continue
+        old = steps[index] if index < len(steps) else None
+        if old is None or old.status != StepStatus.COMPLETED:
+            continue
+        if _is_same(old, step):
+            copies[index] = old.pk
+        else:
+            errors[str(index)] = invalid("Differs from the step of the first job, whose output it would take over.")
+    if errors:
+        raise ValidationError({"payload": {"steps": errors}})
+    return copies
+
+
+def _chosen(steps: list[WorkflowStep], from_step: str | int) -> int:
+    """Returns the index of the step."""
+    if isinstance(from_step, int):
+        found = [step.index for step in steps if step.index == from_step]
+    else:
+        key = as_uuid(from_step)
+        found = [step.index for step in steps if step.pk == key or step.name == from_step.strip()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValidationError({"fromStep": invalid("Several steps have this name: use the id or the index.")})
+    raise ValidationError({"fromStep": invalid("The job has no such step.", "unknown")})
+
+
+def _behind(steps: list[NewStep], chosen: int) -> set[int]:
+    """The step itself, and all that depend on it, directly or not."""
+    behind = {chosen}
+    size = 0
+    while size < len(behind):
+        size = len(behind)
+        behind |= {index for index, step in enumerate(steps) if behind.intersection(step.depends_on)}
+    return behind
+
+
+def _is_same(old: WorkflowStep, new: NewStep) -> bool:
+    """Arguments that a model chose are no part of the definition."""
+    arguments = None if old.tool and old.model else old.arguments
+    return (old.name, old.description, old.tool, arguments, sorted(old.depends_on)) == (
+        new.name,
+        new.description,
+        new.tool,
+        new.arguments,
+        sorted(new.depends_on),
+    )
+
+
+def _reused(copies: Mapping[int, UUID]) -> dict[str, Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(_REUSED, [list(copies.values())])
+        given, written, cost = cast(tuple[int, int, Decimal | None], cursor.fetchone())
+    cost_text = None if cost is None else f"{cost:f}"
+    return {"steps": len(copies), "inputTokens": given, "outputTokens": written, "costUsd": cost_text}
