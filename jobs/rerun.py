@@ -6,8 +6,7 @@ nor depend on it take over their outputs, if they completed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -17,18 +16,17 @@ from rest_framework.exceptions import ValidationError
 from aiworkstation.access.lookup import as_uuid
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import JsonObject, StrictSerializer, invalid
+from jobs import model_usage
 from jobs.job_type import JobType, find_job_type
+from jobs.model_usage import usage_of_sums
 from jobs.start import new_execution
 from workflows import engine
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 from workflows.steps import NewExecution, NewStep
 
 # A step that took over its output names the step that caused the usage.
-_REUSED = """
-SELECT coalesce(sum((usage->>'inputTokens')::bigint), 0)::bigint,
-  coalesce(sum((usage->>'outputTokens')::bigint), 0)::bigint,
-  CASE WHEN bool_and(usage->>'costUsd' IS NOT NULL) FILTER (WHERE jsonb_typeof(usage) = 'object')
-    THEN sum((usage->>'costUsd')::numeric) END
+_REUSED = f"""
+SELECT {model_usage.SUMS}
 FROM workflow_steps WHERE id IN (SELECT coalesce(copied_from, id) FROM workflow_steps WHERE id = ANY(%s))
 """
 
@@ -165,6 +163,10 @@ def _is_same(old: WorkflowStep, new: NewStep) -> bool:
 def _reused(copies: Mapping[int, UUID]) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(_REUSED, [list(copies.values())])
-        given, written, cost = cast(tuple[int, int, Decimal | None], cursor.fetchone())
-    cost_text = None if cost is None else f"{cost:f}"
-    return {"steps": len(copies), "inputTokens": given, "outputTokens": written, "costUsd": cost_text}
+        usage = usage_of_sums(*cursor.fetchone())
+    return {
+        "steps": len(copies),
+        "inputTokens": usage.input_tokens,
+        "outputTokens": usage.output_tokens,
+        "costUsd": usage.cost,
+    }
