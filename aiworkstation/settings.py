@@ -35,7 +35,6 @@ INSTALLED_APPS = [
     "django_q",
     "django_htmx",
     "rest_framework",
-    "pgtrigger",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -47,6 +46,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "aiworkstation.web.request_id.RequestId",
+    "aiworkstation.audit.origin.RequestOrigin",
     "aiworkstation.audit.refused_requests.RefusedRequests",
     "django.middleware.security.SecurityMiddleware",
     "aiworkstation.web.middleware.ContentSecurityPolicy",
@@ -131,9 +131,18 @@ Q_CLUSTER: dict[str, Any] = {
 
 # Links from lower packages to higher ones. This module is above all packages, so it may name both ends.
 ABSOLUTE_URL_OVERRIDES = {"workflows.workflowexecution": lambda job: reverse("jobs:job", args=[job.pk])}
-CALLBACK_PATH = "/api/workflow/update-step"
+CALLBACK_PREFIX = "/api/workflow/update-"
+"""The addresses at which outside workers report."""
+CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
 WORKER_MODEL = "workflows.Worker"
 FIRST_START_COMMAND = "submit_samples"
+
+# The only functions that schedules start. Code may start any other with `async_task`.
+SCHEDULED_FUNCTIONS = {
+    "workflows.engine.retention.prune_daily",
+    "documents.storage.orphaned_files.sweep_daily",
+    *CONFIG.scheduled_functions,
+}
 
 # The function that a stock cluster calls for a job's message.
 JOB_TASK = "workflows.worker.stock_cluster.run_execution"

@@ -11,9 +11,12 @@ from django.http import HttpRequest
 from aiworkstation.audit.admin import ReadOnly
 from aiworkstation.audit.record import record
 from workflows import engine, placeholders, tools
+from workflows.django_q import admin as queue_admin
 from workflows.models import Mode, Worker, WorkflowExecution, WorkflowStep
 
 SHOWN_STEPS = 200
+
+queue_admin.register()
 
 
 class StepInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]

@@ -7,7 +7,9 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         # Tools register themselves when their module is imported: ours, and the `tools.py` of every installed app.
+        from workflows.django_q import schedules
         from workflows.tools import import_builtin_tools
 
+        schedules.guard()
         import_builtin_tools()
         autodiscover_modules("tools")

@@ -23,8 +23,8 @@ class ReadOnly:
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("at", "actor", "action", "object", "changes")
-    list_filter = ("action", "at")
+    list_display = ("at", "actor", "channel", "address", "action", "object", "changes")
+    list_filter = ("action", "channel", "at")
     search_fields = ("actor", "action", "object")
     search_help_text = "An actor, an action such as job.failed, or an object such as job:<id>"
     date_hierarchy = "at"

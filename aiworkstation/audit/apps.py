@@ -5,6 +5,7 @@ class AuditConfig(AppConfig):
     name = "aiworkstation.audit"
 
     def ready(self) -> None:
-        from aiworkstation.audit import login_events
+        from aiworkstation.audit import admin_log, login_events, user_changes
 
-        login_events.connect()
+        for module in (admin_log, login_events, user_changes):
+            module.connect()

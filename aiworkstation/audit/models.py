@@ -1,21 +1,23 @@
-"""The audit trail: what happened, who did it, and what changed."""
+"""The audit trail: what happened, who did it, from where, and what changed. And the seals that make it a chain."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
-
-from aiworkstation.audit.triggers import APPEND_ONLY
 
 
 class AuditEvent(models.Model):
     """An audit event. It is written in the transaction of the change that it records.
 
     `action` is `<noun>.<what happened>`, `object` is `<noun>:<id>`. There are no foreign keys, so an event outlives
-    its object.
+    its object. Triggers set `id`, `at`, `channel` and `address`, and refuse every update and deletion: see
+    `migrations/0001_audit.sql`.
     """
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(db_default=Now(), editable=False)
-    actor = models.CharField(max_length=200)
+    actor = models.CharField(max_length=400)
+    channel = models.CharField(max_length=20, db_default="", editable=False)
+    address = models.CharField(max_length=100, db_default="", editable=False)
     action = models.CharField(max_length=60)
     object = models.CharField(max_length=120)
     execution_id = models.UUIDField(null=True, blank=True)
@@ -26,7 +28,28 @@ class AuditEvent(models.Model):
         ordering = ("-id",)
         # Every step writes two events, and each index makes all of them slower. A search in the admin reads the table.
         indexes = (models.Index(fields=["execution_id", "id"], name="audit_by_execution"),)
-        triggers = (APPEND_ONLY,)
 
     def __str__(self) -> str:
         return f"{self.action} {self.object} by {self.actor}"
+
+
+class AuditSeal(models.Model):
+    """A link of the chain: the events with ids from `first_id` to `last_id`, each with its hash.
+
+    `digest` covers these and the digest of the seal before. See `chain.py`.
+    """
+
+    number = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    event_ids = ArrayField(models.BigIntegerField())
+    event_digests = ArrayField(models.BinaryField())
+    digest = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_seals"
+        ordering = ("-number",)
+
+    def __str__(self) -> str:
+        return f"{self.number}:{bytes(self.digest).hex()}"

@@ -4,6 +4,7 @@ If values are wrong, the start ends with one message that lists each setting and
 """
 
 import base64
+import ipaddress
 import os
 from functools import cache
 from importlib.util import find_spec
@@ -90,6 +91,9 @@ class Config(BaseSettings):
     http_allowed_private_hosts: CommaList = []
     callback_secret: str = ""
     extra_apps: CommaList = []
+    scheduled_functions: CommaList = Field(default=[], description="more functions that schedules may call")
+    trusted_proxies: CommaList = Field(default=[], description="networks whose X-Forwarded-For counts")
+    audit_head_file: str = Field(default="", description="file to which the head of the audit chain is appended")
     max_upload_mb: int = Field(default=100, ge=1, description="largest size of one document")
     max_upload_files: int = Field(default=200, ge=1, le=10_000, description="documents in one request")
     max_upload_total_mb: int = Field(default=512, ge=1, description="all documents of one request")
@@ -113,6 +117,16 @@ class Config(BaseSettings):
     def _is_postgresql(cls, value: str) -> str:
         if value and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for text in value:
+            try:
+                ipaddress.ip_network(text, strict=False)
+            except ValueError as error:
+                raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, not {text}") from error
         return value
 
     @field_validator("extra_apps")

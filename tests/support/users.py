@@ -9,7 +9,7 @@ from aiworkstation.access.models import ApiToken
 def make_user(name: str, *, is_staff: bool = False) -> User:
     user = User(username=name, is_staff=is_staff)
     user.set_unusable_password()
-    user.save()
+    User.objects.bulk_create([user])  # without the audit event of a new user
     return user
 
 

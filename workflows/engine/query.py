@@ -4,11 +4,18 @@ from typing import Any
 
 from django.db import connection
 
+from aiworkstation.audit.origin import stamped
+
 Row = tuple[Any, ...]
 
 
 def rows_of(statement: str, **parameters: Any) -> list[Row]:
-    """Executes a statement with named parameters; its rows, or an empty list if it returns none."""
+    """Executes a statement with named parameters; its rows, or an empty list if it returns none.
+
+    A parameter `actor` is for audit events: it takes the channel and the address with it.
+    """
+    if "actor" in parameters:
+        parameters["actor"] = stamped(parameters["actor"])
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []

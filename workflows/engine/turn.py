@@ -11,6 +11,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from aiworkstation.audit.origin import stamped
 from workflows.engine.claims import Claim, as_claim
 from workflows.engine.notifications import COOLDOWN, Notification, statement_for, wake
 from workflows.engine.outcomes import Outcome
@@ -85,7 +86,8 @@ async def take_turn(
 
     `only` limits the claims to one execution: that of a stock cluster's message.
     """
-    cursor = await connection.execute(TURN, turn_parameters(worker, outcomes, demands, only=only))
+    parameters = turn_parameters(worker, outcomes, demands, only=only)
+    cursor = await connection.execute(TURN, parameters | {"actor": stamped(worker.name)})
     row = await cursor.fetchone()
     assert row is not None
     result = turn_result(row[0], outcomes)

@@ -1,7 +1,8 @@
 """Maintenance: one process at a time over all machines, by a leased row.
 
 It runs django-q2's scheduler, reaps leases that ran out, fails waits for silent outside workers, sweeps for executions
-that break the invariant, and deletes the rows of dead workers and the oldest results of plain tasks.
+that break the invariant, seals the audit trail, and deletes the rows of dead workers and the oldest results of plain
+tasks.
 """
 
 import logging
@@ -17,6 +18,8 @@ from django_q.brokers import get_broker
 from django_q.scheduler import scheduler
 from psycopg.errors import LockNotAvailable
 
+from aiworkstation.audit.chain import Sealer
+from aiworkstation.audit.published_heads import publish_head
 from aiworkstation.ids import uuid7
 from workflows import engine
 from workflows.django_q.messages import drop_orphans
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 1.0
 SWEEP_EVERY = 10.0
 SCHEDULE_EVERY = 5.0
+SEAL_EVERY = 5.0
 
 # Zero rows: another process has the duty.
 _TAKE_DUTY = """
@@ -56,7 +60,8 @@ class Maintenance:
         self.lease = settings.CONFIG.lease_seconds
         self.connected_at = float("-inf")
         """When the last outage ended, 0.0 during one. Monotonic."""
-        self.swept_at = self.scheduled_at = 0.0
+        self.swept_at = self.scheduled_at = self.sealed_at = 0.0
+        self.sealer = Sealer()
 
     def run(self, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
         connection.settings_dict["OPTIONS"]["options"] += _SHORT_TIMEOUTS
@@ -70,6 +75,7 @@ class Maintenance:
                 if not isinstance(error.__cause__, LockNotAvailable):
                     connection.close()
                     self.connected_at = 0.0
+                    self.sealer = Sealer()  # the server may be another one, which counts transactions anew
             time.sleep(ROUND_SECONDS)
         self._execute(_LEAVE_DUTY)
 
@@ -91,6 +97,10 @@ class Maintenance:
         if now - self.scheduled_at > SCHEDULE_EVERY:
             self.scheduled_at = now
             scheduler(get_broker())
+        if now - self.sealed_at > SEAL_EVERY:
+            self.sealed_at = now
+            self.sealer.seal()
+            publish_head(settings.CONFIG.audit_head_file)
         if now - self.swept_at > SWEEP_EVERY:
             self.swept_at = now
             for execution in engine.sweep():

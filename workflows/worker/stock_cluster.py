@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from aiworkstation.audit import origin
 from workflows.worker.capacity import SlotSizes
 from workflows.worker.lease_renewer import LeaseRenewer
 from workflows.worker.runner import Runner
@@ -14,6 +15,7 @@ from workflows.worker.runner import Runner
 
 def run_execution(execution: str) -> None:
     """Runs steps of the execution one after another, in the cluster's own process, until none is ready."""
+    origin.become_worker()
     name = f"qcluster {socket.gethostname()}:{os.getpid()}"
     asyncio.run(_run_lane(name, UUID(execution)))
 

@@ -1,7 +1,10 @@
+from pathlib import Path
+
+import django.contrib.postgres.fields
 import django.db.models.functions.datetime
-import pgtrigger.compiler
-import pgtrigger.migrations
 from django.db import migrations, models
+
+FOLDER = Path(__file__).parent
 
 
 class Migration(migrations.Migration):
@@ -15,7 +18,9 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ("actor", models.CharField(max_length=200)),
+                ("actor", models.CharField(max_length=400)),
+                ("channel", models.CharField(db_default="", editable=False, max_length=20)),
+                ("address", models.CharField(db_default="", editable=False, max_length=100)),
                 ("action", models.CharField(max_length=60)),
                 ("object", models.CharField(max_length=120)),
                 ("execution_id", models.UUIDField(blank=True, null=True)),
@@ -27,18 +32,24 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["execution_id", "id"], name="audit_by_execution")],
             },
         ),
-        pgtrigger.migrations.AddTrigger(
-            model_name="auditevent",
-            trigger=pgtrigger.compiler.Trigger(
-                name="append_only",
-                sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
-                    hash="b69ec7ac5750979f4cb86bf4b14dee3881aaa2df",
-                    operation="UPDATE OR DELETE",
-                    pgid="pgtrigger_append_only_00dfa",
-                    table="audit_events",
-                    when="BEFORE",
-                ),
-            ),
+        migrations.CreateModel(
+            name="AuditSeal",
+            fields=[
+                ("number", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ("first_id", models.BigIntegerField()),
+                ("last_id", models.BigIntegerField()),
+                ("event_ids", django.contrib.postgres.fields.ArrayField(models.BigIntegerField())),
+                ("event_digests", django.contrib.postgres.fields.ArrayField(models.BinaryField())),
+                ("digest", models.BinaryField()),
+            ],
+            options={
+                "db_table": "audit_seals",
+                "ordering": ("-number",),
+            },
+        ),
+        migrations.RunSQL(
+            (FOLDER / "0001_audit.sql").read_text(encoding="utf-8"),
+            (FOLDER / "0001_audit_reverse.sql").read_text(encoding="utf-8"),
         ),
     ]

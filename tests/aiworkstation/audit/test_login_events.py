@@ -1,6 +1,7 @@
 """Logins, failed logins and logouts."""
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -9,8 +10,7 @@ from aiworkstation.audit.models import AuditEvent
 
 @pytest.fixture
 def alice_with_password(alice: User) -> User:
-    alice.set_password("correct horse")
-    alice.save()
+    User.objects.filter(pk=alice.pk).update(password=make_password("correct horse"))
     return alice
 
 

@@ -50,7 +50,7 @@ def test_plain_tasks_and_schedules_run_too(alice: object, tmp_path: Path) -> Non
     task = async_task("math.floor", 3.7)
     failing = async_task("math.floor", "x")
     Schedule.objects.create(func="math.ceil", args="1.2,", schedule_type=Schedule.ONCE, repeats=-1)
-    with manage("work", log=tmp_path / "log", **FAST):
+    with manage("work", log=tmp_path / "log", **FAST, SCHEDULED_FUNCTIONS="math.ceil"):
         wait_for(lambda: Task.objects.filter(id=task, success=True).exists(), what="the task")
         wait_for(lambda: Task.objects.filter(id=failing, success=False).exists(), what="the failing task")
         wait_for(lambda: Task.objects.filter(func="math.ceil", success=True).exists(), what="the schedule")

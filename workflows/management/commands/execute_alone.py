@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from aiworkstation.audit import origin
 from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome
 from workflows.worker.crash_isolation import STARTED, write_frame
@@ -19,6 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # What a tool prints goes to standard error, so that it does not mix with the frames.
+        origin.become_worker()
         frames = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
         claim: Claim = pickle.load(sys.stdin.buffer)

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from aiworkstation.audit.origin import command_line_actor
 from workflows.engine.pause import pause
-from workflows.management import command_line_actor
 
 
 class Command(BaseCommand):

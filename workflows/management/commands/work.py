@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from aiworkstation.audit import origin
 from workflows.worker.processes import worker_supervisor
 
 
@@ -18,4 +19,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # django-q2 logs when a plain task begins. Our worker logs its end, which is enough.
         logging.getLogger("django-q").setLevel(logging.WARNING)
+        origin.become_worker()
         worker_supervisor(drain=options["drain"]).run()

@@ -1,0 +1,98 @@
+"""Where a change comes from: the channel and the address of its audit event, and who makes it."""
+
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from aiworkstation.audit.client_address import client_address
+
+Channel = Literal["page", "token", "worker", "command", "admin"]
+SEPARATOR = "\x1f"
+MAX_ACTOR = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """`request` is the request that is being answered, if there is one."""
+
+    channel: Channel
+    address: str
+    request: HttpRequest | None = None
+
+
+_of_request: ContextVar[Origin | None] = ContextVar("origin", default=None)
+_of_process = Origin("command", socket.gethostname())
+
+
+def current() -> Origin:
+    """The origin of what this thread does now: that of its request, or that of the process."""
+    return _of_request.get() or _of_process
+
+
+def become_worker() -> None:
+    """Notes that this process, and those it forks, are a worker. By default a process is a command."""
+    global _of_process
+    _of_process = Origin("worker", socket.gethostname())
+
+
+def current_actor() -> str:
+    """Who acts now, for changes whose caller does not know: the request's user, the worker, or the command's user."""
+    origin = current()
+    if origin.request is not None:
+        user = _user_of(origin.request)
+        return str(user.get_username()) if user is not None else "anonymous"
+    return f"worker {origin.address}:{os.getpid()}" if origin.channel == "worker" else command_line_actor()
+
+
+def command_line_actor() -> str:
+    """Who runs this command, as the audit trail names them."""
+    return f"{getpass.getuser()} at the command line"
+
+
+def stamped(actor: str) -> str:
+    """Returns the actor together with channel and address, as the trigger of `audit_events` takes them apart.
+
+    So the engine's statements need no parameters for these, and no setting of the session, which a pooled connection
+    could carry into another request.
+    """
+    origin = current()
+    name = actor.replace(SEPARATOR, " ")[:MAX_ACTOR]
+    return SEPARATOR.join((name, origin.channel, origin.address[:100]))
+
+
+class RequestOrigin:
+    """Middleware that notes the origin of each request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        reset = _of_request.set(Origin(_channel(request), client_address(request), request))
+        try:
+            return self.get_response(request)
+        finally:
+            _of_request.reset(reset)
+
+
+def _channel(request: HttpRequest) -> Channel:
+    if request.path.startswith(settings.CALLBACK_PREFIX):
+        return "worker"
+    if request.path.startswith(reverse("admin:index")):
+        return "admin"
+    return "token" if "Authorization" in request.headers else "page"
+
+
+def _user_of(request: HttpRequest) -> Any:
+    """None for anonymous callers. DRF sets the user of an API token on the request."""
+    user = getattr(request, "user", None)
+    user = user if user is not None and user.is_authenticated else get_user(request)
+    return user if user.is_authenticated else None
