@@ -32,7 +32,7 @@ WITH last AS (
   SELECT number, last_id, digest FROM audit_seals
   UNION ALL SELECT 0, 0, NULL ORDER BY number DESC LIMIT 1
 ), batch AS (
-  SELECT array_agg(id ORDER BY id) AS ids, array_agg(digest ORDER BY id) AS digests FROM (
+  SELECT coalesce(array_agg(id ORDER BY id), '{}') AS ids, coalesce(array_agg(digest ORDER BY id), '{}') AS digests FROM (
     SELECT id, audit_event_digest(e) AS digest FROM audit_events e
     WHERE id > (SELECT last_id FROM last) AND id <= %(upto)s
   ) AS hashed
@@ -40,7 +40,7 @@ WITH last AS (
 INSERT INTO audit_seals (number, first_id, last_id, event_ids, event_digests, digest)
 SELECT number + 1, last_id + 1, %(upto)s, ids, digests,
   audit_seal_digest(digest, number + 1, last_id + 1, %(upto)s, ids, digests)
-FROM last, batch WHERE ids IS NOT NULL
+FROM last, batch
 RETURNING cardinality(event_ids)
 """
 _HEAD = "SELECT number, encode(digest, 'hex') FROM audit_seals ORDER BY number DESC LIMIT 1"

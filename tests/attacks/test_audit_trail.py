@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.utils import DatabaseError
 from django.test import Client
 
-from aiworkstation.audit import origin, published_heads
+from aiworkstation.audit import chain, origin, published_heads
 from aiworkstation.audit.chain import Head, Sealer, head, verify
 from aiworkstation.audit.models import AuditEvent, AuditSeal
 from aiworkstation.audit.record import record
@@ -209,8 +209,6 @@ class TestChain:
         assert self.findings() == [f"event {id}: deleted (seal 1)"]
 
     def test_an_inserted_row(self) -> None:
-        execute("SELECT nextval('audit_events_id_seq')")  # an id that was never used
-        seal()
         with transaction.atomic():
             record("x", "rolled.back", "c:1")
             unused = AuditEvent.objects.get(action="rolled.back").pk
@@ -322,6 +320,14 @@ class TestChain:
         assert found.findings == []
         assert (found.sealed, found.unsealed) == (9 + 3 * 48 * 3, 0)
         assert found.seals > 4
+
+    def test_a_long_gap_of_ids_is_passed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(chain, "MAX_IDS", 10)
+        execute("SELECT nextval('audit_events_id_seq') FROM generate_series(1, 35)")
+        record("x", "a.10", "c:1")
+        sealer = Sealer()
+        assert sum(sealer.seal() for _ in range(12)) == 1
+        assert self.findings() == []
 
     def test_heads_go_to_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file = tmp_path / "heads"
