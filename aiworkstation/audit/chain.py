@@ -32,7 +32,8 @@ WITH last AS (
   SELECT number, last_id, digest FROM audit_seals
   UNION ALL SELECT 0, 0, NULL ORDER BY number DESC LIMIT 1
 ), batch AS (
-  SELECT coalesce(array_agg(id ORDER BY id), '{}') AS ids, coalesce(array_agg(digest ORDER BY id), '{}') AS digests FROM (
+  SELECT coalesce(array_agg(id ORDER BY id), '{}') AS ids, coalesce(array_agg(digest ORDER BY id), '{}') AS digests
+  FROM (
     SELECT id, audit_event_digest(e) AS digest FROM audit_events e
     WHERE id > (SELECT last_id FROM last) AND id <= %(upto)s
   ) AS hashed

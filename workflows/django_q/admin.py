@@ -39,7 +39,7 @@ class QueueAdmin(NoActions, django_q_admin.QueueAdmin):  # type: ignore[misc]
     pass
 
 
-ADMINS: dict[type[Model], type[admin.ModelAdmin[Any]]] = {
+ADMINS: "dict[type[Model], type[admin.ModelAdmin[Any]]]" = {
     Schedule: ScheduleAdmin,
     Success: SuccessAdmin,
     Failure: FailureAdmin,
