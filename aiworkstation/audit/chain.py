@@ -133,10 +133,10 @@ def _new_mark() -> _Mark | None:
 
 @transaction.atomic
 def _seal_up_to(last_id: int) -> int:
-    """Makes one seal of at most MAX_IDS ids. Returns how many events it has: 0 if another process is sealing."""
-    if not _value(_LOCK):
+    """Makes one seal of at most MAX_IDS ids. Returns how many events it has: 0 if another process was faster."""
+    if not _value(_LOCK) or (sealed := _value(_SEALED_UP_TO)) >= last_id:
         return 0
-    upto = min(_value(_SEALED_UP_TO) + MAX_IDS, last_id)
+    upto = min(sealed + MAX_IDS, last_id)
     return sum(count for (count,) in _rows(_SEAL, upto=upto))
 
 
@@ -160,7 +160,7 @@ def _broken_links(links: list[Any]) -> list[str]:
     for found, first, last, _, holds in links:
         if found != number + 1:
             findings.append(f"seals {number + 1} to {found - 1}: deleted")
-        elif first != last_id + 1:
+        elif first != last_id + 1 or last < first:
             findings.append(f"seal {found}: changed (it does not begin where the one before ends)")
         elif not holds:
             findings.append(f"seal {found}: changed, or the digest of the one before")

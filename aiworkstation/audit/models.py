@@ -50,6 +50,9 @@ class AuditSeal(models.Model):
     class Meta:
         db_table = "audit_seals"
         ordering = ("-number",)
+        constraints = (
+            models.CheckConstraint(name="seal_goes_on", condition=models.Q(last_id__gte=models.F("first_id"))),
+        )
 
     def __str__(self) -> str:
         return f"{self.number}:{bytes(self.digest).hex()}"

@@ -46,6 +46,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "audit_seals",
                 "ordering": ("-number",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("last_id__gte", models.F("first_id"))), name="seal_goes_on"
+                    )
+                ],
             },
         ),
         migrations.RunSQL(
