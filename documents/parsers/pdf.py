@@ -15,16 +15,20 @@ import pypdfium2.raw as pdfium_c
 from documents.errors import Corrupt, Encrypted, NeedsOcr, NoText, TooComplex, TooLarge
 from documents.parsers import MAX_PAGES, Member, ParsedDocument, Report, ocr, register
 from documents.parsers.pdf_annotations import read_annotations
+from documents.parsers.pdf_appearances import Appearances
 from documents.parsers.pdf_attachments import attachments
 from documents.parsers.pdf_bombs import refuse_bombs
 from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, reads_like_text
 from documents.parsers.pdf_fallback import SecondReader
 from documents.parsers.pdf_repair import HYPHEN, has_garbage, has_lost_letters, is_garbled, repair, replace_ligatures
 from documents.parsers.pdf_source import lost_its_header, source_of
+from documents.parsers.pdf_xfa import has_xfa, is_made_of_xfa, read_xfa
 
 MIN_CHARACTERS = 20
 """A page with fewer is checked: it may have a picture of text, or more text than PDFium has found."""
 MAX_RECHECKED_PAGES = 3
+MAX_NOTICE = 2_500
+"""A page with more characters is more than the notice that a form needs another viewer."""
 MAX_OBJECTS = 5_000
 MAX_FORM_NESTING = 4
 SAMPLED_CHARACTERS = 16
@@ -53,6 +57,8 @@ class _Pages:
     lost: list[int] = field(default_factory=list)
     recognized: list[int] = field(default_factory=list)
     with_files: list[int] = field(default_factory=list)
+    drawn: list[int] = field(default_factory=list)
+    lacks_form: bool = False
 
 
 @dataclass
@@ -71,6 +77,7 @@ class _Page:
     is_deciphered: bool = False
     has_picture: bool = False
     has_files: bool = False
+    has_drawings: bool = False
 
 
 class PdfParser:
@@ -90,11 +97,15 @@ class PdfParser:
         if total > MAX_PAGES:
             raise TooLarge(f"The document has {total} pages, more than {MAX_PAGES}: split it and upload the parts.")
         pages = _Pages()
+        appearances = Appearances(source)
         for index in range(total):
             _read_page(document, second, index, pages)
+            if index in pages.drawn:
+                pages.texts[index] = "\n".join([pages.texts[index], *appearances.lines(index, pages.texts[index])])
             report(index + 1, total)
         self.with_files = pages.with_files
         if document is not None:
+            _add_form(document, pages)
             _recognize(document, pages, report)
         if not any(map(str.strip, pages.texts)) and not pages.pictures:
             _recheck_blank_pages(second, pages)
@@ -128,6 +139,8 @@ def _read_page(document: pdfium.PdfDocument | None, second: SecondReader, index:
     page = _first_reading(document, index)
     if page.has_files:
         pages.with_files.append(index)
+    if page.has_drawings:
+        pages.drawn.append(index)
     if page.is_poor or page.is_garbled or page.is_doubtful:
         try:
             text, is_damaged = second.page_text(index)
@@ -164,6 +177,28 @@ def _better(page: _Page, text: str) -> _Page:
     return page
 
 
+def _add_form(document: pdfium.PdfDocument, pages: _Pages) -> None:
+    """Adds the captions and values of an XFA form. They replace a page that only asks for another viewer."""
+    if not has_xfa(document):
+        return
+    lines = read_xfa(document)
+    known = " ".join(" ".join(pages.texts).split())
+    if is_made_of_xfa(document):
+        pages.lacks_form = not lines
+        if lines and len(pages.texts) == 1 and len(known) < MAX_NOTICE:
+            pages.texts, pages.pictures, pages.garbled = [""], [], []
+            known = ""
+    pages.texts[0] = "\n".join(filter(None, [pages.texts[0], *_unknown(lines, known)]))
+
+
+def _unknown(lines: Iterable[str], known: str) -> Iterator[str]:
+    """Yields the lines that the pages do not have. A form with ordinary pages has its values as fields there, too."""
+    for line in lines:
+        caption, _, value = line.rpartition(": ")
+        if not (line in known or (value in known and caption in known)):
+            yield line
+
+
 def _recheck_blank_pages(second: SecondReader, pages: _Pages) -> None:
     """Reads the first pages with the second reader: PDFium may take damaged pages for blank ones."""
     for index in range(min(len(pages.texts), MAX_RECHECKED_PAGES)):
@@ -193,6 +228,7 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
         is_garbled=is_garbled(text) or has_names(text) or unmapped > GARBLED_SHARE,
         has_picture=pdfium_c.FPDF_PAGEOBJ_IMAGE in kinds,
         has_files=written.has_files,
+        has_drawings=written.has_drawings,
     )
 
 
@@ -285,6 +321,9 @@ def _warnings(pages: _Pages) -> Iterator[str]:
     for numbers, reason in reasons:
         if numbers:
             yield f"{len(numbers)} of {len(pages.texts)} pages: {reason} ({_ranges(numbers)})."
+
+    if pages.lacks_form:
+        yield "The form (XFA) in the file could not be read: print it to a PDF and upload that."
 
 
 def _ranges(numbers: Iterable[int]) -> str:

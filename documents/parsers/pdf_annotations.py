@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from documents.parsers.pdf_appearances import is_drawn
 from documents.parsers.pdf_repair import replace_ligatures
 
 MAX_OPTIONS = 500
@@ -35,10 +36,14 @@ _CHOSEN = {pdfium_c.FPDF_FORMFIELD_COMBOBOX, pdfium_c.FPDF_FORMFIELD_LISTBOX}
 
 @dataclass
 class PageAnnotations:
-    """The texts of a page's annotations. `has_files`: files are attached to places on the page."""
+    """The texts of a page's annotations.
+
+    `has_files`: files are attached to places on the page. `has_drawings`: annotations draw words of their own.
+    """
 
     texts: list[str] = field(default_factory=list)
     has_files: bool = False
+    has_drawings: bool = False
 
 
 def read_annotations(document: pdfium.PdfDocument, page: pdfium.PdfPage, text: str) -> PageAnnotations:
@@ -48,6 +53,7 @@ def read_annotations(document: pdfium.PdfDocument, page: pdfium.PdfPage, text: s
     for annotation in annotations(page):
         kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
         found.has_files |= kind == pdfium_c.FPDF_ANNOT_FILEATTACHMENT
+        found.has_drawings = found.has_drawings or is_drawn(document.formenv, annotation)
         if kind == pdfium_c.FPDF_ANNOT_WIDGET and document.formenv is not None:
             found.texts += _field(document.formenv, annotation)
         elif kind in _COMMENTS and not pdfium_c.FPDFAnnot_GetFlags(annotation) & pdfium_c.FPDF_ANNOT_FLAG_HIDDEN:

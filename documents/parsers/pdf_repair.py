@@ -100,6 +100,8 @@ def _filled(gap: re.Match[str], known: Counter[str]) -> str:
         return _TEX_MARKS[gap[0]]
     before, after = _around(gap)
     is_unknown = gap[0] == "\ufffd"
+    if not (before or after):
+        return gap[0] if is_unknown else " "
     if (is_unknown or _LATIN.fullmatch(before + after)) and (ligature := _letters(before, after, known)):
         return ligature
     if is_unknown:

@@ -9,6 +9,7 @@ from documents.errors import NeedsOcr
 from documents.parsers import ParsedDocument
 from documents.parsers.pdf import PdfParser
 from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, reads_like_text
+from tests.documents.parsers.pdf_files import pdf_file, stream
 
 PROSE = (
     "The inspection of the pump showed that the valve was worn and had to be replaced before the next delivery to the"
@@ -32,31 +33,18 @@ def _pdf(folder: Path, content: bytes, names: Callable[[int], str], *pages: byte
             "<</Type/Font/Subtype/Type3/FontBBox[0 0 10 10]/FontMatrix[.1 0 0 .1 0 0]/FirstChar 1/LastChar 254/Widths["
             f"{'6 ' * 254}]/CharProcs<<{shapes}>>/Encoding<</Differences[1 {encoding}]>>/Resources<<>>>>"
         ).encode(),
-        6: _stream(b"6 0 0 0 5 7 d1 0 0 5 7 re f"),
+        6: stream(b"6 0 0 0 5 7 d1 0 0 5 7 re f"),
     }
     for place, drawn in enumerate(contents):
-        page, stream, font = 10 + 2 * place, 11 + 2 * place, 4 if place else 5
+        page, contents_of, font = 10 + 2 * place, 11 + 2 * place, 4 if place else 5
         objects[page] = (
-            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 2000 400]/Contents {stream} 0 R"
+            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 2000 400]/Contents {contents_of} 0 R"
             f"/Resources<</Font<</F1 {font} 0 R>>>>>>"
         ).encode()
-        objects[stream] = _stream(b"BT /F1 12 Tf 50 350 Td (" + drawn + b") Tj ET")
+        objects[contents_of] = stream(b"BT /F1 12 Tf 50 350 Td (" + drawn + b") Tj ET")
     path = folder / "a.pdf"
-    path.write_bytes(_file(objects))
+    path.write_bytes(pdf_file(objects))
     return path
-
-
-def _file(objects: dict[int, bytes]) -> bytes:
-    data, table = b"%PDF-1.7\n", b"xref\n"
-    for number, item in objects.items():
-        table += b"%d 1\n%010d 00000 n \n" % (number, len(data))
-        data += b"%d 0 obj\n%s\nendobj\n" % (number, item)
-    end = b"trailer\n<</Root 1 0 R/Size %d>>\nstartxref\n%d\n%%%%EOF\n" % (max(objects) + 1, len(data))
-    return data + table + end
-
-
-def _stream(data: bytes) -> bytes:
-    return b"<</Length %d>>\nstream\n%s\nendstream" % (len(data), data)
 
 
 def _read(path: Path) -> ParsedDocument:

@@ -31,7 +31,6 @@ Reading = dict[str, Any]
 NOT_FOUND = {
     # the manifest's own reader lost a hyphen: the slide says Next-Gen
     ("good/markitdown-test.pptx", "Enabling NextGen LLM Applications"),
-    # a ligature whose font does not name it
 }
 
 

@@ -25,8 +25,6 @@ Reading = dict[str, Any]
 
 NOT_YET = {
     "symbol-docx",
-    "xfa",
-    "signature",
     "raised-docx",
     "raised-html",
     "fraction-docx",
