@@ -95,7 +95,7 @@ def database(url: str) -> dict[str, Any]:
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     entry = {django: str(parts.pop(libpq, "") or "") for libpq, django in names.items()}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "aiworkstation.ops.database",
         **entry,
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,

@@ -7,6 +7,8 @@ from django import db
 from django.conf import settings
 from psycopg import AsyncConnection, Connection
 
+from aiworkstation.ops import session_settings
+
 Purpose = Literal["engine", "listen"]
 
 LOST = (
@@ -67,15 +69,38 @@ def _prepares(purpose: Purpose) -> bool:
     return purpose == "listen" or not settings.CONFIG.listen_database_url
 
 
+def _settings(purpose: Purpose, parameters: dict[str, Any]) -> str:
+    """What gives the session its settings if a pooler did not pass them on. `workflow_turn` has its own, in sql/."""
+    return session_settings.statement(parameters["options"], is_shared=not _prepares(purpose))
+
+
 async def connect(purpose: Purpose, name: str) -> AsyncConnection[tuple[Any, ...]]:
     """Opens a connection for the event loop. `name` becomes its `application_name`, shown in `pg_stat_activity`."""
-    opened = await AsyncConnection.connect(**_parameters(purpose, name))
+    parameters = _parameters(purpose, name)
+    try:
+        opened = await AsyncConnection.connect(**parameters)
+    except psycopg.OperationalError as error:
+        if not session_settings.are_refused(error):
+            raise
+        opened = await AsyncConnection.connect(**session_settings.without(parameters))
+    row = await (await opened.execute(session_settings.ARE_MISSING)).fetchone()
+    if row and row[0]:
+        await opened.execute(_settings(purpose, parameters))
     opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened
 
 
 def connect_blocking(name: str, purpose: Purpose = "engine") -> Connection[tuple[Any, ...]]:
     """Opens a connection for a thread without an event loop, such as the lease renewer."""
-    opened = Connection.connect(**_parameters(purpose, name))
+    parameters = _parameters(purpose, name)
+    try:
+        opened = Connection.connect(**parameters)
+    except psycopg.OperationalError as error:
+        if not session_settings.are_refused(error):
+            raise
+        opened = Connection.connect(**session_settings.without(parameters))
+    row = opened.execute(session_settings.ARE_MISSING).fetchone()
+    if row and row[0]:
+        opened.execute(_settings(purpose, parameters))
     opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened

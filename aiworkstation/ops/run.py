@@ -18,7 +18,7 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 from django.db.utils import OperationalError
 
@@ -98,8 +98,24 @@ def supervise(*, reload: bool) -> NoReturn:
 
 def prepare() -> None:
     call_command("migrate", interactive=False, verbosity=0)
+    turn_off_jit()
     call_command("collectstatic", interactive=False, verbosity=0)
     ensure_demo()
+
+
+def turn_off_jit() -> None:
+    """Makes `jit = off` the default of all sessions in this database, or at least of this role's.
+
+    Each connection asks for it already. A pooler may not pass that on, and may give each transaction another session.
+    """
+    for whose in ("DATABASE %I", "ROLE CURRENT_USER IN DATABASE %I"):
+        try:
+            with connection.cursor() as cursor:
+                # The database's real name: a pooler may give it another.
+                cursor.execute(f"DO $$ BEGIN EXECUTE format('ALTER {whose} SET jit = off', current_database()); END $$")
+        except DatabaseError:  # the role does not own the database
+            continue
+        return
 
 
 def ensure_demo() -> None:

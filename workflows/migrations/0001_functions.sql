@@ -113,7 +113,7 @@ CREATE OR REPLACE FUNCTION workflow_record(
   _outcomes json, _outputs text[], _is_answer bool, _tools text[], _worker uuid, _lease float8, _actor text,
   OUT steps uuid[], OUT claimed uuid[], OUT executions uuid[], OUT statuses text[],
   OUT lane_executions uuid[], OUT lane_slots text[])
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _now timestamptz := clock_timestamp();
   _failed uuid[];
@@ -253,7 +253,7 @@ END $$;
 CREATE OR REPLACE FUNCTION workflow_settle(
   _executions uuid[], _statuses text[], _consumed uuid[], _messages json, _actor text
 ) RETURNS text[]
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _job record;
   _status text;
@@ -382,7 +382,11 @@ CREATE OR REPLACE FUNCTION workflow_turn(
   _worker uuid, _actor text, _lease float8, _tools text[], _jobs uuid[], _messages json, _outcomes json,
   _outputs text[], _demands json, _only uuid, _cooldowns json
 ) RETURNS json
-LANGUAGE plpgsql SET jit = off AS $$
+LANGUAGE plpgsql SET jit = off
+-- As on the workers' own connections (`workflows.database_connections`): a pooler may not pass their settings on.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET enable_material = off AS $$
 DECLARE
   _recorded record;
   _claimed uuid[] := '{}';

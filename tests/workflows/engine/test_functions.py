@@ -49,6 +49,7 @@ def test_nothing_is_compiled() -> None:
         assert cursor.fetchone() == ("off",)
         cursor.execute("SELECT proname FROM pg_proc WHERE proname LIKE 'workflow%%' AND 'jit=off' = ANY(proconfig)")
         # Also through a pooler that drops the options of a connection.
-        assert {name for (name,) in cursor.fetchall()} == {"workflow_start", "workflow_turn"}
+        called = {"workflow_start", "workflow_turn", "workflow_record", "workflow_settle"}
+        assert {name for (name,) in cursor.fetchall()} == called
     with connect_blocking("test") as own:
         assert own.execute("SHOW jit").fetchone() == ("off",)

@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION workflow_record(
   _outcomes json, _outputs text[], _is_answer bool, _tools text[], _worker uuid, _lease float8, _actor text,
   OUT steps uuid[], OUT claimed uuid[], OUT executions uuid[], OUT statuses text[],
   OUT lane_executions uuid[], OUT lane_slots text[])
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _now timestamptz := clock_timestamp();
   _failed uuid[];

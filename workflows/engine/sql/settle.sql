@@ -8,7 +8,7 @@
 CREATE OR REPLACE FUNCTION workflow_settle(
   _executions uuid[], _statuses text[], _consumed uuid[], _messages json, _actor text
 ) RETURNS text[]
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
   _job record;
   _status text;

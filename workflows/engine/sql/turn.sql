@@ -7,7 +7,11 @@ CREATE OR REPLACE FUNCTION workflow_turn(
   _worker uuid, _actor text, _lease float8, _tools text[], _jobs uuid[], _messages json, _outcomes json,
   _outputs text[], _demands json, _only uuid, _cooldowns json
 ) RETURNS json
-LANGUAGE plpgsql SET jit = off AS $$
+LANGUAGE plpgsql SET jit = off
+-- As on the workers' own connections (`workflows.database_connections`): a pooler may not pass their settings on.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET enable_material = off AS $$
 DECLARE
   _recorded record;
   _claimed uuid[] := '{}';

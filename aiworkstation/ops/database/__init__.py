@@ -1,0 +1,1 @@
+"""Django's backend for PostgreSQL, for sessions behind pgbouncer too: see `base`."""

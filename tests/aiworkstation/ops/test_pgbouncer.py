@@ -1,0 +1,93 @@
+"""The application behind a real pgbouncer that passes no settings on: by refusing them, or without a word."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from django import db
+from django.contrib.auth.models import User
+from django.db.utils import ConnectionHandler
+from pytest_django.fixtures import Settings
+
+from aiworkstation import BASE_DIR
+from aiworkstation.ops import session_settings
+from aiworkstation.settings import database
+from tests.support.pgbouncer import pgbouncer
+from tests.support.processes import environment, manage, wait_for
+from workflows import engine
+from workflows.database_connections import connect, connect_blocking
+from workflows.models import WorkflowExecution
+from workflows.steps import NewExecution, NewStep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SHOWN = "SELECT current_setting('jit'), current_setting('lock_timeout'), current_setting('plan_cache_mode')"
+WAYS = [(mode, ignores) for mode in ("session", "transaction") for ignores in (False, True)]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}-{'ignores' if way[1] else 'refuses'}")
+def address(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) -> Iterator[str]:
+    mode, ignores = request.param
+    direct = "" if mode == "session" else "postgresql:///unused"
+    settings.CONFIG = settings.CONFIG.model_copy(update={"listen_database_url": direct})
+    with pgbouncer(tmp_path, pool_mode=mode, ignores_options=ignores) as address:
+        yield address
+
+
+def is_shared(settings: Settings) -> bool:
+    return bool(settings.CONFIG.listen_database_url)
+
+
+def test_every_session_has_its_settings(address: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = ConnectionHandler({"default": database(address)})
+    django = handler["default"]
+    try:
+        with django.cursor() as cursor:
+            cursor.execute(SHOWN)
+            # A session that others share gets only what suits all of them.
+            expected = ("off", "0", "auto") if is_shared(settings) else ("off", "10s", "auto")
+            assert cursor.fetchone() == expected
+        assert django.get_autocommit()
+        monkeypatch.setattr(db, "connection", django)
+        plans = "auto" if is_shared(settings) else "force_generic_plan"
+        expected = (*expected[:2], plans)
+        with connect_blocking("test") as own:
+            assert own.execute(SHOWN).fetchone() == expected
+
+        async def ask() -> object:
+            async with await connect("engine", "test") as opened:
+                return await (await opened.execute(SHOWN)).fetchone()
+
+        assert asyncio.run(ask()) == expected
+    finally:
+        django.close()
+
+
+def test_jobs_run_and_requests_are_answered(address: str, tmp_path: Path, alice: User, settings: Settings) -> None:
+    direct = {"LISTEN_DATABASE_URL": environment()["DATABASE_URL"]} if is_shared(settings) else {}
+    variables = {"DATABASE_URL": address, "WORKERS": "1", **direct}
+    steps = [NewStep("s", tool="PROBE_SLEEP", arguments={})]
+    job = engine.start(NewExecution(alice.pk, "workflow", "test", steps), actor="alice")
+    with manage("work", log=tmp_path / "log", PROBE_LEDGER=str(tmp_path / "ledger"), **variables):
+        wait_for(lambda: WorkflowExecution.objects.get(pk=job).is_finished, what="the job")
+    assert WorkflowExecution.objects.get(pk=job).status == "completed"
+    checked = subprocess.run(
+        [sys.executable, "manage.py", "check_engine"],
+        cwd=BASE_DIR,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, "0 broken" in checked.stdout) == (0, True), checked.stderr
+
+
+def test_other_errors_are_not_taken_for_a_refusal() -> None:
+    entry = database("postgresql://anybody@127.0.0.1:1/nothing")
+    with pytest.raises(db.OperationalError):
+        ConnectionHandler({"default": entry})["default"].ensure_connection()
+    assert not session_settings.are_refused(psycopg.OperationalError("password authentication failed"))
