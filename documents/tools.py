@@ -142,7 +142,9 @@ def _truncation(is_truncated: bool) -> dict[str, Any]:
 
 
 class SearchArguments(Arguments):
-    query: str = Field(min_length=1, max_length=1000, description="words, or a phrase in quotation marks")
+    query: str = Field(
+        min_length=1, max_length=search.MAX_QUESTION, description="words, or a phrase in quotation marks"
+    )
     limit: int = Field(10, ge=1, le=50)
     project_id: str | None = Field(None, alias="projectId")
     tag: str | None = None
@@ -160,4 +162,4 @@ class DocumentSearch(Tool):
         question = search.Question(
             arguments.query, limit=arguments.limit, project_id=arguments.project_id, tag=arguments.tag
         )
-        return {"results": [result.as_json() for result in search.search(owner, question)]}
+        return search.search(owner, question).as_json()

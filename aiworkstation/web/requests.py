@@ -29,9 +29,9 @@ class Request(SiteRequest):
     user: User
 
 
-def query_text(request: HttpRequest, name: str) -> str:
+def query_text(request: HttpRequest, name: str, most: int = MAX_TEXT) -> str:
     """Returns a parameter of a page, without the NUL that PostgreSQL refuses. Empty if it is missing."""
-    return request.GET.get(name, "").replace("\0", "").strip()[:MAX_TEXT]
+    return request.GET.get(name, "").replace("\0", "").strip()[:most]
 
 
 def query_number(request: HttpRequest, name: str, *, digits: int) -> int | None:

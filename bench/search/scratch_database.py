@@ -89,7 +89,7 @@ def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **field
                 )
                 for index, text in enumerate(texts)
             )
-            lexed = [(chunk.pk, words(chunk.text)) for chunk in chunks]
+            lexed = [(chunk.pk, chunk.text) for chunk in chunks]
             write_terms(row.pk, user.pk, 1, row.language, lexed)
     return rows
 
@@ -100,7 +100,6 @@ def replace_document(row: Any, texts: list[str]) -> None:
 
     from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk
     from documents.search import write_terms
-    from documents.text.words import words
 
     generation = row.generation + 1
     with transaction.atomic():
@@ -110,7 +109,7 @@ def replace_document(row: Any, texts: list[str]) -> None:
             )
             for index, text in enumerate(texts)
         )
-        lexed = [(chunk.pk, words(chunk.text)) for chunk in chunks]
+        lexed = [(chunk.pk, chunk.text) for chunk in chunks]
         write_terms(row.pk, row.owner_id, generation, row.language, lexed)
     with transaction.atomic():
         Document.objects.select_for_update().get(pk=row.pk)

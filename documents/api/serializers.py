@@ -24,6 +24,7 @@ from aiworkstation.web.serializers import (
 from documents.labels import FormTagsField, ModeField, ProjectIdField
 from documents.lookup import CLIENT_ID
 from documents.models import Document, DocumentStatus
+from documents.search import MAX_QUESTION
 from documents.storage.stored_files import BadId
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP, overlap_error
 
@@ -62,7 +63,7 @@ class DocumentsQuery(FilterQuery):
 
 
 class SearchQuery(StrictSerializer):
-    q = serializers.CharField(max_length=1000)
+    q = serializers.CharField(max_length=MAX_QUESTION)
     limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=10)
     projectId = serializers.CharField(required=False, source="project_id")
     tag = serializers.CharField(required=False)

@@ -129,7 +129,7 @@ def file(request: Request, id: str) -> HttpResponseBase:
 def search_documents(request: Request) -> HttpResponseBase:
     query = read_query(SearchQuery, request)
     question = Question(query.pop("q"), **query)
-    return Response({"results": [result.as_json() for result in search(_user(request), question)]})
+    return Response(search(_user(request), question).as_json())
 
 
 def _upload_documents(request: Request) -> Response:

@@ -15,14 +15,14 @@ from rest_framework.exceptions import ValidationError
 
 from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, page_url
 from aiworkstation.web.paging import page
-from aiworkstation.web.requests import Request, query_number, query_text
+from aiworkstation.web.requests import MAX_TEXT, Request, query_number, query_text
 from documents.errors import DocumentError
 from documents.lookup import find_documents, get_document
 from documents.models import Document
 from documents.pages.filters import DocumentFilter
 from documents.pages.upload_form import UploadForm, receive_files
 from documents.reading.chunk_preview import preview
-from documents.search import ChunkInPage, Question, Result, find_chunk_in_page, search
+from documents.search import MAX_QUESTION, Answer, ChunkInPage, Question, Result, find_chunk_in_page, search
 from documents.storage import stored_files
 from documents.storage.multipart import answers_allowance, screened
 from documents.text.chunker import MAX_CHUNK_SIZE, overlap_error
@@ -205,7 +205,9 @@ def chunk_preview(request: Request, id: str) -> HttpResponse:
 @login_required
 @require_GET
 def search_page(request: Request) -> HttpResponse:
-    fields = {name: query_text(request, name) for name in SEARCH_FIELDS}
+    fields = {name: query_text(request, name, MAX_QUESTION + 1) for name in SEARCH_FIELDS}
+    if len(fields["q"]) > MAX_QUESTION:
+        return render(request, "documents/search.html", {**fields, "longest": MAX_QUESTION})
     question = Question(
         fields["q"],
         limit=RESULTS_SHOWN,
@@ -213,7 +215,7 @@ def search_page(request: Request) -> HttpResponse:
         tag=fields["tag"] or None,
         file_type=fields["type"].lower() or None,
     )
-    found = search(request.user, question) if question.text else []
+    found = search(request.user, question) if question.text else Answer()
     named = find_documents(request.user, {result.document_id for result in found})
     results = [
         {
@@ -226,11 +228,11 @@ def search_page(request: Request) -> HttpResponse:
         for result in found
         if result.document_id in named
     ]
-    return render(request, "documents/search.html", {**fields, "results": results})
+    return render(request, "documents/search.html", {**fields, "results": results, "relaxed": found.is_relaxed})
 
 
 def _chunk_url(document: Document, result: Result, question: str) -> str:
-    query = urlencode({"from": result.page, "chunk": result.chunk_id, "q": question})
+    query = urlencode({"from": result.page, "chunk": result.chunk_id, "q": question[:MAX_TEXT]})
     return f"{reverse('documents:document', args=[document.uid])}?{query}#passage"
 
 

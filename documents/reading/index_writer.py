@@ -13,7 +13,6 @@ from django.db import connection
 from documents.models import ChunkTerms, ChunkVector, Document, DocumentChunk, DocumentPage
 from documents.parsers import Rows
 from documents.search import write_terms
-from documents.text.words import words
 
 Page = tuple[int, str, Rows | None]
 """A page's number, its text, and its cells if it is a table."""
@@ -41,8 +40,8 @@ def write_chunks(document: Document, generation: int, language: str, chunks: Seq
         with cursor.copy(_COPY_CHUNKS) as copy:
             for id, chunk in zip(ids, chunks, strict=True):
                 copy.write_row((id, document.pk, generation, *chunk))
-    with_words = [(id, words(text)) for id, (*_, text, _) in zip(ids, chunks, strict=True)]
-    write_terms(document.pk, document.owner_id, generation, language, with_words)
+    texts = [(id, text) for id, (*_, text, _) in zip(ids, chunks, strict=True)]
+    write_terms(document.pk, document.owner_id, generation, language, texts)
 
 
 def delete_generation(document: UUID, generation: int) -> None:

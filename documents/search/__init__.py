@@ -15,11 +15,14 @@ from documents.search.embedding_backlog import (
 )
 from documents.search.embeddings import configured_model, embed_document
 from documents.search.full_text_index import write_terms
-from documents.search.hybrid_search import Question, Result, search
+from documents.search.hybrid_search import Answer, Question, Result, search
+from documents.search.query_parser import MAX_QUESTION
 
 __all__ = [
     "JOB_TYPE",
+    "MAX_QUESTION",
     "TOOL",
+    "Answer",
     "ChunkInPage",
     "Question",
     "Result",

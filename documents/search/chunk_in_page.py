@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from documents.models import Document
 from documents.search.hybrid_search import languages_of_documents
-from documents.search.query_parser import parse_as_words, parse_query
+from documents.search.query_parser import parse_query
 from documents.search.snippets import Snippet, highlighted
 from documents.text.chunker import PAGE_SEPARATOR
 
@@ -43,10 +43,6 @@ def _page_start(document: Document, number: int) -> int:
 
 
 def _highlight_question(text: str, language: str, question: str) -> Snippet:
-    """Marks the question's words. Like the search, it ignores the signs if nothing is found with them."""
-    languages = languages_of_documents()
-    query = parse_query(question, languages)
-    found = highlighted(text, language, query.lexemes, query.beginnings)
-    if found.marks or not query.is_strict:
-        return found
-    return highlighted(text, language, parse_as_words(question, languages).lexemes)
+    """Marks the question's words."""
+    query = parse_query(question, languages_of_documents())
+    return highlighted(text, language, query.lexemes, query.beginnings)

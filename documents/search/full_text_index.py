@@ -7,15 +7,17 @@ The neighbors filter, one byte for each place, records which lexemes are neighbo
 out most chunks without a phrase, so the places of their lexemes, which are stored elsewhere, need not be read.
 
 The tsvector has the stems (and pairs of characters) with their places, and also:
+- other forms of words at the same place, such as `ppr9087` for PPR-9087 and `c++` (see `documents.text.forms`);
 - `=word` at the same place, if a word is not its own stem: prefixes are looked up in these;
 - `^stem` and `^^stem`, if the impact is high: the best chunks for a common word are found by these;
 - `@owner`, because most questions are about the user's own documents.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
+from typing import NamedTuple
 from uuid import UUID
 from zlib import crc32
 
@@ -24,7 +26,7 @@ from django.db import connection
 from documents.search.bm25 import impact, length_factor
 from documents.search.term_statistics import average_length
 from documents.text.stems import MAX_KNOWN, stems_of
-from documents.text.words import is_paired, pairs
+from documents.text.words import Cut, cut, is_paired, pairs
 
 DIMENSIONS = 1_000_000_000
 LEVELS = {"^": 1.6, "^^": 2.0}
@@ -34,31 +36,46 @@ OWNER = "@"
 MAX_IMPACTS = 16_000
 """pgvector's limit for a sparse vector."""
 
-ChunkWords = Sequence[tuple[int, list[str]]]
-"""The ids of chunks, each with its words."""
+ChunkTexts = Sequence[tuple[int, str]]
+"""The ids of chunks, each with its text."""
 
 _COPY = "COPY document_terms (chunk_id, document_id, generation, length, impacts, neighbours, lexemes) FROM STDIN"
 
 
-def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: ChunkWords) -> None:
+def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: ChunkTexts) -> None:
     """Indexes chunks for full-text search. Call it in the transaction that writes the chunks."""
-    every = set().union(*(found for _, found in chunks))
-    spaced = {word for word in every if not is_paired(word)}
-    stems = stems_of(spaced, language)
+    each = [(id, cut(text)) for id, text in chunks]
+    stems = stems_of(set().union(*(spaced_words(found) for _, found in each)), language)
     average = average_length()
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        for id, found in chunks:
-            places, sequence = lexemes_of(found, stems)
+        for id, found in each:
+            places, sequence, forms = lexemes_of(found, stems)
             impacts = impacts_of(places, len(sequence), average)
             vector, text = vector_text(by_dimension(impacts)), _tsvector_text(places, impacts, owner)
-            copy.write_row((id, document, generation, len(sequence), vector, neighbors_filter(sequence), text))
+            copy.write_row((id, document, generation, len(sequence), vector, neighbors_filter(sequence, forms), text))
 
 
-def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str, list[int]], list[str]]:
-    """Returns the places of each lexeme, counted from 1, and the stem or pair of characters at each place."""
+def spaced_words(found: Cut) -> set[str]:
+    """Returns the words that have a stem, and other forms of them."""
+    forms = {form.text for forms in found.forms.values() for form in forms}
+    return forms | {word for word in found.words if not is_paired(word)}
+
+
+class ChunkLexemes(NamedTuple):
+    """The places of each lexeme, counted from 1, and at each place its stem or pair of characters, and other forms."""
+
+    places: dict[str, list[int]]
+    sequence: list[str]
+    forms: dict[int, list[str]]
+
+
+def lexemes_of(found: Cut, stems: Mapping[str, str]) -> ChunkLexemes:
     places: dict[str, list[int]] = defaultdict(list)
     sequence: list[str] = []
-    for word in found:
+    forms: dict[int, list[str]] = {}
+    for number, word in enumerate(found.words):
+        if number in found.forms:
+            forms[len(sequence) + 1] = [stems.get(form.text, form.text) for form in found.forms[number]]
         stem = stems.get(word)
         if stem is None:
             sequence += pairs(word)
@@ -68,16 +85,28 @@ def lexemes_of(found: Iterable[str], stems: Mapping[str, str]) -> tuple[dict[str
             places[AS_WRITTEN + word].append(len(sequence))
     for place, lexeme in enumerate(sequence, start=1):
         places[lexeme].append(place)
-    return places, sequence
+    for place, others in forms.items():
+        for lexeme in others:
+            places[lexeme].append(place)
+    return ChunkLexemes(places, sequence, forms)
 
 
-def neighbors_filter(sequence: Sequence[str]) -> bytes:
+def neighbors_filter(sequence: Sequence[str], forms: Mapping[int, Sequence[str]]) -> bytes:
     """Returns the Bloom filter. Each two lexemes at successive places set the bit `neighbors_hash` modulo its size."""
     size = max(len(sequence), 1)
     digits = bytearray(b"0") * (8 * size)  # the digits of one binary number: faster than to set single bits
     for first, second in pairwise(map(dimension_of, sequence)):
         digits[-1 - _hash(first, second) % len(digits)] = ord("1")
+    for lexeme, other in _neighbors_of_forms(sequence, forms):
+        digits[-1 - neighbors_hash(lexeme, other) % len(digits)] = ord("1")
     return int(digits, 2).to_bytes(size, "little")
+
+
+def _neighbors_of_forms(sequence: Sequence[str], forms: Mapping[int, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    for place, others in forms.items():
+        before = [*forms.get(place - 1, ()), *sequence[max(place - 2, 0) : place - 1]]
+        yield from product(before, others)
+        yield from product(others, sequence[place : place + 1])
 
 
 def neighbors_hash(first: str, second: str) -> int:
@@ -113,7 +142,7 @@ def vector_text(values: Mapping[int, float]) -> str:
 
 
 def _tsvector_text(places: Mapping[str, Sequence[int]], impacts: Mapping[str, float], owner: int) -> str:
-    """Returns the tsvector in PostgreSQL's notation. Lexemes hold no quotation marks, so they need no escaping."""
+    """Returns the tsvector in PostgreSQL's notation. Lexemes have no apostrophes, so they need no escaping."""
     parts = [f"'{lexeme}':{','.join(map(str, found))}" for lexeme, found in places.items()]
     for sign, level in LEVELS.items():
         parts += [f"'{sign}{lexeme}'" for lexeme, value in impacts.items() if value >= level]

@@ -2,14 +2,14 @@
 
 A chunk is found if it has any of the question's words, and is scored by BM25. A chunk that has the whole question as
 a phrase gains as much as its words score once more. `"quoted phrases"` must occur, `-words` must not, and `begin*`
-matches every word with that beginning. If nothing is found with these signs, they are ignored.
+matches every word with that beginning. If no chunk has all that was asked for, the answer is marked as relaxed.
 With an embedding model, chunks that are near in meaning are mixed in.
 
 All statements of a search see one snapshot of the database: a document that is being indexed again is found either
 in its old or in its new state, never in a mixture.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from django.db import ProgrammingError, connection, transaction
 
 from documents.models import DocumentChunk
 from documents.search.embeddings import EmbeddedQuestion, embed_question
-from documents.search.query_parser import ParsedQuery, parse_as_words, parse_query
+from documents.search.query_parser import ParsedQuery, parse_query
 from documents.search.ranking import Hit, best_chunks, limit_per_document
 from documents.search.scope import Filters, Scope, scope_of
 from documents.search.snippets import Snippet, snippets
@@ -73,8 +73,19 @@ class Result:
         }
 
 
-def search(user: User, question: Question) -> list[Result]:
-    """Returns the best chunks of the documents that `user` may see, best first."""
+class Answer(list[Result]):
+    """The results, best first. `is_relaxed`: none of them has all that was asked for, but only some of the words."""
+
+    def __init__(self, results: Iterable[Result] = (), *, is_relaxed: bool = False) -> None:
+        super().__init__(results)
+        self.is_relaxed = is_relaxed
+
+    def as_json(self) -> dict[str, Any]:
+        return {"results": [result.as_json() for result in self], "relaxed": self.is_relaxed}
+
+
+def search(user: User, question: Question) -> Answer:
+    """Returns the best chunks of the documents that `user` may see."""
     text = question.text.replace("\0", " ")
     # Outside of the transaction: the provider may take seconds to answer.
     embedded = embed_question(text) if words(text) else None
@@ -83,13 +94,12 @@ def search(user: User, question: Question) -> list[Result]:
         scope = scope_of(user, question)
         query = parse_query(text, languages)
         hits = best_chunks(query, scope, languages, question.limit)
-        if not hits and query.is_strict:
-            query = parse_as_words(text, languages)
-            hits = best_chunks(query, scope, languages, question.limit)
+        is_relaxed = query.ignores_signs or not any(hit.has_every_word for hit in hits)
         if embedded is not None and not query.is_empty:
             hits = _mix_with_vectors(hits, embedded, query, scope)
         kept = hits if scope.is_one_document else limit_per_document(hits)
-        return _results(user, kept[: question.limit], query)
+        results = _results(user, kept[: question.limit], query)
+        return Answer(results, is_relaxed=is_relaxed and bool(results))
 
 
 def _mix_with_vectors(hits: list[Hit], embedded: EmbeddedQuestion, query: ParsedQuery, scope: Scope) -> list[Hit]:

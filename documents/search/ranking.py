@@ -39,6 +39,8 @@ MAX_SCORED_SCOPE = 20_000
 """A scope of so few chunks is scored as a whole, unless the posting lists are shorter."""
 RARE_OWNER = 0.3
 """The owner of a larger share is checked by the documents: the list of that owner's chunks is too long to read."""
+MAX_TERMS = 64
+"""Of a long question, so many terms of the highest weights are scored. More make no better ranking."""
 EXPANSION_SAMPLE, MAX_EXPANSIONS = 80, 30
 """A prefix is replaced by its most frequent words in a sample of chunks."""
 MAX_PAIRS = 8
@@ -57,7 +59,7 @@ WHERE i.impacts <#> %(vector)s::sparsevec < 0 AND {neighbors}
 _ARE_NEIGHBORS = "get_bit(i.neighbours, {hash} %% (8 * octet_length(i.neighbours))) = 1"
 # The lateral join looks up documents one by one, from the best chunk on, until there are enough hits.
 _BEST = """
-SELECT s.chunk_id, s.document_id, s.score, {is_whole_phrase} FROM ({scored}) s
+SELECT s.chunk_id, s.document_id, s.score, {has_every_word}, {is_whole_phrase} FROM ({scored}) s
 CROSS JOIN LATERAL (
   SELECT FROM ({scope}) v WHERE v.uid = s.document_id AND v.generation = s.generation AND {conditions} OFFSET 0
 ) d ORDER BY s.score DESC, s.chunk_id LIMIT %(depth)s
@@ -82,6 +84,7 @@ class Hit:
     chunk_id: int
     document_id: UUID
     score: float
+    has_every_word: bool = False
 
 
 def best_chunks(query: ParsedQuery, scope: Scope, languages: Sequence[str], limit: int) -> list[Hit]:
@@ -129,7 +132,7 @@ def _weigh_terms(query: ParsedQuery, languages: Sequence[str], known: Statistics
         count = min(sum(counts[lexeme] for lexeme in term.lexemes), known.total)
         weight = term.repeats * idf(count, known.total)
         found.append(WeightedTerm(term, weight, lists_of(term, weight, count, known)))
-    return [term for term in found if term.lists]
+    return sorted((term for term in found if term.lists), key=lambda term: -term.weight)[:MAX_TERMS]
 
 
 def _expand_prefix(prefix: str, query: str, languages: Sequence[str]) -> Term:
@@ -158,6 +161,7 @@ class _ChunkScorer:
             "vector": vector_text(by_dimension(weights)),
             "depth": depth,
             "most": MAX_PER_DOCUMENT,
+            "every": query.every_word,
             "whole": query.whole_phrase.exact if query.whole_phrase else None,
         }
         # The filter of neighbors rules out most chunks; only the rest is compared with the phrase, place by place.
@@ -205,13 +209,17 @@ class _ChunkScorer:
         sql = _BEST.format(
             scored=scored,
             scope=self._scope("scope"),
+            has_every_word="s.lexemes @@ %(every)s::tsquery" if self.query.every_word else "true",
             is_whole_phrase="s.lexemes @@ %(whole)s::tsquery" if self.query.whole_phrase else "false",
             conditions=self.conditions,
         )
         with connection.cursor() as cursor:
             cursor.execute(sql, {**self.parameters, "query": query})
             rows = cursor.fetchall()
-        hits = [Hit(chunk, document, score + self.bonus * is_whole) for chunk, document, score, is_whole in rows]
+        hits = [
+            Hit(chunk, document, score + self.bonus * is_whole, has_every)
+            for chunk, document, score, has_every, is_whole in rows
+        ]
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
 
     def _scope(self, name: str) -> str:

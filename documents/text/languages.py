@@ -23,7 +23,7 @@ _STOP_WORDS = {
     "catalan": "el la els les de i que en un una del per amb es no al dels son mes com pel ha aquest seva ser tambe",
     "danish": "og at det er en til af pa de for med der den ikke som et har var jeg om han kan fra blev skal ved hun",
     "dutch": "de het een van en in is dat op te voor met zijn niet aan er om ook als maar bij nog uit naar wordt door",
-    "english": "the of and to in is that for it with as was on be at by this are from or have an not which but they",
+    "english": "the of and a to in is that for it with as was on be at by this are from or have an not which but they",
     "finnish": "ja on ei se etta oli han mutta ovat kun niin myos joka tai hanen ole mita jos sen olla kuin ollut",
     "french": "le la les des et un une du dans est que qui pour par sur au plus ce pas avec sont il ne se aux cette",
     "german": "der die und das den von zu mit ist im des sich nicht ein eine auf dem als auch wird fur es werden aus",
@@ -42,7 +42,7 @@ _STOP_WORDS = {
 
 # More words that are common in questions but do not name their subject.
 _QUESTION_WORDS = {
-    ENGLISH: "a about all am any been being can did do does doing had has he her here him his how i if into its itself"
+    ENGLISH: "about all am any been being can did do does doing had has he her here him his how i if into its itself"
     " may me more most must my no nor of off once only other our out over own she should so some such than their them"
     " then there these those through too under until up upon very we were what when where who whom why will would"
     " you your",

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from django.db import connection
 
+from documents.text.folding import fold
 from documents.text.languages import ENGLISH, is_known
-from documents.text.words import fold
 
 MAX_KNOWN = 100_000
 PREFIXING = frozenset({"indonesian", "irish"})
@@ -91,6 +91,17 @@ def _cache_stem(stemmer: str, word: str, stem: str) -> str:
 
 
 def _with_accents(word: str, stemmer: str) -> str:
+    if stemmer == "turkish":
+        return _with_dotless(word)
     for ending, accented in _ACCENTED_ENDINGS.get(stemmer, ()):
         word = ending.sub(accented, word)
     return word
+
+
+def _with_dotless(word: str) -> str:
+    """Returns a Turkish word with `ı` where its vowel harmony demands it: the endings depend on it."""
+    found, is_back = "", False
+    for letter in word:
+        found += "ı" if letter == "i" and is_back else letter
+        is_back = found[-1] in "aıou" if letter in "aeıiou" else is_back
+    return found

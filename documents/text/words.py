@@ -9,9 +9,11 @@ neighboring characters at successive positions: 自由民主 becomes 自由, 由
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
+
+from documents.text.folding import fold, fold_with_places
+from documents.text.forms import Form, Special, specials
 
 MAX_WORD = 100
 """Longer words are cut, because PostgreSQL accepts lexemes of at most 2,046 bytes."""
@@ -31,26 +33,19 @@ _SOUTH_EAST_ASIAN = "\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17d3"
 _PAIRED = _HAN_AND_KANA + _HANGUL + _SOUTH_EAST_ASIAN
 _MARKS = _marks()
 _WITHIN = _MARKS + "\u0300-\u036f\xad\u200b-\u200d\u2060"
+_APOSTROPHE = "(?:(?<=[\u0400-\u052f])'(?=[\u0400-\u052f])|(?<=[\u05d0-\u05ea])['\"](?=[\u05d0-\u05ea]))"
+"""Part of a word in Cyrillic (м'ята) and in Hebrew, which also has abbreviations with a double one."""
 WORD = re.compile(
-    rf"[^\W_{_PAIRED}]+(?:[{_WITHIN}]+[^\W_{_PAIRED}]*)*|[{_HAN_AND_KANA}][{_HAN_AND_KANA}{_WITHIN}]*|[{_HANGUL}]+"
+    rf"[^\W_{_PAIRED}]+(?:(?:[{_WITHIN}]+|{_APOSTROPHE})[^\W_{_PAIRED}]*)*"
+    rf"|[{_HAN_AND_KANA}][{_HAN_AND_KANA}{_WITHIN}]*|[{_HANGUL}]+"
     rf"|[{_SOUTH_EAST_ASIAN}][{_SOUTH_EAST_ASIAN}{_WITHIN}]*"
 )
 """Letters and digits. In a script that is cut into pairs, a run without blanks."""
 _PLAIN_WORD = re.compile("[a-z0-9]+")
 """The same for folded ASCII text, where it takes half the time."""
 _IS_PAIRED = re.compile(rf"[{_PAIRED}]")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
-SHORT_RUN, MAX_RUNS = 8, 4096
 _CHARACTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
-
-# Soft hyphens, zero-width blanks and joiners, direction marks and the Arabic tatweel are not part of a word.
-_DIRECTION = (0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_INVISIBLE = dict.fromkeys([0xAD, 0x640, 0x2060, 0xFEFF, *range(0x200B, 0x2010), *_DIRECTION])
-# Accents of Latin, Greek and Cyrillic, and the vowel points of Arabic and Hebrew, which most texts leave out.
-# Marks of other scripts count as letters.
-_ACCENTS = dict.fromkeys([*range(0x300, 0x370), *range(0x591, 0x5C8), *range(0x64B, 0x653), 0x670])
-# й, ў and ї are separate letters.
-_CYRILLIC_LETTERS = re.compile("[ИиУу]\u0306|[Іі]\u0308")
+_NO_APOSTROPHES = str.maketrans("", "", "'\"")
 
 
 class WordPlace(NamedTuple):
@@ -61,39 +56,54 @@ class WordPlace(NamedTuple):
     word: str
 
 
-def fold(text: str) -> str:
-    """Folds case and accents: `Straße` → `strasse`, `Résumé` → `resume`, `ﬁne` → `fine`, wide letters to plain."""
-    if text.isascii():
-        return text.lower()
-    return _NOT_ASCII.sub(_fold_run, text.lower())
+class Cut(NamedTuple):
+    """The folded words of a text in order, and the other forms of those that begin at a number in `words`."""
+
+    words: list[str]
+    forms: dict[int, tuple[Form, ...]]
 
 
-def _fold_run(match: re.Match[str]) -> str:
-    """Folds a run of non-ASCII characters alone. A mark that would combine with the letter before it is dropped."""
-    run = match.group()
-    return _fold_short(run) if len(run) <= SHORT_RUN else _fold(run)
-
-
-def _fold(text: str) -> str:
-    decomposed = _CYRILLIC_LETTERS.sub(_compose, unicodedata.normalize("NFKD", text))
-    plain = decomposed.translate(_INVISIBLE).translate(_ACCENTS)
-    return unicodedata.normalize("NFC", plain.casefold())
-
-
-_fold_short = lru_cache(MAX_RUNS)(_fold)
-
-
-def _compose(match: re.Match[str]) -> str:
-    return unicodedata.normalize("NFC", match.group())
+def cut(text: str) -> Cut:
+    """Cuts a text into words. A run of a script that is cut into pairs counts as one word."""
+    folded = fold(text)
+    found: list[str] = []
+    forms: dict[int, tuple[Form, ...]] = {}
+    for start, end, special in _segments(folded):
+        if special is not None:
+            for form in special.forms:
+                number = len(found) + form.first
+                forms[number] = (*forms.get(number, ()), form)
+        found += _words_between(folded, start, end) if special is None or special.word is None else [special.word]
+    return Cut(found, forms)
 
 
 def words(text: str) -> list[str]:
-    """Returns the folded words of a text in order. A run of a script that is cut into pairs counts as one word."""
-    folded = fold(text)
-    found: list[str] = (_PLAIN_WORD if folded.isascii() else WORD).findall(folded)
-    if max(map(len, found), default=0) <= MAX_WORD:
-        return found
-    return [word if is_paired(word) else word[:MAX_WORD] for word in found]
+    """Returns the folded words of a text in order, without their other forms."""
+    return cut(text).words
+
+
+def _segments(folded: str) -> Iterator[tuple[int, int, Special | None]]:
+    """Yields the specials of a folded text, and the places between them."""
+    at = 0
+    for special in specials(folded):
+        yield at, special.start, None
+        yield special.start, special.end, special
+        at = special.end
+    yield at, len(folded), None
+
+
+def _words_between(folded: str, start: int, end: int) -> Sequence[str]:
+    if folded.isascii():
+        found: list[str] = _PLAIN_WORD.findall(folded, start, end)
+        return found if max(map(len, found), default=0) <= MAX_WORD else [word[:MAX_WORD] for word in found]
+    return [_plain(match.group()) for match in WORD.finditer(folded, start, end)]
+
+
+def _plain(word: str) -> str:
+    """Returns a word as it is indexed: not too long, and without apostrophes."""
+    if is_paired(word):
+        return word
+    return word.translate(_NO_APOSTROPHES)[:MAX_WORD] if "'" in word or '"' in word else word[:MAX_WORD]
 
 
 def is_paired(word: str) -> bool:
@@ -107,18 +117,32 @@ def pairs(run: str) -> list[str]:
 
 
 def places(text: str, beginnings: Collection[str] | None = None) -> Iterator[WordPlace]:
-    """Yields the words with their places, or each pair in a script that is cut into pairs.
+    """Yields the words and their other forms with their places. A script that is cut into pairs has a place for each.
 
     With `beginnings` (of two letters), words in plain Latin letters are yielded only if they begin with one of them.
     """
-    for match in WORD.finditer(text):
-        word = match.group()
-        if beginnings is not None and word[:2].lower() not in beginnings and word.isascii():
+    folded, origin = fold_with_places(text)
+    for start, end, special in _segments(folded):
+        if special is not None and special.word is not None:
+            yield WordPlace(origin[start], origin[end], special.word)
             continue
-        if not is_paired(word):
-            yield WordPlace(match.start(), match.end(), fold(word)[:MAX_WORD])
-            continue
-        characters = list(_CHARACTER.finditer(text, match.start(), match.end()))
-        for character, following in zip(characters, [*characters[1:], None], strict=True):
-            end = (following or character).end()
-            yield WordPlace(character.start(), end, fold(text[character.start() : end]))
+        found = list(WORD.finditer(folded, start, end))
+        for form in special.forms if special else ():
+            last = end if form.is_sign else found[form.first + form.span - 1].end()
+            yield WordPlace(origin[start if form.is_sign else found[form.first].start()], origin[last], form.text)
+        for match in found:
+            word = match.group()
+            if beginnings is not None and word[:2] not in beginnings and word.isascii():
+                continue
+            yield from _places_of(match, origin)
+
+
+def _places_of(match: re.Match[str], origin: Sequence[int]) -> Iterator[WordPlace]:
+    word = match.group()
+    if not is_paired(word):
+        yield WordPlace(origin[match.start()], origin[match.end()], _plain(word))
+        return
+    characters = list(_CHARACTER.finditer(match.string, match.start(), match.end()))
+    for character, following in zip(characters, [*characters[1:], None], strict=True):
+        end = (following or character).end()
+        yield WordPlace(origin[character.start()], origin[end], match.string[character.start() : end])

@@ -202,6 +202,25 @@ def test_bad_searches(as_alice: Client, query: str) -> None:
     assert as_alice.get(f"/api/search?{query}").status_code == 400
 
 
+def test_search_says_if_less_was_searched_for(alice: User, as_alice: Client) -> None:
+    add(alice, "An invoice of Meier to Bob.")
+    assert get(as_alice, "search", q="meier")["relaxed"] is False
+    assert get(as_alice, "search", q="meier zirconium") == get(as_alice, "search", q="meier zinc") | {"relaxed": True}
+    assert get(as_alice, "search", q="meier -bob") == {"results": [], "relaxed": False}
+    assert get(as_alice, "search", q='meier "4711"') == {"results": [], "relaxed": False}
+
+
+def test_the_longest_question(alice: User, as_alice: Client) -> None:
+    add(alice, "The harvest was good.")
+    words = " ".join(f"word{chr(97 + number % 26) * (number // 26)}" for number in range(600))
+    assert len(get(as_alice, "search", q=words[:9_992] + " harvest")["results"]) == 1
+    response = as_alice.get("/api/search", {"q": "x" * 10_001})
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    assert (error["code"], error["attr"]) == ("max_length", "q")
+    assert "10000" in error["detail"]
+
+
 def test_with_half_a_character_nothing_breaks(as_alice: Client) -> None:
     assert as_alice.get("/api/search?q=%ed%a0%80").status_code in (200, 400)
     assert as_alice.get("/api/documents?q=%ed%a0%80").status_code in (200, 400)

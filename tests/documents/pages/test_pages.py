@@ -175,7 +175,7 @@ def split_at_chunk(page: str) -> tuple[str, str, str]:
         ("يولد جميع الناس أحرارا", "الناس", "الناس"),
         ("Alle Verträge sind kündbar.", "Vertrag", "Verträge"),
         ("Lantern prices and lamps.", "lan*", "Lantern"),
-        ("Lantern prices.", '"prices of lantern"', "Lantern"),
+        ("Lantern prices.", '"lantern price"', "Lantern"),
     ],
 )
 def test_words_of_a_found_chunk_are_marked_like_snippets(
@@ -186,6 +186,18 @@ def test_words_of_a_found_chunk_are_marked_like_snippets(
     assert f"<mark>{mark}</mark>" in page
     (link,) = links(page, "/documents/0")
     assert f"<mark>{mark}</mark>" in split_at_chunk(text(at_alice.get(link)))[1]
+
+
+def test_search_says_if_no_passage_has_all_words(alice: User, at_alice: Client) -> None:
+    index(alice, upload(alice, "The price of lanterns rose."))
+    assert "No passage has all of these words." in text(at_alice.get("/search", {"q": "lantern zirconium"}))
+    assert "No passage has all" not in text(at_alice.get("/search", {"q": "lantern price"}))
+    assert "Nothing in your indexed documents matches." in text(at_alice.get("/search", {"q": "lantern -price"}))
+
+
+def test_a_question_that_is_too_long(at_alice: Client) -> None:
+    assert "shorten it to 10000 characters" in text(at_alice.get("/search", {"q": "x" * 10_001}))
+    assert "Nothing in your indexed documents matches." in text(at_alice.get("/search", {"q": "x" * 10_000}))
 
 
 def test_a_chunk_that_was_indexed_again_is_no_longer_marked(alice: User, at_alice: Client) -> None:

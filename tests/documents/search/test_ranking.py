@@ -17,7 +17,7 @@ from documents.search.query_parser import parse_query, phrase_of
 from documents.search.ranking import Hit, best_chunks
 from documents.search.scope import Filters, scope_of
 from documents.text.languages import ENGLISH
-from documents.text.words import words
+from documents.text.words import cut
 from tests.support.documents import add, upload
 from tests.support.users import make_user
 
@@ -88,7 +88,7 @@ def written(user: User, count: int, **fields: Any) -> list[str]:
         for number in range(count)
     )
     for number, (document, text) in enumerate(zip(documents, texts, strict=True)):
-        full_text_index.write_terms(document.pk, user.pk, 1, ENGLISH, [(10_000 * user.pk + number, text.split())])
+        full_text_index.write_terms(document.pk, user.pk, 1, ENGLISH, [(10_000 * user.pk + number, text)])
     return texts
 
 
@@ -265,7 +265,7 @@ def test_without_statistics_and_large_everything_is_read(alice: User, monkeypatc
 def test_a_chunk_of_very_many_words_is_stored(alice: User) -> None:
     every = [f"w{number}" for number in range(20_000)]
     document = upload(alice)
-    full_text_index.write_terms(document.pk, alice.pk, 1, "", [(1, every)])
+    full_text_index.write_terms(document.pk, alice.pk, 1, "", [(1, " ".join(every))])
     assert ChunkTerms.objects.get().length == 20_000
 
 
@@ -281,14 +281,14 @@ def test_a_chunk_of_very_many_words_is_stored(alice: User) -> None:
 @pytest.mark.django_db
 def test_the_filter_recognizes_neighbors(text: str, phrase: list[str]) -> None:
     """The filter is true for all neighbors, and for few other pairs."""
-    _, sequence = full_text_index.lexemes_of(words(text), {word: word for word in text.split() if word.isascii()})
-    bits = full_text_index.neighbors_filter(sequence)
+    _, sequence, forms = full_text_index.lexemes_of(cut(text), {word: word for word in text.split() if word.isascii()})
+    bits = full_text_index.neighbors_filter(sequence, forms)
 
     def may_hold(hash: int) -> bool:
         place = hash % (8 * len(bits))
         return bool(bits[place // 8] & 1 << place % 8)
 
-    found = phrase_of(phrase, [""])
+    found = phrase_of(cut(" ".join(phrase)), [""])
     assert found is not None
     assert all(may_hold(hash) for hashes in found.neighbors for hash in hashes)
     others = [full_text_index.neighbors_hash(f"a{number}", f"b{number}") for number in range(1000)]

@@ -118,10 +118,82 @@ def test_a_beginning_is_as_it_is_written(alice: User) -> None:
     assert find(alice, "old universe*") == ["universe"]
 
 
-def test_marks_that_leave_nothing_are_words(alice: User) -> None:
-    add(alice, "a well-known temperature of -pears", client_id="doc1")
-    assert find(alice, "temperature of -pears") == ["doc1"]
-    assert find(alice, 'the "temperature known"') == ["doc1"]
+@pytest.mark.parametrize(
+    "question",
+    [
+        "meier -bob",
+        "meier −bob",
+        '-"to bob"',
+        "-bob",
+        'meier "4711"',
+        'invoice "to meier"',
+        "invoice zeb*",
+        '"meier" -invoice',
+    ],
+)
+def test_signs_that_leave_nothing_find_nothing(alice: User, question: str) -> None:
+    add(alice, "an invoice of meier to bob, number 4712")
+    found = search(alice, Question(question))
+    assert (found, found.is_relaxed) == ([], False)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "„blue house“",
+        "«blue house»",
+        "“blue house”",
+        "»blue house«",
+        "« blue house »",
+        "＂blue house＂",
+        "『blue house』",
+    ],
+)
+def test_typographic_quotation_marks(alice: User, question: str) -> None:
+    add(alice, "the red house and the blue car", client_id="apart")
+    add(alice, "the blue house", client_id="together")
+    assert find(alice, question) == ["together"]
+    assert find(alice, f"the -{question}") == ["apart"]
+
+
+@pytest.mark.parametrize("question", ['24" screen', 'a 5" pipe and a 6" valve', '"red', 'צה"ל'])
+def test_a_mark_that_opens_no_phrase(alice: User, question: str) -> None:
+    add(alice, "a red valve, a pipe of צה״ל and a screen", client_id="doc1")
+    assert find(alice, question) == ["doc1"]
+
+
+@pytest.mark.parametrize(
+    ("question", "is_relaxed"),
+    [
+        ("harvest", False),
+        ("good harvests", False),
+        ("harvest of zirconium", True),
+        ("the harvest -poor", False),
+        ("owl", False),
+    ],
+)
+def test_an_answer_with_some_of_the_words_is_relaxed(alice: User, question: str, is_relaxed: bool) -> None:
+    add(alice, "The harvest was good this year.")
+    assert search(alice, Question(question)).is_relaxed is is_relaxed
+
+
+def test_signs_in_prose_are_punctuation(alice: User) -> None:
+    """A pasted paragraph is no query: nobody means its quotation marks and dashes as signs."""
+    add(alice, "The harvest was good this year.", client_id="doc1")
+    prose = (
+        'The yearly report says: "everything failed" -rain and hail, harvest lost, all of the barns burnt twice a year'
+    )
+    found = search(alice, Question(prose))
+    assert [result.document_id for result in found] == ["doc1"]
+    assert found.is_relaxed
+    assert find(alice, '"' + "one two three " * 10 + 'harvest" good') == [], "the words of a quotation do not count"
+
+
+def test_the_end_of_a_long_question_counts(alice: User) -> None:
+    add(alice, "all about zirconium", client_id="doc1")
+    add(alice, "nothing of that kind", client_id="other")
+    filler = " ".join(f"filler{number}" for number in range(300))
+    assert find(alice, f"{filler} zirconium") == ["doc1"]
 
 
 def test_a_long_document_does_not_fill_the_answer(alice: User) -> None:
