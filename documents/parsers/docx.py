@@ -18,8 +18,10 @@ from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.decoding import decode
 from documents.parsers.docx_lists import Lists
+from documents.parsers.docx_runs import RunStyles, symbol
 from documents.parsers.drawing import labels
 from documents.parsers.eml import body_of
+from documents.parsers.formulas import formula_text, joined, part_of
 from documents.parsers.html import read_page
 from documents.parsers.office_package import (
     core_properties,
@@ -43,7 +45,6 @@ _HIDDEN = {"del", "moveFrom", "instrText", "Fallback", "pPr", "rPr", "rt"}
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _SEPARATORS = {"separator", "continuationSeparator", "continuationNotice"}
 _DELETED = {"del", "cellDel"}
-_OFF = {"0", "false", "off"}
 _BEFORE = ("header",)
 _AFTER = ("footnotes", "endnotes", "comments", "footer")
 _PASTED: dict[str, Callable[[bytes], str]] = {
@@ -80,7 +81,9 @@ class _WordText:
         self.archive = archive
         self.warnings: list[str] = []
         self.parts = {found.id: found for found in relationships(archive, main)}
-        self.lists = Lists(self._root("numbering"), self._root("styles"))
+        styles = self._root("styles")
+        self.lists = Lists(self._root("numbering"), styles)
+        self.runs = RunStyles(styles)
 
     def of_parts(self, kinds: Iterable[str]) -> list[str]:
         """Returns the blocks of parts outside the body, each text once, as sections repeat their headers."""
@@ -102,7 +105,7 @@ class _WordText:
         wanted = self._style_id("Title")
         for style in root.iter("{*}pStyle") if wanted else ():
             if attribute(style, "val") == wanted:
-                return "".join(_inline(next(style.iterancestors("{*}p"), ()), [])).strip()
+                return self._line(next(style.iterancestors("{*}p"), ()), []).strip()
         return ""
 
     def blocks(self, parent: Element) -> Iterator[str]:
@@ -114,7 +117,7 @@ class _WordText:
         name = local_name(element)
         if name == "p":
             anchored: list[Element] = []
-            text = "".join(_inline(element, anchored)).strip()
+            text = self._line(element, anchored).strip()
             label = self.lists.label(element)
             yield from filter(None, [text and label + text])
             for item in anchored:
@@ -125,6 +128,35 @@ class _WordText:
             yield from filter(None, [self._pasted(attribute(element, "id"))])
         elif name not in _HIDDEN and not _is_note_separator(element):
             yield from self.blocks(element)
+
+    def _line(self, paragraph: Element, anchored: list[Element]) -> str:
+        """Returns the text of a paragraph. Adds its text boxes, charts and diagrams to `anchored`."""
+        return joined(self._inline(paragraph, anchored))
+
+    def _inline(self, parent: Element, anchored: list[Element]) -> Iterator[str]:
+        for child in parent:
+            name = local_name(child)
+            if name == "t":
+                yield child.text or ""
+            elif name in _CHARACTERS:
+                yield _CHARACTERS[name]
+            elif name == "sym":
+                yield symbol(child)
+            elif name == "oMath":
+                yield formula_text(part_of(child))
+            elif name == "txbxContent" or name in _DRAWN:
+                anchored.append(child)
+            elif name == "r":
+                yield from self._run(child, anchored)
+            elif name not in _HIDDEN:
+                yield from self._inline(child, anchored)
+
+    def _run(self, run: Element, anchored: list[Element]) -> Iterator[str]:
+        looks = self.runs.looks_of(run)
+        if looks is not None and looks.is_hidden:
+            return
+        pieces = self._inline(run, anchored)
+        yield from pieces if looks is None else (looks.shown(piece) for piece in pieces)
 
     def _rows(self, table: Element) -> Iterator[str]:
         """Yields a line for every row with text. The blocks of a cell, also nested tables, follow one another."""
@@ -164,25 +196,6 @@ class _WordText:
 
     def _named(self, kind: str) -> list[str]:
         return [found.target for found in self.parts.values() if found.kind == kind]
-
-
-def _inline(parent: Element, anchored: list[Element]) -> Iterator[str]:
-    """Yields the pieces of text in a paragraph. Adds its text boxes, charts and diagrams to `anchored`."""
-    for child in parent:
-        name = local_name(child)
-        if name == "t":
-            yield child.text or ""
-        elif name in _CHARACTERS:
-            yield _CHARACTERS[name]
-        elif name == "txbxContent" or name in _DRAWN:
-            anchored.append(child)
-        elif name not in _HIDDEN and not (name == "r" and _is_invisible(child)):
-            yield from _inline(child, anchored)
-
-
-def _is_invisible(run: Element) -> bool:
-    properties = next((child for child in run if local_name(child) == "rPr"), ())
-    return any(local_name(each) == "vanish" and attribute(each, "val") not in _OFF for each in properties)
 
 
 def _descend(parent: Element, wanted: str) -> Iterator[Element]:

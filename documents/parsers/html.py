@@ -10,6 +10,17 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 from documents.errors import TooComplex
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.decoding import declared_in, decode, read_text
+from documents.parsers.html_formulas import (
+    LEVEL,
+    RAISED,
+    formula_of,
+    formula_picture,
+    hidden_formula,
+    is_formula,
+    is_raised,
+    signs_of,
+    with_raised,
+)
 from documents.parsers.html_layout import Prefixes, column_marks, is_called_menu, is_made_of_links, item_numbers
 
 MAX_DEPTH = 5_000
@@ -48,6 +59,7 @@ _BREAKS = {
     "tr": (_ROW, _ROW),
 }
 """The marks before and after the text of an element."""
+_SOFT_HYPHEN = "\xad"
 MAX_CELL = 300
 """With longer cells, a table is the layout of a page."""
 
@@ -118,33 +130,63 @@ def _check_attributes(source: str) -> None:
 
 
 def _pieces(root: LexborNode) -> Iterator[str]:
-    """Yields the texts below `root` in order, with marks. No recursion, because the file chooses the depth."""
-    stack: list[LexborNode | str | None] = [*reversed([*root.iter(include_text=True)])]
-    before: Prefixes = {}
-    analyzed = 0
-    while stack:
-        item = stack.pop()
-        if item is None:  # the end of a table or menu
-            analyzed -= 1
-        elif isinstance(item, str):
-            yield item
-        elif item.is_text_node:
-            yield " ".join(_BLANKS.split(item.text_content or ""))
-        elif item.is_element_node and item.tag not in _SKIPPED and not _is_unseen(item):
-            start, end = _BREAKS.get(item.tag or "", ("", ""))
-            inside: list[LexborNode | str]
-            inside = [_preformatted(item)] if item.tag == "pre" else [*item.iter(include_text=True)]
-            is_called = is_called_menu(item)
-            if is_called or item.tag == "table":
-                analyzed += 1
-                stack.append(None)
-                if analyzed <= MAX_ANALYZED and is_called and is_made_of_links(item):
-                    continue
-                if analyzed <= MAX_ANALYZED and item.tag == "table":
-                    before |= column_marks(item, _CELL)
-            if item.tag == "ol":
-                before |= item_numbers(item)
-            stack += [end, *reversed(inside), start + before.get(item.mem_id, "")]
+    """Yields the texts below `root` in order, with marks."""
+    return _Walk(root).pieces()
+
+
+class _Walk:
+    """A walk through a page. No recursion, because the file chooses the depth."""
+
+    def __init__(self, root: LexborNode) -> None:
+        self.stack: list[LexborNode | str | None] = [*reversed([*root.iter(include_text=True)])]
+        self.before: Prefixes = {}
+        self.analyzed = 0
+        self.has_formula = False
+        """Whether there was a formula since the last text. Then a picture shows the same formula."""
+
+    def pieces(self) -> Iterator[str]:
+        while self.stack:
+            item = self.stack.pop()
+            if item is None:  # the end of a table or menu
+                self.analyzed -= 1
+            elif isinstance(item, str):
+                yield item
+            elif item.is_text_node:
+                text = " ".join(_BLANKS.split(item.text_content or ""))
+                self.has_formula &= not text.strip()
+                yield text
+            elif item.is_element_node and item.tag not in _SKIPPED:
+                yield from self._element(item)
+
+    def _element(self, item: LexborNode) -> Iterator[str]:
+        """Yields the text of an element that stands for its text, or puts what is inside on the stack."""
+        if is_formula(item):
+            self.has_formula = True
+            yield formula_of(item)
+        elif item.tag == "img":
+            yield "" if self.has_formula else formula_picture(item)
+        elif _is_unseen(item):
+            self.stack += hidden_formula(item)
+        elif (signs := signs_of(item)) is not None:
+            yield signs
+        else:
+            self._open(item)
+
+    def _open(self, item: LexborNode) -> None:
+        start, end = (RAISED, LEVEL) if is_raised(item) else _BREAKS.get(item.tag or "", ("", ""))
+        inside: list[LexborNode | str]
+        inside = [_preformatted(item)] if item.tag == "pre" else [*item.iter(include_text=True)]
+        is_called = is_called_menu(item)
+        if is_called or item.tag == "table":
+            self.analyzed += 1
+            self.stack.append(None)
+            if self.analyzed <= MAX_ANALYZED and is_called and is_made_of_links(item):
+                return
+            if self.analyzed <= MAX_ANALYZED and item.tag == "table":
+                self.before |= column_marks(item, _CELL)
+        if item.tag == "ol":
+            self.before |= item_numbers(item)
+        self.stack += [end, *reversed(inside), start + self.before.get(item.mem_id, "")]
 
 
 def _is_unseen(node: LexborNode) -> bool:
@@ -168,9 +210,9 @@ def _preformatted(node: LexborNode) -> str:
 
 def _tidied(text: str) -> str:
     """Turns the marks into bars between cells, line ends, and empty lines between paragraphs."""
-    rows = _LINE.join(map(_row_text, text.split(_ROW)))
+    rows = _LINE.join(map(_row_text, with_raised(text).split(_ROW)))
     paragraphs = filter(None, map(_paragraph_text, rows.split(_PARAGRAPH)))
-    return "\n\n".join(paragraphs).replace(_KEEP, "")
+    return "\n\n".join(paragraphs).replace(_KEEP, "").replace(_SOFT_HYPHEN, "")
 
 
 def _row_text(row: str) -> str:

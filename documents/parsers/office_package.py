@@ -67,7 +67,8 @@ def relationships(archive: ZipFile, source: str = "") -> Iterator[Relationship]:
     for element in xml_part(archive, address):
         if local_name(element) != "Relationship" or attribute(element, "TargetMode") == "External":
             continue
-        target = posixpath.normpath(posixpath.join("/", folder, attribute(element, "Target"))).lstrip("/")
+        address = attribute(element, "Target").replace("\\", "/")
+        target = posixpath.normpath(posixpath.join("/", folder, address)).lstrip("/")
         yield Relationship(attribute(element, "Id"), attribute(element, "Type").rpartition("/")[2], target)
 
 

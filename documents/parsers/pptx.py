@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
-from documents.parsers.drawing import labels, pieces
+from documents.parsers.drawing import labels, line
 from documents.parsers.emf import emf_texts
 from documents.parsers.office_package import core_properties, part, related, relationships, unseen, xml_part, xml_parts
 from documents.parsers.safe_xml import Element, attribute, descendants, local_name
@@ -63,7 +63,7 @@ def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str], 
 
 def _slide_blocks(archive: ZipFile, slide: str, warnings: list[str], seen: set[str]) -> Iterator[str]:
     yield from _blocks(xml_part(archive, slide))
-    drawn = related(archive, slide, "chart", "diagramData", "comments")
+    drawn = related(archive, slide, "chart", "chartEx", "diagramData", "comments")
     for root in xml_parts(archive, unseen(drawn, seen), warnings):
         yield from filter(None, ["\n".join(labels(root))])
     yield from filter(None, ["\n".join(_drawn_texts(archive, slide))])
@@ -86,7 +86,7 @@ def _blocks(parent: Element) -> Iterator[str]:
 
 def _paragraphs(body: Element) -> Iterator[str]:
     for paragraph in descendants(body, "p"):
-        yield from filter(None, ["".join(pieces(paragraph)).strip()])
+        yield from filter(None, [line(paragraph).strip()])
 
 
 def _rows(table: Element) -> Iterator[str]:

@@ -3,6 +3,10 @@
 Lowered text stays as it is: H2O.
 """
 
+import re
+
+_LETTERED_NOTE = re.compile(r"\([a-z]{1,2}\)", re.IGNORECASE)
+"""The mark of a note, such as (a). Nobody reads it as a part of the word before it."""
 _RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
 
 
@@ -19,8 +23,12 @@ def superscript(text: str) -> str:
 
 def _superscript(text: str) -> str:
     letters = sum(map(str.isalpha, text))
+    if text.startswith("[") or _LETTERED_NOTE.fullmatch(text):
+        return text
     if letters == 0 or text in {"n", "i"}:
         return text.translate(_RAISED)
     if letters == len(text) == 1:
         return f"^{text}"
-    return text if letters == len(text) or " " in text else f"^({text})"
+    if letters == len(text) or " " in text:
+        return text
+    return f"^{text}" if text.startswith("(") and text.endswith(")") else f"^({text})"

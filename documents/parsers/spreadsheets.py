@@ -1,32 +1,27 @@
 """Spreadsheets of Excel and OpenDocument: a page for every sheet, also for hidden ones, with its rows."""
 
-import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from xml.parsers.expat import ExpatError, ParserCreate
 from zipfile import ZipFile
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 
-from documents.errors import Corrupt, Encrypted, TooLarge
+from documents.errors import Corrupt, Encrypted
 from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
 from documents.parsers.csv import rows_text
-from documents.parsers.ods_comments import comments
-from documents.parsers.xlsx_drawings import texts_outside_cells
+from documents.parsers.number_formats import general
+from documents.parsers.ods import read_sheets
+from documents.parsers.office_package import xml_part
+from documents.parsers.opendocument_text import TextStyles
+from documents.parsers.sheet_rows import CellLimit, Sheet, SheetRows
+from documents.parsers.xls import read_xls
+from documents.parsers.xlsx import Workbook
+from documents.parsers.xlsx_drawings import texts_of_sheet
 from documents.parsers.zip_limits import ZIP_DAMAGE, is_zip, open_zip
 
-BLOCK = 1 << 20
-
-_CONTENT = "content.xml"
-_COMMENT = b"<office:annotation"
-_DURATION = re.compile(r"PT(\d+)H(\d\d)M(\d\d)(?:[.,]\d+)?S")
-"""A duration of more than a day in OpenDocument."""
-
-MAX_DIGITS = 15
-"""Excel's precision."""
-MAX_EXACT_INTEGER = 2**53
-"""Integers below this are exact as floating-point numbers."""
+_CONTENT, _STYLES = "content.xml", "styles.xml"
+_WORKSHEET = "worksheet"
 
 Cell = str | int | float | bool | date | time | timedelta
 
@@ -35,69 +30,96 @@ class SheetParser:
     formats = ("xlsx", "xls", "ods")
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        extra_texts: dict[str, list[str]] = {}
-        warnings: list[str] = []
-        if is_zip(path):
-            with open_zip(path) as archive:
-                has_comments = _check_content(archive)
-                extra_texts = comments(archive, _CONTENT) if has_comments else texts_outside_cells(archive, warnings)
+        limit = CellLimit(MAX_CELLS)
+        if not is_zip(path):
+            return _read_old_or_flat(path, limit, report)
+        with open_zip(path) as archive:
+            if _CONTENT in archive.NameToInfo:
+                return _document(_opendocument_sheets(archive, limit), report)
+            workbook = Workbook(archive)
+            if workbook.is_binary:
+                return _document(_calamine_sheets(path, limit), report)
+            return _read_xlsx(workbook, limit, report)
+
+
+def _read_xlsx(workbook: Workbook, limit: CellLimit, report: Report) -> ParsedDocument:
+    """Reads the sheets. A damaged one becomes a warning and a blank page. Raises Corrupt if all are damaged."""
+    parts = [part for part in workbook.sheets() if part.kind == _WORKSHEET]
+    warnings: list[str] = []
+    sheets, seen, damaged = [], set[str](), 0
+    for done, part in enumerate(parts, start=1):
         try:
-            with CalamineWorkbook.from_path(str(path)) as workbook:
-                document = _read_sheets(workbook, report, extra_texts)
-        except PasswordError as error:
-            raise Encrypted() from error
-        except (CalamineError, OSError, ValueError) as error:
-            raise Corrupt() from error
-        document.warnings += warnings
-        return document
-
-
-def _check_content(archive: ZipFile) -> bool:
-    """Checks that OpenDocument's XML is complete: otherwise calamine hangs, searching for the end of a table.
-
-    Returns whether there are comments, which take longer to read. Raises Corrupt.
-    """
-    if _CONTENT not in archive.NameToInfo:
-        return False
-    parser, has_comments, before = ParserCreate(), False, b""
-    try:
-        with archive.open(_CONTENT) as file:
-            while block := file.read(BLOCK):
-                parser.Parse(block)
-                has_comments |= _COMMENT in before + block
-                before = block[-len(_COMMENT) :]
-            parser.Parse(b"", True)
-    except (*ZIP_DAMAGE, ExpatError) as error:
-        raise Corrupt() from error
-    return has_comments
-
-
-def _read_sheets(workbook: CalamineWorkbook, report: Report, extra_texts: dict[str, list[str]]) -> ParsedDocument:
-    names = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
-    document = ParsedDocument([], rows=[])
-    assert document.rows is not None
-    cells = 0
-    for done, name in enumerate(names, start=1):
-        sheet = workbook.get_sheet_by_name(name)
-        cells += sheet.height * sheet.width
-        if cells > MAX_CELLS:
-            raise TooLarge(f"The workbook has over {MAX_CELLS} cells: split it, or save the sheets needed as CSV.")
-        rows = list(_filled_rows(sheet))
-        document.rows.append(rows)
-        texts = [rows_text(rows), *extra_texts.get(name, [])]
-        document.pages.append("\n".join([name, *filter(None, texts)]) if any(texts) else "")
-        report(done, len(names))
+            sheet = workbook.read(part, limit)
+        except Corrupt:
+            sheet, damaged = Sheet(part.name), damaged + 1
+            warnings.append(f"The sheet {part.name} is missing or damaged: its cells were left out.")
+        sheet.texts += texts_of_sheet(workbook.archive, part.part, warnings, seen)
+        sheets.append(sheet)
+        report(done, len(parts))
+    if damaged == len(sheets):
+        raise Corrupt()
+    document = _document(iter(sheets), _no_report)
+    document.warnings += warnings
     return document
 
 
-def _filled_rows(sheet: CalamineSheet) -> Iterator[list[str]]:
-    """Yields the rows that are not blank, each as wide as the sheet."""
-    if not sheet.height:
-        return
-    for row in sheet.iter_rows():
-        cells = [_cell_text(cell) for cell in row]
-        if any(cells):
-            yield cells
+def _no_report(done: int, total: int) -> None:
+    """For sheets that have been read already."""
+
+
+def _document(sheets: Iterator[Sheet], report: Report) -> ParsedDocument:
+    document = ParsedDocument([], rows=[])
+    assert document.rows is not None
+    for done, sheet in enumerate(sheets, start=1):
+        document.rows.append(sheet.rows)
+        texts = [rows_text(sheet.rows), *sheet.texts]
+        document.pages.append("\n".join([sheet.name, *filter(None, texts)]) if any(texts) else "")
+        report(done, done)
+    return document
+
+
+def _opendocument_sheets(archive: ZipFile, limit: CellLimit) -> Iterator[Sheet]:
+    styles = TextStyles(*(xml_part(archive, name) for name in (_STYLES,) if name in archive.NameToInfo))
+    try:
+        with archive.open(_CONTENT) as file:
+            yield from read_sheets(file, limit, styles)
+    except ZIP_DAMAGE as error:
+        raise Corrupt() from error
+
+
+def _read_old_or_flat(path: Path, limit: CellLimit, report: Report) -> ParsedDocument:
+    with path.open("rb") as file:
+        if file.read(64).lstrip(b"\xef\xbb\xbf\0 \r\n\t")[:1] == b"<":
+            file.seek(0)
+            return _document(read_sheets(file, limit, TextStyles()), report)
+    warnings: list[str] = []
+    try:
+        document = _document(read_xls(path, limit, warnings), report)
+    except Corrupt:
+        return _document(_calamine_sheets(path, limit), report)
+    document.warnings += warnings
+    return document
+
+
+def _calamine_sheets(path: Path, limit: CellLimit) -> Iterator[Sheet]:
+    """Reads binary workbooks (.xlsb), and what it can of old ones that are damaged. It knows no number formats."""
+    try:
+        with CalamineWorkbook.from_path(str(path)) as workbook:
+            for found in workbook.sheets_metadata:
+                if found.typ == SheetTypeEnum.WorkSheet:
+                    yield Sheet(found.name, _rows(workbook.get_sheet_by_name(found.name), limit))
+    except PasswordError as error:
+        raise Encrypted() from error
+    except (CalamineError, OSError, ValueError) as error:
+        raise Corrupt() from error
+
+
+def _rows(sheet: CalamineSheet, limit: CellLimit) -> list[list[str]]:
+    rows = SheetRows(limit)
+    for row in sheet.iter_rows() if sheet.height else ():
+        texts = map(_cell_text, row)
+        rows.add({column: text for column, text in enumerate(texts) if text})
+    return rows.table()
 
 
 def _cell_text(cell: Cell) -> str:
@@ -105,14 +127,13 @@ def _cell_text(cell: Cell) -> str:
     if isinstance(cell, bool):
         return str(cell).upper()
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < MAX_EXACT_INTEGER else f"{cell:.{MAX_DIGITS}g}"
+        return general(cell)
     if isinstance(cell, datetime):
         return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
     if isinstance(cell, timedelta):
         minutes, seconds = divmod(round(cell.total_seconds()), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-    duration = _DURATION.fullmatch(cell) if isinstance(cell, str) else None
-    return f"{duration[1]}:{duration[2]}:{duration[3]}" if duration else str(cell)
+    return str(cell)
 
 
 register(SheetParser())

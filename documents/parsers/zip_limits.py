@@ -1,7 +1,10 @@
 """Limits for ZIP containers (DOCX and its kind): checked by their directory before anything is unpacked."""
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from documents.errors import Bomb, Corrupt, Encrypted, TooComplex, TooLarge
@@ -31,7 +34,37 @@ def open_zip(path: Path) -> ZipFile:
     except BaseException:
         archive.close()
         raise
+    archive.NameToInfo = PartNames(archive.infolist())
     return archive
+
+
+class PartNames(dict[str, ZipInfo]):
+    """The parts of an archive by name, also for a name in another spelling.
+
+    Some programs write `\\` for `/`, `%20` for a blank, or a name in another case than where they refer to it. Office
+    opens such files.
+    """
+
+    def __init__(self, entries: Iterable[ZipInfo]) -> None:
+        super().__init__((entry.filename, entry) for entry in entries)
+        self._names = {_plain_name(name): name for name in reversed(self)}
+
+    def known(self, name: str) -> str:
+        """Returns the name as the archive spells it, or as it is given if there is no such part."""
+        return name if super().__contains__(name) else self._names.get(_plain_name(name), name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and _plain_name(name) in self._names)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(self.known(name), default)
+
+    def __getitem__(self, name: str) -> ZipInfo:
+        return super().__getitem__(self.known(name))
+
+
+def _plain_name(name: str) -> str:
+    return unquote(name).replace("\\", "/").lstrip("/").casefold()
 
 
 def is_zip(path: Path) -> bool:

@@ -7,21 +7,28 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
-from xml.etree import ElementTree
+from urllib.parse import unquote
 from zipfile import ZipFile
 
 from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
 from documents.parsers.csv import is_table
 from documents.parsers.decoding import DETECTION_BYTES, decode
+from documents.parsers.ole import OLE_DAMAGE, open_ole
 from documents.parsers.pdf_source import begins_with_header, is_pdf_inside
+from documents.parsers.safe_xml import Element, attribute, local_name, parse_xml
 from documents.parsers.zip_limits import open_zip, small_part
 
 HEAD_BYTES = 4096
 
 _EXTENSIONS = {
     "docm": "docx",
+    "dot": "doc",
     "dotm": "docx",
     "dotx": "docx",
+    "fodg": "odg",
+    "fodp": "odp",
+    "fods": "ods",
+    "fodt": "odt",
     "htm": "html",
     "jpg": "jpeg",
     "jsonl": "json",
@@ -29,18 +36,25 @@ _EXTENSIONS = {
     "mht": "eml",
     "mhtml": "eml",
     "ndjson": "json",
+    "odm": "odt",
+    "otg": "odg",
     "otp": "odp",
     "ots": "ods",
     "ott": "odt",
+    "pot": "ppt",
     "potx": "pptx",
+    "pps": "ppt",
     "text": "txt",
     "pptm": "pptx",
     "ppsx": "pptx",
     "tab": "tsv",
     "tif": "tiff",
     "xhtml": "html",
+    "xla": "xls",
     "xlsb": "xlsx",
     "xlsm": "xlsx",
+    "xlt": "xls",
+    "xltm": "xlsx",
     "xltx": "xlsx",
 }
 """Other extensions of formats. The name of a format is an extension, too."""
@@ -63,6 +77,7 @@ _DESCRIPTIONS = {
     "mp3": "a sound file",
     "mp4": "a video",
     "msg": "a mail of Outlook (.msg)",
+    "odg": "an OpenDocument drawing",
     "odp": "an OpenDocument presentation",
     "ods": "an OpenDocument spreadsheet",
     "odt": "an OpenDocument text",
@@ -90,7 +105,7 @@ _ARCHIVES = {"7z", "gz", "rar", "zip"}
 _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
 _OTHER_PROGRAMS = {"doc": ".docx", "iwork": "PDF", "msg": ".eml", "ppt": ".pptx or PDF"}
 """The format in which the program of such a file can save it."""
-_DOCUMENTS = {"eml", "epub", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
+_DOCUMENTS = {"eml", "epub", "odg", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
 _TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -112,11 +127,15 @@ _SIGNATURES = (
     (b"ID3", "mp3"),
     (b"\x78\x9f\x3e\x22", "tnef"),
 )
+_OLD_WORKBOOKS = (b"\x09\x08\x10\0", b"\x09\x08\x08\0", b"\x09\x04\x06\0", b"\x09\x02\x06\0", b"\x09\0\x04\0")
+"""The beginnings of Excel workbooks that are not in a container: Excel 2 to 4, and some of later versions."""
 _OLE2_STREAMS = (
     ("__substg1.0_", "msg"),
+    ("__properties_version1.0", "msg"),
     ("WordDocument", "doc"),
     ("PowerPoint Document", "ppt"),
     ("Workbook", "xls"),
+    ("Book", "xls"),
     ("EncryptedPackage", "encrypted"),
 )
 _OFFICE_DOCUMENT = "/officeDocument"
@@ -125,12 +144,20 @@ _MAIN_PARTS = (
     (("presentationml", "ms-powerpoint"), "pptx"),
     (("spreadsheetml", "ms-excel"), "xlsx"),
 )
-_MIMETYPES = {
-    b"application/epub+zip": "epub",
-    b"application/vnd.oasis.opendocument.text": "odt",
-    b"application/vnd.oasis.opendocument.spreadsheet": "ods",
-    b"application/vnd.oasis.opendocument.presentation": "odp",
+_OPENDOCUMENT = {
+    "text": "odt",
+    "text-master": "odt",
+    "text-web": "odt",
+    "spreadsheet": "ods",
+    "presentation": "odp",
+    "graphics": "odg",
+    "chart": "odg",
+    "formula": "odg",
 }
+"""The formats of OpenDocument by the end of their media type."""
+_MEDIA_TYPE = re.compile(r"application/vnd\.(?:oasis\.opendocument|sun\.xml)\.([a-z-]+)")
+_FLAT_OPENDOCUMENT = re.compile(r"<(?:\w+:)?document\s[^>]*?:mimetype\s*=\s*[\"']([^\"']+)")
+_EPUB = b"application/epub+zip"
 _PARTS = {
     "META-INF/container.xml": "epub",
     "META-INF/MANIFEST.MF": "exe",
@@ -192,6 +219,8 @@ def _format_of_content(path: Path, named: str) -> str:
         return _format_of_zip(path)
     if head.startswith(_OLE2):
         return _format_of_ole2(path)
+    if head.startswith(_OLD_WORKBOOKS):
+        return "xls"
     # Before other signatures: a file named so may have any bytes before its header.
     if named not in {*_TEXT_FORMATS, "html"} and is_pdf_inside(path, is_named_so=named == "pdf"):
         return "pdf"
@@ -216,25 +245,54 @@ def _is_plausible(head: bytes, name: str) -> bool:
 
 def _format_of_ole2(path: Path) -> str:
     """Distinguishes old Office files and encrypted new ones, which share a container, by the names of its streams."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for stream, name in _OLE2_STREAMS:
-            if data.find(stream.encode("utf-16-le")) >= 0:
-                if name == "encrypted":
-                    raise Encrypted()
-                return name
+    names = _streams(path)
+    for stream, name in _OLE2_STREAMS:
+        if any(found.startswith(stream) for found in names):
+            if name == "encrypted":
+                raise Encrypted()
+            return name
     return "ole"
+
+
+def _streams(path: Path) -> list[str]:
+    """Returns the names of the streams at the top of the container, of a damaged one those that it mentions."""
+    try:
+        with open_ole(path) as container:
+            return [entry[0] for entry in container.listdir(streams=True, storages=True)]
+    except (Corrupt, *OLE_DAMAGE):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return [stream for stream, _ in _OLE2_STREAMS if data.find(stream.encode("utf-16-le")) >= 0]
 
 
 def _format_of_zip(path: Path) -> str:
     with open_zip(path) as archive:
         if "[Content_Types].xml" in archive.NameToInfo:
             return _format_of_package(archive)
-        mimetype = small_part(archive, "mimetype").strip().removesuffix(b"-template")
-        by_part = (name for part, name in _PARTS.items() if part in archive.NameToInfo)
-        name = _MIMETYPES.get(mimetype) or next(by_part, "zip")
-        if name.startswith("od") and b"encryption-data" in small_part(archive, "META-INF/manifest.xml"):
-            raise Encrypted()
-        return name
+        mimetype = small_part(archive, "mimetype").strip()
+        if mimetype.startswith(_EPUB):
+            return "epub"
+        if name := _format_of_opendocument(archive, mimetype):
+            return name
+        return next((name for part, name in _PARTS.items() if part in archive.NameToInfo), "zip")
+
+
+def _format_of_opendocument(archive: ZipFile, mimetype: bytes) -> str:
+    """Returns the format of an OpenDocument file by its type, or by its list of parts, or "". Raises Encrypted."""
+    manifest = small_part(archive, "META-INF/manifest.xml")
+    name = _opendocument(mimetype.decode("latin-1"))
+    if not name and "content.xml" in archive.NameToInfo:
+        name = _opendocument(manifest.decode("latin-1"))
+    if name and b"encryption-data" in manifest:
+        raise Encrypted()
+    return name
+
+
+def _opendocument(text: str) -> str:
+    """Returns the format that a media type of OpenDocument names, or ""."""
+    found = _MEDIA_TYPE.search(text)
+    kind = found[1].removesuffix("-template") if found else ""
+    old = {"writer": "odt", "impress": "odp", "draw": "odg"}
+    return _OPENDOCUMENT.get(kind) or old.get(kind, "")
 
 
 def _format_of_package(archive: ZipFile) -> str:
@@ -247,28 +305,33 @@ def _format_of_package(archive: ZipFile) -> str:
 
 
 def _main_part(archive: ZipFile) -> str:
-    for relationship in _xml(small_part(archive, "_rels/.rels")):
-        if relationship.get("Type", "").endswith(_OFFICE_DOCUMENT):
-            return relationship.get("Target", "").lstrip("/")
+    for relationship in _entries(archive, "_rels/.rels"):
+        if attribute(relationship, "Type").endswith(_OFFICE_DOCUMENT):
+            return attribute(relationship, "Target").replace("\\", "/").removeprefix("./").lstrip("/")
     return ""
 
 
 def _content_type(archive: ZipFile, part: str) -> str:
+    """Returns the content type of a part. Names are compared as Office does: in any case, with either slash."""
     extension = part.rpartition(".")[2].lower()
     default = ""
-    for entry in _xml(small_part(archive, "[Content_Types].xml")):
-        if entry.get("PartName", "").lstrip("/").lower() == part.lower():
-            return entry.get("ContentType", "")
-        if entry.get("Extension", "").lower() == extension:
-            default = entry.get("ContentType", "")
+    for entry in _entries(archive, "[Content_Types].xml"):
+        if _plain(attribute(entry, "PartName")) == _plain(part):
+            return attribute(entry, "ContentType")
+        if local_name(entry) == "Default" and attribute(entry, "Extension").lower() == extension:
+            default = attribute(entry, "ContentType")
     return default
 
 
-def _xml(data: bytes) -> ElementTree.Element:
-    try:
-        return ElementTree.fromstring(data)
-    except ElementTree.ParseError as error:
-        raise Corrupt() from error
+def _plain(name: str) -> str:
+    return unquote(name).replace("\\", "/").lstrip("/").lower()
+
+
+def _entries(archive: ZipFile, name: str) -> list[Element]:
+    data = small_part(archive, name)
+    if not data:
+        raise Corrupt()
+    return [entry for entry in parse_xml(data) if local_name(entry)]
 
 
 def _format_of_text(path: Path, named: str) -> str:
@@ -276,6 +339,8 @@ def _format_of_text(path: Path, named: str) -> str:
         text = decode(file.read(DETECTION_BYTES))
     if text is None:
         return ""
+    if flat := _FLAT_OPENDOCUMENT.search(text[:HEAD_BYTES]):
+        return _opendocument(flat[1]) or "xml"
     # HTML first: a page is also text, and may begin like XML or contain lines like mail headers.
     if named == "html" or _HTML.match(text[:HEAD_BYTES]):
         return "html"

@@ -71,8 +71,8 @@ def slide(*content: str) -> str:
     return f"<p:sld {_A} {_P}><p:cSld><p:spTree>{''.join(content)}</p:spTree></p:cSld></p:sld>"
 
 
-def write_pptx(path: Path) -> Path:
-    """Writes two slides. The second is hidden and has a table, a chart and notes."""
+def write_pptx(path: Path, others: dict[str, str | bytes] | None = None) -> Path:
+    """Writes two slides. The second is hidden and has a table, a chart and notes. `others` replace parts."""
     row = "<a:tr>{}</a:tr>"
     cell = "<a:tc><a:txBody><a:p><a:r><a:t>{}</a:t></a:r></a:p></a:txBody></a:tc>"
     rows = "".join(
@@ -107,6 +107,7 @@ def write_pptx(path: Path) -> Path:
             "ppt/notesSlides/notesSlide1.xml": notes,
             "ppt/charts/chart1.xml": chart,
             "ppt/media/image1.EMF": emf("Drawn", "long ago"),
+            **(others or {}),
         },
     )
 
@@ -140,8 +141,8 @@ def _cell(place: str, value: str) -> str:
     return f'<c r="{place}" t="inlineStr"><is><t>{value}</t></is></c>'
 
 
-def write_xlsx(path: Path, sheets: dict[str, str]) -> Path:
-    """Writes a workbook. `sheets` are XML by name. The last of several is hidden."""
+def write_xlsx(path: Path, sheets: dict[str, str], others: dict[str, str] | None = None) -> Path:
+    """Writes a workbook. `sheets` are XML by name. The last of several is hidden. `others` add or replace parts."""
     names = list(sheets)
     state = {names[-1]: ' state="hidden"'} if len(names) > 1 else {}
     entries = "".join(
@@ -156,6 +157,7 @@ def write_xlsx(path: Path, sheets: dict[str, str]) -> Path:
             "xl/workbook.xml": f"<workbook {_MAIN} {_R}><sheets>{entries}</sheets></workbook>",
             "xl/_rels/workbook.xml.rels": rels(*targets),
             **{f"xl/worksheets/sheet{place}.xml": xml for place, xml in enumerate(sheets.values(), start=1)},
+            **(others or {}),
         },
     )
 
