@@ -102,3 +102,46 @@ class ApiUse(models.Model):
             )
             requests, seconds_left = cursor.fetchone()
         return requests, float(seconds_left)
+
+
+class SignInAttempts(models.Model):
+    """The failed attempts to sign in with a name, or from an address, until a time."""
+
+    key = models.CharField(primary_key=True, max_length=200, help_text="`user:<name>` or `address:<address>`.")
+    attempts = models.PositiveIntegerField()
+    until = models.DateTimeField(help_text="When the attempts are forgotten.")
+
+    class Meta:
+        db_table = "sign_in_attempts"
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.attempts}"
+
+    @staticmethod
+    def count(key: str, *, limit: int) -> int:
+        """Counts an attempt before it is made, so that attempts at the same time count too. Returns their number.
+
+        While the limit is exceeded, further attempts do not make the wait longer.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO sign_in_attempts AS known (key, attempts, until)
+                VALUES (%(key)s, 1, clock_timestamp() + %(minutes)s * interval '1 minute')
+                ON CONFLICT (key) DO UPDATE SET
+                  attempts = CASE WHEN known.until < clock_timestamp() THEN 1
+                    ELSE least(known.attempts, 1000000) + 1 END,
+                  until = CASE WHEN known.until >= clock_timestamp() AND known.attempts > %(limit)s
+                    THEN known.until ELSE excluded.until END
+                RETURNING attempts
+                """,
+                {"key": key, "minutes": settings.CONFIG.sign_in_lock_minutes, "limit": limit},
+            )
+            (attempts,) = cursor.fetchone()
+        return int(attempts)
+
+    @classmethod
+    def forget(cls, key: str) -> bool:
+        """Forgets the attempts of the key, and all that are old. Returns whether the key had any."""
+        cls.objects.filter(until__lt=timezone.now()).exclude(key=key).delete()
+        return bool(cls.objects.filter(key=key).delete()[0])

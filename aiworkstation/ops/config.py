@@ -98,6 +98,9 @@ class Config(BaseSettings):
     max_upload_files: int = Field(default=200, ge=1, le=10_000, description="documents in one request")
     max_upload_total_mb: int = Field(default=512, ge=1, description="all documents of one request")
     user_quota_mb: int = Field(default=10240, ge=1, description="all documents of one user")
+    sign_in_attempts: int = Field(default=10, ge=0, description="failed attempts for a name; 0: no limit")
+    sign_in_lock_minutes: int = Field(default=15, ge=1, description="minutes to wait after so many")
+    session_idle_minutes: int = Field(default=480, ge=0, description="minutes after which a session ends; 0: never")
     api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
 
     @field_validator("data_dir")

@@ -45,6 +45,7 @@ class Claim(NamedTuple):
     model_id: str
     project_id: str
     tags: list[str]
+    is_owner_active: bool = True
 
     @property
     def failures(self) -> int:

@@ -113,6 +113,10 @@ class StepExecutor:
         )
 
     async def _run(self, claim: Claim, context: StepContext) -> StepResult:
+        if not claim.is_owner_active:
+            raise PermanentError(
+                f"the user {claim.owner} is deactivated. Activate the user, then retry the job.", code="owner_inactive"
+            )
         if claim.tool == tools.MODEL_STEP:
             return await self._run_model(claim, context)
         tool = tools.get(claim.tool)

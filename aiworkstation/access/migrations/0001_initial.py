@@ -28,6 +28,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="SignInAttempts",
+            fields=[
+                (
+                    "key",
+                    models.CharField(
+                        help_text="`user:<name>` or `address:<address>`.",
+                        max_length=200,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField()),
+                ("until", models.DateTimeField(help_text="When the attempts are forgotten.")),
+            ],
+            options={
+                "db_table": "sign_in_attempts",
+            },
+        ),
+        migrations.CreateModel(
             name="ApiToken",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

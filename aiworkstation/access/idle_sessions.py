@@ -1,0 +1,35 @@
+"""Ends sessions that nobody uses."""
+
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse
+
+USED_AT = "used_at"
+NOTE_EVERY = 60
+"""Seconds between two updates of the session."""
+POLL = "seen"
+"""The parameter of a page that refreshes itself (`web.live_fragments`): an open page is no use of the session."""
+
+
+class IdleSessions:
+    """Middleware that signs a user out who has asked for nothing for SESSION_IDLE_MINUTES."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        seconds = settings.CONFIG.session_idle_minutes * 60
+        if seconds and settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
+            self._check(request, seconds)
+        return self.get_response(request)
+
+    def _check(self, request: HttpRequest, seconds: int) -> None:
+        now = int(time.time())
+        idle = now - request.session.get(USED_AT, now)
+        if idle > seconds:
+            logout(request)
+        elif POLL not in request.GET and (USED_AT not in request.session or idle >= NOTE_EVERY):
+            request.session[USED_AT] = now
