@@ -12,7 +12,7 @@ from aiworkstation.audit.admin import ReadOnly
 from aiworkstation.audit.record import record
 from workflows import engine, placeholders, tools
 from workflows.django_q import admin as queue_admin
-from workflows.models import Mode, Worker, WorkflowExecution, WorkflowStep
+from workflows.models import Mode, SecretGrant, Worker, WorkflowExecution, WorkflowStep
 
 SHOWN_STEPS = 200
 
@@ -130,3 +130,46 @@ class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Mode]) -> None:
         for mode in queryset.exclude(name=Mode.DEFAULT):
             self.delete_model(request, mode)
+
+
+@admin.register(SecretGrant)
+class SecretGrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Every change is an audit event with the whole grant before and after it."""
+
+    list_display = ("secret", "hosts", "places")
+    filter_horizontal = ("modes", "groups")
+
+    @transaction.atomic
+    def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+        return super().changeform_view(request, *arguments, **named)
+
+    def save_model(self, request: HttpRequest, obj: SecretGrant, form: Any, change: bool) -> None:
+        request.grant_before = _grant_json(SecretGrant.objects.filter(pk=obj.pk).first())  # type: ignore[attr-defined]
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        changes = {"before": request.grant_before, "after": _grant_json(form.instance)}  # type: ignore[attr-defined]
+        action = "secret_grant.changed" if change else "secret_grant.added"
+        record(request.user, action, f"secret_grant:{form.instance.pk}", changes)
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: SecretGrant) -> None:
+        record(request.user, "secret_grant.deleted", f"secret_grant:{obj.pk}", {"before": _grant_json(obj)})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SecretGrant]) -> None:
+        for grant in queryset:
+            self.delete_model(request, grant)
+
+
+def _grant_json(grant: SecretGrant | None) -> dict[str, Any] | None:
+    if grant is None:
+        return None
+    return {
+        "secret": grant.secret,
+        "hosts": grant.hosts,
+        "places": grant.places,
+        "modes": [mode.name for mode in grant.modes.all()],
+        "groups": [group.name for group in grant.groups.all()],
+    }

@@ -4,10 +4,11 @@ Only the verbs of `engine` write a status.
 """
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
@@ -382,3 +383,55 @@ class Mode(models.Model):
 
     def allows(self, tool: str) -> bool:
         return not self.tools or tool in self.tools
+
+
+class SecretGrantQuerySet(models.QuerySet["SecretGrant"]):
+    def for_job(self, mode: str, owner_id: int) -> Self:
+        """Those that a job of this mode and owner may use."""
+        of_mode = Q(modes=None) | Q(modes__name=mode)
+        of_owner = Q(groups=None) | Q(groups__user=owner_id)
+        return self.filter(of_mode, of_owner).distinct()
+
+
+class SecretGrant(models.Model):
+    """Where the secret SECRET_NAME may be sent. Without a grant, it is sent nowhere. Staff make them in the admin."""
+
+    secret = models.CharField(
+        max_length=100,
+        validators=[RegexValidator(r"\A[A-Za-z0-9_]+\Z", "Write the name as in {{secret.NAME}}, without SECRET_.")],
+        help_text="The name as in {{secret.NAME}}. The value is SECRET_NAME in the environment of the workers.",
+    )
+    hosts = ArrayField(
+        models.CharField(
+            max_length=260,
+            validators=[RegexValidator(r"\A[a-z0-9.\[\]:_-]+:[0-9]{1,5}\Z", "Write host:port, in lower case.")],
+        ),
+        help_text="host:port, separated by commas, such as api.example.com:443. Reached over https only, except "
+        "hosts in HTTP_ALLOWED_PRIVATE_HOSTS.",
+    )
+    places = ArrayField(
+        models.CharField(
+            max_length=300,
+            validators=[
+                RegexValidator(
+                    r"\A(header:[a-z0-9-]+|query:.+|body|body:.+)\Z",
+                    "Write header:NAME (in lower case), query:NAME, body or body:PATH.",
+                )
+            ],
+        ),
+        help_text="header:NAME (in lower case), query:NAME, body (text) or body:PATH (keys of the JSON with dots), "
+        "separated by commas, such as header:authorization.",
+    )
+    modes = models.ManyToManyField(Mode, blank=True, help_text="None selected: every mode.")
+    groups = models.ManyToManyField(
+        "auth.Group", blank=True, help_text="The owner of the job must be in one of them. None selected: everybody."
+    )
+
+    objects = SecretGrantQuerySet.as_manager()
+
+    class Meta:
+        db_table = "workflow_secret_grants"
+        ordering = ("secret", "pk")
+
+    def __str__(self) -> str:
+        return f"{self.secret} to {', '.join(self.hosts)}"

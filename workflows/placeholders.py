@@ -29,6 +29,26 @@ def not_secret(value: Any) -> Iterator[tuple[Path, str]]:
             yield from (((index, *path), text) for path, text in not_secret(item))
 
 
+def misplaced_secrets(value: Any) -> Iterator[Path]:
+    """Yields the path of each key in this JSON that names a secret. Secrets can be in values only."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if SECRET.search(str(key)):
+                yield (key,)
+            yield from ((key, *path) for path in misplaced_secrets(item))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from ((index, *path) for path in misplaced_secrets(item))
+
+
+def misplaced_in_url(url: str) -> bool:
+    """Whether a secret is anywhere in the URL but in a value of its query."""
+    base, _, query = url.partition("?")
+    query, _, fragment = query.partition("#")
+    names = (pair.partition("=")[0] for pair in query.split("&"))
+    return any(SECRET.search(part) for part in (base, fragment, *names))
+
+
 def step_reference(text: str, step_names: Collection[str] = ()) -> str:
     """Returns the first `{{…}}` that means the output of a step, such as `{{steps.Read.output}}` or `{{Read}}`.
 

@@ -183,8 +183,8 @@ def _accepted_arguments(answer: ModelAnswer, tool: Tool, task: ModelTask) -> dic
         raise _bad_arguments(tool, f"not JSON: {error}") from error
     arguments: dict[str, Any] = chosen.model_dump(mode="json", by_alias=True, exclude_unset=True)
     # A text that the model reads must not get secrets sent anywhere: only the step's author may name one.
-    if foreign := secrets.names(arguments) - secrets.names([task.step_description, task.workflow_description]):
-        raise _bad_arguments(tool, f"secrets that the step does not name: {', '.join(sorted(foreign))}")
+    if named := secrets.names(arguments):
+        raise _bad_arguments(tool, f"a model may not name secrets: {', '.join(sorted(named))}")
     return arguments
 
 

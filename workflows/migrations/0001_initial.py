@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import django.contrib.postgres.fields
+import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.datetime
@@ -62,6 +63,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        ("auth", "0012_alter_user_first_name_max_length"),
         ("django_q", "0019_alter_task_options_alter_ormq_key_alter_ormq_lock_and_more"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
@@ -559,6 +561,71 @@ class Migration(migrations.Migration):
             ),
         ),
         # A stock cluster, and our task processes, take messages in this order.
+        migrations.CreateModel(
+            name="SecretGrant",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "secret",
+                    models.CharField(
+                        help_text="The name as in {{secret.NAME}}. The value is SECRET_NAME in the environment of the workers.",
+                        max_length=100,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z0-9_]+\\Z", "Write the name as in {{secret.NAME}}, without SECRET_."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "hosts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            max_length=260,
+                            validators=[
+                                django.core.validators.RegexValidator(
+                                    "\\A[a-z0-9.\\[\\]:_-]+:[0-9]{1,5}\\Z", "Write host:port, in lower case."
+                                )
+                            ],
+                        ),
+                        help_text="host:port, separated by commas, such as api.example.com:443. Reached over https only, except hosts in HTTP_ALLOWED_PRIVATE_HOSTS.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "places",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            max_length=300,
+                            validators=[
+                                django.core.validators.RegexValidator(
+                                    "\\A(header:[a-z0-9-]+|query:.+|body|body:.+)\\Z",
+                                    "Write header:NAME (in lower case), query:NAME, body or body:PATH.",
+                                )
+                            ],
+                        ),
+                        help_text="header:NAME (in lower case), query:NAME, body (text) or body:PATH (keys of the JSON with dots), separated by commas, such as header:authorization.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The owner of the job must be in one of them. None selected: everybody.",
+                        to="auth.group",
+                    ),
+                ),
+                (
+                    "modes",
+                    models.ManyToManyField(blank=True, help_text="None selected: every mode.", to="workflows.mode"),
+                ),
+            ],
+            options={
+                "db_table": "workflow_secret_grants",
+                "ordering": ("secret", "pk"),
+            },
+        ),
         migrations.RunSQL(
             f"CREATE INDEX workflow_queue_order ON {QUEUE} (key, lock)", "DROP INDEX workflow_queue_order"
         ),

@@ -4,13 +4,14 @@
 2. The connection goes to one of these addresses, with the name in `Host` and in TLS. So a name that points elsewhere a
    moment later (DNS rebinding) leads nowhere.
 3. Redirects are followed here, each through 1 and 2. The caller's own headers go to their origin only.
-4. Secrets are filled in here and redacted in what comes back. The environment's proxies and credentials are not used.
+4. Secrets are filled in after the check of the host, for each redirect anew, and redacted in what comes back.
+5. The environment's proxies and credentials are not used.
 """
 
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -52,7 +53,7 @@ CROSS_ORIGIN_HEADERS = {
 class Request:
     """`trusted` lists `host:port` that may be private without a setting. `sensitive` lists texts that are never shown.
 
-    Without `follows` a redirect is a response like any other.
+    Without `follows` a redirect is a response like any other. `sign` returns headers that sign the complete body.
     """
 
     method: str
@@ -64,6 +65,9 @@ class Request:
     trusted: frozenset[str] = frozenset()
     sensitive: frozenset[str] = frozenset()
     follows: bool = True
+    sign: Callable[[bytes], dict[str, str]] | None = None
+    is_redirected: bool = False
+    """The URL is the other server's, so that no secret is filled in there."""
 
 
 @dataclass(frozen=True)
@@ -98,21 +102,28 @@ class Response:
 async def send(request: Request) -> Response:
     """Returns the response, whatever its status. Cancelling closes the connection.
 
-    Raises PermanentError (`address_not_allowed`, `response_too_large`, `too_many_redirects`), BadArguments,
-    NotConfigured (a missing secret), TryLater (a refused connection) or a StepError to be retried. Their messages hold
-    no secrets.
+    Raises PermanentError (`address_not_allowed`, `response_too_large`, `too_many_redirects`, `secret_not_granted`),
+    BadArguments, NotConfigured (a missing secret), TryLater (a refused connection) or a StepError to be retried. Their
+    messages hold no secrets.
     """
-    used = set(request.sensitive) | secrets.in_use()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers = {"user-agent": "aiworkstation", "accept": "*/*", **headers, "accept-encoding": "gzip"}
+    if request.json is not None:
+        headers.setdefault("content-type", "application/json")
     try:
-        filled = _with_secrets(request, used)
         async with asyncio.timeout(request.timeout):
-            response = await _follow(filled)
+            response = await _follow(replace(request, headers=headers))
     except TimeoutError as error:
         raise StepError(f"No complete answer within {request.timeout:g} seconds.", code="timed_out") from error
     except StepError as error:
-        error.args = (secrets.redact(error.message, used),)
+        error.args = (secrets.redact(error.message, _hidden(request)),)
         raise
-    return replace(response, headers=secrets.redact(response.headers, used), sensitive=frozenset(used))
+    hidden = _hidden(request)
+    return replace(response, headers=secrets.redact(response.headers, hidden), sensitive=hidden)
+
+
+def _hidden(request: Request) -> frozenset[str]:
+    return request.sensitive | secrets.in_use()
 
 
 def raise_for_status(response: Response, *, also_busy: Collection[int] = ()) -> None:
@@ -138,20 +149,20 @@ def host_and_port(url: str) -> str:
     return _host_and_port(_parsed(url))
 
 
-def _with_secrets(request: Request, used: set[str]) -> Request:
-    """The request with its secrets filled in, its body as bytes, and headers that can be sent."""
-    headers = secrets.fill({name.lower(): value for name, value in request.headers.items()}, used)
-    body = request.body and secrets.fill(request.body.decode("utf-8"), used).encode()
+async def _complete(request: Request, host: str) -> Request:
+    """The request as it goes to this host: with its secrets, its body as bytes, signed."""
+    url = "" if request.is_redirected else request.url
+    text = (request.body or b"").decode("utf-8", errors="surrogateescape")
+    filler = await secrets.Filler.for_request(host, [request.headers, url, request.json, text])
+    body = request.body and filler.text(text).encode("utf-8", errors="surrogateescape")
     if request.json is not None:
-        body = json.dumps(secrets.fill(request.json, used)).encode()
-        headers.setdefault("content-type", "application/json")
+        body = json.dumps(filler.json(request.json)).encode()
+    headers = filler.headers(request.headers)
+    if request.sign:
+        headers |= request.sign(body or b"")
     for name, value in headers.items():
         _check_header(name, value)
-    headers.setdefault("user-agent", "aiworkstation")
-    headers.setdefault("accept", "*/*")
-    headers["accept-encoding"] = "gzip"
-    url = secrets.fill(request.url, used)
-    return replace(request, headers=headers, body=body, json=None, url=url, sensitive=frozenset(used))
+    return replace(request, headers=headers, body=body, json=None, url=filler.url(url) if url else request.url)
 
 
 def _check_header(name: str, value: str) -> None:
@@ -178,13 +189,13 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     new = _parsed(str(old.join(location)))
     becomes_get = status == 303 or (status in (301, 302) and request.method == "POST")
     method = "GET" if becomes_get and request.method != "HEAD" else request.method
-    body = None if becomes_get else request.body
-    headers = {name: value for name, value in request.headers.items() if body is not None or name != "content-type"}
+    if becomes_get:
+        request = replace(request, body=None, json=None)
+    has_body = request.body is not None or request.json is not None
+    headers = {name: value for name, value in request.headers.items() if has_body or name != "content-type"}
     if (old.scheme, old.host, _port(old)) != (new.scheme, new.host, _port(new)):
         headers = {name: value for name, value in headers.items() if name in CROSS_ORIGIN_HEADERS}
-        if body and secrets.is_in(body.decode(errors="replace"), request.sensitive):
-            raise PermanentError("A redirect would send a secret to another host.", code="redirect_refused")
-    return replace(request, method=method, url=str(new), body=body, headers=headers)
+    return replace(request, method=method, url=str(new), headers=headers, is_redirected=True)
 
 
 async def _exchange(request: Request) -> Response:
@@ -193,9 +204,11 @@ async def _exchange(request: Request) -> Response:
     place = _host_and_port(url)
     failure: Exception | None = None
     try:
-        for address in await _allowed_addresses(url, request.trusted):
+        addresses = await _allowed_addresses(url, request.trusted)
+        filled = await _complete(request, _safe_host(url))
+        for address in addresses:
             try:
-                return await _exchange_with(address, url, request)
+                return await _exchange_with(address, _parsed(filled.url), filled)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 failure = error
         raise failure or StepError(f"{place} has no address.")
@@ -237,11 +250,21 @@ def _ssl_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
+def _safe_host(url: httpx2.URL) -> str:
+    """The `host:port` that grants name. Over plain HTTP it has a scheme, which no grant has, unless it is private."""
+    place = _host_and_port(url)
+    return place if url.scheme == "https" or _is_allowed_private(place) else f"http://{place}"
+
+
+def _is_allowed_private(place: str) -> bool:
+    return place in {allowed.lower() for allowed in settings.CONFIG.http_allowed_private_hosts}
+
+
 async def _allowed_addresses(url: httpx2.URL, trusted: frozenset[str]) -> list[str]:
     """Addresses to connect to, in the resolver's order. Raises `address_not_allowed` if any of them is private."""
     place = _host_and_port(url)
     found = await ssrf_guard.resolve(url.raw_host.decode("ascii").strip("[]"), _port(url))
-    if place in trusted or place in {allowed.lower() for allowed in settings.CONFIG.http_allowed_private_hosts}:
+    if place in trusted or _is_allowed_private(place):
         return found
     if not all(ssrf_guard.is_public(address) for address in found):
         raise PermanentError(

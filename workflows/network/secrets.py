@@ -1,27 +1,56 @@
-"""Secrets: `{{secret.NAME}}` in what a tool sends is replaced, at the last moment, by the variable `SECRET_NAME`.
+"""Secrets: `{{secret.NAME}}` in a request is replaced by the variable `SECRET_NAME`, if a grant allows it.
 
-The value is never stored. The code that fills it in also redacts it in everything that comes back.
+A grant (`SecretGrant`, made by staff) names a secret, the hosts that may get it, where in the request it may be, and
+who may use it. Without one, nothing is filled in. The value is never stored. Only `http_client` fills it in, for one
+host at a time, and redacts it in everything that comes back.
 """
 
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from dotenv import dotenv_values
 
 from aiworkstation import BASE_DIR
-from workflows.errors import NotConfigured
-from workflows.placeholders import SECRET
+from workflows.errors import BadArguments, NotConfigured, PermanentError
+from workflows.placeholders import SECRET, misplaced_in_url
 
 ENV_FILE = BASE_DIR / ".env"
 REDACTED = "[secret]"
-_URL = re.compile(r"https?://\S*$")
-_in_use: ContextVar[frozenset[str]] = ContextVar("in_use", default=frozenset())
 NOT_FOR_STEPS = ("KEY", "KEY_FALLBACKS")  # SECRET_KEY is the application's own
+
+
+@dataclass(frozen=True)
+class Grant:
+    """`hosts` are `host:port`. `places` are `header:NAME`, `query:NAME`, `body` (of text) and `body:PATH` (of JSON).
+
+    A path names the keys from the outside in, with dots; positions in arrays are left out.
+    """
+
+    secret: str
+    hosts: frozenset[str]
+    places: frozenset[str]
+
+
+Grants = Callable[[], Awaitable[Collection[Grant]]]
+
+
+async def _no_grants() -> Collection[Grant]:
+    return []
+
+
+_grants: ContextVar[Grants] = ContextVar("grants", default=_no_grants)
+_in_use: ContextVar[frozenset[str]] = ContextVar("in_use", default=frozenset())
+
+
+def use_grants(grants: Grants) -> None:
+    """Sets where the running task gets its grants. They are asked for only if a request names a secret."""
+    _grants.set(grants)
 
 
 def names(value: Any) -> set[str]:
@@ -29,19 +58,70 @@ def names(value: Any) -> set[str]:
     return set(SECRET.findall(json.dumps(value, ensure_ascii=False, default=str)))
 
 
-def fill(value: Any, used: set[str]) -> Any:
-    """Returns the JSON with the values of its secrets, percent-encoded inside a URL. Raises NotConfigured.
+class Filler:
+    """Fills in the secrets of one request to one host. Raises `secret_not_granted`, NotConfigured or BadArguments."""
 
-    The values are added to `used`, for `redact`, and to `in_use()` for the rest of the running task.
-    """
-    if isinstance(value, str):
-        encoded = _percent_encoded if _URL.match(value) else str
-        return SECRET.sub(lambda found: encoded(_use(found[1], used)), value)
-    if isinstance(value, dict):
-        return {fill(key, used): fill(item, used) for key, item in value.items()}
-    if isinstance(value, list):
-        return [fill(item, used) for item in value]
-    return value
+    def __init__(self, host: str, grants: Collection[Grant]) -> None:
+        self._host = host
+        self._grants = grants
+
+    @classmethod
+    async def for_request(cls, host: str, parts: Any) -> "Filler":
+        """Asks for the grants only if `parts` name a secret."""
+        return cls(host, await _grants.get()() if names(parts) else [])
+
+    def headers(self, headers: dict[str, str]) -> dict[str, str]:
+        return {_plain(name): self._fill(value, f"header:{name.lower()}") for name, value in headers.items()}
+
+    def url(self, url: str) -> str:
+        """Fills in the values of the query, percent-encoded."""
+        if misplaced_in_url(url):
+            raise BadArguments("A secret can be in a value of the URL's query only, not in its host, path or names.")
+        base, mark, query = url.partition("?")
+        pairs = [pair.partition("=") for pair in query.split("&")]
+        filled = [
+            f"{name}{equals}{self._fill(value, f'query:{name}', _percent_encoded)}" for name, equals, value in pairs
+        ]
+        return f"{base}{mark}{'&'.join(filled)}"
+
+    def text(self, body: str) -> str:
+        return self._fill(body, "body")
+
+    def json(self, value: Any, path: tuple[str, ...] = ()) -> Any:
+        if isinstance(value, str):
+            return self._fill(value, f"body:{'.'.join(path)}" if path else "body")
+        if isinstance(value, dict):
+            return {_plain(key): self.json(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.json(item, path) for item in value]
+        return value
+
+    def _fill(self, text: str, place: str, encoded: Callable[[str], str] = str) -> str:
+        return SECRET.sub(lambda found: encoded(self._use(found[1], place)), text)
+
+    def _use(self, name: str, place: str) -> str:
+        is_granted = any(
+            grant.secret == name and self._host in grant.hosts and place in grant.places for grant in self._grants
+        )
+        if not is_granted:
+            raise PermanentError(
+                f"The secret {name} may not be sent to {self._host} as {place} in this mode. An administrator can "
+                "allow it: Secret grants, in the admin.",
+                code="secret_not_granted",
+            )
+        secret = _value(name)
+        if not secret:
+            raise NotConfigured(
+                f"This step needs the secret {name}: set SECRET_{name} in the environment of the workers."
+            )
+        _in_use.set(_in_use.get() | {secret})
+        return secret
+
+
+def _plain(key: str) -> str:
+    if SECRET.search(key):
+        raise BadArguments("A secret can be in a value only, not in a name.")
+    return key
 
 
 def known_values(value: Any) -> set[str]:
@@ -64,22 +144,14 @@ def redact(value: Any, used: Collection[str]) -> Any:
     """Returns the JSON without these values, be they plain, percent-encoded or escaped."""
     if isinstance(value, str):
         for form in sorted(_forms(used), key=len, reverse=True):
-            value = value.replace(form, REDACTED)
+            # In any case: hosts and names of headers come back in lower case.
+            value = re.sub(re.escape(form), REDACTED, value, flags=re.IGNORECASE)
         return value
     if isinstance(value, dict):
         return {redact(key, used): redact(item, used) for key, item in value.items()}
     if isinstance(value, list):
         return [redact(item, used) for item in value]
     return value
-
-
-def _use(name: str, used: set[str]) -> str:
-    secret = _value(name)
-    if not secret:
-        raise NotConfigured(f"This step needs the secret {name}: set SECRET_{name} in the environment of the workers.")
-    used.add(secret)
-    _in_use.set(_in_use.get() | {secret})
-    return secret
 
 
 def _value(name: str) -> str | None:

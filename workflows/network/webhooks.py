@@ -30,13 +30,13 @@ def callback_url() -> str:
     return f"{settings.CONFIG.public_url}{settings.CALLBACK_PATH}"
 
 
-def signed_headers(message_id: str, body: str) -> dict[str, str]:
+def signed_headers(message_id: str, body: bytes) -> dict[str, str]:
     """Headers that sign a request with this body. A message that is sent again keeps its id."""
     now = datetime.now(UTC)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": _webhook().sign(message_id, now, body),
+        "webhook-signature": _webhook().sign(message_id, now, body.decode()),
     }
 
 

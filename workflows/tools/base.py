@@ -106,6 +106,9 @@ class Tool(ABC):
     is_answered_outside: ClassVar[bool] = False
     """Callbacks may end steps of this tool: `run` returns an OutsideAnswer."""
 
+    secrets_in: ClassVar[frozenset[str]] = frozenset()
+    """The arguments whose values may contain `{{secret.NAME}}`. The tool must pass them to `http_client` unchanged."""
+
     def check_configured(self) -> None:  # noqa: B027 - most tools need no setting
         """Raises NotConfigured if a setting is missing. It is called before a model is asked for arguments."""
 

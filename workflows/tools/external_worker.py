@@ -7,7 +7,7 @@ lost. If our worker dies in between, its lease runs out and the same message is 
 and the same callback token.
 """
 
-import json
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -21,7 +21,7 @@ MAX_SILENCE = 30 * 24 * 3600
 
 
 class ExternalWorkerArguments(Arguments):
-    """The URL and the payload may contain `{{secret.NAME}}`."""
+    """The payload may contain `{{secret.NAME}}`, granted as `body:payload` and the keys below it."""
 
     url: str = Field(min_length=1, description="where the worker accepts steps; begins with http:// or https://")
     payload: Any = Field(None, description="sent to the worker unchanged")
@@ -40,6 +40,7 @@ class ExternalWorker(Tool):
     description = "Hands the step to another system in a signed request and waits for its callback."
     Arguments: ClassVar[type[Arguments]] = ExternalWorkerArguments
     is_answered_outside = True
+    secrets_in: ClassVar[frozenset[str]] = frozenset({"payload"})
 
     def check_configured(self) -> None:
         if not webhooks.is_configured():
@@ -50,23 +51,21 @@ class ExternalWorker(Tool):
 
     async def run(self, context: StepContext, arguments: ExternalWorkerArguments) -> OutsideAnswer:
         callback_token = webhooks.callback_token(context.step_id, context.attempt)
-        body = json.dumps(
-            {
-                "executionId": str(context.execution_id),
-                "stepId": str(context.step_id),
-                "attempt": context.attempt,
-                "callbackToken": callback_token,
-                "callbackUrl": webhooks.callback_url(),
-                "payload": arguments.payload,
-            }
-        )
-        headers = webhooks.signed_headers(f"{context.step_id}-{context.attempt}", body)
+        task = {
+            "executionId": str(context.execution_id),
+            "stepId": str(context.step_id),
+            "attempt": context.attempt,
+            "callbackToken": callback_token,
+            "callbackUrl": webhooks.callback_url(),
+            "payload": arguments.payload,
+        }
         response = await http_client.send(
             http_client.Request(
                 method="POST",
                 url=arguments.url,
-                headers={"content-type": "application/json", "idempotency-key": context.idempotency_key, **headers},
-                body=body.encode(),
+                headers={"idempotency-key": context.idempotency_key},
+                json=task,
+                sign=partial(webhooks.signed_headers, f"{context.step_id}-{context.attempt}"),
                 sensitive=frozenset({callback_token}),
                 follows=False,
             )

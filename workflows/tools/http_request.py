@@ -10,7 +10,7 @@ from workflows.tools import Arguments, StepContext, Tool, register
 
 
 class HttpRequestArguments(Arguments):
-    """The URL, the headers and the body may contain `{{secret.NAME}}`."""
+    """Values of the URL's query, of headers and of the body may contain `{{secret.NAME}}`."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
     url: str = Field(min_length=1, description="begins with http:// or https://")
@@ -31,6 +31,7 @@ class HttpRequest(Tool):
     slug = "HTTP_REQUEST"
     description = "Calls a web address and returns its status, headers and JSON or text."
     Arguments: ClassVar[type[Arguments]] = HttpRequestArguments
+    secrets_in: ClassVar[frozenset[str]] = frozenset({"url", "headers", "json", "body"})
 
     async def run(self, context: StepContext, arguments: HttpRequestArguments) -> dict[str, Any]:
         response = await http_client.send(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome
 from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.prompt import ModelTask, StepInput
-from workflows.models import Mode, StepStatus, WorkflowStep
+from workflows.models import Mode, SecretGrant, StepStatus, WorkflowStep
 from workflows.network import cooldowns, secrets
 from workflows.tools import OutsideAnswer, StepContext, Tool, parsed_arguments
 from workflows.worker.sandbox.client import Sandbox
@@ -138,12 +139,12 @@ class StepExecutor:
             choice = await _model_step().choose_arguments(context, tool, task)
             arguments, result.model, result.usage = choice.arguments, choice.model, _usage_json(choice.usage)
             await in_thread(self.orm, engine.keep_arguments, claim, arguments)
-        used: set[str] = set()
-        checked = parsed_arguments(tool, secrets.fill(arguments, used))
+        secrets.use_grants(partial(in_thread, self.orm, secret_grants, claim.mode, claim.owner_id))
+        checked = parsed_arguments(tool, arguments)
         try:
-            result.output = _redacted(await self._call(tool, context, checked), used)
+            result.output = _redacted(await self._call(tool, context, checked))
         except Exception as error:
-            error.args = tuple(secrets.redact(part, used) for part in error.args)
+            error.args = tuple(secrets.redact(part, secrets.in_use()) for part in error.args)
             raise
         return result
 
@@ -162,9 +163,9 @@ class StepExecutor:
             logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
 
 
-def _redacted(output: Any, used: set[str]) -> Any:
+def _redacted(output: Any) -> Any:
     try:
-        return secrets.redact(output, used)
+        return secrets.redact(output, secrets.in_use())
     except RecursionError:
         raise PermanentError("the tool's result is nested too deeply", code="bad_output") from None
 
@@ -189,6 +190,14 @@ def _usage_json(usage: "TokenUsage | None") -> dict[str, Any] | None:
         return None
     cost = None if usage.cost is None else str(usage.cost)
     return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens, "costUsd": cost}
+
+
+def secret_grants(mode: str, owner_id: int) -> list[secrets.Grant]:
+    """Reads the database."""
+    return [
+        secrets.Grant(grant.secret, frozenset(grant.hosts), frozenset(grant.places))
+        for grant in SecretGrant.objects.for_job(mode, owner_id)
+    ]
 
 
 def model_task(claim: Claim) -> ModelTask:

@@ -296,13 +296,35 @@ def test_a_mode_allows_only_its_tools(as_alice: Client) -> None:
 
 def test_secrets_are_stored_as_they_are_written(as_alice: Client) -> None:
     arguments = {
-        "url": "{{secret.URL}}",
+        "url": "https://crm.example/?key={{secret.CRM}}",
         "headers": {"Authorization": "Bearer {{secret.CRM}}"},
-        "method": "{{ secret.METHOD }}",
+        "json": {"a": [{"b": "{{ secret.CRM }}"}]},
     }
     response = post(as_alice, workflow({"name": "a", "tool": "HTTP_REQUEST", "arguments": arguments}))
     job = as_alice.get(response.json()["url"]).json()
     assert job["steps"][0]["arguments"] == arguments
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "attr"),
+    [
+        ("HTTP_REQUEST", {"url": "https://{{secret.CRM}}.example/"}, "url"),
+        ("HTTP_REQUEST", {"url": "https://a.example/{{secret.CRM}}"}, "url"),
+        ("HTTP_REQUEST", {"url": "https://a.example/?{{secret.CRM}}=1"}, "url"),
+        ("HTTP_REQUEST", {"url": "https://a.example/#{{secret.CRM}}"}, "url"),
+        ("HTTP_REQUEST", {"url": "{{secret.CRM}}"}, "url"),
+        ("HTTP_REQUEST", {"url": "https://a.example", "headers": {"{{secret.CRM}}": "x"}}, "headers.{{secret.CRM}}"),
+        ("HTTP_REQUEST", {"url": "https://a.example", "json": [{"{{secret.A}}": 1}]}, "json.0.{{secret.A}}"),
+        ("HTTP_REQUEST", {"url": "https://a.example", "method": "{{secret.CRM}}"}, "method"),
+        ("EXTERNAL_WORKER", {"url": "https://a.example/?x={{secret.CRM}}"}, "url"),
+        ("DOCUMENT_READ", {"documentId": "{{secret.CRM}}"}, "documentId"),
+        ("DOCUMENT_SEARCH", {"query": "{{secret.CRM}}"}, "query"),
+        ("HUBSPOT_GET_CONTACTS", {"properties": ["{{secret.CRM}}"]}, "properties"),
+    ],
+)
+def test_a_secret_where_none_may_be_is_refused(as_alice: Client, tool: str, arguments: Any, attr: str) -> None:
+    response = post(as_alice, workflow({"name": "Send", "tool": tool, "arguments": arguments}))
+    assert f"payload.steps.0.arguments.{attr}" in errors(response)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from tests.servers.outside_worker import SECRET, OutsideWorker
 from tests.support.processes import wait_for
 from tests.workflows.worker.test_runner import work
 from workflows import engine
-from workflows.models import WorkflowExecution
+from workflows.models import SecretGrant, WorkflowExecution
 from workflows.network import webhooks
 from workflows.steps import NewStep
 from workflows.worker.runner import Runner
@@ -225,6 +225,7 @@ def test_secrets_reach_the_worker_alone(
     start: Start, worker: OutsideWorker, monkeypatch: pytest.MonkeyPatch, as_alice: Any
 ) -> None:
     monkeypatch.setenv("SECRET_PIN", "0815-4711")
+    SecretGrant.objects.create(secret="PIN", hosts=[worker.place], places=["body:payload"])
     execution = run_step(start, worker, "later", arguments={"payload": "{{secret.PIN}}"})
     assert worker.tasks[0]["payload"] == "0815-4711"
     assert execution.steps.get().output == {"seen": "[secret]", "attempt": 1}

@@ -196,10 +196,12 @@ class TestChooseArguments:
         with pytest.raises(StepError, match="CRM"):
             run(choose_arguments(context(), HttpRequest(), TASK))
 
-    def test_secret_that_the_author_names(self, model_server: ModelServer) -> None:
-        model_server.script.append(Reply(arguments='{"url": "https://a.example/?x={{secret.CRM}}"}'))
+    def test_not_even_one_that_the_author_names(self, model_server: ModelServer) -> None:
+        named = Reply(arguments='{"url": "https://a.example/?x={{secret.CRM}}"}')
+        model_server.script += [named, named]
         task = replace(TASK, step_description="Call https://a.example with {{secret.CRM}}")
-        assert "{{secret.CRM}}" in run(choose_arguments(context(), HttpRequest(), task)).arguments["url"]
+        with pytest.raises(StepError, match="CRM"):
+            run(choose_arguments(context(), HttpRequest(), task))
 
     def test_offline_gives_the_defaults(self, configure: Configure) -> None:
         chosen = run(choose_arguments(context(), HubspotGetContacts(), TASK))

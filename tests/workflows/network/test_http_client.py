@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 import shutil
 import socket
@@ -6,8 +7,10 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -17,6 +20,7 @@ from tests.workflows.conftest import Configure
 from workflows.errors import BadArguments, NotConfigured, PermanentError, StepError, TryLater
 from workflows.network import http_client, secrets, ssrf_guard
 from workflows.network.http_client import Request, Response
+from workflows.network.secrets import Grant
 
 SECRET = 'tok/en+"1"'
 
@@ -37,6 +41,16 @@ def other(server: WebServer, configure: Configure) -> Iterator[WebServer]:
 
 def send(url: str, method: str = "GET", **options: Any) -> Response:
     return asyncio.run(http_client.send(Request(method, url, **options)))
+
+
+@contextmanager
+def granted(*grants: Grant) -> Iterator[None]:
+    async def source() -> tuple[Grant, ...]:
+        return grants
+
+    token = secrets._grants.set(source)
+    yield
+    secrets._grants.reset(token)
 
 
 def failure(url: str, method: str = "GET", **options: Any) -> StepError:
@@ -179,14 +193,6 @@ class TestRedirects:
         got = send(f"{server.url}/redirect?to=/echo&status={status}", "POST", json={"a": 1}).json()
         assert (got["method"], got["body"]) == (method, body)
 
-    def test_body_with_a_secret_stays_at_home(
-        self, server: WebServer, other: WebServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SECRET_CRM", "abc123")
-        url = f"{server.url}/redirect?to={other.url}/echo&status=307"
-        assert failure(url, "POST", json={"a": "{{secret.CRM}}"}).code == "redirect_refused"
-        assert other.requests == []
-
 
 class TestLimits:
     def test_large_answer(self, server: WebServer) -> None:
@@ -244,9 +250,13 @@ class TestStatus:
 
 
 class TestSecrets:
+    PLACES = ("header:authorization", "query:key", "query:say", "body:a", "body", "header:a")
+
     @pytest.fixture(autouse=True)
-    def _secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _secret(self, monkeypatch: pytest.MonkeyPatch, server: WebServer) -> Iterator[None]:
         monkeypatch.setenv("SECRET_CRM", SECRET)
+        with granted(Grant("CRM", frozenset({server.place}), frozenset(self.PLACES))):
+            yield
 
     def test_sent_and_taken_out_of_the_answer(self, server: WebServer) -> None:
         url = f"{server.url}/echo?key={{{{secret.CRM}}}}"
@@ -263,6 +273,10 @@ class TestSecrets:
         assert "[secret]" in response.headers["x-echo"]
         assert response.json()["body"] == {"a": ["[secret]"]}
 
+    def test_sent_in_a_text(self, server: WebServer) -> None:
+        send(f"{server.url}/echo", "POST", body=b'["{{secret.CRM}}"]'.replace(b'"', b""))
+        assert SECRET in str(server.requests[0])
+
     def test_not_in_errors_or_logs(self, server: WebServer, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         response = send(f"{server.url}/status/400?say={{{{secret.CRM}}}}")
@@ -270,38 +284,81 @@ class TestSecrets:
             http_client.raise_for_status(response)
         assert "tok/en" not in f"{caught.value} {caplog.text}"
 
-    def test_filled_before(self, server: WebServer, other: WebServer) -> None:
-        """Secrets that the step executor filled in before are guarded too."""
+    def test_filled_in_again_after_a_redirect_to_the_same_host(self, server: WebServer) -> None:
+        url = f"{server.url}/redirect?to=/echo&status=307"
+        send(url, "POST", json={"a": "{{secret.CRM}}"}, headers={"authorization": "{{secret.CRM}}"})
+        assert server.requests[-1]["body"] == {"a": SECRET}
+        assert server.requests[-1]["headers"]["authorization"] == SECRET
 
-        async def call() -> Response:
-            body = secrets.fill({"a": "{{secret.CRM}}"}, set())
-            redirect = f"{server.url}/redirect?to={other.url}/echo&status=307"
-            with pytest.raises(PermanentError, match="secret"):
-                await http_client.send(Request("POST", redirect, json=body))
-            return await http_client.send(Request("POST", f"{server.url}/echo", json=body))
-
-        assert asyncio.run(call()).json()["body"] == {"a": "[secret]"}
+    def test_another_host_gets_none(self, server: WebServer, other: WebServer) -> None:
+        url = f"{server.url}/redirect?to={other.url}/echo&status=307"
+        assert failure(url, "POST", json={"a": "{{secret.CRM}}"}).code == "secret_not_granted"
         assert other.requests == []
 
-    def test_url_that_is_a_secret(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SECRET_HOOK", f"{server.url}/echo?key=1&b=2")
-        assert send("{{secret.HOOK}}").json()["path"] == "/echo?key=1&b=2"
+    def test_a_server_cannot_ask_for_one(self, server: WebServer) -> None:
+        to = quote("/echo?key={{secret.CRM}}")
+        response = send(f"{server.url}/redirect?to={to}", headers={"authorization": "{{secret.CRM}}"})
+        assert "tok" not in server.requests[-1]["path"]
+        assert response.status == 200
 
-    def test_not_in_errors_of_the_request(self, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SECRET_TENANT", "abc123")
-        error = failure("http://{{secret.TENANT}}.invalid/")
-        assert "The host [secret].invalid is not known." in error.message
-        assert "abc123" not in str(error.args)
+    def test_plain_http_gets_none(
+        self, server: WebServer, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ssrf_guard, "is_public", lambda address: True)
+        configure(http_allowed_private_hosts=[])
+        assert failure(f"{server.url}/echo", headers={"a": "{{secret.CRM}}"}).code == "secret_not_granted"
+        assert server.requests == []
 
-    def test_missing(self, server: WebServer) -> None:
-        error = failure(f"{server.url}/echo", headers={"a": "{{secret.NOPE}}"})
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"headers": {"x-other": "{{secret.CRM}}"}},
+            {"json": {"b": "{{secret.CRM}}"}},
+            {"json": {"a": {"b": "{{secret.CRM}}"}}},
+            {"json": {"a": "{{secret.OTHER}}"}},
+            {"url": "/echo?other={{secret.CRM}}"},
+        ],
+    )
+    def test_only_where_it_is_granted(self, server: WebServer, options: dict[str, Any]) -> None:
+        url = server.url + options.pop("url", "/echo")
+        error = failure(url, "POST", **options)
+        assert (error.code, error.retryable) == ("secret_not_granted", False)
+        assert server.requests == []
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"headers": {"x-{{secret.CRM}}": "a"}},
+            {"json": {"{{secret.CRM}}": "a"}},
+            {"url": "/{{secret.CRM}}"},
+            {"url": "/echo?{{secret.CRM}}=1"},
+            {"url": "/echo#{{secret.CRM}}"},
+        ],
+    )
+    def test_never_in_a_name_or_path(self, server: WebServer, options: dict[str, Any]) -> None:
+        url = server.url + options.pop("url", "/echo")
+        assert isinstance(failure(url, "POST", **options), BadArguments)
+        assert server.requests == []
+
+    def test_never_in_a_host(self) -> None:
+        error = failure("http://{{secret.CRM}}.invalid/")
+        assert "tok" not in str(error.args)
+
+    def test_missing(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("SECRET_CRM")
+        error = failure(f"{server.url}/echo", headers={"a": "{{secret.CRM}}"})
         assert isinstance(error, NotConfigured)
-        assert "SECRET_NOPE" in error.message
+        assert "SECRET_CRM" in error.message
         assert server.requests == []
 
     def test_key_of_the_application_is_none_of_them(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SECRET_KEY", "of-django")
-        assert isinstance(failure(f"{server.url}/echo", headers={"a": "{{secret.KEY}}"}), NotConfigured)
+        with granted(Grant("KEY", frozenset({server.place}), frozenset({"header:a"}))):
+            assert isinstance(failure(f"{server.url}/echo", headers={"a": "{{secret.KEY}}"}), NotConfigured)
+
+    def test_signed_with_the_secret_in_it(self, server: WebServer) -> None:
+        send(f"{server.url}/echo", "POST", json={"a": "{{secret.CRM}}"}, sign=lambda body: {"x-size": str(len(body))})
+        assert server.requests[0]["headers"]["x-size"] == str(len(json.dumps({"a": SECRET})))
 
 
 class TestTls:
