@@ -19,8 +19,8 @@ except config.ConfigError as error:
 
 DEBUG = CONFIG.debug
 SECRET_KEY = CONFIG.secret_key or secret_key.read(CONFIG.data_dir)
-if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY: set it to at least 50 random characters, and keep them")
+if reason := config.weakness(SECRET_KEY):
+    raise ImproperlyConfigured(f"SECRET_KEY: {reason}")
 ALLOWED_HOSTS = [*CONFIG.allowed_hosts, *CONFIG.own_hosts]
 
 INSTALLED_APPS = [

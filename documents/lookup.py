@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import Http404
 
 from aiworkstation.access.lookup import ALL, Caller, as_uuid, filter_by_labels, owned_by
 from aiworkstation.access.not_yours import NotYours
-from documents.models import Document, DocumentQuerySet
+from documents.models import Document, DocumentQuerySet, DocumentStatus
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -27,6 +28,13 @@ def find_documents(user: Caller, ids: Iterable[str]) -> dict[str, Document]:
     if uids:
         found |= {uids[row.uid]: row for row in readable().visible_to(user).filter(uid__in=uids)}
     return found
+
+
+def find_same_content(owner: User, sha256: str, project_id: str) -> Document | None:
+    """Returns a document that the owner uploaded to the project with these bytes, if possible an indexed one."""
+    rows = Document.objects.with_state().filter(owner=owner, project_id=project_id, parent=None, sha256=sha256)
+    is_read = Q(state__in=[DocumentStatus.INDEXED, DocumentStatus.QUEUED, DocumentStatus.PROCESSING])
+    return rows.filter(is_read).first() or rows.first()
 
 
 def get_document(user: Caller, id: str) -> Document:

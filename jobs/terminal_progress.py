@@ -1,4 +1,7 @@
-"""Shows a job's progress in the terminal until the job is finished."""
+"""Shows a job's progress in the terminal until the job is finished.
+
+Progress goes to standard error, so that standard output contains only results.
+"""
 
 import time
 from uuid import UUID
@@ -12,6 +15,16 @@ from workflows.models import WorkflowExecution
 
 POLL_SECONDS = 0.5
 WIDTH = 60
+
+
+class ProgressConsole(Console):
+    """If nobody reads standard error any more, the command goes on without showing progress."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 def progress_bar(console: Console) -> Progress:

@@ -6,12 +6,15 @@ If values are wrong, the start ends with one message that lists each setting and
 import base64
 import ipaddress
 import os
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -21,7 +24,14 @@ from aiworkstation import BASE_DIR
 # With an empty ENV_FILE no file is read.
 ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
 MIN_SECRET_BYTES = 16
-SECRET_SETTINGS = ("callback_secret",)
+SECRET_SETTINGS = ("callback_secret", "secret_key", "openai_api_key", "hubspot_access_token")
+MIN_KEY_LENGTH, MIN_KEY_CHARACTERS = 50, 5  # those of Django's `check --deploy`
+MAX_DAYS = 36_500
+DAY_SECONDS = 24 * 3600
+MAX_MEMORY_MB = 1 << 20
+OWN_APPS = ("aiworkstation", "documents", "jobs", "workflows")
+_PASSWORD = re.compile(r"(?<=://).*(?=@)")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
 
 class ConfigError(Exception):
@@ -42,7 +52,12 @@ def _split_pairs(value: object) -> object:
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if not all("=" in part for part in parts):
         raise ValueError("write it as name=model, separated by commas")
-    return {name.strip(): target.strip() for name, target in (part.split("=", 1) for part in parts)}
+    pairs = [(name.strip(), target.strip()) for name, target in (part.split("=", 1) for part in parts)]
+    if not all(name and target for name, target in pairs):
+        raise ValueError("write it as name=model, separated by commas")
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name is in it twice")
+    return dict(pairs)
 
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split_at_commas)]
@@ -69,16 +84,24 @@ class Config(BaseSettings):
     lease_seconds: float = Field(default=30, ge=1, le=3600)
     stop_grace: float = Field(default=20, ge=0, le=3600)
 
-    retention_days: int = Field(default=90, ge=0, description="days after which finished jobs are deleted; 0: never")
+    retention_days: int = Field(
+        default=90, ge=0, le=MAX_DAYS, description="days after which finished jobs are deleted; 0: never"
+    )
 
     children: int = Field(
         default=0, ge=0, le=64, description="documents that a runner reads at once; 0: chosen for the machine"
     )
-    child_memory_mb: int = Field(default=768, ge=256, description="memory of a child that reads a document")
-    child_seconds: float = Field(default=120, ge=1, description="seconds that such a child may take")
-    ocr_memory_mb: int = Field(default=2048, ge=1024, description="memory of a child that recognizes text")
-    ocr_seconds: float = Field(default=600, ge=10, description="seconds that such a child may take for one document")
-    ocr_pages: int = Field(default=100, ge=0, description="pages recognized in one document; 0: none")
+    child_memory_mb: int = Field(
+        default=768, ge=256, le=MAX_MEMORY_MB, description="memory of a child that reads a document"
+    )
+    child_seconds: float = Field(default=120, ge=1, le=DAY_SECONDS, description="seconds that such a child may take")
+    ocr_memory_mb: int = Field(
+        default=2048, ge=1024, le=MAX_MEMORY_MB, description="memory of a child that recognizes text"
+    )
+    ocr_seconds: float = Field(
+        default=600, ge=10, le=DAY_SECONDS, description="seconds that such a child may take for one document"
+    )
+    ocr_pages: int = Field(default=100, ge=0, le=1_000_000, description="pages recognized in one document; 0: none")
 
     openai_api_key: str = ""
     openai_base_url: str = ""
@@ -94,25 +117,41 @@ class Config(BaseSettings):
     scheduled_functions: CommaList = Field(default=[], description="more functions that schedules may call")
     trusted_proxies: CommaList = Field(default=[], description="networks whose X-Forwarded-For counts")
     audit_head_file: str = Field(default="", description="file to which the head of the audit chain is appended")
-    max_upload_mb: int = Field(default=100, ge=1, description="largest size of one document")
+    max_upload_mb: int = Field(default=100, ge=1, le=1_000_000, description="largest size of one document")
     max_upload_files: int = Field(default=200, ge=1, le=10_000, description="documents in one request")
-    max_upload_total_mb: int = Field(default=512, ge=1, description="all documents of one request")
-    user_quota_mb: int = Field(default=10240, ge=1, description="all documents of one user")
-    sign_in_attempts: int = Field(default=10, ge=0, description="failed attempts for a name; 0: no limit")
-    sign_in_lock_minutes: int = Field(default=15, ge=1, description="minutes to wait after so many")
-    session_idle_minutes: int = Field(default=480, ge=0, description="minutes after which a session ends; 0: never")
-    api_rate: int = Field(default=0, ge=0, description="requests a minute; 0: no limit")
+    max_upload_total_mb: int = Field(default=512, ge=1, le=1_000_000, description="all documents of one request")
+    user_quota_mb: int = Field(default=10240, ge=1, le=1_000_000_000, description="all documents of one user")
+    sign_in_attempts: int = Field(default=10, ge=0, le=1_000_000, description="failed attempts for a name; 0: no limit")
+    sign_in_lock_minutes: int = Field(default=15, ge=1, le=100_000, description="minutes to wait after so many")
+    session_idle_minutes: int = Field(
+        default=480, ge=0, le=1_000_000, description="minutes after which a session ends; 0: never"
+    )
+    api_rate: int = Field(default=0, ge=0, le=1_000_000, description="requests a minute; 0: no limit")
 
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return (BASE_DIR / value.expanduser()).resolve()
 
-    @field_validator("app_url")
+    @field_validator("app_url", "openai_base_url", "hubspot_base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+        if value and not _is_address(value):
             raise ValueError("must be an address such as https://jobs.example.com")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_host_names(cls, value: list[str]) -> list[str]:
+        if wrong := [name for name in value if name != "*" and not _HOST_NAME.fullmatch(name.removeprefix("."))]:
+            raise ValueError(f"write host names only, without https:// and port, not {', '.join(wrong)}")
+        return value
+
+    @field_validator("http_allowed_private_hosts")
+    @classmethod
+    def _have_ports(cls, value: list[str]) -> list[str]:
+        if wrong := [entry for entry in value if not _is_host_and_port(entry)]:
+            raise ValueError(f"write each as host:port, such as 10.0.0.5:8080, not {', '.join(wrong)}")
         return value
 
     @field_validator("database_url", "listen_database_url")
@@ -120,6 +159,19 @@ class Config(BaseSettings):
     def _is_postgresql(cls, value: str) -> str:
         if value and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
+        try:
+            parts = conninfo_to_dict(value)
+        except psycopg.ProgrammingError as error:
+            raise ValueError(f"cannot be read: {_without_password(str(error)).strip()}") from None
+        if value and not parts.keys() & {"dbname", "service"}:
+            raise ValueError("must end with the name of the database: postgresql://user:password@host/database")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_strong(cls, value: str) -> str:
+        if value and (reason := weakness(value)):
+            raise ValueError(reason)
         return value
 
     @field_validator("trusted_proxies")
@@ -137,6 +189,8 @@ class Config(BaseSettings):
     def _are_packages(cls, value: list[str]) -> list[str]:
         if missing := [name for name in value if not _is_package(name)]:
             raise ValueError(f"there is no Python package {', '.join(missing)}")
+        if taken := [name for name in value if name in OWN_APPS or value.count(name) > 1]:
+            raise ValueError(f"{taken[0]} is already installed")
         return value
 
     @field_validator("callback_secret")
@@ -163,6 +217,35 @@ class Config(BaseSettings):
         return ["localhost", "127.0.0.1", "[::1]", urlsplit(self.public_url).hostname or self.host]
 
 
+def weakness(key: str) -> str:
+    """Returns why this is not a safe SECRET_KEY. Empty if it is one."""
+    if not key:
+        return f"set it to {MIN_KEY_LENGTH} or more random characters, and keep them: `openssl rand -base64 48`"
+    if key.startswith("django-insecure-"):
+        return "begins with django-insecure-: Django marks keys in this way that are not secret"
+    if len(key) < MIN_KEY_LENGTH or len(set(key)) < MIN_KEY_CHARACTERS:
+        return f"must be {MIN_KEY_LENGTH} or more random characters: `openssl rand -base64 48`"
+    return ""
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or too large
+        return False
+
+
+def _is_host_and_port(entry: str) -> bool:
+    host, _, port = entry.rpartition(":")
+    is_port = port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535
+    return is_port and bool(_HOST_NAME.fullmatch(host))
+
+
+def _without_password(text: str) -> str:
+    return _PASSWORD.sub("…", text)
+
+
 def _is_package(name: str) -> bool:
     try:
         return find_spec(name) is not None
@@ -182,5 +265,5 @@ def load() -> Config:
 
 def _error_line(item: ErrorDetails) -> str:
     name = ".".join(str(part) for part in item["loc"])
-    got = "" if name.lower() in SECRET_SETTINGS else f" (got {item.get('input')!r})"
+    got = "" if name.lower() in SECRET_SETTINGS else f" (got {_without_password(repr(item.get('input')))})"
     return f"{name.upper()}: {item['msg'].removeprefix('Value error, ')}{got}"

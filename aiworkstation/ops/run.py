@@ -87,6 +87,8 @@ def supervise(*, reload: bool) -> NoReturn:
     settings = config.load()
     arguments = ["--host", settings.host, "--port", str(settings.port)]
     arguments += ["--stop-grace", str(settings.stop_grace)]
+    if settings.app_url:
+        arguments += ["--url", settings.app_url]
     if not settings.database_url:
         arguments += ["--embedded-in", str(settings.data_dir)]
     if reload:
@@ -100,7 +102,12 @@ def prepare() -> None:
     call_command("migrate", interactive=False, verbosity=0)
     turn_off_jit()
     call_command("collectstatic", interactive=False, verbosity=0)
-    ensure_demo()
+    if get_user_model()._default_manager.exists():
+        return
+    if config.load().database_url:
+        print("There are no users yet. Create one with `manage.py createsuperuser`.", flush=True)
+    else:
+        create_demo()
 
 
 def turn_off_jit() -> None:
@@ -118,11 +125,9 @@ def turn_off_jit() -> None:
         return
 
 
-def ensure_demo() -> None:
-    """Creates the first superuser and prints its password, which is stored nowhere."""
+def create_demo() -> None:
+    """Creates the first superuser of the embedded database and prints its password, which is stored nowhere."""
     users = get_user_model()._default_manager
-    if users.filter(username=DEMO).exists():
-        return
     _first_start_file().touch()
     password = secrets.token_urlsafe(9)
     users.create_superuser(DEMO, password=password)
@@ -131,13 +136,16 @@ def ensure_demo() -> None:
 
 
 def await_ready() -> None:
-    """Returns when the web server answers and a worker is alive. Submits the sample jobs on the first start."""
+    """Returns when the web server answers and a worker is alive.
+
+    On the first start with the embedded database, it submits the sample jobs. Nothing is added to a database of others.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while not (web_answers() and workers_are_ready()):
         if time.monotonic() > deadline:
             raise NotReady(f"the web server or the workers did not answer within {READY_SECONDS} s")
         time.sleep(0.1)
-    if _first_start_file().exists():
+    if not config.load().database_url and _first_start_file().exists():
         call_command(django_settings.FIRST_START_COMMAND)
         _first_start_file().unlink()
 

@@ -7,10 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def path(data_dir: Path) -> Path:
+    return data_dir / "secret_key"
+
+
 def read(data_dir: Path) -> str:
     """Returns the stored key, or "" if there is none."""
     try:
-        return (data_dir / "secret_key").read_text().strip()
+        return path(data_dir).read_text().strip()
     except FileNotFoundError:
         return ""
 
@@ -24,4 +28,4 @@ def ensure(data_dir: Path) -> None:
         new.write(secrets.token_urlsafe(50))
         new.flush()
         with suppress(FileExistsError):
-            os.link(new.name, data_dir / "secret_key")
+            os.link(new.name, path(data_dir))

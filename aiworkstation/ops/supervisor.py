@@ -3,7 +3,7 @@
 (`workflows.worker.supervisor` is another one: `manage.py work`, which supervises the processes of the worker.)
 
 1. Join the embedded PostgreSQL, unless DATABASE_URL names another.
-2. Run `manage.py prepare`: migrations, static files, the first user.
+2. Run `manage.py prepare`: migrations, static files, and the first user of the embedded database.
 3. Start the services, that is the web server and `manage.py work`, each in a process group of its own.
 4. Run `manage.py await_ready`, and print that the application is ready.
 5. Until SIGTERM or Ctrl-C, restart what ends or hangs, each time after a longer delay: for ever, if it has been ready
@@ -195,7 +195,7 @@ class ApplicationSupervisor:
             raise CannotGoOn("the application did not become ready")
         for service in self._services:
             service.was_ready = True
-        print_now(f"Ready: {local_url(self._options.host, self._options.port)}  (sign in as demo)")
+        print_now(f"Ready: {ready_text(self._options)}")
 
     def _check_all(self) -> None:
         for service in self._services:
@@ -291,6 +291,17 @@ def local_url(host: str, port: int) -> str:
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
 
+def ready_text(options: argparse.Namespace) -> str:
+    """Where users find the application, and as whom they can sign in after the first start."""
+    local = local_url(options.host, options.port)
+    notes = []
+    if options.url and options.url.rstrip("/") != local.rstrip("/"):
+        notes.append(f"listens on {local}")
+    if options.embedded_in:
+        notes.append("sign in as demo")
+    return (options.url or local) + (f"  ({'; '.join(notes)})" if notes else "")
+
+
 def status_text(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
@@ -304,6 +315,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--stop-grace", type=float, required=True)
+    parser.add_argument("--url", help="APP_URL, if it is set")
     parser.add_argument("--embedded-in", type=Path, help="data directory of the embedded PostgreSQL")
     parser.add_argument("--reload", action="store_true")
     return parser.parse_args(arguments)

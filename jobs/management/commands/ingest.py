@@ -1,32 +1,30 @@
 """`manage.py ingest PATH…`"""
 
+import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 from rest_framework.exceptions import ValidationError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from aiworkstation.access.command_user import get_command_user
+from aiworkstation.access.command_user import BAD_INPUT, FAILED, INTERRUPTED, get_command_user
 from documents.errors import DocumentError
 from documents.labels import ProjectIdField, TagsField
-from documents.models import Document
+from documents.lookup import find_same_content
+from documents.models import Document, DocumentStatus
 from documents.storage import stored_files
 from jobs.pages.forms import error_lines
 from jobs.payloads.document_jobs import MAX_DOCUMENTS
 from jobs.start import start
-from jobs.terminal_progress import follow, progress_bar
+from jobs.terminal_progress import ProgressConsole, follow, progress_bar
 from jobs.types.bulk_documents import BulkDocuments
 from workflows.models import StepStatus, WorkflowExecution
-
-ALL_INDEXED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,20 @@ class Failure:
     name: str
     code: str
     message: str
+
+
+@dataclass
+class Uploads:
+    """What became of the files: `paths` are those of the documents that a job is to index."""
+
+    paths: dict[UUID, Path] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    skipped: int = 0
+
+    def add(self, document: Document, path: Path) -> None:
+        self.paths[document.uid] = path
+        self.ids.append(document.client_id)
 
 
 class Command(BaseCommand):
@@ -47,37 +59,54 @@ class Command(BaseCommand):
         parser.add_argument("--user", default="demo", help="the owner of the documents (default: demo)")
         parser.add_argument("--project", default="", help="the project of the documents")
         parser.add_argument("--tag", action="append", default=[], help="a tag for the documents; can be repeated")
+        parser.add_argument(
+            "--skip-same",
+            action="store_true",
+            help="skip files whose content is already indexed for this user and project",
+        )
 
     def handle(self, *args: Any, paths: list[Path], user: str, project: str, tag: list[str], **options: Any) -> None:
-        console = Console()
-        owner = get_command_user(user, returncode=BAD_INPUT)
+        owner = get_command_user(user)
         _check_labels(project, tag)
         files = _files(paths)
-        documents, failures = _upload(console, owner, files)
-        if documents:
-            execution = _start(owner, documents, project, tag)
-            failures += self._follow(console, execution)
-        _print_summary(console, len(files), failures)
-        if failures:
-            raise SystemExit(SOME_FAILED)
+        uploads = _upload(owner, files, project, skip_same=options["skip_same"])
+        if uploads.ids:
+            self._index(owner, uploads, project, tag)
+        self._print_summary(len(files), uploads)
+        if uploads.failures:
+            raise SystemExit(FAILED)
 
-    def _follow(self, console: Console, execution: WorkflowExecution) -> list[Failure]:
+    def _index(self, owner: User, uploads: Uploads, project: str, tags: list[str]) -> None:
+        payload = {"documents": [{"id": id} for id in uploads.ids], "projectId": project, "tags": tags}
+        execution, _ = start(owner, {"jobType": BulkDocuments.name, "payload": payload})
         try:
-            follow(execution.pk, console)
+            follow(execution.pk, ProgressConsole())
         except KeyboardInterrupt:
             page = reverse("jobs:job", args=[execution.pk])
-            console.print(f"\nThe job is still running. You can watch or cancel it at {page}.")
+            self.stdout.write(f"\nThe job is still running. You can watch or cancel it at {page}.")
             raise SystemExit(INTERRUPTED) from None
-        return _failures_of(execution)
+        uploads.failures += _failures_of(execution, uploads.paths)
+
+    def _print_summary(self, total: int, uploads: Uploads) -> None:
+        """Prints a line for each failure. Unlike the cells of a table, a line never cuts a name."""
+        for failure in uploads.failures:
+            self.stdout.write(f"{_printable(failure.name)}: {failure.code}: {_printable(failure.message)}")
+        tried = total - uploads.skipped
+        self.stdout.write(f"{tried - len(uploads.failures)} of {tried} documents are indexed.")
+        if uploads.skipped:
+            self.stdout.write(f"{uploads.skipped} files were skipped: the same content is stored already.")
 
 
 def _check_labels(project: str, tags: list[str]) -> None:
-    """Raises CommandError before anything is uploaded."""
-    try:
-        ProjectIdField().run_validation(project)
-        TagsField().run_validation(tags)
-    except ValidationError as error:
-        raise CommandError("\n".join(error_lines(error)), returncode=BAD_INPUT) from error
+    """Raises CommandError, which names each wrong one, before anything is uploaded."""
+    lines: list[str] = []
+    for option, check, value in (("--project", ProjectIdField(), project), ("--tag", TagsField(), tags)):
+        try:
+            check.run_validation(value)
+        except ValidationError as error:
+            lines += [f"{option}: {line}" for line in error_lines(error)]
+    if lines:
+        raise CommandError("\n".join(lines), returncode=BAD_INPUT)
 
 
 def _files(paths: list[Path]) -> list[Path]:
@@ -107,39 +136,50 @@ def _files_in(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def _upload(console: Console, owner: User, files: list[Path]) -> tuple[list[Document], list[Failure]]:
-    documents: list[Document] = []
-    failures: list[Failure] = []
-    with progress_bar(console) as bar:
+def _upload(owner: User, files: list[Path], project: str, *, skip_same: bool) -> Uploads:
+    uploads = Uploads()
+    with progress_bar(ProgressConsole()) as bar:
         for path in bar.track(files, description="Uploading"):
             try:
-                with path.open("rb") as file:
-                    documents.append(stored_files.store(owner, path.name, file))
+                same = _find_same(owner, path, project) if skip_same else None
+                if same is None:
+                    with path.open("rb") as file:
+                        uploads.add(stored_files.store(owner, path.name, file, project_id=project), path)
+                elif _is_unread(same) and same.uid not in uploads.paths:
+                    uploads.add(same, path)
+                else:
+                    uploads.skipped += 1
             except DocumentError as error:
-                failures.append(Failure(str(path), error.code, error.message))
+                uploads.failures.append(Failure(str(path), error.code, error.message))
             except OSError as error:
-                failures.append(Failure(str(path), "unreadable", error.strerror or str(error)))
-    return documents, failures
+                uploads.failures.append(Failure(str(path), "unreadable", error.strerror or str(error)))
+    return uploads
 
 
-def _start(owner: User, documents: list[Document], project: str, tags: list[str]) -> WorkflowExecution:
-    payload = {"documents": [{"id": document.client_id} for document in documents], "projectId": project}
-    execution, _ = start(owner, {"jobType": BulkDocuments.name, "payload": payload | {"tags": tags}})
-    return execution
+def _find_same(owner: User, path: Path, project: str) -> Document | None:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return find_same_content(owner, sha256, project)
 
 
-def _failures_of(execution: WorkflowExecution) -> list[Failure]:
+def _is_unread(document: Document) -> bool:
+    """Whether it was stored, but is neither indexed nor going to be: an earlier run failed or was interrupted."""
+    return document.state in (DocumentStatus.UPLOADED, DocumentStatus.FAILED)
+
+
+def _failures_of(execution: WorkflowExecution, paths: dict[UUID, Path]) -> list[Failure]:
+    """Files keep the path that was given. Other steps are documents that were inside a file."""
     steps = execution.steps.exclude(status=StepStatus.COMPLETED).order_by("index")
     return [
-        Failure(name, (error or {}).get("code", status), (error or {}).get("message", ""))
-        for name, status, error in steps.values_list("name", "status", "error")
+        Failure(
+            str(paths.get(UUID((arguments or {})["documentId"]), name)),
+            (error or {}).get("code", status),
+            (error or {}).get("message", ""),
+        )
+        for name, status, error, arguments in steps.values_list("name", "status", "error", "arguments")
     ]
 
 
-def _print_summary(console: Console, total: int, failures: list[Failure]) -> None:
-    if failures:
-        table = Table("File", "Code", "Reason", title=f"{len(failures)} failed")
-        for failure in failures:
-            table.add_row(escape(failure.name), failure.code, escape(failure.message))
-        console.print(table)
-    console.print(f"{total - len(failures)} of {total} documents are indexed.")
+def _printable(text: str) -> str:
+    """One line of text that every terminal can show: a name can contain line ends and bytes that are no UTF-8."""
+    return text if text.isprintable() else repr(text)[1:-1]

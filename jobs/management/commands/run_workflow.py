@@ -8,17 +8,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 from rest_framework.exceptions import APIException
-from rich.console import Console
 
-from aiworkstation.access.command_user import get_command_user
+from aiworkstation.access.command_user import BAD_INPUT, FAILED, INTERRUPTED, get_command_user
 from aiworkstation.web.parsers import JSONParser
 from jobs.display import Job, last_steps
 from jobs.pages.forms import error_lines
 from jobs.start import start
-from jobs.terminal_progress import follow
+from jobs.terminal_progress import ProgressConsole, follow
 from workflows.models import ExecutionStatus, StepStatus, WorkflowExecution, WorkflowStep
-
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class Command(BaseCommand):
@@ -36,7 +33,7 @@ class Command(BaseCommand):
         execution = self._start(file, user)
         self.stdout.write(f"{execution.name}: {reverse('jobs:job', args=[execution.pk])}")
         try:
-            job = follow(execution.pk, Console(stderr=True))
+            job = follow(execution.pk, ProgressConsole())
         except KeyboardInterrupt:
             page = reverse("jobs:job", args=[execution.pk])
             self.stderr.write(f"The job is still running. You can watch or cancel it at {page}.")
@@ -44,7 +41,7 @@ class Command(BaseCommand):
         self._print_result(job)
 
     def _start(self, file: Path, username: str) -> WorkflowExecution:
-        owner = get_command_user(username, returncode=BAD_INPUT)
+        owner = get_command_user(username)
         try:
             with file.open("rb") as stream:
                 body = JSONParser().parse(stream)

@@ -22,9 +22,19 @@ def test_it_works(alice: User) -> None:
     assert ApiToken.objects.get().name == "script"
 
 
-def test_an_unknown_user(db: None) -> None:
-    with pytest.raises(CommandError, match="no user 'nobody'"):
-        call_command("apitoken", "nobody")
+@pytest.mark.parametrize("command", [["apitoken", "nobody"], ["submit_samples", "--user", "nobody"]])
+def test_an_unknown_user(db: None, command: list[str]) -> None:
+    """`ingest` and `run_workflow` have tests of their own."""
+    with pytest.raises(CommandError, match="no user 'nobody'") as raised:
+        call_command(*command)
+    assert raised.value.returncode == 2
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 101])
+def test_a_wrong_name_is_refused(alice: User, name: str) -> None:
+    with pytest.raises(CommandError, match="--name: "):
+        call_command("apitoken", "alice", "--name", name)
+    assert not ApiToken.objects.exists()
 
 
 def test_issue_and_revoke_are_recorded(alice: User, charlie: User) -> None:

@@ -1,8 +1,12 @@
 """Wrong settings are reported before anything starts."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from aiworkstation.ops import config
+from aiworkstation import BASE_DIR
+from aiworkstation.ops import config, env_file
 
 
 @pytest.fixture(autouse=True)
@@ -23,19 +27,125 @@ def fresh() -> None:
         ("EXTRA_APPS", "no_such_app"),
         ("EXTRA_APPS", "tests.no_such_app"),
         ("EXTRA_APPS", "nothing.at.all"),
+        ("EXTRA_APPS", "tests.probe,tests.probe"),
+        ("EXTRA_APPS", "jobs"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "10.0.0.5"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "10.0.0.5:8080,printer"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "printer:"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", ":80"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "printer:0"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "printer:65536"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "http://printer:80"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "printer:80/path"),
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "::1:80"),
+        ("ALLOWED_HOSTS", "https://jobs.example.com"),
+        ("ALLOWED_HOSTS", "jobs.example.com:8000"),
+        ("APP_URL", "https://jobs.example.com:port"),
+        ("APP_URL", "https://jobs.example.com:99999"),
+        ("OPENAI_BASE_URL", "127.0.0.1:11434"),
+        ("HUBSPOT_BASE_URL", "api.hubapi.com"),
+        ("DATABASE_URL", "postgresql://somewhere"),
+        ("DATABASE_URL", "postgresql://somewhere/jobs?no_such_option=1"),
+        ("MODEL_ALIASES", "gpt-4="),
+        ("MODEL_ALIASES", "a=b,a=c"),
+        ("RETENTION_DAYS", "-1"),
+        ("RETENTION_DAYS", "1000000000"),
+        ("LEASE_SECONDS", "nan"),
+        ("LEASE_SECONDS", "0"),
+        ("STOP_GRACE", "inf"),
+        ("CHILD_SECONDS", "inf"),
+        ("CHILD_SECONDS", "nan"),
+        ("OCR_SECONDS", "inf"),
+        ("CHILD_MEMORY_MB", "99999999999999"),
+        ("CHILDREN", "65"),
+        ("MAX_UPLOAD_MB", "0"),
+        ("MAX_UPLOAD_FILES", "10001"),
+        ("USER_QUOTA_MB", "-5"),
+        ("API_RATE", "-1"),
+        ("OCR_PAGES", "-1"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(config.ConfigError, match=rf"{name}: .*{value}"):
+    with pytest.raises(config.ConfigError, match=rf"(?s)^{name}: .*{re.escape(value)}"):
         config.load()
 
 
 def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "eighty")
     monkeypatch.setenv("STOP_GRACE", "soon")
-    with pytest.raises(config.ConfigError, match=r"(?s)PORT: .*STOP_GRACE: "):
+    monkeypatch.setenv("SECRET_KEY", "short")
+    monkeypatch.setenv("HTTP_ALLOWED_PRIVATE_HOSTS", "printer")
+    wrong = r"(?s)PORT: .*SECRET_KEY: .*STOP_GRACE: .*HTTP_ALLOWED_PRIVATE_HOSTS: .*printer"
+    with pytest.raises(config.ConfigError, match=wrong):
         config.load()
+
+
+@pytest.mark.parametrize("value", ["short", "x" * 60, "django-insecure-" + "abcdefghij" * 6, "0123456789" * 4])
+def test_a_weak_secret_key_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SECRET_KEY", value)
+    with pytest.raises(config.ConfigError, match=r"^SECRET_KEY: (must|begins)") as caught:
+        config.load()
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "LISTEN_DATABASE_URL", "APP_URL"])
+def test_a_password_in_a_wrong_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "mysql://user:pass@word@somewhere/jobs")
+    with pytest.raises(config.ConfigError, match=rf"^{name}: .*somewhere/jobs") as caught:
+        config.load()
+    assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_ALLOWED_PRIVATE_HOSTS", "10.0.0.5:8080, printer.local:80, [::1]:443"),
+        ("ALLOWED_HOSTS", "jobs.example.com, .example.org, *, 10.0.0.5, [::1]"),
+        ("DATABASE_URL", "postgresql:///jobs?host=/run/postgresql&user=me"),
+        ("DATABASE_URL", "postgres://u:p%40w@h1:5432,h2/jobs"),
+        ("DATABASE_URL", "postgresql://?service=jobs"),
+        ("APP_URL", "https://jobs.example.com:8443/"),
+        ("MODEL_ALIASES", "a=b, c=d=e"),
+        ("SECRET_KEY", "of-the-tests-alone-" + 40 * "x"),
+    ],
+)
+def test_a_right_value_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(config.load(), name.lower())
+
+
+class TestEnvFile:
+    def warnings(self, tmp_path: Path, text: str) -> list[str]:
+        path = tmp_path / ".env"
+        path.write_text(text)
+        return [line.removeprefix(f"{path}: ") for line in env_file.warnings(path)]
+
+    @pytest.mark.parametrize(
+        ("misspelt", "meant"),
+        [
+            ("OPENAI_APIKEY", "OPENAI_API_KEY"),
+            ("DATABSE_URL", "DATABASE_URL"),
+            ("worker", "WORKERS"),
+            ("SECRET_KYE", "SECRET_KEY"),
+            ("export EXTRA_APP", "EXTRA_APPS"),
+        ],
+    )
+    def test_a_misspelt_name(self, tmp_path: Path, misspelt: str, meant: str) -> None:
+        (line,) = self.warnings(tmp_path, f"PORT=8001\n{misspelt}=x\n")
+        assert line == f"{misspelt.removeprefix('export ')} is not a setting. Did you mean {meant}?"
+
+    def test_other_names_share_a_line(self, tmp_path: Path) -> None:
+        (line,) = self.warnings(tmp_path, "ACME_TOKEN=x\nLOG_LEVEL=$y\n")
+        assert line.startswith("ACME_TOKEN, LOG_LEVEL: not settings")
+
+    def test_settings_and_secrets_are_known(self, tmp_path: Path) -> None:
+        example = (BASE_DIR / ".env.example").read_text()
+        assert self.warnings(tmp_path, re.sub(r"(?m)^#([A-Z_]+=)", r"\1", example)) == []
+        assert self.warnings(tmp_path, "port=1\nSECRET_CRM=x\nSECRET_KEY=x\nSECRET_KEY2=x\n") == []
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        assert list(env_file.warnings(tmp_path / ".env")) == []
 
 
 @pytest.mark.parametrize("value", ["not base64 at all", "c2hvcnQ=", "whsec_", "+++++++++++++++++++++++*", "ab_-" * 10])

@@ -13,10 +13,13 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+from django.contrib.auth.models import User
 
 from aiworkstation import BASE_DIR
 from aiworkstation.ops import run
 from tests.aiworkstation.ops.conftest import wait_for
+from tests.support.processes import database_url
+from workflows.models import WorkflowExecution
 
 MANAGE = [sys.executable, str(BASE_DIR / "manage.py")]
 # The environment that the tests run in counts as installed.
@@ -27,7 +30,7 @@ START_SECONDS = 90
 class Run:
     """A running application and what it has printed."""
 
-    def __init__(self, command: Sequence[str], data_dir: Path) -> None:
+    def __init__(self, command: Sequence[str], data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -37,7 +40,7 @@ class Run:
             self.process = subprocess.Popen(
                 command,
                 cwd=BASE_DIR,
-                env=environment(data_dir, PORT=str(self.port)),
+                env=environment(data_dir, PORT=str(self.port), **settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -188,6 +191,27 @@ def test_nothing_outlives_a_killed_run(data_dir: Path) -> None:
     wait_for(lambda: not processes_of(data_dir))
 
 
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_created_in_a_database_of_ones_own(tmp_path: Path) -> None:
+    """Also if a first start with the embedded database was interrupted before."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    (data_dir / "first_start").touch()
+    settings = {"DATABASE_URL": database_url(), "APP_URL": "http://jobs.example.com", "WORKERS": "1"}
+    application = Run([*MANAGE, "run"], data_dir, **settings)
+    try:
+        wait_for(lambda: application.lines("Ready: ") or application.process.poll() is not None, START_SECONDS)
+        local = f"http://127.0.0.1:{application.port}/"
+        assert application.lines("Ready: ") == [f"Ready: http://jobs.example.com  (listens on {local})"]
+        assert application.lines("There are no users yet. Create one with `manage.py createsuperuser`.")
+        assert application.lines("User demo") == []
+        assert not User.objects.exists()
+        assert not WorkflowExecution.objects.exists()
+    finally:
+        application.process.terminate()
+        application.process.wait(60)
+
+
 def test_commands_work_without_a_running_application(data_dir: Path) -> None:
     done = manage(data_dir, "migrate", "--check")
     assert done.returncode == 0, done.stderr
@@ -224,4 +248,22 @@ def test_a_port_in_use_is_named() -> None:
 def test_production_demands_a_secret_key(tmp_path: Path) -> None:
     refused = manage(tmp_path, "check", DATABASE_URL="postgresql://somewhere/jobs")
     assert refused.returncode == 1
-    assert "SECRET_KEY: " in refused.stderr
+    assert refused.stderr.startswith("error: SECRET_KEY: set it to 50 or more random characters")
+
+
+def test_a_weak_key_in_the_data_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("short")
+    refused = manage(tmp_path, "check")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: SECRET_KEY: must be 50 or more random characters")
+    assert str(tmp_path / "secret_key") in refused.stderr
+
+
+def test_a_misspelt_name_in_the_env_file_is_warned_about_once(tmp_path: Path) -> None:
+    """Variables of the environment belong to others: they are not warned about."""
+    file = tmp_path / "env"
+    file.write_text("OPENAI_APIKEY=x\n")
+    done = manage(tmp_path, "check", ENV_FILE=str(file), DATABSE_URL="x")
+    assert done.returncode == 0
+    assert done.stderr == f"warning: {file}: OPENAI_APIKEY is not a setting. Did you mean OPENAI_API_KEY?\n"
+    assert manage(tmp_path, "check", ENV_FILE=str(file), ENV_FILE_WARNED="1").stderr == ""

@@ -233,3 +233,21 @@ def test_stopping_waits_for_the_deadline_only() -> None:
 )
 def test_the_address_can_be_opened_here(host: str, address: str) -> None:
     assert supervisor.local_url(host, 80) == address
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--embedded-in", "/data"], "http://127.0.0.1:8000/  (sign in as demo)"),
+        ([], "http://127.0.0.1:8000/"),
+        (["--url", "https://jobs.example.com"], "https://jobs.example.com  (listens on http://127.0.0.1:8000/)"),
+        (["--url", "http://127.0.0.1:8000", "--embedded-in", "/data"], "http://127.0.0.1:8000  (sign in as demo)"),
+        (
+            ["--url", "https://jobs.example.com", "--embedded-in", "/data"],
+            "https://jobs.example.com  (listens on http://127.0.0.1:8000/; sign in as demo)",
+        ),
+    ],
+)
+def test_ready_names_the_address_that_users_open(arguments: list[str], text: str) -> None:
+    options = supervisor._parse(["--host", "127.0.0.1", "--port", "8000", "--stop-grace", "1", *arguments])
+    assert supervisor.ready_text(options) == text

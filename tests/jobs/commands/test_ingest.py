@@ -54,6 +54,15 @@ def complete_all(job: WorkflowExecution) -> None:
         complete(claims[0], {})
 
 
+@pytest.fixture
+def index_all() -> Callable[[WorkflowExecution], None]:
+    def work(job: WorkflowExecution) -> None:
+        complete_all(job)
+        Document.objects.filter(step__execution=job).update(status="indexed")
+
+    return work
+
+
 def fail_the_second(job: WorkflowExecution) -> None:
     first, second, third = (claim(job.pk)[0] for _ in range(3))
     complete(first)
@@ -84,6 +93,72 @@ def test_failures_are_printed(demo: User, folder: Path, capsys: pytest.CaptureFi
     assert "It is [broken]." in output
     assert "b [x].txt" in output
     assert "empty" in output
+
+
+def test_each_failure_is_a_line_with_the_path_as_given(
+    demo: User, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table of 80 columns cut the names, and showed the same name for files of two folders."""
+    long, odd = folder / f"{'a long name ' * 12}.txt", folder / "two\nlines :smile:.txt"
+    long.touch()
+    odd.write_text("x")
+    assert run(folder, work=fail_the_second) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith(f"{long}: empty: ")]
+    assert [line for line in lines if line.startswith(f"{folder}/two\\nlines :smile:.txt: unsafe_name: ")]
+    assert [line for line in lines if line.startswith(f"{folder}/b [x].txt: ")]
+    assert not [line for line in lines if line.startswith("b [x]")]
+
+
+def test_progress_is_not_on_standard_output(demo: User, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, work=complete_all) == 0
+    assert capsys.readouterr().out == "3 of 3 documents are indexed.\n"
+
+
+class TestSkipSame:
+    def test_indexed_files_are_skipped(
+        self, demo: User, folder: Path, capsys: pytest.CaptureFixture[str], index_all: Any
+    ) -> None:
+        assert run(folder, "--skip-same", work=index_all) == 0
+        (folder / "a.txt").rename(folder / "moved.txt")
+        (folder / "new.txt").write_text("New.")
+        (folder / "copy.txt").write_text("New.")
+        capsys.readouterr()
+        assert run(folder, "--skip-same", work=index_all) == 0
+        said = capsys.readouterr().out
+        assert said.splitlines() == [
+            "1 of 1 documents are indexed.",
+            "4 files were skipped: the same content is stored already.",
+        ]
+        assert Document.objects.count() == 4
+
+    def test_nothing_is_new(self, demo: User, folder: Path, capsys: pytest.CaptureFixture[str], index_all: Any) -> None:
+        for _ in range(2):
+            assert run(folder, "--skip-same", work=index_all) == 0
+        assert WorkflowExecution.objects.count() == 1
+        assert "0 of 0 documents are indexed.\n3 files were skipped" in capsys.readouterr().out
+
+    def test_of_another_user_or_project_or_without_the_option(self, demo: User, folder: Path, index_all: Any) -> None:
+        User.objects.create_user("other")
+        assert run(folder, "--project", "p", work=index_all) == 0
+        for options in (["--skip-same"], ["--skip-same", "--user", "other"], []):
+            before = Document.objects.count()
+            assert run(folder, "--project", "" if "--user" not in options else "p", *options, work=index_all) == 0
+            assert Document.objects.count() == before + 3
+
+    def test_what_was_not_indexed_is_indexed_without_another_copy(
+        self, demo: User, folder: Path, index_all: Any
+    ) -> None:
+        assert run(folder, "--skip-same", work=fail_the_second) == 1
+        Document.objects.update(status="failed")
+        assert run(folder, "--skip-same", work=index_all) == 0
+        assert Document.objects.count() == 3
+        assert set(Document.objects.values_list("status", flat=True)) == {"indexed"}
+
+
+def test_every_wrong_label_is_named(demo: User, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandError, match=r"(?s)--project: .*--tag: "):
+        call_command("ingest", str(folder), "--project", "x" * 201, "--tag", "")
 
 
 def test_nothing_could_be_uploaded(demo: User, tmp_path: Path, folder: Path) -> None:

@@ -1,17 +1,21 @@
 """Retention, the check of the engine's rows, and the commands for pause, resume, drain and stop."""
 
+import subprocess
+import sys
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_q.models import Schedule, Task
 from django_q.tasks import async_task
+from pytest_django.fixtures import Settings
 
+from aiworkstation import BASE_DIR
 from aiworkstation.audit.models import AuditEvent
-from tests.support.processes import manage, wait_for
+from tests.support.processes import environment, manage, wait_for
 from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import end, take
 from tests.workflows.worker.test_runner import lines
@@ -57,6 +61,26 @@ def test_the_command_says_what_it_would_do(old: WorkflowExecution) -> None:
     assert "Deleted 1 jobs" in call("prune")
 
 
+@pytest.mark.parametrize("days", ["0", "-1", "36501", "1.5", "many", "٣", "9" * 30])
+def test_the_command_refuses_a_wrong_number_of_days(old: WorkflowExecution, days: str) -> None:
+    with pytest.raises(CommandError, match=r"--days: must be a whole number from 1 to 36,500"):
+        call("prune", f"--days={days}")
+    assert WorkflowExecution.objects.exists()
+
+
+def test_the_command_names_the_setting_that_keeps_everything(old: WorkflowExecution, settings: Settings) -> None:
+    settings.CONFIG = settings.CONFIG.model_copy(update={"retention_days": 0})
+    assert "RETENTION_DAYS is 0" in call("prune")
+    assert WorkflowExecution.objects.exists()
+    assert "Deleted 1 jobs" in call("prune", "--days", "90")
+
+
+def test_a_reason_that_is_too_long_is_refused(db: None) -> None:
+    with pytest.raises(CommandError, match="--reason: has 301 characters"):
+        call("pause", "--reason", "x" * 301)
+    assert not Pause.objects.exists()
+
+
 def test_a_schedule_prunes_daily(db: None) -> None:
     schedule = Schedule.objects.get(func="workflows.engine.retention.prune_daily")
     assert schedule.schedule_type == Schedule.DAILY
@@ -100,6 +124,27 @@ def test_drain_runs_due_work_and_ends(start: Start, ledger: Path, tmp_path: Path
     later.refresh_from_db()
     assert (execution.status, later.status) == ("completed", "waiting")
     assert Task.objects.filter(id=task, success=True).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_drain_during_a_pause_says_what_it_left(start: Start) -> None:
+    start(*chain(1, "PROBE_SLEEP"), delay=600)
+    call("pause", "--reason", "a deploy")
+    assert drain() == (0, "")
+    start(*chain(1, "PROBE_SLEEP"))
+    code, said = drain()
+    assert code == 1
+    assert "(a deploy)" in said
+    assert "manage.py resume" in said
+
+
+def drain() -> tuple[int, str]:
+    """Returns the exit code, and the error message."""
+    command = [sys.executable, str(BASE_DIR / "manage.py"), "work", "--drain"]
+    done = subprocess.run(
+        command, cwd=BASE_DIR, env=environment(WORKERS="1"), capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, "".join(line for line in done.stderr.splitlines() if line.startswith("CommandError"))
 
 
 @pytest.mark.django_db(transaction=True)

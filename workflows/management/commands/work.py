@@ -4,9 +4,12 @@ import logging
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django_q.models import OrmQ
 
 from aiworkstation.audit import origin
+from workflows.models import Pause
 from workflows.worker.processes import worker_supervisor
 
 
@@ -21,3 +24,16 @@ class Command(BaseCommand):
         logging.getLogger("django-q").setLevel(logging.WARNING)
         origin.become_worker()
         worker_supervisor(drain=options["drain"]).run()
+        if options["drain"]:
+            _check_drained()
+
+
+def _check_drained() -> None:
+    """Raises CommandError if work is due that a pause holds back."""
+    pause = Pause.objects.first()
+    if pause and OrmQ.objects.filter(lock__lte=timezone.now()).exists():
+        reason = f" ({pause.reason})" if pause.reason else ""
+        raise CommandError(
+            f"Work has been paused since {pause.since:%Y-%m-%d %H:%M} UTC{reason}, and jobs or tasks are due. "
+            "Run `manage.py resume`, then drain again."
+        )

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from aiworkstation.access import api_tokens
 from aiworkstation.access.command_user import get_command_user
+from aiworkstation.ops.command_arguments import short_text
 
 
 class Command(BaseCommand):
@@ -13,8 +14,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--name", default="command line", help="a name that tells your tokens apart")
+        parser.add_argument(
+            "--name", type=short_text(100), default="command line", help="a name that tells your tokens apart"
+        )
 
     def handle(self, *, username: str, name: str, **options: Any) -> None:
-        _, text = api_tokens.issue(get_command_user(username), name[:100])
+        _, text = api_tokens.issue(get_command_user(username), name)
         self.stdout.write(text)

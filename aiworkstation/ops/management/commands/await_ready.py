@@ -8,7 +8,7 @@ from aiworkstation.ops import run
 
 
 class Command(BaseCommand):
-    help = "Waits for the web server and the workers, and submits the sample jobs on the first start."
+    help = "Waits for the web server and the workers. Submits the sample jobs on the first start."
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:

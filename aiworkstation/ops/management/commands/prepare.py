@@ -8,7 +8,7 @@ from aiworkstation.ops import run
 
 
 class Command(BaseCommand):
-    help = "Migrates the database, collects the static files, and creates the superuser demo."
+    help = "Migrates the database, collects the static files, and creates the superuser demo of an embedded database."
 
     def handle(self, *args: Any, **options: Any) -> None:
         run.prepare()
