@@ -11,6 +11,8 @@ from aiworkstation.access.api_tokens import issue, revoke
 from aiworkstation.access.models import ApiToken
 from aiworkstation.web.requests import Request
 
+MAX_NAME = 100
+
 
 @login_required
 @never_cache
@@ -19,8 +21,11 @@ def tokens(request: Request) -> HttpResponse:
     """Lists the tokens. The answer to the form is no redirect, because only it contains the new token's text."""
     secret = ""
     if request.method == "POST":
-        name = request.POST.get("name", "").strip().replace("\0", "")[:100]
-        _, secret = issue(request.user, name or "token")
+        name = request.POST.get("name", "").strip().replace("\0", "")
+        if len(name) > MAX_NAME:
+            messages.error(request, f"A name has at most {MAX_NAME} characters. This one has {len(name)}.")
+        else:
+            _, secret = issue(request.user, name or "token")
     own = ApiToken.objects.filter(owner=request.user)
     return render(request, "access/tokens.html", {"tokens": own, "secret": secret})
 

@@ -82,14 +82,19 @@ def read_body(serializer: type[StrictSerializer], request: Request) -> dict[str,
 class BoundedList(serializers.ListField):
     """A JSON array. Its length is checked before its items, and MAX_ERRORS wrong items are enough."""
 
+    default_error_messages = {
+        "min_length": "Must have {min_length} or more entries.",
+        "max_length": "At most {max_length} entries are allowed.",
+    }
+
     def __init__(self, *, max_length: int, **kwargs: Any) -> None:
         self.most = max_length
         super().__init__(max_length=max_length, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[Any]:
         if isinstance(data, list) and len(data) > self.most:
-            message = f"Ensure this field has no more than {self.most} elements. It has {len(data):,}."
-            raise ValidationError(invalid(message, "max_length"))
+            allowed = str(self.error_messages["max_length"]).format(max_length=self.most)
+            raise ValidationError(invalid(f"{allowed} These are {len(data):,}.", "max_length"))
         return list(super().to_internal_value(data))
 
     def run_child_validation(self, data: Any) -> list[Any]:
@@ -110,6 +115,11 @@ class BoundedList(serializers.ListField):
 class Text(serializers.CharField):
     """A JSON string. Unlike CharField it accepts no numbers."""
 
+    default_error_messages = {
+        "blank": "Must not be empty.",
+        "max_length": "At most {max_length} characters are allowed.",
+    }
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"trim_whitespace": False, **kwargs})
 
@@ -128,8 +138,13 @@ class Name(Text):
         super().__init__(**{"trim_whitespace": True, **kwargs})
 
 
+LIMITS = {"min_value": "Must be {min_value} or more.", "max_value": "Must be {max_value} or less."}
+
+
 class Integer(serializers.IntegerField):
     """A JSON integer. Unlike IntegerField it accepts no strings."""
+
+    default_error_messages = {"invalid": "Must be a whole number.", **LIMITS}
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -139,6 +154,8 @@ class Integer(serializers.IntegerField):
 
 class Number(serializers.FloatField):
     """A JSON number. Unlike FloatField it accepts no strings and no booleans."""
+
+    default_error_messages = {"invalid": "Must be a number.", **LIMITS}
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float):

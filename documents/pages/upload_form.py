@@ -5,9 +5,10 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 
+from aiworkstation.web.form_fields import Choice, Line
 from aiworkstation.web.requests import Request
 from documents.errors import DocumentError
-from documents.labels import MAX_PROJECT_ID, MAX_TAG, mode_choices, split_tags
+from documents.labels import MAX_PROJECT_ID, MAX_TAG, MAX_TAGS, mode_choices, split_tags
 from documents.models import Document
 from documents.storage.multipart import RefusedFile
 from documents.storage.stored_files import store
@@ -20,14 +21,16 @@ MAX_NAMED = 20
 class UploadForm(forms.Form):
     """The labels of the files. Each file is checked when it is stored."""
 
-    project_id = forms.CharField(label="Project", required=False, max_length=MAX_PROJECT_ID)
-    tags = forms.CharField(required=False, help_text="Separated by commas.")
-    mode = forms.ChoiceField(choices=mode_choices, required=False, initial=Mode.DEFAULT)
+    project_id = Line(label="Project", required=False, max_length=MAX_PROJECT_ID)
+    tags = Line(required=False, help_text="Separated by commas.")
+    mode = Choice(choices=mode_choices, required=False, initial=Mode.DEFAULT)
 
     def clean_tags(self) -> list[str]:
         tags = split_tags([self.cleaned_data["tags"]])
         if any(len(tag) > MAX_TAG for tag in tags):
             raise forms.ValidationError(f"A tag has at most {MAX_TAG} characters.")
+        if len(set(tags)) > MAX_TAGS:
+            raise forms.ValidationError(f"At most {MAX_TAGS} tags are allowed.")
         return tags
 
 

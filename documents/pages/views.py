@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpResponse
@@ -19,13 +18,13 @@ from aiworkstation.web.requests import MAX_TEXT, Request, query_number, query_te
 from documents.errors import DocumentError
 from documents.lookup import find_documents, get_document
 from documents.models import Document
+from documents.pages.chunk_sizes import ChunkSizesForm
 from documents.pages.filters import DocumentFilter
 from documents.pages.upload_form import UploadForm, receive_files
 from documents.reading.chunk_preview import preview
 from documents.search import MAX_QUESTION, Answer, ChunkInPage, Question, Result, find_chunk_in_page, search
 from documents.storage import stored_files
 from documents.storage.multipart import answers_allowance, screened
-from documents.text.chunker import MAX_CHUNK_SIZE, overlap_error
 from workflows.errors import ChildCrashed, ChildFailed
 
 PAGES_SHOWN = 20
@@ -79,7 +78,7 @@ def upload(request: Request) -> HttpResponse:
 def delete(request: Request) -> HttpResponse:
     found = find_documents(request.user, request.POST.getlist("document"))
     if not found:
-        messages.warning(request, "Select the documents to delete.")
+        messages.warning(request, "Select a document first.")
     for document in found.values():
         try:
             stored_files.delete(document, request.user)
@@ -170,19 +169,6 @@ def shown_file(request: Request, id: str) -> FileResponse:
     return response
 
 
-class ChunksForm(forms.Form):
-    """Sizes in tokens, within the limits of DOCUMENT_INGEST."""
-
-    chunk_size = forms.IntegerField(min_value=1, max_value=MAX_CHUNK_SIZE)
-    overlap = forms.IntegerField(min_value=0)
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        if not self.errors and (reason := overlap_error(cleaned["chunk_size"], cleaned["overlap"])):
-            self.add_error("overlap", f"The overlap {reason}.")
-        return cleaned
-
-
 @login_required
 @require_GET
 def chunk_preview(request: Request, id: str) -> HttpResponse:
@@ -192,7 +178,7 @@ def chunk_preview(request: Request, id: str) -> HttpResponse:
         messages.warning(request, f"{found.filename} has not been indexed yet, so there is no text to split.")
         return redirect("documents:document", id=found.uid)
     present = {"chunk_size": found.chunk_size, "overlap": found.overlap}
-    form = ChunksForm({name: request.GET.get(name, value) for name, value in present.items()})
+    form = ChunkSizesForm({name: request.GET.get(name, value) for name, value in present.items()})
     context: dict[str, Any] = {"document": found, "form": form}
     if request.GET and form.is_valid():
         try:

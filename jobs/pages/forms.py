@@ -10,7 +10,9 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from aiworkstation import strict_json
 from aiworkstation.ids import uuid7
+from aiworkstation.web.form_fields import Choice, Line
 from documents.labels import mode_choices
+from documents.pages.chunk_sizes import ChunkSizesForm
 from jobs.types.workflow import MAX_STEPS
 from workflows import tools
 from workflows.models import Mode
@@ -23,7 +25,7 @@ def tool_choices() -> list[tuple[str, str]]:
     return [("", "Model"), *((tool.slug, tool.slug) for tool in tools.all_tools())]
 
 
-class JsonText(forms.CharField):
+class JsonText(Line):
     """A JSON object. Empty text is None."""
 
     widget = forms.Textarea
@@ -42,15 +44,15 @@ class JsonText(forms.CharField):
 class WorkflowForm(forms.Form):
     """`key` is the idempotency key: two clicks start one job."""
 
-    name = forms.CharField(label="Name", required=False, max_length=300)
-    description = forms.CharField(label="Purpose", required=False, widget=forms.Textarea({"rows": 2}))
-    mode = forms.ChoiceField(choices=mode_choices, required=False, initial=Mode.DEFAULT)
-    model_id = forms.CharField(
+    name = Line(label="Name", required=False, max_length=300)
+    description = Line(label="Purpose", required=False, widget=forms.Textarea({"rows": 2}))
+    mode = Choice(choices=mode_choices, required=False, initial=Mode.DEFAULT)
+    model_id = Line(
         label="Model",
         required=False,
         help_text="Empty: the model of the mode, or the server's default.",
     )
-    key = forms.CharField(widget=forms.HiddenInput, required=False, initial=uuid7)
+    key = Line(widget=forms.HiddenInput, required=False, initial=uuid7)
 
     FIELD_OF_KEY = {
         "workflowName": "name",
@@ -68,9 +70,9 @@ class WorkflowForm(forms.Form):
 
 
 class StepForm(forms.Form):
-    name = forms.CharField(label="Step", required=False, max_length=300)
-    description = forms.CharField(label="Instructions", required=False, widget=forms.Textarea({"rows": 2}))
-    tool = forms.ChoiceField(choices=tool_choices, required=False)
+    name = Line(label="Step", required=False, max_length=300)
+    description = Line(label="Instructions", required=False, widget=forms.Textarea({"rows": 2}))
+    tool = Choice(choices=tool_choices, required=False)
     arguments = JsonText(required=False, widget=forms.Textarea({"rows": 2, "placeholder": "{}"}))
 
     def payload(self) -> Body:
@@ -95,6 +97,10 @@ class WorkflowSteps(StepFormSet):
     validate_max = True
     validate_min = False
     edit_only = False
+    default_error_messages = {
+        "missing_management_form": "The form arrived incomplete. Reload the page and try again.",
+        "too_many_forms": f"At most {MAX_STEPS} steps are allowed.",
+    }
 
     @property
     def filled(self) -> list[StepForm]:
@@ -113,24 +119,25 @@ class WorkflowSteps(StepFormSet):
 class PasteForm(forms.Form):
     """The body of an API call, or only a workflow's payload."""
 
-    body = JsonText(label="JSON", widget=forms.Textarea({"rows": 16, "spellcheck": "false"}))
+    body = JsonText(
+        label="JSON",
+        widget=forms.Textarea({"rows": 16, "spellcheck": "false"}),
+        error_messages={"required": "Paste the JSON of a job."},
+    )
 
     def job_body(self) -> Body:
         body: Body = self.cleaned_data["body"]
         return body if "jobType" in body else workflow_body(body)
 
 
-class IngestForm(forms.Form):
-    """The chunk size and overlap for indexing. Fields left empty have the API's defaults."""
-
-    chunk_size = forms.IntegerField(required=False)
-    overlap = forms.IntegerField(required=False)
+class IngestForm(ChunkSizesForm):
+    """The chunk size and overlap for indexing."""
 
     def job_body(self, documents: Iterable[str]) -> Body:
         """`documents` are ids. Documents that are indexed already are indexed again."""
         payload: Body = {"documents": [{"id": id} for id in documents]}
-        chosen = {"chunkSize": self.cleaned_data["chunk_size"], "overlap": self.cleaned_data["overlap"]}
-        return bulk_documents_body(payload | {name: value for name, value in chosen.items() if value is not None})
+        sizes = {"chunkSize": self.cleaned_data["chunk_size"], "overlap": self.cleaned_data["overlap"]}
+        return bulk_documents_body(payload | sizes)
 
 
 def bulk_documents_body(payload: Body) -> Body:
@@ -144,9 +151,16 @@ def workflow_body(payload: Body) -> Body:
 def place_errors(error: ValidationError, form: WorkflowForm, steps: WorkflowSteps) -> None:
     """Puts each error of the API beside its field, and other errors at the top of the form."""
     for found in flatten_errors(error.detail):
+        is_missing = found.code in ("required", "blank")
         match (found.attr or "").split("."):
+            case ["payload", "workflowName"] if is_missing:
+                form.add_error("name", "Enter a name for the job.")
             case ["payload", name] if name in form.FIELD_OF_KEY:
                 form.add_error(form.FIELD_OF_KEY[name], found.detail)
+            case ["payload", "steps", number, "name"] if is_missing:
+                steps.filled[int(number)].add_error("name", "Enter a name for the step.")
+            case ["payload", "steps", number, "arguments", *path] if path:
+                steps.filled[int(number)].add_error("arguments", f"{'.'.join(path)}: {found.detail}")
             case ["payload", "steps", number, name, *_] if name in StepForm.base_fields:
                 steps.filled[int(number)].add_error(name, found.detail)
             case ["payload", "steps", number, *_]:

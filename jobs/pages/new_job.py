@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
+from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException, ValidationError
 
 from aiworkstation.web.errors import Conflict
@@ -91,7 +92,10 @@ def ingest(request: Request) -> HttpResponse:
     if not form.is_valid():
         lines = [f"{form[name].label}: {line}" for name in form.errors for line in form[name].errors]
         return _show_errors(request, lines)
-    return _start_document_job(request, form.job_body(request.POST.getlist("document")))
+    documents = request.POST.getlist("document")
+    if not documents:
+        return _show_errors(request, ["Select a document first."])
+    return _start_document_job(request, form.job_body(documents))
 
 
 @screened
@@ -113,7 +117,8 @@ def _start_document_job(request: Request, body: dict[str, Any]) -> HttpResponse:
     try:
         execution, _ = start(request.user, body)
     except ValidationError as error:
-        return _show_errors(request, error_lines(error))
+        # Each error of a document names it, so that the place in the payload adds nothing.
+        return _show_errors(request, [found.detail for found in flatten_errors(error.detail)])
     return redirect("jobs:job", execution.pk)
 
 

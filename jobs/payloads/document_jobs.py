@@ -14,6 +14,10 @@ from workflows.models import Mode, Queue
 from workflows.steps import NewStep
 
 MAX_DOCUMENTS = 10_000
+DOCUMENTS_MESSAGES: dict[str, Any] = {
+    "min_length": "Name at least one document.",
+    "max_length": f"At most {MAX_DOCUMENTS:,} documents are allowed in one job.",
+}
 
 
 class DocumentJobType(JobType):

@@ -8,7 +8,7 @@ from documents.api.serializers import check_overlap
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 from documents.tools import DocumentIngest
 from jobs.job_type import PayloadSerializer, register
-from jobs.payloads.document_jobs import MAX_DOCUMENTS, DocumentJobType, find_named_documents
+from jobs.payloads.document_jobs import DOCUMENTS_MESSAGES, MAX_DOCUMENTS, DocumentJobType, find_named_documents
 
 
 class NamedDocument(StrictSerializer):
@@ -21,7 +21,9 @@ class NamedDocument(StrictSerializer):
 
 
 class BulkDocumentsPayload(PayloadSerializer):
-    documents = BoundedList(child=NamedDocument(), min_length=1, max_length=MAX_DOCUMENTS)
+    documents = BoundedList(
+        child=NamedDocument(), min_length=1, max_length=MAX_DOCUMENTS, error_messages=DOCUMENTS_MESSAGES
+    )
     chunkSize = Integer(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
     overlap = Integer(min_value=0, default=OVERLAP)
 

@@ -8,11 +8,13 @@ from documents.api.serializers import check_overlap
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP
 from documents.tools import DocumentReprocess
 from jobs.job_type import PayloadSerializer, register
-from jobs.payloads.document_jobs import MAX_DOCUMENTS, DocumentJobType, find_named_documents
+from jobs.payloads.document_jobs import DOCUMENTS_MESSAGES, MAX_DOCUMENTS, DocumentJobType, find_named_documents
 
 
 class ReprocessPayload(PayloadSerializer):
-    documentIds = BoundedList(child=Name(), min_length=1, max_length=MAX_DOCUMENTS, source="document_ids")
+    documentIds = BoundedList(
+        child=Name(), min_length=1, max_length=MAX_DOCUMENTS, error_messages=DOCUMENTS_MESSAGES, source="document_ids"
+    )
     newChunkSize = Integer(min_value=1, max_value=MAX_CHUNK_SIZE, default=CHUNK_SIZE, source="chunk_size")
     newOverlap = Integer(min_value=0, default=OVERLAP, source="overlap")
 

@@ -24,6 +24,10 @@ from workflows.models import Mode
 from workflows.steps import NewStep
 
 MAX_STEPS = 200
+STEPS_MESSAGES: dict[str, Any] = {
+    "min_length": "Add at least one step.",
+    "max_length": f"At most {MAX_STEPS} steps are allowed.",
+}
 MAX_ATTEMPTS = 20
 MAX_TIMEOUT = 30 * 24 * 3600
 
@@ -62,7 +66,12 @@ class StepSerializer(StrictSerializer):
 class WorkflowPayload(PayloadSerializer):
     workflowName = Name(max_length=300, source="name")
     workflowDescription = Text(required=False, allow_blank=True, source="description")
-    steps = BoundedList(child=StepSerializer(), min_length=1, max_length=MAX_STEPS)
+    steps = BoundedList(
+        child=StepSerializer(),
+        min_length=1,
+        max_length=MAX_STEPS,
+        error_messages=STEPS_MESSAGES,
+    )
     modelId = Name(max_length=200, required=False, source="model_id")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:

@@ -23,6 +23,12 @@ def test_it_works(alice: User, at_alice: Client, client: Client) -> None:
     assert secret not in page, "it is shown once"
 
 
+def test_a_name_that_is_too_long_is_refused_and_not_cut(at_alice: Client) -> None:
+    page = text(at_alice.post("/settings/tokens", {"name": "x" * 101}))
+    assert "A name has at most 100 characters. This one has 101." in page
+    assert not ApiToken.objects.exists()
+
+
 def test_revoke(alice: User, at_alice: Client, client: Client) -> None:
     token, secret = ApiToken.issue(alice, "old")
     assertRedirects(at_alice.post(f"/settings/tokens/{token.pk}/revoke"), "/settings/tokens")

@@ -70,7 +70,8 @@ def test_errors_stand_beside_their_fields(at_alice: Client) -> None:
     assert "workflowName" not in rows[0].errors
     assert response.context["form"].errors["name"]
     assert rows[1].errors["arguments"]
-    assert rows[2].errors["name"]
+    assert rows[2].errors["name"] == ["Enter a name for the step."]
+    assert response.context["form"].errors["name"] == ["Enter a name for the job."]
     assert "many" in text(response), "the form keeps what was typed"
     assert 'aria-invalid="true"' in text(response)
     assert not WorkflowExecution.objects.exists()
@@ -86,7 +87,40 @@ def test_arguments_that_are_no_json_object(at_alice: Client, typed: str, message
 def test_no_steps(at_alice: Client) -> None:
     response = at_alice.post("/jobs/new", form(name="Nothing to do"))
     assert response.status_code == 400
-    assert response.context["form"].non_field_errors()
+    assert response.context["form"].non_field_errors() == ["Add at least one step."]
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "message"),
+    [
+        ({"name": "x" * 301}, "name", "At most 300 characters are allowed. These are 301."),
+        ({"mode": "Sale"}, "mode", "There is no Sale. There are: Admin, General, Sales."),
+        ({"model_id": "x" * 201}, "model_id", "At most 200 characters are allowed."),
+    ],
+)
+def test_errors_are_plain_words(at_alice: Client, fields: dict[str, str], where: str, message: str) -> None:
+    sent = form({"name": "One"}, name="Any") | fields
+    assert at_alice.post("/jobs/new", sent).context["form"].errors[where] == [message]
+
+
+def test_errors_of_steps_are_plain_words(at_alice: Client) -> None:
+    search = {"name": "Look", "tool": "DOCUMENT_SEARCH", "arguments": '{"query": "{{steps.One.output}}", "size": 1}'}
+    steps = ({"name": "x" * 301}, {"name": "Two", "tool": "SEARCH"})
+    rows = at_alice.post("/jobs/new", form(*steps, name="Any")).context["steps"].forms
+    assert rows[0].errors["name"] == ["At most 300 characters are allowed. These are 301."]
+    assert rows[1].errors["tool"][0].startswith("There is no SEARCH. There are: DOCUMENT_EMBED, ")
+    (row, *_) = at_alice.post("/jobs/new", form(search, name="Any")).context["steps"].forms
+    query, size = row.errors["arguments"]
+    assert query.startswith("query: {{steps.One.output}} is not replaced")
+    assert size.startswith("size: Unknown key. There are: query, ")
+
+
+def test_too_many_steps_and_no_rows(at_alice: Client) -> None:
+    sent = form({"name": "One"}, name="Any") | {"steps-TOTAL_FORMS": "300"}
+    page = text(at_alice.post("/jobs/new", sent))
+    assert "At most 200 steps are allowed." in page
+    page = text(at_alice.post("/jobs/new", {"name": "Any", "mode": "General"}))
+    assert "The form arrived incomplete. Reload the page and try again." in page
 
 
 def test_add_a_step_keeps_what_was_typed(at_alice: Client) -> None:
@@ -144,6 +178,22 @@ def test_upload_of_nothing(at_alice: Client) -> None:
     assert not WorkflowExecution.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ({"project_id": "x" * 201}, "Project: At most 200 characters are allowed. These are 201."),
+        ({"tags": ",".join(map(str, range(101)))}, "Tags: At most 100 tags are allowed."),
+        ({"tags": "x" * 101}, "Tags: A tag has at most 100 characters."),
+        ({"mode": "Sale"}, "Mode: There is no Sale. There are: Admin, General, Sales."),
+    ],
+)
+def test_upload_with_a_wrong_label_stores_nothing(at_alice: Client, label: dict[str, str], message: str) -> None:
+    file = SimpleUploadedFile("a.txt", b"Hello.")
+    page = text(at_alice.post("/jobs/new/upload", {"file": file, "mode": "General", **label}, follow=True))
+    assert message in page
+    assert not Document.objects.exists()
+
+
 def test_index_selected_documents(alice: User, at_alice: Client) -> None:
     selected, other = upload(alice, "One."), upload(alice, "Two.")
     sent = {"document": [str(selected.uid)], "chunk_size": "200", "overlap": "20"}
@@ -157,13 +207,23 @@ def test_index_selected_documents(alice: User, at_alice: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [{}, {"chunk_size": "many"}, {"chunk_size": "10", "overlap": "10"}, {"document": ["unknown"]}]
+    ("sent", "message"),
+    [
+        ({}, "Select a document first."),
+        ({"chunk_size": "many"}, "Chunk size: Enter a whole number."),
+        ({"chunk_size": "0"}, "Chunk size: Enter a number greater than or equal to 1."),
+        ({"chunk_size": "8001"}, "Chunk size: Enter a number less than or equal to 8000."),
+        ({"chunk_size": "10", "overlap": "10"}, "Overlap: The overlap must be less than the chunk size (10)."),
+        ({"chunk_size": "10"}, "Overlap: The overlap must be less than the chunk size (10)."),
+        ({"document": ["unknown"]}, "There is no document unknown."),
+    ],
 )
-def test_ingestions_that_cannot_be(alice: User, at_alice: Client, sent: dict[str, Any]) -> None:
+def test_ingestions_that_cannot_be(alice: User, at_alice: Client, sent: dict[str, Any], message: str) -> None:
     document = upload(alice, "One.")
     named = {"document": [str(document.uid)]} if sent.get("chunk_size") else {}
     page = text(at_alice.post("/jobs/new/ingest", {**named, **sent}, follow=True))
     assert 'class="notice error"' in page
+    assert message in page
     assert not WorkflowExecution.objects.exists()
 
 
