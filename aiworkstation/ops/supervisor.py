@@ -293,13 +293,13 @@ def local_url(host: str, port: int) -> str:
 
 def ready_text(options: argparse.Namespace) -> str:
     """Where users find the application, and as whom they can sign in after the first start."""
-    local = local_url(options.host, options.port)
+    local, public = local_url(options.host, options.port), getattr(options, "url", "")
     notes = []
-    if options.url and options.url.rstrip("/") != local.rstrip("/"):
+    if public and public.rstrip("/") != local.rstrip("/"):
         notes.append(f"listens on {local}")
     if options.embedded_in:
         notes.append("sign in as demo")
-    return (options.url or local) + (f"  ({'; '.join(notes)})" if notes else "")
+    return (public or local) + (f"  ({'; '.join(notes)})" if notes else "")
 
 
 def status_text(status: int) -> str:

@@ -1,6 +1,7 @@
 """EXTERNAL_WORKER with a runner in this process, a web server, and outside workers of every kind."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -24,7 +26,7 @@ from pytest_django.live_server_helper import LiveServer
 from aiworkstation import BASE_DIR
 from aiworkstation.audit.models import AuditEvent
 from tests.jobs.callbacks.conftest import Configure, Start, outside
-from tests.servers.outside_worker import SECRET, OutsideWorker
+from tests.servers.outside_worker import SECRET, OutsideWorker, signed
 from tests.support.processes import wait_for
 from tests.workflows.worker.test_runner import work
 from workflows import engine
@@ -256,6 +258,84 @@ def test_the_workers_of_the_docs(
         process.wait()
     step = execution.steps.get()
     assert (step.output, step.message) == ({"printed": "a.pdf"}, "half of it")
+
+
+def shell_examples() -> list[str]:
+    text = (BASE_DIR / "docs/outside-workers.md").read_text()
+    return re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def bash() -> str:
+    missing = [name for name in ("bash", "openssl", "curl", "jq") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"the examples need {', '.join(missing)}")
+    return str(shutil.which("bash"))
+
+
+def test_the_callback_by_hand_of_the_docs(start: Start, worker: OutsideWorker, tmp_path: Path, bash: str) -> None:
+    (by_hand, _) = shell_examples()
+    execution = start(outside(url=f"{worker.url}/silent", arguments={"payload": {"file": "ü.pdf"}}))
+
+    async def by_a_person(runner: Runner) -> None:
+        while not worker.tasks:
+            await asyncio.sleep(0.02)
+        (tmp_path / "task.json").write_text(json.dumps(worker.tasks[0]))
+        environment = {**os.environ, "CALLBACK_SECRET": SECRET}
+        process = await asyncio.create_subprocess_exec(bash, "-c", by_hand, cwd=tmp_path, env=environment)
+        assert await process.wait() == 0
+
+    work(execution, during=by_a_person)
+    assert (execution.status, execution.steps.get().output) == ("completed", {"printed": True})
+
+
+@contextmanager
+def started_for_each_connection(command: list[str]) -> Iterator[int]:
+    """What `socat TCP-LISTEN:PORT,fork EXEC:…` does. Returns the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    processes = []
+
+    def serve() -> None:
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            with accepted:
+                environment = {**os.environ, "CALLBACK_SECRET": SECRET}
+                number = accepted.fileno()
+                processes.append(subprocess.Popen(command, stdin=number, stdout=number, env=environment))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_the_bash_worker_of_the_docs(
+    start: Start, worker: OutsideWorker, configure: Configure, tmp_path: Path, bash: str
+) -> None:
+    (_, script) = shell_examples()
+    file = tmp_path / "worker.sh"
+    file.write_text(script)
+    with started_for_each_connection([bash, str(file)]) as port:
+        configure(http_allowed_private_hosts=[f"127.0.0.1:{port}"])
+        execution = start(outside(url=f"http://127.0.0.1:{port}/", arguments={"payload": {"file": "ü.pdf"}}))
+        work(execution)
+        step = execution.steps.get()
+        assert (step.output, step.message) == ({"printed": {"file": "ü.pdf"}}, "half of it")
+        for change in ({"webhook-signature": "v1,forged"}, {"webhook-timestamp": "a[$(touch forged)]"}):
+            body, headers = signed({"payload": "forged"})
+            response = httpx2.post(f"http://127.0.0.1:{port}/", content=body, headers=headers | change, timeout=10)
+            assert response.status_code == 401
+        assert not (tmp_path / "forged").exists()
 
 
 def free_port() -> int:

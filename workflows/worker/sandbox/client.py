@@ -25,7 +25,7 @@ from workflows.worker.sandbox.limits import ChildLimits
 _ABORT_SIGNALS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
 OnProgress = Callable[[int, int], None]
 # All that the fork server and its children see of this process's environment.
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
+_KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 
 
 class Sandbox:
