@@ -80,6 +80,7 @@ def settings_of_acme(acme: Path, server: AccountingSystem) -> dict[str, str]:
         "ACME_URL": server.url,
         "SECRET_ACME": "the-secret-of-acme",
         "HTTP_ALLOWED_PRIVATE_HOSTS": server.place,
+        "SCHEDULED_FUNCTIONS": "acme.reports.weekly",
         "WORKERS": "1",
     }
 
