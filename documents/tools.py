@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from documents import search
 from documents.models import Document, DocumentPage
 from documents.reading.ingest import DocumentGone, find_for_step, ingest, record_failure
+from documents.storage import shared_uploads
 from documents.text.chunker import CHUNK_SIZE, MAX_CHUNK_SIZE, OVERLAP, overlap_error
 from workflows.errors import NotConfigured, PermanentError, StepError, TryLater
 from workflows.tools import Arguments, Slot, StepContext, Tool, register
@@ -34,6 +35,9 @@ class DocumentIngest(Tool):
     description = "Reads an uploaded document and indexes it for search."
     slot: ClassVar[Slot] = "process"
     Arguments: ClassVar[type[Arguments]] = IngestArguments
+
+    def missing_here(self) -> str:
+        return shared_uploads.missing_reason()
 
     async def run(self, context: StepContext, arguments: IngestArguments) -> dict[str, Any]:
         return await ingest(context, arguments.document_id, arguments.chunk_size, arguments.overlap, tool=self.slug)

@@ -276,6 +276,9 @@ class Worker(models.Model):
     version = models.CharField(max_length=50, blank=True)
     slots = models.PositiveIntegerField(default=0)
     sizes = models.JSONField(db_default=Value({}, models.JSONField()), help_text="Number of slots of each kind.")
+    lacks = models.JSONField(
+        db_default=Value({}, models.JSONField()), help_text="The tools that cannot run on its machine, and why."
+    )
     busy = models.PositiveIntegerField(default=0)
     draining = models.BooleanField(default=False)
     started_at = models.DateTimeField(db_default=Now())

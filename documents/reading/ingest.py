@@ -34,7 +34,8 @@ from documents.parsers import ocr
 from documents.reading import archive_members
 from documents.reading.index_writer import delete_generation, delete_generations_before, write_chunks, write_pages
 from documents.search import activate_if_complete, configured_model, embed_document
-from workflows.errors import ChildFailed, PermanentError, StepError
+from documents.storage.shared_uploads import is_here
+from workflows.errors import ChildFailed, PermanentError, StepError, TryLater
 from workflows.models import FINISHED_STEP, StepStatus
 from workflows.tools import StepContext
 from workflows.worker.sandbox.limits import ChildLimits
@@ -46,6 +47,8 @@ READ = "documents.reading.pipeline:read_in_child"
 BATCH = 200
 READING_SHARE = 90
 """Percent of a step's progress. The rest is for writing the index and the vectors."""
+NOT_HERE_SECONDS = 5.0
+"""The pause before a step looks for its file again, on this worker or another one."""
 OCR_SHARE = 0.9
 """The share of OCR_SECONDS for recognizing pages. The rest is for chunking."""
 
@@ -74,6 +77,12 @@ class DocumentGone(PermanentError):
     """There is no such document, or it was deleted meanwhile."""
 
     code = "not_found"
+
+
+class FileNotHere(TryLater):
+    """The uploaded file is not on this worker's machine. The step waits for a worker that has it."""
+
+    code = "file_missing"
 
 
 class Stopped(PermanentError):
@@ -132,6 +141,8 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
     """Reads the text, which takes milliseconds. If pages are pictures of text, reads the file once more with OCR."""
     run_child = reading.context.run_child
     assert run_child is not None
+    if not is_here(reading.document.sha256):
+        raise FileNotHere(delay=NOT_HERE_SECONDS)
     arguments: dict[str, Any] = {
         "path": str(reading.document.path),
         "filename": reading.document.filename,
@@ -143,6 +154,8 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
     try:
         summary = await run_child(READ, arguments, on_progress=reading.report)
     except ChildFailed as error:
+        if not is_here(reading.document.sha256):
+            raise FileNotHere(delay=NOT_HERE_SECONDS) from error
         if error.code != NeedsOcr.code or not _may_recognize():
             raise
         summary = {"needsOcr": 1}

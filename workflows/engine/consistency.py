@@ -151,6 +151,11 @@ _OF_JOBS = {
             ORDER BY ready_at, index LIMIT 1) next
           WHERE next.tool = e.next_tool AND next.slot = e.next_slot)""",
 }
+_LACKING = """
+SELECT w.host || ':' || w.pid, lacking.tool || ': ' || lacking.why
+FROM workflow_workers w, jsonb_each_text(w.lacks) AS lacking(tool, why)
+WHERE w.last_beat > clock_timestamp() - %(lease)s * interval '1 second'
+"""
 _ORPHANS = """
 SELECT q.id, q.key FROM django_q_ormq q
 WHERE q.key LIKE 'jobs-%%' AND NOT EXISTS (SELECT FROM workflow_executions e WHERE e.message_id = q.id)
@@ -184,6 +189,7 @@ RULES: dict[str, Find] = {
     ),
     **{rule: rows_found_by(f"{_STEPS} WHERE {is_broken}") for rule, is_broken in _OF_STEPS.items()},
     **{rule: rows_found_by(f"{_JOBS} WHERE {is_broken}") for rule, is_broken in _OF_JOBS.items()},
+    "a worker can run every tool on its machine": rows_found_by(_LACKING),
     "a message in a queue of jobs belongs to a job": rows_found_by(_ORPHANS),
 }
 """The apps above this one add their own."""

@@ -69,12 +69,14 @@ def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
 def _waiting(waiting: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     next_steps = _next_steps([execution.pk for execution in waiting])
     positions = _queue_positions.find([execution.pk for execution in waiting])
-    paused, slots = _paused(), _slot_use()
+    paused, workers = _paused(), _alive()
+    slots = _slot_use(workers)
     now = timezone.now()
     return {
         execution.pk: _delayed(next_steps.get(execution.pk), now)
         or paused
         or _missing_tool(next_steps.get(execution.pk))
+        or _missing_here(next_steps.get(execution.pk), workers)
         or _queued(execution, positions.get(execution.pk), slots)
         for execution in waiting
     }
@@ -90,7 +92,7 @@ def _lost(ids: list[UUID]) -> dict[UUID, str]:
     lost = [step for step in latest if step.lease_until and step.lease_until < now + _lease() - silent_after()]
     if not lost:
         return {}
-    hint = _paused() or (NO_WORKER if _slot_use() is None else "")
+    hint = _paused() or ("" if _alive() else NO_WORKER)
     return {step.execution_id: f"{_silence_of(step, now)} {hint}".rstrip() for step in lost}
 
 
@@ -152,16 +154,19 @@ def _paused() -> str:
     return f"All work is paused since {wire_time(pause.since)} by {pause.by}{reason}. Resume with `manage.py resume`."
 
 
-def _slot_use() -> dict[str, SlotUse] | None:
-    """Returns the slots by kind, or None if no worker is alive. Steps in a worker's reserve do not count as busy."""
-    alive = Worker.objects.filter(last_beat__gt=timezone.now() - silent_after(), draining=False, slots__gt=0)
-    sizes = dict(alive.values_list("pk", "sizes"))
-    if not sizes:
+def _alive() -> list[Worker]:
+    """Returns the workers that are alive and claim steps."""
+    return list(Worker.objects.filter(last_beat__gt=timezone.now() - silent_after(), draining=False, slots__gt=0))
+
+
+def _slot_use(workers: Sequence[Worker]) -> dict[str, SlotUse] | None:
+    """Returns the slots by kind, or None without workers. Steps in a worker's reserve do not count as busy."""
+    if not workers:
         return None
     total: Counter[str] = Counter()
-    for each in sizes.values():
-        total.update(each)
-    running = WorkflowStep.objects.filter(status=StepStatus.RUNNING, worker__in=sizes)
+    for worker in workers:
+        total.update(worker.sizes)
+    running = WorkflowStep.objects.filter(status=StepStatus.RUNNING, worker__in=[worker.pk for worker in workers])
     kind = Case(When(crashes__lt=ALONE_AFTER, then="slot"), default=Value("alone"))
     busy = Counter(running.annotate(kind=kind).values_list("kind", flat=True))
     return {kind: SlotUse(min(busy[kind], number), number) for kind, number in total.items()}
@@ -188,6 +193,14 @@ def _missing_tool(step: WorkflowStep | None) -> str:
     if step is None or not step.tool or tools.get(step.tool) is not None:
         return ""
     return f'"{step.name}" needs the tool {step.tool}, which is not installed. Add its application to EXTRA_APPS.'
+
+
+def _missing_here(step: WorkflowStep | None, workers: Sequence[Worker]) -> str:
+    """The tool is installed, but no machine that has a worker can run it."""
+    reasons = [worker.lacks[step.tool] for worker in workers if step is not None and step.tool in worker.lacks]
+    if step is None or not reasons or len(reasons) < len(workers):
+        return ""
+    return f'No running worker can run "{step.name}". {reasons[0]}'
 
 
 def _queued(execution: WorkflowExecution, position: int | None, slots: dict[str, SlotUse] | None) -> str:

@@ -148,6 +148,13 @@ class Migration(migrations.Migration):
                         help_text="Number of slots of each kind.",
                     ),
                 ),
+                (
+                    "lacks",
+                    models.JSONField(
+                        db_default=models.Value({}, models.JSONField()),
+                        help_text="The tools that cannot run on its machine, and why.",
+                    ),
+                ),
                 ("busy", models.PositiveIntegerField(default=0)),
                 ("draining", models.BooleanField(default=False)),
                 ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

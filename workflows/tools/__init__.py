@@ -20,6 +20,7 @@ from workflows.tools.registry import (
     get,
     import_builtin_tools,
     known_slugs,
+    missing_here,
     register,
     slot_of,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "get",
     "import_builtin_tools",
     "known_slugs",
+    "missing_here",
     "parsed_arguments",
     "reason",
     "reasons",

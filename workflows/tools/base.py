@@ -112,6 +112,13 @@ class Tool(ABC):
     def check_configured(self) -> None:  # noqa: B027 - most tools need no setting
         """Raises NotConfigured if a setting is missing. It is called before a model is asked for arguments."""
 
+    def missing_here(self) -> str:
+        """Why steps of this tool cannot run on this machine, in a sentence. They are left to other workers then.
+
+        It is called at the worker's start, and every ten seconds. It may read the database.
+        """
+        return ""
+
     def run(self, context: StepContext, arguments: Any) -> Any:
         raise NotImplementedError
 

@@ -40,6 +40,11 @@ def known_slugs() -> tuple[str, ...]:
     return *sorted(_registry), MODEL_STEP
 
 
+def missing_here() -> dict[str, str]:
+    """The tools that cannot run on this machine, and why. Reads the database."""
+    return {slug: why for slug, tool in sorted(_registry.items()) if (why := tool.missing_here())}
+
+
 def slot_of(slug: str) -> Slot:
     tool = _registry.get(slug)
     return tool.slot if tool is not None else "async"

@@ -24,11 +24,11 @@ from workflows.engine.turn import WorkerInfo
 logger = logging.getLogger(__name__)
 
 REGISTER = """
-INSERT INTO workflow_workers (id, kind, host, pid, version, slots, sizes, busy, draining, started_at, last_beat)
-VALUES (%(id)s, %(kind)s, %(host)s, %(pid)s, %(version)s, %(slots)s, %(sizes)s, %(busy)s, %(draining)s,
+INSERT INTO workflow_workers (id, kind, host, pid, version, slots, sizes, lacks, busy, draining, started_at, last_beat)
+VALUES (%(id)s, %(kind)s, %(host)s, %(pid)s, %(version)s, %(slots)s, %(sizes)s, %(lacks)s, %(busy)s, %(draining)s,
   clock_timestamp(), clock_timestamp())
 ON CONFLICT (id) DO UPDATE
-SET busy = excluded.busy, draining = excluded.draining, last_beat = clock_timestamp()
+SET busy = excluded.busy, lacks = excluded.lacks, draining = excluded.draining, last_beat = clock_timestamp()
 """
 FORGET = "DELETE FROM workflow_workers WHERE id = %(id)s"
 
@@ -40,6 +40,7 @@ class LeaseHolder(Protocol):
     ticked_at: float
     renewed_at: float
     stopping: bool
+    lacks: dict[str, str]
 
     @property
     def sizes(self) -> dict[str, int]: ...
@@ -90,6 +91,7 @@ class LeaseRenewer(threading.Thread):
             "version": VERSION,
             "slots": sum(self.runner.sizes.values()),
             "sizes": Jsonb(self.runner.sizes),
+            "lacks": Jsonb(self.runner.lacks),
             "busy": busy,
             "draining": self.runner.stopping,
         }

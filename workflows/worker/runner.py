@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
@@ -39,6 +39,8 @@ BATCH_SECONDS = 0.002
 """Between two turns while at least `BATCH_FROM` steps run: one commit for what ends meanwhile, like PostgreSQL's
 `commit_delay`. A turn costs as much as some ten steps in it, so a busy machine gets half as much again done.
 """
+TOOLS_EVERY = 10.0
+"""Seconds between two looks at what this machine can run: a folder may be mounted, or be gone, meanwhile."""
 SAFE_SHARE = 0.8
 """The share of a lease for which its holder may rely on it."""
 
@@ -77,6 +79,8 @@ class Runner:
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self.identity = WorkerInfo(uuid7(), name, lease, tools.known_slugs())
+        self.lacks: dict[str, str] = {}
+        """The tools that cannot run on this machine, and why."""
         self.capacity = Capacity(sizes)
         self.only = only
         self.drain = drain
@@ -139,6 +143,8 @@ class Runner:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(Listener(self).run()), group.create_task(self._tick())]
+            await self._look_at_tools()
+            helpers.append(group.create_task(self._keep_looking_at_tools()))
             await self._commit_loop()
             for task in helpers:
                 task.cancel()
@@ -161,6 +167,27 @@ class Runner:
             self.on_tick()
             self.cut_off_expiring()
             await asyncio.sleep(min(1.0, self.identity.lease / 10))
+
+    async def _keep_looking_at_tools(self) -> None:
+        while True:
+            await asyncio.sleep(TOOLS_EVERY)
+            await self._look_at_tools()
+
+    async def _look_at_tools(self) -> None:
+        """Leaves steps to other workers whose tool cannot run on this machine."""
+        try:
+            lacks = await in_thread(self.executor.orm, tools.missing_here)
+        except db.Error as lost:
+            logger.warning("%s: database: %s", self.name, str(lost).strip())
+            return
+        if lacks == self.lacks:
+            return
+        for slug, why in lacks.items():
+            logger.error("%s leaves steps of %s to other workers. %s", self.name, slug, why)
+        self.lacks = lacks
+        here = tuple(slug for slug in tools.known_slugs() if slug not in lacks)
+        self.identity = replace(self.identity, tools=here)
+        self.wake()
 
     # --- the committer
 

@@ -218,6 +218,9 @@ CONTRADICTIONS: list[tuple[str, State, str]] = [
     (NEXT, queued, f"{JOB}next_tool = 'OTHER'"),
     (NEXT, queued, f"{JOB}next_slot = NULL"),
     (NEXT, half_running, f"{STEP}crashes = 2 WHERE status = 'ready'"),
+    ("a worker can run every tool on its machine", queued,
+     "INSERT INTO workflow_workers (id, kind, host, pid, version, slots, busy, draining, lacks) "
+     "VALUES (gen_random_uuid(), 'runner', 'here', 1, '', 1, 0, false, '{\"DOCUMENT_INGEST\": \"no files\"}')"),
     ("a message in a queue of jobs belongs to a job", queued, f"{JOB}message_id = NULL, wake_at = NULL"),
 ]  # fmt: skip
 

@@ -117,6 +117,15 @@ def test_a_tool_that_nobody_has(alice: User, add_worker: AddWorker) -> None:
     assert sentence(job) == '"One" needs the tool GONE, which is not installed. Add its application to EXTRA_APPS.'
 
 
+def test_a_tool_that_no_machine_can_run(alice: User, add_worker: AddWorker) -> None:
+    add_worker(lacks={"PROBE_SLEEP": "It has no bed."})
+    job = start_job(alice)
+    job.steps.update(tool="PROBE_SLEEP")
+    assert sentence(job) == 'No running worker can run "One". It has no bed.'
+    add_worker()
+    assert sentence(job).startswith("Number 1")
+
+
 def test_higher_queues_are_served_first(alice: User, add_worker: AddWorker) -> None:
     add_worker()
     job = start_job(alice)

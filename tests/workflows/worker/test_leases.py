@@ -29,6 +29,7 @@ class FakeRunner:
     claims: list[Claim]
     ticked_at: float = field(default_factory=time.monotonic)
     renewed_at: float = 0.0
+    lacks: dict[str, str] = field(default_factory=dict)
     stopping: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
 
