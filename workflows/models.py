@@ -292,6 +292,23 @@ class Worker(models.Model):
         return f"{self.kind} {self.host}:{self.pid}"
 
 
+class TaskRuns(models.Model):
+    """How often a plain task was begun without coming to an end: its process died each time.
+
+    A row exists while the task runs, and after a crash.
+    """
+
+    message_id = models.BigIntegerField(primary_key=True, help_text="Its row in django-q2's queue.")
+    runs = models.IntegerField()
+
+    class Meta:
+        db_table = "workflow_task_runs"
+        verbose_name_plural = "task runs"
+
+    def __str__(self) -> str:
+        return f"message {self.message_id}: {self.runs}"
+
+
 class Duty(models.Model):
     """Work that one process at a time does for all machines. The row is its lease."""
 

@@ -20,6 +20,9 @@ JOB_QUEUES = tuple(f"{JOBS_PREFIX}{queue}" for queue in ("high", "normal", "low"
 
 # When a user is deleted, so are their jobs. Their messages stay, and no runner looks for them.
 _DROP_ORPHANS = """
+WITH without_message AS (
+  DELETE FROM workflow_task_runs r WHERE NOT EXISTS (SELECT FROM django_q_ormq q WHERE q.id = r.message_id)
+)
 DELETE FROM django_q_ormq q WHERE key = ANY(%s)
   AND NOT EXISTS (SELECT FROM workflow_executions e WHERE e.message_id = q.id)
 """

@@ -26,6 +26,8 @@ from workflows.django_q.task_results import COLUMNS, TaskResult, result_of
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+MAX_CRASHES = 3
+"""A task whose process died so many times while it ran fails: it kills its process, and would do so for ever."""
 
 # The message that is being consumed in the same statement is left out: it is due if its lease ran out.
 _TAKE = """
@@ -37,6 +39,16 @@ UPDATE django_q_ormq SET lock = clock_timestamp() + %(lease)s * interval '1 seco
     ORDER BY q.lock LIMIT 1 FOR UPDATE SKIP LOCKED
   ) due LIMIT %(room)s
 ) RETURNING id, lock, payload, key
+"""
+# A run that comes to no end stays counted.
+_COUNT = """
+INSERT INTO workflow_task_runs (message_id, runs) SELECT id, 1 FROM taken
+ON CONFLICT (message_id) DO UPDATE SET runs = workflow_task_runs.runs + 1 RETURNING message_id, runs
+"""
+_FORGET = "DELETE FROM workflow_task_runs WHERE message_id = %(number)s"
+_TAKE_AND_COUNT = f"""
+WITH taken AS ({_TAKE}), counted AS ({_COUNT})
+SELECT taken.*, counted.runs FROM taken JOIN counted ON counted.message_id = taken.id
 """
 # A failure that django-q2 is set not to acknowledge comes back when its lease ends, up to `max_attempts` times.
 _CONSUME = """
@@ -62,8 +74,10 @@ _SAVE_NOTHING = "SELECT NULL::int AS attempt_count"
 
 def _exchange(save: str) -> str:
     return f"""
-WITH saved AS ({save}), consumed AS ({_CONSUME}), sent AS ({_SEND}), taken AS ({_TAKE})
-SELECT attempts, taken.* FROM (SELECT max(attempt_count) AS attempts FROM saved) AS saved LEFT JOIN taken ON true
+WITH saved AS ({save}), consumed AS ({_CONSUME}), sent AS ({_SEND}), forgotten AS ({_FORGET}), taken AS ({_TAKE}),
+  counted AS ({_COUNT})
+SELECT attempts, taken.*, counted.runs FROM (SELECT max(attempt_count) AS attempts FROM saved) AS saved
+LEFT JOIN (taken JOIN counted ON counted.message_id = taken.id) ON true
 """
 
 
@@ -78,7 +92,7 @@ class PlainTasks:
         self.stopping = stopping
         self.drain = drain
         self.has_ended = False
-        self._next: tuple[str, str] | None = None
+        self._next: tuple[str, str, int] | None = None
         self._current: dict[str, Any] | None = None
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
@@ -89,9 +103,12 @@ class PlainTasks:
                 if self._next is None:
                     self._take()
                 if self._next is not None:
-                    if task := self._open_next(*self._next):
+                    payload, queue, runs = self._next
+                    if task := self._open_next(payload, queue):
                         self._current = task
-                        return task
+                        if runs <= MAX_CRASHES:
+                            return task
+                        self._fail_crashed(task, runs - 1)
                 elif self.drain:
                     break
                 else:
@@ -114,6 +131,12 @@ class PlainTasks:
         reason = "".join(traceback.format_exception(error))
         self.put({**task, "result": f"{error!r} : {reason}", "success": False, "stopped": timezone.now()})
         return True
+
+    def _fail_crashed(self, task: dict[str, Any], crashes: int) -> None:
+        reason = f"its process died {crashes} times while it ran this task, so it is not run again"
+        logger.error("task %s: %s", task["name"], reason)
+        now = timezone.now()
+        self.put({**task, "started": now, "result": reason, "success": False, "stopped": now})
 
     def _offer(self, result: TaskResult) -> int | None:
         """The number of the attempt, or None if no row was stored."""
@@ -151,13 +174,13 @@ class PlainTasks:
 
     def _take(self) -> None:
         parameters = {"lease": self.lease.seconds, "number": None, "room": 1}
-        if message := self._open().execute(_TAKE, parameters).fetchone():
+        if message := self._open().execute(_TAKE_AND_COUNT, parameters).fetchone():
             self._hold(*message)
 
-    def _hold(self, number: int | None, lock: datetime, payload: str, queue: str) -> None:
+    def _hold(self, number: int | None, lock: datetime, payload: str, queue: str, runs: int) -> None:
         if number is not None:
             self.lease.take((number, lock))
-            self._next = payload, queue
+            self._next = payload, queue, runs
 
     def _open_next(self, payload: str, queue: str) -> dict[str, Any] | None:
         """The package of a message. None if it cannot be read here: the message stays for a worker that can."""
@@ -165,13 +188,20 @@ class PlainTasks:
         try:
             task: dict[str, Any] = SignedPackage.loads(payload)
         except (TypeError, BadSignature):
-            logger.error("%s in queue %s is not signed with this SECRET_KEY: left there", self.lease.leave(), queue)
+            logger.error("%s in queue %s is not signed with this SECRET_KEY: left there", self._leave(), queue)
             return None
         except Exception:  # whatever unpickling raises, for example for a class that is gone
-            logger.exception("%s in queue %s cannot be unpickled: left there", self.lease.leave(), queue)
+            logger.exception("%s in queue %s cannot be unpickled: left there", self._leave(), queue)
             return None
         task["cluster"] = queue
         return task
+
+    def _leave(self) -> Receipt | None:
+        """Leaves a message that did not begin to run, until its lease has run out."""
+        receipt = self.lease.leave()
+        if receipt is not None:
+            self._open().execute(_FORGET, {"number": receipt[0]})
+        return receipt
 
     def _wait(self) -> None:
         self.lease.is_idle = True

@@ -20,6 +20,13 @@ UPDATE django_q_ormq SET lock = clock_timestamp() + %(lease)s * interval '1 seco
 WHERE id = %(id)s AND lock = %(lock)s RETURNING lock
 """
 
+# The run is given back: it came to no end, but not because its process died.
+_GIVE_BACK = f"""
+WITH given_back AS ({_RENEW})
+, forgotten AS (DELETE FROM workflow_task_runs WHERE message_id IN (SELECT %(id)s FROM given_back))
+SELECT lock FROM given_back
+"""
+
 Receipt = tuple[int, datetime]
 """A message and its lock, which is the end of the lease."""
 
@@ -57,7 +64,8 @@ class TaskLease:
             try:
                 self._connection = self._connection or connect_blocking("tasks leases")
                 lease = self.seconds if lease is None else lease
-                cursor = self._connection.execute(_RENEW, {"id": number, "lock": lock, "lease": lease})
+                statement = _RENEW if lease else _GIVE_BACK
+                cursor = self._connection.execute(statement, {"id": number, "lock": lock, "lease": lease})
                 row = cursor.fetchone()
             except psycopg.Error as error:
                 logger.warning("tasks: lease not renewed: %s", str(error).strip())

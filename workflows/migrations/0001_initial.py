@@ -80,6 +80,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="TaskRuns",
+            fields=[
+                (
+                    "message_id",
+                    models.BigIntegerField(
+                        help_text="Its row in django-q2's queue.", primary_key=True, serialize=False
+                    ),
+                ),
+                ("runs", models.IntegerField()),
+            ],
+            options={
+                "verbose_name_plural": "task runs",
+                "db_table": "workflow_task_runs",
+            },
+        ),
+        migrations.CreateModel(
             name="Duty",
             fields=[
                 ("name", models.CharField(max_length=40, primary_key=True, serialize=False)),

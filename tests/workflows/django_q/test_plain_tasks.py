@@ -22,10 +22,11 @@ from tests.workflows.conftest import Start, chain
 from tests.workflows.worker.test_runner import lines
 from workflows.django_q import broker
 from workflows.django_q.messages import drop_orphans
-from workflows.django_q.plain_tasks import PlainTasks
+from workflows.django_q.plain_tasks import MAX_CRASHES, PlainTasks
 from workflows.django_q.task_lease import TaskLease
 from workflows.django_q.task_results import keep_newest
 from workflows.engine.pause import pause
+from workflows.models import TaskRuns
 from workflows.worker.task_process import run_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -346,6 +347,65 @@ def test_a_task_that_ends_its_process_has_failed(alice: object, ledger: Path, tm
     assert {"sys.exit": "SystemExit(3)"}.get(how, how) in row.result
     assert task not in {message.task_id() for message in OrmQ.objects.all()}
     assert [word for _, word in lines(ledger, "plain")] == [how]
+
+
+@pytest.mark.parametrize("how", ["os._exit", "SIGSEGV", "SIGKILL"])
+def test_a_task_that_kills_its_process_fails_in_the_end(alice: object, ledger: Path, tmp_path: Path, how: str) -> None:
+    task = async_task("tests.probe.tasks.die", str(ledger), how)
+    with manage("work", log=tmp_path / "log", WORKERS="1", LEASE_SECONDS="1"):
+        wait_for(lambda: Task.objects.filter(id=task).exists(), what="its failure")
+        other = async_task("math.floor", 1.5)
+        wait_for(lambda: Task.objects.filter(id=other, success=True).exists(), what="another task")
+    row = Task.objects.get(id=task)
+    assert (row.success, row.attempt_count) == (False, 1)
+    assert row.result == f"its process died {MAX_CRASHES} times while it ran this task, so it is not run again"
+    assert [word for _, word in lines(ledger, "plain")] == [how] * MAX_CRASHES
+    assert not TaskRuns.objects.exists()
+
+
+def crash(tasks: PlainTasks) -> None:
+    """What is left if the process that `tasks` stands for dies: the lease runs out."""
+    tasks.lease.leave()
+    OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1))
+
+
+def test_runs_that_end_are_not_counted(tasks: PlainTasks) -> None:
+    for _ in range(2 * MAX_CRASHES):
+        task = async_task("math.floor", 1)
+        tasks.get()
+        crash(tasks)
+        assert tasks.get()["id"] == task
+        assert TaskRuns.objects.get().runs == 2
+        tasks.put(ended(tasks._current or {}))
+        assert not TaskRuns.objects.exists()
+
+
+def test_a_task_that_is_given_back_has_not_crashed(tasks: PlainTasks) -> None:
+    task = async_task("math.floor", 1)
+    for _ in range(2 * MAX_CRASHES):
+        assert tasks.get()["id"] == task
+        tasks.lease.give_back()
+        tasks._current = None
+        assert not TaskRuns.objects.exists()
+
+
+def test_a_task_that_cannot_be_read_here_has_not_crashed(tasks: PlainTasks) -> None:
+    async_task("tests.probe.tasks.unreadable", probe.Unreadable())
+    for _ in range(2 * MAX_CRASHES):
+        assert tasks.get() == "STOP"
+        OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1))
+    assert (OrmQ.objects.count(), TaskRuns.objects.count(), Task.objects.count()) == (1, 0, 0)
+
+
+def test_counts_of_deleted_messages_are_dropped(tasks: PlainTasks) -> None:
+    async_task("math.floor", 1)
+    tasks.get()
+    crash(tasks)
+    drop_orphans()
+    assert TaskRuns.objects.count() == 1
+    OrmQ.objects.all().delete()
+    drop_orphans()
+    assert TaskRuns.objects.count() == 0
 
 
 def test_a_message_that_cannot_be_unpickled_stops_no_other(tasks: PlainTasks) -> None:
