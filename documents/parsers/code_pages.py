@@ -130,7 +130,7 @@ def _misfits(text: str) -> float:
 def _misfit(first: str, second: str) -> float:
     if _is_letter(first) and _is_letter(second):
         is_bump = unicodedata.category(first) == "Ll" and unicodedata.category(second) == "Lu"
-        return 1 if is_bump or _is_mixed(first, second) else 0
+        return 1 if is_bump else _mixture(first, second)
     if _is_letter(first):
         return _misfit_after_letter(second)
     return _misfit_before_letter(first) if _is_letter(second) else 0
@@ -169,10 +169,12 @@ def _is_letter(character: str) -> bool:
     return unicodedata.category(character)[0] in "LM"
 
 
-def _is_mixed(first: str, second: str) -> bool:
-    """Whether two letters are of different alphabets, of which one is not used with others in a word."""
+def _mixture(first: str, second: str) -> float:
+    """Returns 1 for letters of alphabets that are not used together in a word. Latin beside East Asian ones is rare."""
     scripts = {_script(first), _script(second)}
-    return len(scripts) > 1 and "" not in scripts and bool(scripts & _ALPHABETS) and not scripts <= _EAST_ASIAN
+    if len(scripts) == 1 or "" in scripts or scripts.isdisjoint(_ALPHABETS):
+        return 0
+    return _MISFIT_OF_MARKS if scripts <= _EAST_ASIAN else 1
 
 
 def _script(letter: str) -> str:

@@ -10,6 +10,7 @@ from email.policy import Policy, compat32
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from documents.errors import Corrupt, Encrypted, TooComplex
 from documents.parsers import Member, ParsedDocument, Report, register
@@ -17,6 +18,11 @@ from documents.parsers.decoding import decode
 from documents.parsers.html import read_page
 
 MAX_PARTS = 5_000
+MIN_STUB_WORDS = 3
+MAX_STUB_WORDS = 40
+MIN_SHARED_WORDS = 0.5
+MIN_STUB_FACTOR = 5
+"""A plain version is a stub if it is short and says something else than the page, or if the page says far more."""
 MAX_HEADER = 20_000
 MAX_DEPTH = 50
 """Limit for parts in parts. Each line is compared with the boundaries of all enclosing parts."""
@@ -28,6 +34,7 @@ _SHOWN = {"text/plain", "text/html", "text/markdown", "text/enriched", "text/ric
 _EXTENSIONS = {"message/rfc822": ".eml", "application/pdf": ".pdf", "text/calendar": ".ics"}
 _CMS = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _SIGNATURES = {"pgp-signature", "pkcs7-signature", "x-pkcs7-signature"}
+_WORD = re.compile(r"\w{2,}")
 _UNSAFE = re.compile(r"[\\/:*?\"<>|]+")
 
 MailPart = Message
@@ -44,15 +51,18 @@ class _LimitedPart(Message):
         super().attach(payload)
 
     def set_raw(self, name: str, value: Any) -> None:
-        """Cuts long headers, because reading their parameters takes quadratic time."""
-        super().set_raw(name, value[:MAX_HEADER])
+        """Cuts long headers, because reading their parameters takes quadratic time, and decodes them."""
+        value = value[:MAX_HEADER]
+        if not value.isascii():  # 8-bit characters, which are not allowed in headers
+            value = decode(value.encode("utf-8", "surrogateescape")) or value
+        super().set_raw(name, value)
 
 
 class EmlParser:
     formats = ("eml",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """Returns one page. Of a body as plain text and as a web page, the plain text is used, unless it is empty."""
+        """Returns one page. Of a body as plain text and as a web page, the plain text is used, unless it is a stub."""
         parts = _mail_parts(path)
         if _is_encrypted(parts[0]):
             raise Encrypted("The mail is encrypted: save it in your mail program as a readable copy, and upload that.")
@@ -121,21 +131,31 @@ def _is_encrypted(message: MailPart) -> bool:
 def _decoded_header(message: MailPart, name: str) -> str:
     """Returns a header, decoded and without line breaks."""
     raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
-    if not raw.isascii():  # 8-bit characters, which are not allowed in headers
-        raw = decode(raw.encode("utf-8", "surrogateescape")) or ""
+    return " ".join(_decoded_words(raw).split())
+
+
+def _decoded_words(raw: str) -> str:
+    """Decodes the encoded words (RFC 2047) in a header. If a charset is false, the bytes show the right one."""
     try:
-        value = str(make_header(decode_header(raw)))
+        return str(make_header(decode_header(raw)))
     except _DAMAGE:
-        value = raw
-    return " ".join(value.split())
+        pass
+    try:
+        chunks = decode_header(raw)
+    except _DAMAGE:
+        return raw
+    return "".join(each if isinstance(each, str) else decode(each, charset or "") or "" for each, charset in chunks)
 
 
 def _visible_texts(part: MailPart) -> Iterator[str]:
-    """Yields what a reader sees: text that is not attached. Of alternatives, the plain one, unless it is empty."""
+    """Yields what a reader sees: text that is not attached. Of alternatives, the plain one, unless it is a stub."""
     inside = _subparts(part)
     if part.get_content_subtype() == "alternative" and inside:
-        versions = (list(_visible_texts(each)) for each in sorted(inside, key=_is_page))
-        yield from next((texts for texts in versions if any(map(str.strip, texts))), [])
+        versions = [list(_visible_texts(each)) for each in sorted(inside, key=_is_page)]
+        readable = [texts for texts in versions if any(map(str.strip, texts))]
+        yield from next(
+            (texts for texts in readable if not _is_stub(texts, readable)), readable[-1] if readable else []
+        )
     for each in inside if part.get_content_subtype() != "alternative" else ():
         yield from _visible_texts(each)
     is_shown = part.get_content_type() in _SHOWN and not _is_attached(part)
@@ -143,6 +163,19 @@ def _visible_texts(part: MailPart) -> Iterator[str]:
         data = _decoded_payload(part)
         charset = part.get_content_charset() or ""
         yield (read_page(data, charset).text if _is_page(part) else decode(data, charset) or "").replace("\r\n", "\n")
+
+
+def _is_stub(texts: list[str], versions: list[list[str]]) -> bool:
+    """Whether these texts only say that there is another version, as in "Your program cannot show this mail"."""
+    words = _words(texts)
+    others = max((_words(each) for each in versions if each is not texts), key=len, default=set())
+    says_something_else = len(words & others) < MIN_SHARED_WORDS * len(words)
+    is_notice = MIN_STUB_WORDS <= len(words) <= MAX_STUB_WORDS and says_something_else
+    return bool(others) and (is_notice or len(words) * MIN_STUB_FACTOR < len(others))
+
+
+def _words(texts: list[str]) -> set[str]:
+    return set(_WORD.findall(" ".join(texts).lower()))
 
 
 def _is_page(part: MailPart) -> bool:
@@ -167,11 +200,18 @@ def _is_attachment(part: MailPart) -> bool:
 
 
 def _filename(part: MailPart) -> str:
+    """Returns the name of an attached file, or "". Many programs do not write it by the rules."""
     try:
-        name = part.get_filename() or ""
-        return str(make_header(decode_header(name)))
+        value = part.get_param("filename", None, "content-disposition") or part.get_param("name", None) or ""
     except _DAMAGE:
         return ""
+    if isinstance(value, tuple):  # RFC 2231: its bytes are in a string
+        return decode(value[2].encode("raw-unicode-escape"), value[0] or "") or ""
+    name = _decoded_words(value)
+    from_percents = unquote_to_bytes(name)
+    if "%" in name and name.isascii() and not from_percents.isascii():
+        return decode(from_percents) or name
+    return name
 
 
 def _decoded_payload(part: MailPart) -> bytes:
@@ -191,9 +231,17 @@ def _attachment_name(part: MailPart, number: int) -> str:
         return name
     inside = part.get_payload()
     inner = inside[0] if isinstance(inside, list) and inside else None
-    subject = _decoded_header(inner, "Subject") if isinstance(inner, Message) else ""
-    stem = _UNSAFE.sub(" ", subject)[:100].strip() or f"attachment {number}"
-    return stem + _EXTENSIONS.get(part.get_content_type(), ".txt")
+    stem = _subject_as_name(inner) if isinstance(inner, Message) else ""
+    return (stem or f"attachment {number}") + _EXTENSIONS.get(part.get_content_type(), ".txt")
+
+
+def _subject_as_name(message: MailPart) -> str:
+    return _UNSAFE.sub(" ", _decoded_header(message, "Subject"))[:100].strip()
+
+
+def name_of(data: bytes, number: int) -> str:
+    """Returns a file name for a mail whose beginning is `data`: its subject, or the number. Raises Corrupt."""
+    return (_subject_as_name(_parse_mail(data)) or f"mail {number}") + ".eml"
 
 
 register(EmlParser())

@@ -13,6 +13,7 @@ from zipfile import ZipFile
 from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
 from documents.parsers.csv import is_table
 from documents.parsers.decoding import DETECTION_BYTES, decode
+from documents.parsers.mbox import is_mailbox
 from documents.parsers.ole import OLE_DAMAGE, open_ole
 from documents.parsers.pdf_source import begins_with_header, is_pdf_inside
 from documents.parsers.safe_xml import Element, attribute, local_name, parse_xml
@@ -73,6 +74,7 @@ _DESCRIPTIONS = {
     "iwork": "a file of Pages, Numbers or Keynote",
     "jpeg": "a picture",
     "json": "JSON data",
+    "mbox": "a mailbox",
     "md": "a Markdown text",
     "mp3": "a sound file",
     "mp4": "a video",
@@ -106,6 +108,7 @@ _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
 _OTHER_PROGRAMS = {"doc": ".docx", "iwork": "PDF", "msg": ".eml", "ppt": ".pptx or PDF"}
 """The format in which the program of such a file can save it."""
 _DOCUMENTS = {"eml", "epub", "odg", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
+_DOCUMENTS = {"eml", "epub", "mbox", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
 _TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -341,6 +344,8 @@ def _format_of_text(path: Path, named: str) -> str:
         return ""
     if flat := _FLAT_OPENDOCUMENT.search(text[:HEAD_BYTES]):
         return _opendocument(flat[1]) or "xml"
+    if text.startswith("From ") and (named == "mbox" or is_mailbox(path)):
+        return "mbox"
     # HTML first: a page is also text, and may begin like XML or contain lines like mail headers.
     if named == "html" or _HTML.match(text[:HEAD_BYTES]):
         return "html"

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from documents.parsers import ParsedDocument, Report, register
+from documents.parsers.decoding import read_text
 
 _CUE = re.compile(r"(?m)^\d+\n[\d:,]+ --> [\d:,]+\n")
 
@@ -12,7 +13,7 @@ class Subtitles:
     formats = ("srt",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        return ParsedDocument([_CUE.sub("", path.read_text(encoding="utf-8"))])
+        return ParsedDocument([_CUE.sub("", read_text(path))])
 
 
 register(Subtitles())

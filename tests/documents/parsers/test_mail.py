@@ -8,6 +8,8 @@ import pytest
 from documents.errors import Encrypted
 from documents.parsers import ParsedDocument
 from documents.parsers.eml import EmlParser
+from documents.parsers.mbox import MboxParser
+from documents.reading.format_detection import detect
 
 
 def _parse(path: Path) -> ParsedDocument:
@@ -47,6 +49,117 @@ def test_a_footer_does_not_hide_the_page_above(tmp_path: Path) -> None:
 )
 def test_of_alternatives_the_plain_one(tmp_path: Path, parts: tuple[str, ...], text: str) -> None:
     assert _text(tmp_path, *parts, kind="alternative") == text
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        "Your mail program cannot show HTML mails. Open this message in a browser.",
+        "Ihr Programm kann diese Nachricht leider nicht anzeigen.",
+        "View online: https://news.example.org/view?id=8431",
+        "This is a message in MIME format.",
+    ],
+)
+def test_of_alternatives_not_a_stub(tmp_path: Path, stub: str) -> None:
+    page = "<h1>Invoice 4711</h1><p>Your total is 99 EUR, due on Friday.</p>"
+    text = _text(tmp_path, f"text/plain\n\n{stub}", f"text/html\n\n{page}", kind="alternative")
+    assert "99 EUR" in text
+    assert stub not in text
+
+
+def test_a_beginning_in_place_of_the_text(tmp_path: Path) -> None:
+    words = " ".join(f"word{number}" for number in range(100))
+    text = _text(tmp_path, "text/plain\n\nword1 word2 word3", f"text/html\n\n<p>{words}</p>", kind="alternative")
+    assert text == words
+
+
+def test_a_short_mail_and_its_page_with_a_signature(tmp_path: Path) -> None:
+    page = "<p>Dear Ann, the lamps have arrived.</p><p><b>Bob</b>, Lamps Ltd</p>"
+    plain = "Dear Ann, the lamps have arrived."
+    assert _text(tmp_path, f"text/plain\n\n{plain}", f"text/html\n\n{page}", kind="alternative") == plain
+
+
+NAME = "Übersicht März.txt"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        (f'filename="{NAME}"'.encode(), NAME),
+        (f'filename="{NAME}"'.encode("cp1252"), NAME),
+        ('filename="Отчёт за март.txt"'.encode("koi8_r"), "Отчёт за март.txt"),
+        ('filename="Отчёт за март.txt"'.encode("cp1251"), "Отчёт за март.txt"),
+        ('filename="請求書の写し.txt"'.encode("cp932"), "請求書の写し.txt"),
+        (b"filename*=UTF-8''%C3%9Cbersicht%20M%C3%A4rz.txt", NAME),
+        (b"filename*=\"UTF-8''%C3%9Cbersicht%20M%C3%A4rz.txt\"", NAME),
+        (b"filename*=no-such-charset''%C3%9Cbersicht%20M%C3%A4rz.txt", NAME),
+        (b"filename*=us-ascii''%C3%9Cbersicht%20M%C3%A4rz.txt", NAME),
+        (b"filename*0*=UTF-8''%C3%9Cbersicht%20M%C3; filename*1*=%A4rz.txt", NAME),
+        (b'filename="%C3%9Cbersicht%20M%C3%A4rz.txt"', NAME),
+        (b'filename="=?utf-8?Q?=C3=9Cbersicht_M=C3=A4rz.txt?="', NAME),
+        (b'filename="=?utf-8?B?w5xiZXJzaWNodCBNw6Q=?= =?utf-8?B?cnoudHh0?="', NAME),
+        (b"filename==?iso-8859-1?Q?=DCbersicht_M=E4rz.txt?=", NAME),
+        (b'filename="=?unknown?Q?=DCbersicht_M=E4rz.txt?="', NAME),
+        (b'filename="=?utf-8?Q?=DCbersicht_M=E4rz.txt?="', NAME),
+        (b'filename="50%25 off.txt"', "50%25 off.txt"),
+    ],
+)
+def test_names_of_attachments(tmp_path: Path, disposition: bytes, name: str) -> None:
+    path = tmp_path / "a.eml"
+    path.write_bytes(
+        b"Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nsee file\n"
+        b"--b\nContent-Type: text/plain\nContent-Disposition: attachment; " + disposition + b"\n\nhello\n--b--\n"
+    )
+    assert [member.name for member in EmlParser().members(path)] == [name]
+
+
+MAILBOX = b"""From ann@example.org Mon Jan  1 10:00:00 2024
+From: ann@example.org
+Subject: First
+
+The first body.
+
+>From here on it is quoted.
+From my desk, at 10:30, I see lamps
+and nothing else.
+
+From bob@example.org Mon Jan  1 11:00:00 2024
+From: bob@example.org
+Subject: =?utf-8?B?WndlaXRlIMOcYmVyc2ljaHQ=?=
+
+The second body.
+
+From - Mon Jan  1 12:00:00 2024
+X-Mozilla-Status: 0001
+
+The third body.
+"""
+
+
+def test_a_mailbox(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(MAILBOX)
+    assert detect(path, "a", frozenset({"mbox"})).format == "mbox"
+    names = ["First.eml", "Zweite Übersicht.eml", "mail 3.eml"]
+    assert MboxParser().parse(path, lambda done, total: None).pages == ["\n".join(names)]
+    members = {member.name: b"".join(member.blocks) for member in MboxParser().members(path)}
+    assert list(members) == names
+    first = tmp_path / "b.eml"
+    first.write_bytes(members["First.eml"])
+    assert _parse(first).pages[0].splitlines()[-3:] == [
+        "From here on it is quoted.",
+        "From my desk, at 10:30, I see lamps",
+        "and nothing else.",
+    ]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(("name", "found"), [("a", "eml"), ("a.mbox", "mbox")])
+def test_a_single_mail_with_the_line_of_a_mailbox(tmp_path: Path, name: str, found: str, line_end: bytes) -> None:
+    path = tmp_path / "a"
+    mail = b"From ann@example.org Mon Jan  1 10:00:00 2024\nFrom: ann@example.org\nSubject: x\nTo: b\n\nbody\n"
+    path.write_bytes(mail.replace(b"\n", line_end))
+    assert detect(path, name, frozenset({"eml", "mbox"})).format == found
 
 
 def test_a_saved_web_page_has_no_styles(tmp_path: Path) -> None:

@@ -26,10 +26,13 @@ Reading = dict[str, Any]
 NOT_YET = {
     "mail-stub",
     "mbox",
+    "symbol-docx",
+    "raised-docx",
+    "raised-html",
+    "fraction-docx",
+    "number-formats",
     "double-struck",
     "vertical",
-    "attachment-name",
-    "zip-850",
     "csv-semicolon",
     "rtf-ignored-word",
 }

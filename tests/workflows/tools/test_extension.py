@@ -32,7 +32,7 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 def test_a_tool_a_parser_and_a_job_type(alice: User, tmp_path: Path) -> None:
     settings = {"EXTRA_APPS": "tests.example", "WORKERS": "1", "DATA_DIR": str(tmp_path)}
     subtitles = tmp_path / "film.srt"
-    subtitles.write_text(SUBTITLES)
+    subtitles.write_text(SUBTITLES, encoding="latin-1")
     body = tmp_path / "job.json"
     body.write_text(json.dumps({"jobType": "example-count", "payload": {"text": "tea and Tea", "word": "tea"}}))
     with manage("work", log=tmp_path / "log", **settings):

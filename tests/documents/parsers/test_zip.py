@@ -1,0 +1,69 @@
+import struct
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
+
+import pytest
+
+from documents.parsers.zip import ZipParser
+
+
+class _Raw(ZipInfo):
+    """A member whose name is in an encoding of its own, without the flag for UTF-8, as old programs write it."""
+
+    raw = b""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+        return self.raw, self.flag_bits & ~0x800
+
+
+def _archive(folder: Path, names: list[bytes], extra: bytes = b"") -> Path:
+    path = folder / "a.zip"
+    with ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            member = _Raw(f"{number}.txt")
+            member.raw, member.extra = name, extra
+            archive.writestr(member, "text")
+    return path
+
+
+def _names(path: Path) -> list[str]:
+    names = [member.name for member in ZipParser().members(path)]
+    assert ZipParser().parse(path, lambda done, total: None).pages == ["\n".join(names)]
+    return names
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("cp850", ["Rechnung März.txt", "Übersicht.txt"]),
+        ("cp437", ["Rechnung März.txt", "Übersicht.txt"]),
+        ("cp850", ["Größe.pdf"]),
+        ("cp1252", ["Rechnung März.txt", "Übersicht.txt"]),
+        ("cp932", ["文章1.txt", "文章2.txt"]),
+        ("cp932", ["請求書.pdf", "見積書_2024.xlsx"]),
+        ("cp866", ["Отчёт за март.txt", "Договор.docx"]),
+        ("cp1251", ["Отчёт за март.txt", "Договор.docx"]),
+        ("gb18030", ["发票.pdf", "合同文件.docx"]),
+        ("big5", ["發票.pdf", "合約文件.docx"]),
+        ("cp949", ["계산서.pdf", "회의록.docx"]),
+        ("cp852", ["Zażółć gęślą.txt", "Příloha č. 2.txt"]),
+        ("cp1255", ["חשבונית מרץ.pdf", "סיכום ישיבה.docx"]),
+        ("cp737", ["Τιμολόγιο Μαρτίου.pdf"]),
+        ("utf-8", ["Rechnung März.txt", "Отчёт.txt", "文章.txt"]),
+    ],
+)
+def test_names_in_their_code_pages(tmp_path: Path, encoding: str, names: list[str]) -> None:
+    assert _names(_archive(tmp_path, [name.encode(encoding) for name in names])) == names
+
+
+def test_a_name_in_the_extra_field(tmp_path: Path) -> None:
+    name = "Übersicht 文章.txt"
+    field = struct.pack("<BI", 1, 0) + name.encode()
+    assert _names(_archive(tmp_path, [b"?bersicht ??.txt"], struct.pack("<HH", 0x7075, len(field)) + field)) == [name]
+
+
+def test_names_in_utf_8_with_the_flag(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("März.txt", "text")
+    assert _names(path) == ["März.txt"]
