@@ -91,7 +91,7 @@ def _high_words(sample: bytes) -> _Words:
 
 def _scores(sample: bytes, words: _Words) -> dict[str, float]:
     of_text, of_words = _confidences(sample), _confidences(words.joined)
-    text_weight = 1.5 + 10 * words.share
+    text_weight = 1.5 + 10 * words.share * min(1, words.count / 5)
     words_weight = 2 * words.count / (words.count + 1)
     return {
         encoding: text_weight * math.log(of_text.get(encoding, 0) + _FLOOR_OF_TEXT)
