@@ -107,8 +107,7 @@ _ARCHIVES = {"7z", "gz", "rar", "zip"}
 _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
 _OTHER_PROGRAMS = {"doc": ".docx", "iwork": "PDF", "msg": ".eml", "ppt": ".pptx or PDF"}
 """The format in which the program of such a file can save it."""
-_DOCUMENTS = {"eml", "epub", "odg", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
-_DOCUMENTS = {"eml", "epub", "mbox", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
+_DOCUMENTS = {"eml", "epub", "mbox", "odg", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
 _TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

@@ -24,13 +24,6 @@ Case = dict[str, Any]
 Reading = dict[str, Any]
 
 NOT_YET = {
-    "mail-stub",
-    "mbox",
-    "symbol-docx",
-    "raised-docx",
-    "raised-html",
-    "fraction-docx",
-    "number-formats",
     "double-struck",
     "vertical",
     "csv-semicolon",
