@@ -13,7 +13,8 @@ from documents.errors import Corrupt, TooLarge
 from documents.parsers import CELL_SEPARATOR, MAX_CELLS, ParsedDocument, Report, Rows, register
 from documents.parsers.decoding import read_text
 
-DELIMITERS = ",;\t|"
+DELIMITERS = "\t;|,"
+"""Those that are rarest within cells first."""
 SNIFFED_LINES = 50
 
 _SEP_LINE = re.compile(r"sep=([,;\t|])\n", re.IGNORECASE)
@@ -79,9 +80,22 @@ def _row_text(row: list[str]) -> str:
 
 
 def delimiter_of(text: str) -> str:
-    """Returns the character between the cells: the one that gives most rows the same number of cells."""
+    """Returns the character between the cells: the one that gives most rows the same number of cells.
+
+    If several give as many, it is one that stands between cells rather than in them, as in `Meier, Anna;1,50`.
+    """
     lines = list(islice(_lines(text), SNIFFED_LINES))
-    return max(DELIMITERS, key=lambda delimiter: _agreement(lines, delimiter))
+    shares = {delimiter: _agreement(lines, delimiter)[0] for delimiter in DELIMITERS}
+    best = max(shares.values())
+    candidates = [delimiter for delimiter in DELIMITERS if shares[delimiter] == best]
+    return max(candidates, key=lambda delimiter: not _is_within_cells(lines, delimiter)) if best else ","
+
+
+def _is_within_cells(lines: list[str], delimiter: str) -> bool:
+    """Whether most of these characters are followed by a blank, as in a sentence, or are in a number."""
+    text = "".join(lines)
+    inside = re.findall(rf"{re.escape(delimiter)} (?=\S)|(?<=\d){re.escape(delimiter)}(?=\d)", text)
+    return 2 * len(inside) > text.count(delimiter)
 
 
 def is_table(text: str) -> bool:

@@ -8,6 +8,7 @@ from striprtf.striprtf import rtf_to_text
 
 from documents.errors import Corrupt, TooComplex, TooLarge
 from documents.parsers import CELL_SEPARATOR, MAX_CHARACTERS, ParsedDocument, Report, register
+from documents.parsers.rtf_signs import with_plain_signs
 
 MAX_GROUPS = 2_000_000
 """Limit for groups in braces. Word writes about one for every 40 characters."""
@@ -43,8 +44,9 @@ class RtfParser:
             raise TooLarge()
         if stripped.count("{") > MAX_GROUPS:
             raise TooComplex()
+        plain = _move_outside_text(with_plain_signs(stripped))
         try:
-            text: str = rtf_to_text(_move_outside_text(stripped), encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
+            text: str = rtf_to_text(plain, encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
         except (LookupError, ValueError) as error:
             raise Corrupt() from error
         title = _TITLE.search(source)
