@@ -30,8 +30,8 @@ def find_chunk_in_page(document: Document, chunk_id: int, question: str) -> Chun
     if chunk is None or page is None:
         return None
     start = chunk.start - _page_start(document, chunk.page)
-    end = start + len(chunk.text)
-    found = _highlight_question(chunk.text, document.language, question)
+    end = start + chunk.end - chunk.start
+    found = _highlight_question(page.text[start:end], document.language, question)
     return ChunkInPage(chunk.page, page.text[:start], found.as_html(), page.text[end:])
 
 

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from documents.errors import TooComplex
+from documents.text.table_headings import Headings
 
 if TYPE_CHECKING:
     from bpe_openai import Encoding
@@ -69,7 +70,8 @@ def overlap_error(size: int, overlap: int) -> str:
 class Chunk:
     """A chunk of a document. `text` is `document[start:end]`, without blanks at either end. `page` counts from 1.
 
-    `tokens` is its size in the requested unit.
+    If it begins within a table, `text` begins with the table's column names, on a line of their own.
+    `tokens` is the size of `text` in the requested unit.
     """
 
     index: int
@@ -142,10 +144,11 @@ def chunk_pages(
     chunks: list[Chunk] = []
     offset = 0
     for number, page in enumerate(pages, start=1):
-        for start, end, tokens in _chunk_spans(page, size, overlap, UNITS[unit]):
+        for start, end, heading, tokens in _chunk_spans(page, size, overlap, UNITS[unit]):
             if len(chunks) == MAX_CHUNKS:
                 raise TooComplex(f"The text makes over {MAX_CHUNKS} chunks: use larger ones, or less overlap.")
-            chunks.append(Chunk(len(chunks), number, offset + start, offset + end, page[start:end], tokens))
+            text = heading + page[start:end]
+            chunks.append(Chunk(len(chunks), number, offset + start, offset + end, text, tokens))
         offset += len(page) + len(PAGE_SEPARATOR)
     return chunks
 
@@ -176,16 +179,19 @@ def token_sizes() -> "array[int]":
     return array("H", map(len, encoding().token_byte_values()))
 
 
-def _chunk_spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int, int, int]]:
-    """Yields start, end and size of each chunk of a page. Starts and ends both increase."""
+def _chunk_spans(text: str, size: int, overlap: int, unit: Unit) -> Iterator[tuple[int, int, str, int]]:
+    """Yields start, end, column names and size of each chunk of a page. Starts and ends both increase."""
     text = text.rstrip()
+    headings = Headings(text, unit.count, min(size // 4, (size - overlap) // 2))
     start, covered = _skip_blanks(text, 0), 0
     while covered < len(text):
-        end, tokens = _chunk_end(text, start, covered, size, unit)
+        heading, room = headings.at(start), size - headings.size_at(start)
+        end, tokens = _chunk_end(text, start, covered, room, unit)
         if end <= covered:  # the next word does not fit behind the overlap
             start = _skip_blanks(text, covered)
-            end, tokens = _chunk_end(text, start, covered, size, unit)
-        yield start, end, tokens
+            heading, room = headings.at(start), size - headings.size_at(start)
+            end, tokens = _chunk_end(text, start, covered, room, unit)
+        yield start, end, heading, unit.count(heading + text[start:end]) if heading else tokens
         if end == len(text):
             return
         start, covered = _next_start(text, start, end, overlap, unit), end

@@ -155,9 +155,10 @@ def test_chunks_are_where_they_say(readings: dict[str, Reading]) -> None:
     for file, reading in readings.items():
         text = "\n\n".join(reading.get("pages", []))
         for index, (number, page, start, end, chunk, tokens) in enumerate(reading.get("chunks", [])):
-            assert (number, text[start:end]) == (index, chunk), file
+            assert number == index, file
+            assert chunk.endswith(text[start:end]), file  # a chunk of a table begins with the column names
             assert 0 < tokens <= 500, file
-            assert chunk in reading["pages"][page - 1], file
+            assert text[start:end] in reading["pages"][page - 1], file
 
 
 def test_word_documents_with_their_extras(

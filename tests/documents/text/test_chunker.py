@@ -105,6 +105,44 @@ def test_the_size_holds_when_the_cut_changes_the_tokens(monkeypatch: pytest.Monk
     assert max(chunk.tokens for chunk in chunk_pages([PROSE])) <= 500
 
 
+ROWS = "\n".join(f"Lamp {number} | brass | {number * 7} EUR" for number in range(400))
+NAMES = "Article | Material | Price"
+
+
+@pytest.mark.parametrize("before", ["", "Sheet 1\n", f"{SENTENCES[0]}\n\n"])
+@pytest.mark.parametrize("size_and_overlap", [(500, 100), (200, 20), (100, 30)])
+def test_column_names_are_in_each_chunk_of_a_table(before: str, size_and_overlap: tuple[int, int]) -> None:
+    size, overlap = size_and_overlap
+    text = f"{before}{NAMES}\n{ROWS}\n\n{SENTENCES[1]}"
+    chunks = chunk_pages([text], size=size, overlap=overlap)
+    assert len(chunks) > 10
+    covered = 0
+    for chunk in chunks:
+        assert chunk.text.count(NAMES) == 1
+        assert chunk.text in (text[chunk.start : chunk.end], f"{NAMES}\n{text[chunk.start : chunk.end]}")
+        assert chunk.tokens == count_tokens(chunk.text) <= size
+        assert not text[covered : chunk.start].strip()
+        covered = chunk.end
+    assert covered == len(text)
+
+
+def test_behind_a_table_there_are_no_column_names() -> None:
+    chunks = chunk_pages([f"{NAMES}\n{ROWS}\n\n{PROSE[:9000]}"])
+    assert NAMES not in chunks[-1].text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"1 | 2 | 3\n{ROWS}",  # no names
+        f"{' | '.join(f'a long name of column {number}' for number in range(60))}\n{ROWS}",
+        f"a | b\n{PROSE[:9000]}",  # no table
+    ],
+)
+def test_what_is_not_repeated(text: str) -> None:
+    assert all(chunk.text == text[chunk.start : chunk.end] for chunk in chunk_pages([text]))
+
+
 def test_chunks_keep_to_their_page() -> None:
     pages = [PROSE[:4000], "", "   \n", "A short page.", CHINESE[:1500]]
     chunks = chunk_pages(pages, size=200, overlap=40)
