@@ -141,6 +141,7 @@ FIRST_START_COMMAND = "submit_samples"
 # The only functions that schedules start. Code may start any other with `async_task`.
 SCHEDULED_FUNCTIONS = {
     "workflows.engine.retention.prune_daily",
+    "documents.search.catch_up",
     "documents.storage.orphaned_files.sweep_daily",
     *CONFIG.scheduled_functions,
 }

@@ -5,6 +5,7 @@ The first line of an example names its file: `# acme/tools.py`.
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,12 +17,15 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from django_q.models import Schedule, Task
 from django_q.tasks import async_task
+from pytest_django.fixtures import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from aiworkstation import BASE_DIR
+from aiworkstation.access.models import ApiToken
 from documents.models import DocumentPage
 from tests.servers.local import Handler, LocalServer
 from tests.support.processes import environment, manage, wait_for
-from workflows.models import WorkflowExecution
+from workflows.models import Mode, SecretGrant, WorkflowExecution
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,6 +111,7 @@ def test_every_example_names_its_file_or_is_run_here() -> None:
 
 def test_they_work(acme: Path, server: AccountingSystem, settings_of_acme: dict[str, str]) -> None:
     User.objects.create_user("demo")
+    SecretGrant.objects.create(secret="ACME", hosts=[server.place], places=["header:authorization"])
     (acme / "film.srt").write_bytes(SUBTITLES.encode("latin-1"))
     with manage("work", log=acme / "log", **settings_of_acme):
         count = {"jobType": "acme-count", "payload": {"text": "tea and Tea", "word": "tea"}}
@@ -145,3 +150,30 @@ def test_a_missing_setting_is_named_before_anything_is_asked(acme: Path, setting
         done = run(settings, "run_workflow", str(acme / "job.json"))
     assert done.returncode == 1
     assert "Set ACME_URL to the address of the accounting system." in done.stderr
+
+
+def test_the_calls_of_the_readme(live_server: LiveServer, settings: Settings, tmp_path: Path) -> None:
+    """Every call succeeds. There is no worker, so the search finds nothing yet."""
+    if missing := [name for name in ("bash", "curl") if shutil.which(name) is None]:
+        pytest.skip(f"the README needs {', '.join(missing)}")
+    settings.MEDIA_ROOT = tmp_path
+    user = User.objects.create_user("demo")
+    Mode.objects.get_or_create(name="Sales")
+    (calls,) = re.findall(r"^```sh\n(TOKEN=.*?)^```$", PAGES[0].read_text(), re.DOTALL | re.MULTILINE)
+    replaced = {
+        "$(.venv/bin/python manage.py apitoken demo)": ApiToken.issue(user, "test")[1],
+        "http://127.0.0.1:8000": live_server.url,
+        "curl -sS": "curl -sS --fail-with-body",
+        "sleep 5\n": "",
+    }
+    for old, new in replaced.items():
+        assert old in calls
+        calls = calls.replace(old, new)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", calls], cwd=BASE_DIR, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
+    assert len(answers) == calls.count("\napi ")
+    assert not [answer for answer in answers if "errors" in answer]
+    assert set(WorkflowExecution.objects.values_list("name", flat=True)) == {"Ingest 2 documents", "Contract review"}

@@ -94,7 +94,8 @@ class Command(BaseCommand):
         tried = total - uploads.skipped
         self.stdout.write(f"{tried - len(uploads.failures)} of {tried} documents are indexed.")
         if uploads.skipped:
-            self.stdout.write(f"{uploads.skipped} files were skipped: the same content is stored already.")
+            files = "1 file was" if uploads.skipped == 1 else f"{uploads.skipped} files were"
+            self.stdout.write(f"{files} skipped: the same content is stored already.")
 
 
 def _check_labels(project: str, tags: list[str]) -> None:

@@ -114,6 +114,8 @@ def test_an_answer_and_then_a_broken_connection(start: Start, worker: OutsideWor
 def test_progress(start: Start, worker: OutsideWorker) -> None:
     execution = run_step(start, worker, "progress")
     assert execution.status == "completed"
+    # The job is finished before the worker has read the answer to its last callback.
+    wait_for(lambda: len(worker.answers) == 3)
     seen = [(body["status"], body["progress"], body["message"]) for _, body in worker.answers]
     assert seen == [
         ("waiting", 10, "10 of 100 pages"),
@@ -163,6 +165,7 @@ def test_a_replay(start: Start, worker: OutsideWorker) -> None:
 
 def test_a_wrong_token(start: Start, worker: OutsideWorker) -> None:
     execution = run_step(start, worker, "wrong-token")
+    wait_for(lambda: len(worker.answers) == 2)
     assert statuses(worker) == [409, 200]
     assert execution.steps.get().output == {"seen": None, "attempt": 1}
 

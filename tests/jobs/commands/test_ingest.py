@@ -138,6 +138,11 @@ class TestSkipSame:
         assert WorkflowExecution.objects.count() == 1
         assert "0 of 0 documents are indexed.\n3 files were skipped" in capsys.readouterr().out
 
+    def test_one_file(self, demo: User, folder: Path, capsys: pytest.CaptureFixture[str], index_all: Any) -> None:
+        for _ in range(2):
+            assert run(folder / "a.txt", "--skip-same", work=index_all) == 0
+        assert "\n1 file was skipped:" in capsys.readouterr().out
+
     def test_of_another_user_or_project_or_without_the_option(self, demo: User, folder: Path, index_all: Any) -> None:
         User.objects.create_user("other")
         assert run(folder, "--project", "p", work=index_all) == 0

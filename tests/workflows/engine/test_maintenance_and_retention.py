@@ -86,6 +86,10 @@ def test_a_schedule_prunes_daily(db: None) -> None:
     assert schedule.schedule_type == Schedule.DAILY
 
 
+def test_every_schedule_of_the_application_may_start(db: None, settings: Settings) -> None:
+    assert set(Schedule.objects.values_list("func", flat=True)) <= set(settings.SCHEDULED_FUNCTIONS)
+
+
 def test_check_engine_finds_nothing_in_normal_operation(start: Start, worker: WorkerInfo) -> None:
     start(*chain(3))
     start(*side_by_side(3), max_parallel=2)
