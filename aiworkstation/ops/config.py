@@ -31,6 +31,11 @@ DAY_SECONDS = 24 * 3600
 MAX_MEMORY_MB = 1 << 20
 OWN_APPS = ("aiworkstation", "documents", "jobs", "workflows")
 _PASSWORD = re.compile(r"(?<=://).*(?=@)")
+_PLAIN = {
+    "bool_parsing": "write true or false",
+    "int_parsing": "write a whole number",
+    "float_parsing": "write a number",
+}
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -266,4 +271,5 @@ def load() -> Config:
 def _error_line(item: ErrorDetails) -> str:
     name = ".".join(str(part) for part in item["loc"])
     got = "" if name.lower() in SECRET_SETTINGS else f" (got {_without_password(repr(item.get('input')))})"
-    return f"{name.upper()}: {item['msg'].removeprefix('Value error, ')}{got}"
+    message = _PLAIN.get(item["type"], item["msg"].removeprefix("Value error, "))
+    return f"{name.upper()}: {message}{got}"

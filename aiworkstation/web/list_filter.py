@@ -26,6 +26,18 @@ class ListFilter:
     def names(cls) -> list[str]:
         return [field.name for field in fields(cls) if field.name != "user"]
 
+    def choices(self) -> dict[str, list[tuple[str, str]]]:
+        """The values and labels of the parameters that are chosen from a list."""
+        return {}
+
+    def unknown_choice(self) -> str:
+        """Returns a message if a value is not in its list, as in an old or mistyped address. Empty if all are."""
+        for name, choices in self.choices().items():
+            known = [value for value, _ in choices]
+            if getattr(self, name) not in known:
+                return f"There is no {name} {getattr(self, name)}. There are: {', '.join(filter(None, known))}."
+        return ""
+
     @property
     def chosen(self) -> dict[str, str]:
         return {name: value for name in self.names() if (value := getattr(self, name))}

@@ -23,6 +23,9 @@ class DocumentFilter(ListFilter):
     def states(self) -> list[tuple[str, str]]:
         return [("", "All"), *DocumentStatus.choices]
 
+    def choices(self) -> dict[str, list[tuple[str, str]]]:
+        return {"state": self.states}
+
     def documents(self) -> QuerySet[Document]:
         """Returns the user's own documents that pass the filters."""
         filters = {"q": self.q, "project_id": self.project, "tag": self.tag}

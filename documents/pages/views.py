@@ -39,6 +39,8 @@ SEARCH_FIELDS = ("q", "project", "tag", "type")
 @require_GET
 def document_list(request: Request) -> HttpResponse:
     chosen = DocumentFilter.of(request)
+    if not is_poll(request) and (wrong := chosen.unknown_choice()):
+        messages.error(request, wrong)
     try:
         found = page(chosen.documents(), ["-created_at", "-uid"], cursor=request.GET.get("cursor", ""))
     except ValidationError:

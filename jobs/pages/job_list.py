@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -41,6 +42,9 @@ class JobFilter(ListFilter):
     def statuses(self) -> list[tuple[str, str]]:
         return [("", "All"), (UNFINISHED, "Unfinished"), *ExecutionStatus.choices]
 
+    def choices(self) -> dict[str, list[tuple[str, str]]]:
+        return {"status": self.statuses}
+
     def jobs(self) -> QuerySet[WorkflowExecution]:
         """The user's own jobs in any status by default. `list_executions` takes no status as "unfinished"."""
         status = [] if self.status == UNFINISHED else [self.status or ALL]
@@ -52,6 +56,8 @@ class JobFilter(ListFilter):
 @require_GET
 def job_list(request: Request) -> HttpResponse:
     filter = JobFilter.of(request)
+    if not is_poll(request) and (wrong := filter.unknown_choice()):
+        messages.error(request, wrong)
     try:
         found = page(filter.jobs(), NEWEST_FIRST, cursor=request.GET.get("cursor", ""))
     except ValidationError:

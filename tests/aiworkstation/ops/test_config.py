@@ -71,6 +71,20 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         config.load()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DEBUG", "perhaps", "write true or false"),
+        ("PORT", "eighty", "write a whole number"),
+        ("STOP_GRACE", "soon", "write a number"),
+    ],
+)
+def test_the_message_says_what_to_write(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(config.ConfigError, match=rf"^{name}: {message} \(got '{value}'\)$"):
+        config.load()
+
+
 def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "eighty")
     monkeypatch.setenv("STOP_GRACE", "soon")

@@ -264,6 +264,11 @@ def test_other_chunks_can_be_tried(alice: User, at_alice: Client) -> None:
     assert (document.chunk_size, document.generation) == (500, 1)
 
 
+def test_an_unknown_state_is_named(at_alice: Client) -> None:
+    page = text(at_alice.get("/documents/?state=done"))
+    assert "There is no state done. There are: uploaded, queued, processing, indexed, failed." in page
+
+
 @pytest.mark.parametrize(
     ("size", "overlap", "told"),
     [

@@ -59,6 +59,12 @@ def test_filters(alice: User, at_alice: Client) -> None:
     assert shown("status=nonsense&q=%00") == []
 
 
+def test_an_unknown_status_is_named(at_alice: Client) -> None:
+    page = text(at_alice.get("/jobs/?status=done"))
+    assert "There is no status done. There are: unfinished, queued, running, waiting, completed, " in page
+    assert "There is no" not in text(at_alice.get("/jobs/?status=failed"))
+
+
 def test_fifty_a_page(alice: User, at_alice: Client) -> None:
     for number in range(51):
         start_job(alice, payload=named(f"Job {number:02}"))
