@@ -225,6 +225,21 @@ class ChunkTerms(models.Model):
         return f"terms of chunk {self.chunk_id}"
 
 
+class DocumentNames(models.Model):
+    """The words of a document's file name, title and tags, see `search/name_index.py`."""
+
+    document = models.OneToOneField(Document, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    impacts = SparseVectorField(dimensions=1_000_000_000)
+    lexemes = SearchVectorField()
+
+    class Meta:
+        db_table = "document_names"
+        indexes = (GinIndex(fields=["lexemes"], name="names_by_lexeme", fastupdate=True, gin_pending_list_limit=64),)
+
+    def __str__(self) -> str:
+        return f"names of {self.document_id}"
+
+
 class EmbeddingModel(models.Model):
     """A model that makes vectors of chunks. `dimensions` is null until it has answered once."""
 

@@ -58,7 +58,7 @@ def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **field
     from django.db import transaction
 
     from documents.models import Document, DocumentChunk
-    from documents.search import write_terms
+    from documents.search import write_names, write_terms
     from documents.text.languages import latin_language
     from documents.text.words import words
 
@@ -91,6 +91,7 @@ def add_documents(user: Any, documents: Sequence[tuple[str, list[str]]], **field
             )
             lexed = [(chunk.pk, chunk.text) for chunk in chunks]
             write_terms(row.pk, user.pk, 1, row.language, lexed)
+        write_names(Document.objects.filter(pk__in=[row.pk for row in rows]))
     return rows
 
 

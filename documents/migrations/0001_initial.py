@@ -310,6 +310,31 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="DocumentNames",
+            fields=[
+                (
+                    "document",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="documents.document",
+                    ),
+                ),
+                ("impacts", documents.vector_fields.SparseVectorField(dimensions=1000000000)),
+                ("lexemes", django.contrib.postgres.search.SearchVectorField()),
+            ],
+            options={
+                "db_table": "document_names",
+                "indexes": [
+                    django.contrib.postgres.indexes.GinIndex(
+                        fastupdate=True, fields=["lexemes"], gin_pending_list_limit=64, name="names_by_lexeme"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="DocumentChunk",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -33,7 +33,7 @@ from documents.models import Document, DocumentStatus
 from documents.parsers import ocr
 from documents.reading import archive_members
 from documents.reading.index_writer import delete_generation, delete_generations_before, write_chunks, write_pages
-from documents.search import activate_if_complete, configured_model, embed_document
+from documents.search import activate_if_complete, configured_model, embed_document, write_names
 from documents.storage.shared_uploads import is_here
 from workflows.errors import ChildFailed, PermanentError, StepError, TryLater
 from workflows.models import FINISHED_STEP, StepStatus
@@ -273,6 +273,7 @@ def swap(reading: Reading, parsed: dict[str, Any]) -> None:
             raise Overtaken() if Document.objects.filter(pk=uid).exists() else DocumentGone()
         # Checked under the row's lock: the rollback undoes the update if the step was stopped.
         _raise_if_stopped(reading)
+        write_names(Document.objects.filter(pk=uid))
         delete_generations_before(uid, reading.generation)
         record(
             reading.context.owner,

@@ -51,7 +51,7 @@ def write_terms(document: UUID, owner: int, generation: int, language: str, chun
         for id, found in each:
             places, sequence, forms = lexemes_of(found, stems)
             impacts = impacts_of(places, len(sequence), average)
-            vector, text = vector_text(by_dimension(impacts)), _tsvector_text(places, impacts, owner)
+            vector, text = vector_text(by_dimension(impacts)), tsvector_text(places, impacts, owner)
             copy.write_row((id, document, generation, len(sequence), vector, neighbors_filter(sequence, forms), text))
 
 
@@ -141,7 +141,7 @@ def vector_text(values: Mapping[int, float]) -> str:
     return "{" + ",".join([f"{place}:{shown[value]}" for place, value in kept]) + f"}}/{DIMENSIONS}"
 
 
-def _tsvector_text(places: Mapping[str, Sequence[int]], impacts: Mapping[str, float], owner: int) -> str:
+def tsvector_text(places: Mapping[str, Sequence[int]], impacts: Mapping[str, float], owner: int) -> str:
     """Returns the tsvector in PostgreSQL's notation. Lexemes have no apostrophes, so they need no escaping."""
     parts = [f"'{lexeme}':{','.join(map(str, found))}" for lexeme, found in places.items()]
     for sign, level in LEVELS.items():

@@ -1,5 +1,8 @@
 """The best chunks for a question by BM25, without scoring all that have one of its words.
 
+The documents whose names (see `name_index`) have a word of the question are looked up apart. The words of their names
+count for each of their chunks.
+
 1. Choose the posting lists that cost little for what they can add: all chunks of rare words, chunks of high impact
    of common words. A chunk outside these lists scores less than a known bound.
 2. Score the chunks of these lists. If the last wanted hit reaches the bound, these are the best.
@@ -21,7 +24,7 @@ from django.db import connection
 
 from documents.search.bm25 import idf
 from documents.search.full_text_index import AS_WRITTEN, OWNER, by_dimension, vector_text
-from documents.search.posting_lists import WeightedTerm, list_choices, lists_of, second_query
+from documents.search.posting_lists import WeightedTerm, any_of, list_choices, lists_of, second_query
 from documents.search.query_parser import ParsedQuery, Phrase, Term
 from documents.search.scope import Scope
 from documents.search.term_statistics import Statistics, statistics
@@ -43,6 +46,8 @@ MAX_TERMS = 64
 """Of a long question, so many terms of the highest weights are scored. More make no better ranking."""
 EXPANSION_SAMPLE, MAX_EXPANSIONS = 80, 30
 """A prefix is replaced by its most frequent words in a sample of chunks."""
+MAX_NAMES, MAX_NAMED_DOCUMENTS, MAX_NAMED_CHUNKS, CHUNKS_PER_NAME = 2_000, 50, 20_000, 10
+"""How many names are compared, and of the best of them how many documents and chunks, and how many of each."""
 MAX_PAIRS = 8
 """How many pairs of a phrase are looked up in the neighbors filter."""
 
@@ -54,6 +59,28 @@ _SCORED_OF_FEW = """
 SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
 FROM ({scope}) v JOIN document_terms i ON i.document_id = v.uid AND i.generation = v.generation
 WHERE i.impacts <#> %(vector)s::sparsevec < 0 AND {neighbors}
+"""
+# The chunks of documents whose names fit, each with the words of the name. The places in the name follow those in the
+# chunk. Only the best chunks of a document are looked at, because to join the lexemes takes long.
+_NAMED = """
+SELECT i.chunk_id, i.document_id, i.generation, i.lexemes || n.lexemes AS lexemes, i.score + k.score AS score
+FROM unnest(%(named)s::uuid[], %(name_scores)s::float8[]) AS k (uid, score)
+JOIN document_names n ON n.document_id = k.uid JOIN ({scope}) v ON v.uid = k.uid
+CROSS JOIN LATERAL (
+  SELECT t.*, -(t.impacts <#> %(vector)s::sparsevec) AS score FROM document_terms t
+  WHERE t.document_id = v.uid AND t.generation = v.generation ORDER BY score DESC, t.chunk_id LIMIT %(most_named)s
+) i WHERE (i.lexemes || n.lexemes) @@ %(query)s::tsquery
+"""
+# Documents that have every word go first: a word such as `pdf` is in very many names.
+_NAMES = """
+SELECT n.document_id, -(n.impacts <#> %(vector)s::sparsevec), v.chunk_count FROM (
+  (SELECT * FROM document_names WHERE lexemes @@ %(all)s::tsquery LIMIT {most})
+  UNION ALL (SELECT * FROM document_names WHERE lexemes @@ %(any)s::tsquery LIMIT {most})
+) n JOIN ({scope}) v ON v.uid = n.document_id
+GROUP BY 1, 2, 3 ORDER BY 2 DESC, 1 LIMIT {kept}
+"""
+_NOT_NAMED = """
+NOT EXISTS (SELECT FROM document_names x WHERE x.document_id = s.document_id AND x.lexemes @@ %({name})s::tsquery)
 """
 # The hash is taken modulo the bits of the chunk's own filter, which is as long as the chunk.
 _ARE_NEIGHBORS = "get_bit(i.neighbours, {hash} %% (8 * octet_length(i.neighbours))) = 1"
@@ -93,11 +120,19 @@ def best_chunks(query: ParsedQuery, scope: Scope, languages: Sequence[str], limi
         return []
     known = statistics()
     terms = _weigh_terms(query, languages, known)
-    if not terms:
-        return []
-    share = 1.0 if scope.owner is None else known.estimate(f"{OWNER}{scope.owner}") / known.total
+    share = 1.0 if scope.owner is None else known.estimate(f"{OWNER}{scope.owner}") / known.total if known.total else 0
     is_rare_owner = known.common is None or share < RARE_OWNER
     chunks = _ChunkScorer(query, scope, terms, max(limit, DEPTH), is_rare_owner=is_rare_owner)
+    listed = [*filter(_is_listed, terms)]
+    hits = _best_by_text(chunks, listed, limit, known, share) if listed else []
+    return chunks.merge(chunks.score_named(), hits)
+
+
+def _best_by_text(
+    chunks: "_ChunkScorer", terms: Sequence[WeightedTerm], limit: int, known: Statistics, share: float
+) -> list[Hit]:
+    """Returns the best hits by the words of the chunks alone. `share` is the owner's share of all chunks."""
+    query, scope = chunks.query, chunks.scope
     in_lists = share * sum(term.count for term in terms)
     # Twice: a document's chunks are stored together, so they read faster than the scattered chunks of a list.
     if scope.chunks <= min(2 * in_lists, MAX_SCORED_SCOPE):
@@ -128,11 +163,17 @@ def _weigh_terms(query: ParsedQuery, languages: Sequence[str], known: Statistics
     counts = known.counts({lexeme for term in query.terms for lexeme in term.lexemes})
     counts |= known.rough_counts({lexeme for term in expanded for lexeme in term.lexemes})
     found = []
-    for term in [*query.terms, *expanded]:
+    for term in [*query.terms, *(term for term in expanded if term.lexemes)]:
         count = min(sum(counts[lexeme] for lexeme in term.lexemes), known.total)
         weight = term.repeats * idf(count, known.total)
         found.append(WeightedTerm(term, weight, lists_of(term, weight, count, known)))
-    return sorted((term for term in found if term.lists), key=lambda term: -term.weight)[:MAX_TERMS]
+    found.sort(key=lambda term: -term.weight)
+    # Words that no chunk has may be in names.
+    return [*filter(_is_listed, found)][:MAX_TERMS] + [term for term in found if not _is_listed(term)][:MAX_TERMS]
+
+
+def _is_listed(term: WeightedTerm) -> bool:
+    return bool(term.lists)
 
 
 def _expand_prefix(prefix: str, query: str, languages: Sequence[str]) -> Term:
@@ -153,6 +194,7 @@ class _ChunkScorer:
     ) -> None:
         self.query = query
         self.scope = scope
+        self.terms = terms
         self.depth = depth
         self.is_rare_owner = is_rare_owner
         self.bonus = PHRASE_BONUS * sum(term.weight for term in terms)
@@ -168,8 +210,11 @@ class _ChunkScorer:
         conditions = []
         for number, phrase in enumerate([*query.phrases, *query.excluded]):
             self.parameters[f"phrase{number}"] = phrase.exact
-            sign = "" if number < len(query.phrases) else "NOT "
-            conditions.append(f"{sign}s.lexemes @@ %(phrase{number})s::tsquery")
+            if number < len(query.phrases):
+                conditions.append(f"s.lexemes @@ %(phrase{number})s::tsquery")
+            else:
+                conditions.append(f"NOT s.lexemes @@ %(phrase{number})s::tsquery")
+                conditions.append(_NOT_NAMED.format(name=f"phrase{number}"))
         self.conditions = " AND ".join(conditions) or "true"
         self.neighbors = " AND ".join(map(_may_have_phrase, query.phrases)) or "true"
 
@@ -189,6 +234,33 @@ class _ChunkScorer:
         if required:
             scored += " AND i.lexemes @@ %(query)s::tsquery"
         return self._best(scored, query=" & ".join(required))
+
+    def score_named(self) -> list[Hit]:
+        """Scores the chunks of the documents whose names have words of the question."""
+        named, scores = self._best_names()
+        if not named:
+            return []
+        self.parameters.update(named=named, name_scores=scores, most_named=CHUNKS_PER_NAME)
+        required = [prefix.query for prefix in self.query.prefixes] + [phrase.words for phrase in self.query.phrases]
+        every = required or [any_of(term.query for term in self.terms)]
+        return self._best(_NAMED.format(scope=self._scope("few")), query=" & ".join(every))
+
+    def _best_names(self) -> tuple[list[UUID], list[float]]:
+        """Returns the documents with the best names, and the scores of these."""
+        words = [term.query for term in self.terms] + [prefix.query for prefix in self.query.prefixes]
+        owner = [] if self.scope.owner is None else [f"'{OWNER}{self.scope.owner}'"]
+        self.parameters |= {"any": " & ".join([any_of(words), *owner]), "all": " & ".join([*words, *owner])}
+        sql = _NAMES.format(scope=self._scope("few"), most=MAX_NAMES, kept=MAX_NAMED_DOCUMENTS)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, self.parameters)
+            rows = cursor.fetchall()
+        named, scores, chunks = list[UUID](), list[float](), 0
+        for document, score, count in rows:
+            chunks += count
+            if not named or chunks <= MAX_NAMED_CHUNKS:
+                named.append(document)
+                scores.append(score)
+        return named, scores
 
     def merge(self, found: Sequence[Hit], earlier: Sequence[Hit] = ()) -> list[Hit]:
         """Returns the best `depth` of both lists, each chunk once."""

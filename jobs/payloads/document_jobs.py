@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from aiworkstation.web.serializers import invalid
 from documents.lookup import find_documents
 from documents.models import Document
+from documents.search import write_names
 from jobs.job_type import JobType, Plan
 from workflows.models import Mode, Queue
 from workflows.steps import NewStep
@@ -50,6 +51,9 @@ class DocumentJobType(JobType):
             tags=payload.get("tags", []),
             mode=mode.name if isinstance(mode, Mode) else "",
         )
+        if payload.get("tags"):
+            # Search finds documents by the new tags at once, and also if they cannot be read again.
+            write_names(Document.objects.filter(step__execution=execution_id))
 
 
 def find_named_documents(user: User, ids: Mapping[int, str]) -> tuple[list[Document], dict[int, list[Any]]]:
