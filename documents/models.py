@@ -212,6 +212,7 @@ class ChunkTerms(models.Model):
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+")
     generation = models.PositiveIntegerField()
     length = models.PositiveIntegerField(help_text="In words, or in characters for a script without blanks.")
+    average = models.FloatField(help_text="The mean length of all chunks when this one was written.")
     impacts = SparseVectorField(dimensions=1_000_000_000)
     neighbours = models.BinaryField()
     lexemes = SearchVectorField()

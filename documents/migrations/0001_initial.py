@@ -290,6 +290,7 @@ class Migration(migrations.Migration):
                     "length",
                     models.PositiveIntegerField(help_text="In words, or in characters for a script without blanks."),
                 ),
+                ("average", models.FloatField(help_text="The mean length of all chunks when this one was written.")),
                 ("impacts", documents.vector_fields.SparseVectorField(dimensions=1000000000)),
                 ("neighbours", models.BinaryField()),
                 ("lexemes", django.contrib.postgres.search.SearchVectorField()),

@@ -6,6 +6,12 @@
 
 N is the number of chunks, n the number of chunks with the term, tf how often the term occurs in the chunk.
 The impact does not depend on the question, so it is stored when the chunk is indexed (see `full_text_index`).
+The average length changes as chunks are added. So a chunk's score is corrected by how far the average has moved since:
+
+    correction = (1 + k1 · (1 - b + b · length / average then)) / (1 + k1 · (1 - b + b · length / average now))
+
+which is exact for terms that occur once in the chunk, as most do.
+
 See Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
 """
 
@@ -30,3 +36,10 @@ def length_factor(length: int, average: float) -> float:
 def impact(frequency: int, length_factor: float) -> float:
     """The impact of a term that occurs `frequency` times in a chunk with this length factor."""
     return frequency * (K1 + 1) / (frequency + length_factor)
+
+
+CORRECTION = (
+    f"((1 + {K1} * (1 - {B} + {B} * {{row}}.length / {{row}}.average))"
+    f" / (1 + {K1} * (1 - {B} + {B} * {{row}}.length / {{now}})))"
+)
+"""The correction of a row's score as SQL. `now` is the average length."""

@@ -39,7 +39,9 @@ MAX_IMPACTS = 16_000
 ChunkTexts = Sequence[tuple[int, str]]
 """The ids of chunks, each with its text."""
 
-_COPY = "COPY document_terms (chunk_id, document_id, generation, length, impacts, neighbours, lexemes) FROM STDIN"
+_COPY = (
+    "COPY document_terms (chunk_id, document_id, generation, length, average, impacts, neighbours, lexemes) FROM STDIN"
+)
 
 
 def write_terms(document: UUID, owner: int, generation: int, language: str, chunks: ChunkTexts) -> None:
@@ -52,7 +54,9 @@ def write_terms(document: UUID, owner: int, generation: int, language: str, chun
             places, sequence, forms = lexemes_of(found, stems)
             impacts = impacts_of(places, len(sequence), average)
             vector, text = vector_text(by_dimension(impacts)), tsvector_text(places, impacts, owner)
-            copy.write_row((id, document, generation, len(sequence), vector, neighbors_filter(sequence, forms), text))
+            copy.write_row(
+                (id, document, generation, len(sequence), average, vector, neighbors_filter(sequence, forms), text)
+            )
 
 
 def spaced_words(found: Cut) -> set[str]:

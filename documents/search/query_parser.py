@@ -20,7 +20,7 @@ from documents.text.words import Cut, cut, is_paired, pairs
 
 MAX_QUESTION = 10_000
 """The longest question in characters. The entry points refuse longer ones."""
-MAX_SIGNED_WORDS = 16
+MAX_SIGNED_WORDS = 10
 """A question with more words outside of quotation marks is prose."""
 MAX_COUNTED_TERMS = 1000
 """Of a very long question, the words that it repeats and the longest words are looked up."""

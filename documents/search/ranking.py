@@ -22,7 +22,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from documents.search.bm25 import idf
+from documents.search.bm25 import CORRECTION, idf
 from documents.search.full_text_index import AS_WRITTEN, OWNER, by_dimension, vector_text
 from documents.search.posting_lists import WeightedTerm, any_of, list_choices, lists_of, second_query
 from documents.search.query_parser import ParsedQuery, Phrase, Term
@@ -52,11 +52,13 @@ MAX_PAIRS = 8
 """How many pairs of a phrase are looked up in the neighbors filter."""
 
 _SCORED = """
-SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
+SELECT i.chunk_id, i.document_id, i.generation, i.lexemes,
+  -(i.impacts <#> %(vector)s::sparsevec) * {correction} AS score
 FROM document_terms i WHERE i.lexemes @@ %(query)s::tsquery AND {neighbors}
 """
 _SCORED_OF_FEW = """
-SELECT i.chunk_id, i.document_id, i.generation, i.lexemes, -(i.impacts <#> %(vector)s::sparsevec) AS score
+SELECT i.chunk_id, i.document_id, i.generation, i.lexemes,
+  -(i.impacts <#> %(vector)s::sparsevec) * {correction} AS score
 FROM ({scope}) v JOIN document_terms i ON i.document_id = v.uid AND i.generation = v.generation
 WHERE i.impacts <#> %(vector)s::sparsevec < 0 AND {neighbors}
 """
@@ -67,7 +69,7 @@ SELECT i.chunk_id, i.document_id, i.generation, i.lexemes || n.lexemes AS lexeme
 FROM unnest(%(named)s::uuid[], %(name_scores)s::float8[]) AS k (uid, score)
 JOIN document_names n ON n.document_id = k.uid JOIN ({scope}) v ON v.uid = k.uid
 CROSS JOIN LATERAL (
-  SELECT t.*, -(t.impacts <#> %(vector)s::sparsevec) AS score FROM document_terms t
+  SELECT t.*, -(t.impacts <#> %(vector)s::sparsevec) * {correction} AS score FROM document_terms t
   WHERE t.document_id = v.uid AND t.generation = v.generation ORDER BY score DESC, t.chunk_id LIMIT %(most_named)s
 ) i WHERE (i.lexemes || n.lexemes) @@ %(query)s::tsquery
 """
@@ -82,6 +84,8 @@ GROUP BY 1, 2, 3 ORDER BY 2 DESC, 1 LIMIT {kept}
 _NOT_NAMED = """
 NOT EXISTS (SELECT FROM document_names x WHERE x.document_id = s.document_id AND x.lexemes @@ %({name})s::tsquery)
 """
+_NOW = "%(average)s::float8"
+_CORRECTION = CORRECTION.format(row="i", now=_NOW)
 # The hash is taken modulo the bits of the chunk's own filter, which is as long as the chunk.
 _ARE_NEIGHBORS = "get_bit(i.neighbours, {hash} %% (8 * octet_length(i.neighbours))) = 1"
 # The lateral join looks up documents one by one, from the best chunk on, until there are enough hits.
@@ -122,7 +126,7 @@ def best_chunks(query: ParsedQuery, scope: Scope, languages: Sequence[str], limi
     terms = _weigh_terms(query, languages, known)
     share = 1.0 if scope.owner is None else known.estimate(f"{OWNER}{scope.owner}") / known.total if known.total else 0
     is_rare_owner = known.common is None or share < RARE_OWNER
-    chunks = _ChunkScorer(query, scope, terms, max(limit, DEPTH), is_rare_owner=is_rare_owner)
+    chunks = _ChunkScorer(query, scope, terms, max(limit, DEPTH), average=known.average, is_rare_owner=is_rare_owner)
     listed = [*filter(_is_listed, terms)]
     hits = _best_by_text(chunks, listed, limit, known, share) if listed else []
     return chunks.merge(chunks.score_named(), hits)
@@ -190,7 +194,14 @@ class _ChunkScorer:
     """Scores chunks in the database, and returns the best of those that match the query and are in the scope."""
 
     def __init__(
-        self, query: ParsedQuery, scope: Scope, terms: Sequence[WeightedTerm], depth: int, *, is_rare_owner: bool
+        self,
+        query: ParsedQuery,
+        scope: Scope,
+        terms: Sequence[WeightedTerm],
+        depth: int,
+        *,
+        average: float,
+        is_rare_owner: bool,
     ) -> None:
         self.query = query
         self.scope = scope
@@ -201,6 +212,7 @@ class _ChunkScorer:
         weights = {lexeme: term.weight for term in terms for lexeme in term.term.lexemes}
         self.parameters: dict[str, Any] = {
             "vector": vector_text(by_dimension(weights)),
+            "average": average,
             "depth": depth,
             "most": MAX_PER_DOCUMENT,
             "every": query.every_word,
@@ -225,11 +237,11 @@ class _ChunkScorer:
         required += [phrase.words for phrase in self.query.phrases]
         if self.scope.owner is not None and self.is_rare_owner:
             required.append(f"'{OWNER}{self.scope.owner}'")
-        return self._best(_SCORED.format(neighbors=self.neighbors), query=" & ".join(required))
+        return self._best(_SCORED.format(neighbors=self.neighbors, correction=_CORRECTION), query=" & ".join(required))
 
     def score_scope(self) -> list[Hit]:
         """Scores all chunks of the scope's documents."""
-        scored = _SCORED_OF_FEW.format(scope=self._scope("few"), neighbors=self.neighbors)
+        scored = _SCORED_OF_FEW.format(scope=self._scope("few"), neighbors=self.neighbors, correction=_CORRECTION)
         required = [prefix.query for prefix in self.query.prefixes] + [phrase.words for phrase in self.query.phrases]
         if required:
             scored += " AND i.lexemes @@ %(query)s::tsquery"
@@ -243,7 +255,8 @@ class _ChunkScorer:
         self.parameters.update(named=named, name_scores=scores, most_named=CHUNKS_PER_NAME)
         required = [prefix.query for prefix in self.query.prefixes] + [phrase.words for phrase in self.query.phrases]
         every = required or [any_of(term.query for term in self.terms)]
-        return self._best(_NAMED.format(scope=self._scope("few")), query=" & ".join(every))
+        named = _NAMED.format(scope=self._scope("few"), correction=CORRECTION.format(row="t", now=_NOW))
+        return self._best(named, query=" & ".join(every))
 
     def _best_names(self) -> tuple[list[UUID], list[float]]:
         """Returns the documents with the best names, and the scores of these."""

@@ -28,7 +28,6 @@ FROM pg_class c LEFT JOIN pg_stats s
 WHERE c.oid = 'document_terms'::regclass
 """
 _SIZE = "SELECT pg_relation_size('document_terms')"
-_COUNT = "SELECT count(*) FROM document_terms"
 _SUM = "SELECT count(*), coalesce(sum(length), 0)::float8 FROM document_terms"
 _SAMPLE = "SELECT count(*), coalesce(sum(length), 0)::float8 FROM document_terms TABLESAMPLE SYSTEM (1)"
 # One plan for all lexemes: to plan each of them takes longer than to count it.
@@ -43,9 +42,13 @@ SELECT lexeme, (
 
 @dataclass(frozen=True)
 class Statistics:
-    """`common` maps each frequent lexeme to its share of the chunks. None: there are no statistics, only counting."""
+    """`average` is the mean length of a chunk in places. `common` maps each frequent lexeme to its share of the chunks.
+
+    If `common` is None, there are no statistics, only counting.
+    """
 
     total: float
+    average: float
     common: dict[str, float] | None = None
     read_at: float = field(default_factory=time.monotonic)
 
@@ -87,13 +90,14 @@ def statistics() -> Statistics:
         cursor.execute(_SIZE)
         (size,) = cursor.fetchone()
         if size < SMALL_BYTES:
-            cursor.execute(_COUNT)
-            return Statistics(float(cursor.fetchone()[0]))
+            cursor.execute(_SUM)
+            count, length = cursor.fetchone()
+            return Statistics(float(count), _mean(count, length))
         cursor.execute(_STATE)
         total, lexemes, shares = cursor.fetchone()
     if not lexemes or not total:  # PostgreSQL has not analyzed the table since it grew
-        return Statistics(total or size / 1500)
-    _cached[name] = found = Statistics(total, dict(zip(lexemes, shares, strict=True)))
+        return Statistics(total or size / 1500, average_length())
+    _cached[name] = found = Statistics(total, average_length(), dict(zip(lexemes, shares, strict=True)))
     return found
 
 
@@ -108,10 +112,14 @@ def average_length() -> float:
         (size,) = cursor.fetchone()
         cursor.execute(_SUM if size < SMALL_BYTES else _SAMPLE)
         count, total = cursor.fetchone()
-    value = (total + ASSUMED_WEIGHT * ASSUMED_LENGTH) / (count + ASSUMED_WEIGHT)
+    value = _mean(count, total)
     if size >= SMALL_BYTES:
         _average = value, time.monotonic()
-    return float(value)
+    return value
+
+
+def _mean(count: int, total: float) -> float:
+    return float(total + ASSUMED_WEIGHT * ASSUMED_LENGTH) / (count + ASSUMED_WEIGHT)
 
 
 def _count_lexemes(lexemes: Collection[str], limit: int) -> dict[str, float]:

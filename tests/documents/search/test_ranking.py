@@ -44,7 +44,8 @@ def bm25(question: str, texts: list[str], k1: float = 1.5, b: float = 0.75) -> d
 def average(monkeypatch: pytest.MonkeyPatch) -> None:
     """The average length of TEXTS, from the first text on."""
     value = sum(len(text.split()) for text in TEXTS) / len(TEXTS)
-    monkeypatch.setattr(full_text_index, "average_length", lambda: value)
+    monkeypatch.setattr(term_statistics, "ASSUMED_LENGTH", value)
+    monkeypatch.setattr(term_statistics, "ASSUMED_WEIGHT", 10**9)
 
 
 @pytest.mark.usefixtures("average")
@@ -57,6 +58,16 @@ def test_the_score_is_bm25(alice: User, question: str, monkeypatch: pytest.Monke
     expected = bm25(question, TEXTS)
     assert found.keys() == expected.keys()
     assert all(found[text] == pytest.approx(expected[text], rel=0.005) for text in expected)
+
+
+def test_early_chunks_are_not_measured_against_an_early_average(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first chunks are much shorter than those that follow."""
+    monkeypatch.setattr(term_statistics, "ASSUMED_WEIGHT", 0.001)
+    texts = ["red fox", "blue fox", *(f"blue bird number {number} " + "and more " * 50 for number in range(20))]
+    for text in texts:
+        add(alice, text)
+    found = {result.snippet.text: result.score for result in search(alice, Question("red"))}
+    assert found == {"red fox": pytest.approx(bm25("red", texts)["red fox"], rel=0.01)}
 
 
 def test_the_question_as_a_phrase_is_worth_its_words_once_more(alice: User) -> None:
