@@ -110,10 +110,10 @@ $(UV):
 bench: $(PRODUCT) $(PEERS)
 	@exec $(BIN)/python -m bench --only "$(ONLY)" --repeats $(or $(REPEATS),3) --held $(or $(HELD),60)
 
-# CORPUS has the files with their manifest, COLLECTION a test collection for search. See bench/README.md.
+# CORPUS has the files with their manifest, COLLECTIONS test collections for search. See bench/README.md.
 bench-documents: $(PRODUCT) $(READERS) $(OCR)
 	@exec $(BIN)/python -m bench.documents --corpus "$(or $(CORPUS),../shared/corpus)" --only "$(ONLY)" \
-		--collection "$(or $(COLLECTION),../shared/ir/cranfield)" --files $(or $(FILES),500) \
+		--collections $(or $(COLLECTIONS),$(wildcard ../shared/ir/*/)) --files $(or $(FILES),500) \
 		--chunks $(or $(CHUNKS),100000) $(if $(KEEP),--keep) --repeats $(or $(REPEATS),1)
 
 # A peer that cannot be installed is left out. RESULTS.md lists it.

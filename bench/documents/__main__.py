@@ -15,7 +15,7 @@ from bench.servers import servers
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-documents", description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="a folder with MANIFEST.csv and textnorm.py")
-    parser.add_argument("--collection", type=Path, help="a test collection for search, such as Cranfield")
+    parser.add_argument("--collections", type=Path, nargs="*", help="test collections for search, such as Cranfield")
     parser.add_argument("--only", default="", help=f"some of {', '.join(FIGURES)}; the others stay as they were")
     parser.add_argument("--files", type=int, default=500, help="how many mixed files")
     parser.add_argument("--chunks", type=int, default=100_000, help="how many chunks search is measured with")

@@ -24,8 +24,9 @@ def run(figure: str, corpus: Corpus, options: Namespace) -> Iterator[tuple[str, 
             yield from ingestion.pages(corpus, options.repeats)
         case "mixed":
             yield from ingestion.mixed(corpus, options.files)
-        case "quality" if options.collection:
-            yield "", _script("bench.search.quality", str(options.collection))
+        case "quality" if options.collections:
+            for collection in options.collections:
+                yield collection.name, _script("bench.search.quality", str(collection))
         case "quality":
             yield "", {"skipped": "no collection was named"}
         case "search":

@@ -82,7 +82,7 @@ def main() -> None:
     head = ["", "nDCG@10", "recall@100", "ms a question"]
     rows = [[name, *scores.shown()] for name, scores in found.items()]
     title = f"Quality on {collection.name}: {len(collection.texts):,} documents, {len(collection.questions)} questions"
-    write("quality", title, [circumstances(), "", *table(head, rows)])
+    write(f"quality-{collection.name}", title, [circumstances(), "", *table(head, rows)])
     named = {"bm25s": BM25S, "text": TEXT, "both": BOTH}
     print(json.dumps({"collection": collection.name, **{key: found[name].ndcg for key, name in named.items()}}))
 
