@@ -25,8 +25,7 @@ def run(figure: str, corpus: Corpus, options: Namespace) -> Iterator[tuple[str, 
         case "mixed":
             yield from ingestion.mixed(corpus, options.files)
         case "quality" if options.collections:
-            for collection in options.collections:
-                yield collection.name, _script("bench.search.quality", str(collection))
+            yield from ((each.name, _script("bench.search.quality", str(each))) for each in options.collections)
         case "quality":
             yield "", {"skipped": "no collection was named"}
         case "search":

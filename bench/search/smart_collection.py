@@ -1,13 +1,13 @@
 """Converts a collection in SMART's format, such as CISI or CACM: `python -m bench.search.smart_collection NAME …`.
 
-The arguments are the folder to write, the file of the documents (CISI.ALL), that of the questions (CISI.QRY) and that of
-the judgements (CISI.REL). The folder gets what `quality.py` reads. These collections are public, and in many repositories.
+The arguments are the folder to write, the file of the documents (CISI.ALL), that of the questions (CISI.QRY) and that
+of the judgements (CISI.REL). The folder gets what `quality.py` reads. Many public repositories have such collections.
 """
 
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _FIELD = re.compile(r"\.([A-Z])(?:\s+(\d+))?\s*")
@@ -40,7 +40,7 @@ def _records(path: Path) -> list[dict[str, str]]:
     return found
 
 
-def _write(path: Path, rows: Iterable[dict[str, object]]) -> None:
+def _write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 

@@ -38,17 +38,9 @@ def write_names(documents: QuerySet[Document]) -> None:
     """Indexes the names of those of the documents that are indexed. Call it in the transaction that changes them."""
     fields = ("pk", "owner_id", "language", "filename", "metadata__title", "tags")
     rows = documents.filter(generation__gt=0).order_by("pk").values_list(*fields)
-    batch: list[tuple[Any, str, str]] = []
-    for row in rows.iterator(chunk_size=BATCH):
-        batch.append(_index_row(*row))
-        if len(batch) == BATCH:
-            _write(batch)
-            batch = []
-    _write(batch)
-
-
-def _write(batch: list[tuple[Any, str, str]]) -> None:
-    if batch:
+    indexed = [_index_row(*row) for row in rows]
+    for start in range(0, len(indexed), BATCH):
+        batch = indexed[start : start + BATCH]
         with connection.cursor() as cursor:
             cursor.execute(_WRITE, [list(column) for column in zip(*batch, strict=True)])
 
@@ -56,9 +48,10 @@ def _write(batch: list[tuple[Any, str, str]]) -> None:
 def _index_row(pk: Any, owner: int, language: str, filename: str, title: Any, tags: list[str]) -> tuple[Any, str, str]:
     places: dict[str, list[int]] = {}
     end = 1
-    for part in _parts(filename, title, tags):
-        found = cut(part)
-        in_part, sequence, _ = lexemes_of(found, stems_of(spaced_words(found), language))
+    parts = [cut(part) for part in _parts(filename, title, tags)]
+    stems = stems_of(set().union(*map(spaced_words, parts)), language)
+    for found in parts:
+        in_part, sequence, _ = lexemes_of(found, stems)
         for lexeme, at in in_part.items():
             places.setdefault(lexeme, []).extend(end + place for place in at)
         end += len(sequence) + 1  # a gap: no phrase goes from one part to the next

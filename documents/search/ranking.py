@@ -255,8 +255,8 @@ class _ChunkScorer:
         self.parameters.update(named=named, name_scores=scores, most_named=CHUNKS_PER_NAME)
         required = [prefix.query for prefix in self.query.prefixes] + [phrase.words for phrase in self.query.phrases]
         every = required or [any_of(term.query for term in self.terms)]
-        named = _NAMED.format(scope=self._scope("few"), correction=CORRECTION.format(row="t", now=_NOW))
-        return self._best(named, query=" & ".join(every))
+        scored = _NAMED.format(scope=self._scope("few"), correction=CORRECTION.format(row="t", now=_NOW))
+        return self._best(scored, query=" & ".join(every))
 
     def _best_names(self) -> tuple[list[UUID], list[float]]:
         """Returns the documents with the best names, and the scores of these."""
