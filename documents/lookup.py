@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from unicodedata import normalize
 
 from django.contrib.auth.models import User
 from django.db.models import Q
@@ -60,5 +61,6 @@ def list_documents(user: Caller, filters: Mapping[str, Any]) -> DocumentQuerySet
         rows = rows.filter(Q(state__in=statuses))
     rows = filter_by_labels(rows, filters, type_field="file_type")
     if q := filters.get("q"):
-        rows = rows.filter(filename__icontains=q)
+        # macOS writes the accents of names apart from their letters.
+        rows = rows.filter(Q(filename__icontains=normalize("NFC", q)) | Q(filename__icontains=normalize("NFD", q)))
     return rows

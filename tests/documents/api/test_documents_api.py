@@ -1,6 +1,7 @@
 """GET and DELETE of documents, and GET /api/search. Alice is the owner, bob must be refused, charlie is staff."""
 
-from typing import Any
+import unicodedata
+from typing import Any, Literal
 
 import pytest
 from django.contrib.auth.models import User
@@ -200,6 +201,14 @@ def test_search(alice: User, as_alice: Client, as_bob: Client, as_charlie: Clien
 @pytest.mark.parametrize("query", ["", "q=", "q=x&limit=0", "q=x&limit=201", "q=x&colour=red", "q=%00"])
 def test_bad_searches(as_alice: Client, query: str) -> None:
     assert as_alice.get(f"/api/search?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_with_accents_written_apart(alice: User, as_alice: Client, form: Literal["NFC", "NFD"]) -> None:
+    upload(alice, filename=unicodedata.normalize("NFD", "Übersicht Zoë.txt"), client_id="apart")
+    upload(alice, filename=unicodedata.normalize("NFC", "Übersicht Zoë.txt"), client_id="one")
+    found = listed(as_alice, q=unicodedata.normalize(form, "Zoë"))
+    assert set(found) == {"apart", "one"}
 
 
 def test_search_says_if_less_was_searched_for(alice: User, as_alice: Client) -> None:
