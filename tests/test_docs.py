@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand
 
 from aiworkstation import BASE_DIR
 
@@ -63,6 +65,22 @@ def test_paths_exist(page: Path, path: str) -> None:
 def test_examples_import_what_exists(module: str, name: str) -> None:
     found = importlib.import_module(module)
     assert hasattr(found, name) or importlib.import_module(f"{module}.{name}")
+
+
+INTERNAL = {"await_ready", "execute_alone"}
+COMMANDS = {path.stem for path in BASE_DIR.glob("*/**/management/commands/[a-z]*.py") if ".venv" not in path.parts}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS - INTERNAL))
+def test_every_command_is_described_with_its_options(name: str) -> None:
+    page = TEXTS[BASE_DIR / "docs" / "command-line.md"]
+    rows = [line for line in page.splitlines() if re.match(rf"\|.*`{name}[` ].*\|", line)]
+    assert rows
+    command = load_command_class(get_commands()[name], name)
+    own = command.create_parser("manage.py", name)._actions
+    options = {text for action in own for text in action.option_strings if text.startswith("--")}
+    common = set(BaseCommand().create_parser("manage.py", name)._option_string_actions)
+    assert [option for option in options - common if f"`{option}" not in rows[0] and f" {option}" not in rows[0]] == []
 
 
 def test_the_index_lists_every_page() -> None:

@@ -22,6 +22,13 @@ def test_it_works(alice: User) -> None:
     assert ApiToken.objects.get().name == "script"
 
 
+@pytest.mark.parametrize("command", [["unlock"], ["unlock", "alice", "--address", "10.0.0.1"]])
+def test_bad_input_has_the_exit_code_2(db: None, command: list[str]) -> None:
+    with pytest.raises(CommandError) as raised:
+        call_command(*command)
+    assert raised.value.returncode == 2
+
+
 @pytest.mark.parametrize("command", [["apitoken", "nobody"], ["submit_samples", "--user", "nobody"]])
 def test_an_unknown_user(db: None, command: list[str]) -> None:
     """`ingest` and `run_workflow` have tests of their own."""
