@@ -207,6 +207,14 @@ def one_idempotency_key_a_step(evidence: Evidence) -> Result:
 
 
 @check
+def refused_values_fail_their_step_alone(evidence: Evidence) -> Result:
+    odd = [step for step in evidence.trail.steps.values() if (step.arguments or {}).get("refuses")]
+    codes = Counter(str((step.error or {}).get("code")) for step in odd)
+    problems = [f"{number} ended with {code}" for code, number in codes.items() if code != "not_storable"]
+    return Result("a value that the database refuses fails its step alone", f"{len(odd)} values", problems)
+
+
+@check
 def faults_are_no_attempts(evidence: Evidence) -> Result:
     problems = []
     for execution in evidence.trail.executions:

@@ -20,6 +20,7 @@ from tests.chaos.worker_tree import STARTS_WITHIN, Tree, children, is_alive, sen
 DEATH, STALL, CUT, CHILD = "death", "stall", "cut", "child"
 SLOW = "slow_machine"
 ORPHANS_AFTER = 2.0
+START_KILLS_SECONDS = 4.0
 STOPPED_AFTER = 30.0
 UNNOTICED_AFTER = 12.0
 """Seconds, more than the silence after which a supervisor kills a child, or `make run` a supervisor."""
@@ -53,6 +54,7 @@ DECK = {
     "kill_maintenance": 2,
     "kill_supervisor": 2,
     "kill_tree": 1,
+    "kill_each_start": 1,
     "stop_tree": 1,
     "freeze_runner": 4,
     "freeze_maintenance": 1,
@@ -185,6 +187,17 @@ class Chaos:
         fault.ended = time.time()
         self._later(ORPHANS_AFTER, lambda: self._look_for_orphans(fault))
 
+    def kill_each_start(self, tree: Tree) -> None:
+        """Kills everybody again and again, before they have started: nothing may give up for good."""
+        starts = tree.starts
+        fault = self._note("kill_each_start", DEATH, f"{tree.name} for {START_KILLS_SECONDS:g} s", tree)
+        while time.time() < fault.began + START_KILLS_SECONDS:
+            for process in tree.processes():
+                send(process, signal.SIGKILL)
+            time.sleep(0.1)
+        fault.ended = time.time()
+        fault.what += f", {tree.starts - starts} starts"
+
     def stop_tree(self, tree: Tree) -> None:
         """Stops a tree in the regular way: its steps go back to the queue at once."""
         everybody = tree.processes()
@@ -285,11 +298,14 @@ class Chaos:
         others = children(target, deep=True)
         # At its start a supervisor has more time until its first sign of life.
         is_starting = what == "supervisor" and not tree.has_started
-        limit = UNNOTICED_AFTER + (STARTS_WITHIN if is_starting else 0)
+        deadline = time.time() + UNNOTICED_AFTER + (STARTS_WITHIN if is_starting else 0)
         send(target, signal.SIGSTOP)
 
         def look() -> None:
-            while is_alive(target) and time.time() < fault.began + limit:
+            nonlocal deadline
+            while is_alive(target) and time.time() < deadline:
+                if not tree.is_watched:  # the whole machine is frozen, and those who must notice too
+                    deadline = max(deadline, time.time() + UNNOTICED_AFTER)
                 time.sleep(0.1)
             fault.ended = time.time()
             if not is_alive(target):

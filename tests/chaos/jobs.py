@@ -53,6 +53,7 @@ class Shapes:
         self.tag += 1
         common: list[Callable[[], Shape]] = [self.chain, self.chain, self.lanes, self.lanes, self.http, self.children]
         common += [self.long, self.long]
+        common += [self.refused]
         rare = [self.waits, self.fails, self.tolerates, self.blocks, self.cancelled, self.delayed]
         return self.chance.choice([*common, *rare])()
 
@@ -101,6 +102,12 @@ class Shapes:
         steps = [self.step(f"s{i}", 0.3, failures=9 if i == 1 else 0, retryable=i != 1) for i in range(4)]
         expected = Expected("completed_with_errors", ["completed", "failed", "completed", "completed"])
         return Shape(steps, expected, {"tolerates_failures": True, "max_parallel": 2})
+
+    def refused(self) -> Shape:
+        """A value that the database refuses, as of a model or a tool. The step beside it is not cut off."""
+        odd = self.step("odd", 0.2, refuses=self.chance.choice(["model", "output", "usage"]))
+        odd.max_attempts = 1
+        return Shape([odd, self.step("fine", 1.0)], Expected("failed", ["failed", "completed"], [1, 1]))
 
     def blocks(self) -> Shape:
         """Steps that run plain functions in threads."""

@@ -11,18 +11,42 @@ from typing import Any
 
 from tests.chaos.child import SLICE
 from tests.chaos.ledger import ALIVE, END, START, Writer
+from workflows.engine.claims import Claim
+from workflows.engine.outcomes import Outcome
 from workflows.errors import StepError, TryLater
+from workflows.models import StepStatus
 from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
+from workflows.worker.step_executor import StepExecutor
 
 
 class Work(Arguments):
-    """`url` is called first, with the idempotency key. `failures` is how many attempts fail."""
+    """`url` is called first, with the idempotency key. `failures` is how many attempts fail.
+
+    `refuses` names the field of the outcome that gets a value which the database refuses."""
 
     url: str
     seconds: float = 0.0
     failures: int = 0
     retryable: bool = True
+    refuses: str = ""
+
+
+# What the database refuses, by the field of the outcome.
+REFUSED = {"model": "m" * 300, "output": "[" * 20_000 + "]" * 20_000, "usage": '{"inputTokens": NaN}'}
+_execute = StepExecutor.execute
+
+
+async def _execute_oddly(self: StepExecutor, claim: Claim, *arguments: Any) -> Outcome:
+    """What arrives from outside is checked where it arrives, so no tool can return such a value by itself."""
+    outcome = await _execute(self, claim, *arguments)
+    name = (claim.arguments or {}).get("refuses")
+    if name and outcome.status == StepStatus.COMPLETED:
+        setattr(outcome, name, REFUSED[name])
+    return outcome
+
+
+StepExecutor.execute = _execute_oddly  # type: ignore[method-assign, assignment]
 
 
 def holder() -> int:

@@ -12,7 +12,7 @@ from django.db import OperationalError
 from pydantic import Field
 
 from workflows.errors import StepError, TryLater
-from workflows.tools import Arguments, StepContext, Tool, register
+from workflows.tools import Arguments, NoArguments, StepContext, Tool, register
 
 
 def write_to_ledger(word: str, context: StepContext) -> None:
@@ -36,6 +36,18 @@ class Sleep(Tool):
         await asyncio.sleep(arguments.seconds)
         write_to_ledger("end", context)
         return {"step": context.step_name, "key": context.idempotency_key}
+
+
+@register
+class Report(Tool):
+    slug = "PROBE_REPORT"
+    description = "Reports progress that no database can store."
+
+    async def run(self, context: StepContext, arguments: NoArguments) -> str:
+        for percent, message in ((10**9, "\ud800"), (float("nan"), "x" * 1000), (-(10**6), "\0")):
+            context.report(percent, message)  # type: ignore[arg-type]
+            await asyncio.sleep(0.3)
+        return "done"
 
 
 @register

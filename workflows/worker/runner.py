@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -60,6 +61,19 @@ class RunningStep:
     task: asyncio.Task[None] | None = None
     has_begun: bool = False
     stopped_as: str = ""
+
+
+def valid_percent(reported: Any) -> int | None:
+    """What a tool reports, as the database stores it. None leaves the progress as it is."""
+    try:
+        return int(min(max(float(reported), 0.0), 100.0))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def valid_text(reported: Any) -> str:
+    """Without halves of surrogate pairs, which no database takes."""
+    return str(reported).encode("utf-8", "replace").decode()
 
 
 class Runner:
@@ -318,7 +332,7 @@ class Runner:
         claim = step.claim
 
         def report(percent: int | None, message: str) -> None:
-            step.progress = StepProgress(percent, message, is_new=True)
+            step.progress = StepProgress(valid_percent(percent), valid_text(message), is_new=True)
 
         loop = asyncio.get_running_loop()
         outcome: Outcome | None = None

@@ -16,7 +16,7 @@ from workflows.engine.outcomes import Outcome
 from workflows.models import WorkflowExecution, WorkflowStep
 from workflows.steps import NewStep
 from workflows.worker.capacity import SlotSizes
-from workflows.worker.runner import Runner
+from workflows.worker.runner import Runner, valid_percent
 from workflows.worker.step_executor import StepExecutor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,6 +95,22 @@ def test_a_due_job_that_makes_every_claim_fail_is_found(start: Start, ledger: Pa
     assert [other.status for other in others] == ["completed"] * 3
     assert (broken.status, code_of(broken)) == ("failed", "broken_rows")
     assert not lines(ledger, "start broken")
+
+
+@pytest.mark.parametrize(
+    ("reported", "stored"),
+    [(50, 50), (None, None), (10**9, 100), (10**400, None), (-5, 0), (12.7, 12), ("half", None),
+     (float("inf"), 100), (float("-inf"), 0), (True, 1), ([], None)],
+)  # fmt: skip
+def test_odd_progress_is_stored_as_a_percentage_or_not_at_all(reported: Any, stored: int | None) -> None:
+    assert valid_percent(reported) == stored
+
+
+def test_odd_progress_stops_no_step(start: Start, ledger: Path) -> None:
+    job = start(NewStep("odd", tool="PROBE_REPORT"))
+    beside = start(NewStep("s", tool="PROBE_SLEEP", arguments={"seconds": 0.5}))
+    work(job, beside, limit=30)
+    assert (job.status, beside.status) == ("completed", "completed")
 
 
 def code_of(row: WorkflowExecution | WorkflowStep) -> str:
