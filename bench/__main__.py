@@ -19,9 +19,11 @@ def main() -> None:
     parser.add_argument("--held", type=float, default=60, help="seconds of the long transaction (growth)")
     parser.add_argument("--disturbed", type=float, default=0.15, help="share of the machine that others may use")
     options = parser.parse_args()
-    figures = tuple(options.only.replace(",", " ").split()) or schedule.FIGURES
-    if unknown := set(figures) - set(schedule.FIGURES):
-        sys.exit(f"error: no such figure: {', '.join(sorted(unknown))}")
+    possible = schedule.ON_ANY_SERVER if run_environment.SERVER else schedule.FIGURES
+    figures = tuple(options.only.replace(",", " ").split()) or possible
+    if unknown := set(figures) - set(possible):
+        where = " on the server of DATABASE_URL" if run_environment.SERVER else ""
+        sys.exit(f"error: no such figure{where}: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with servers() as settings:
         make_database()

@@ -56,6 +56,6 @@ class Adapter:
 
 def fresh_database(name: str) -> None:
     """Creates an empty database, and drops an old one with this name."""
-    with psycopg.connect(database_url("aiworkstation"), autocommit=True) as connection:
+    with psycopg.connect(run_environment.home_url(), autocommit=True) as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         connection.execute(f'CREATE DATABASE "{name}"')

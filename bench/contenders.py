@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.run_environment import PEERS_PYTHON, PYTHON
+from bench.run_environment import PEERS_PYTHON, PYTHON, SERVER
 
 OURS = "aiworkstation"
 PLAIN = "aiworkstation, async_task"
@@ -83,4 +83,6 @@ CONTENDERS = (
 
 
 def contenders_for(figure: str) -> list[Contender]:
-    return [contender for contender in CONTENDERS if figure in contender.figures]
+    """On another server than the embedded one only the application takes part."""
+    entered = [contender for contender in CONTENDERS if figure in contender.figures]
+    return [contender for contender in entered if contender.python == PYTHON] if SERVER else entered

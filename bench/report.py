@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from bench.contenders import CONTENDERS, OURS, PLAIN, STOCK, Contender
-from bench.run_environment import machine_description
+from bench.run_environment import SERVER, machine_description
 from bench.schedule import FIGURES, Record
 
 NOT_MEASURED = "not measured"
@@ -52,6 +52,7 @@ def results_text(records: list[Record]) -> str:
 
 def _head(records: list[Record]) -> str:
     settings = records[-1]["settings"]
+    which = "the server of DATABASE_URL" if SERVER else "embedded"
     shown = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "server_version")
     rows = [
         [entry.name, _yes(entry.durable), _yes(entry.isolates), entry.batches, entry.note or "–"]
@@ -65,7 +66,7 @@ def _head(records: list[Record]) -> str:
             "Written by `make bench`. README.md explains the method. Medians (lowest–highest repetition). Compare the",
             "ratios: absolute figures of this machine say little about another.",
             "",
-            f"{machine_description()}. PostgreSQL {settings['server_version']}, embedded, with its defaults: {shown}.",
+            f"{machine_description()}. PostgreSQL {settings['server_version']}, {which}, with its settings: {shown}.",
             "",
             *_table(header, rows),
         ]

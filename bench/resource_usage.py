@@ -10,7 +10,7 @@ import psutil
 import psycopg
 from psycopg.rows import TupleRow
 
-from bench.run_environment import SOCKETS, database_url
+from bench.run_environment import SERVER, SOCKETS, home_url
 
 CORES = os.cpu_count() or 1
 _WAL = "SELECT pg_current_wal_lsn() - '0/0'"
@@ -26,6 +26,12 @@ def process_tree(pids: Iterable[int]) -> list[psutil.Process]:
 
 
 def postmaster() -> int:
+    """Returns 0 if the server runs on another machine."""
+    if SERVER:
+        with psycopg.connect(home_url()) as connection, suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(connection.info.backend_pid).parent()
+            return parent.pid if parent and parent.name() == "postgres" else 0
+        return 0
     return int((SOCKETS / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
 
 
@@ -58,7 +64,7 @@ class ResourceUsage:
 class UsageMeter:
     def __init__(self, workers: list[int]) -> None:
         self._workers = workers
-        self._connection: psycopg.Connection[TupleRow] = psycopg.connect(database_url("aiworkstation"), autocommit=True)
+        self._connection: psycopg.Connection[TupleRow] = psycopg.connect(home_url(), autocommit=True)
         self._started = self._read()
 
     def read(self) -> ResourceUsage:

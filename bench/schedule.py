@@ -12,6 +12,8 @@ from bench.run_environment import PYTHON, RECORDS, ROOT, child_environment
 
 Record = dict[str, Any]
 FIGURES = ("limits", "steps", "pickup", "plain", "starting", "growth", "memory")
+ON_ANY_SERVER = ("steps", "pickup", "plain", "starting")
+"""The other figures need the files or programs of the embedded server."""
 MODULES = {"limits": "bench.postgres_limits", "starting": "bench.job_starts"}
 ONCE = {"growth", "memory"}
 TIMEOUT = 1200

@@ -20,6 +20,7 @@ SETTINGS = [
     "wal_sync_method",
     "shared_buffers",
     "max_connections",
+    "jit",
 ]
 
 
@@ -27,12 +28,15 @@ SETTINGS = [
 def servers() -> Iterator[dict[str, str]]:
     """Runs the servers and yields PostgreSQL's settings. Sets BENCH_REDIS_PORT in the environment."""
     run_environment.BASE.mkdir(parents=True, exist_ok=True)
+    if run_environment.SERVER:
+        yield _settings()
+        return
     with postgres.join(run_environment.BASE), _redis():
         yield _settings()
 
 
 def _settings() -> dict[str, str]:
-    with psycopg.connect(run_environment.database_url("aiworkstation")) as connection:
+    with psycopg.connect(run_environment.home_url()) as connection:
         rows = connection.execute(
             "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [SETTINGS]
         )
