@@ -21,6 +21,7 @@ def test_databases_are_made_there(monkeypatch: pytest.MonkeyPatch, server: str, 
 
 
 def test_only_the_application_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders, "SERVER", "")
     assert len(contenders.contenders_for("pickup")) > 2
     monkeypatch.setattr(contenders, "SERVER", "postgresql://app@db/app")
     assert [each.name for each in contenders.contenders_for("pickup")] == [contenders.OURS, contenders.PLAIN]
