@@ -102,3 +102,8 @@ def parser_for(format_name: str) -> Parser | None:
 def readable_formats() -> frozenset[str]:
     load_all()
     return frozenset(_registry)
+
+
+def packages_of_parsers() -> frozenset[str]:
+    """Returns the top packages of the registered parsers: ours, and those of extensions."""
+    return frozenset(type(parser).__module__.partition(".")[0] for parser in _registry.values()) | {"documents"}

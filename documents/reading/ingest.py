@@ -45,6 +45,12 @@ logger = logging.getLogger(__name__)
 
 READ = "documents.reading.pipeline:read_in_child"
 BATCH = 200
+_LIMITS = {
+    "timed_out": "Reading the document took too long: split it into smaller files.",
+    "too_complex": "Reading the document takes more memory than it may use: split it into smaller files.",
+}
+_NO_EXCEPTION = {"", "builtins.MemoryError"}
+"""The classes of errors that come from a limit, and not from a parser, which has its own words."""
 READING_SHARE = 90
 """Percent of a step's progress. The rest is for writing the index and the vectors."""
 NOT_HERE_SECONDS = 5.0
@@ -157,7 +163,7 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
         if not is_here(reading.document.sha256):
             raise FileNotHere(delay=NOT_HERE_SECONDS) from error
         if error.code != NeedsOcr.code or not _may_recognize():
-            raise
+            raise in_words_for_readers(error) from error
         summary = {"needsOcr": 1}
     if summary["needsOcr"] and _may_recognize():
         arguments["ocr"] = {
@@ -169,9 +175,20 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
         async with _ocr_lock:
             try:
                 await run_child(READ, arguments, on_progress=reading.report, limits=limits)
-            except ChildFailed:
-                if not output.exists():
-                    raise  # otherwise the first reading found some text, which is better than nothing
+            except ChildFailed as error:
+                if not output.exists():  # otherwise the first reading found some text, which is better than nothing
+                    raise in_words_for_readers(error) from error
+
+
+def in_words_for_readers(error: ChildFailed) -> ChildFailed:
+    """Returns the error with words on the document, if the child was stopped at one of its limits.
+
+    The sandbox only knows that a function took too long, or too much memory.
+    """
+    words = _LIMITS.get(error.code)
+    if words is None or error.error_class not in _NO_EXCEPTION:
+        return error
+    return ChildFailed(words, code=error.code, error_class=error.error_class)
 
 
 def _may_recognize() -> bool:

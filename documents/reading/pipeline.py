@@ -27,6 +27,7 @@ from documents.parsers import (
 )
 from documents.parsers.decoding import decode
 from documents.parsers.office_crypto import unlocked
+from documents.reading.foreign_errors import library_errors_as_ours
 from documents.reading.format_detection import detect
 from documents.reading.unpacking import unpack
 from documents.text.chunker import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, token_sizes
@@ -97,7 +98,7 @@ def read(
     `wordCount`, `chunks` (as `rechunk` returns them), `needsOcr`, and `members`: the documents inside, unpacked into
     the folder `members`, each `{"file", "name"}`.
     """
-    with _memory_as_error(), unlocked(path) as path:
+    with _memory_as_error(), library_errors_as_ours(), unlocked(path) as path:
         detected = detect(path, filename, readable_formats())
         parser = parser_for(detected.format)
         if parser is None:

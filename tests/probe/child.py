@@ -30,6 +30,26 @@ def refuse(arguments: dict[str, Any], report: OnProgress) -> None:
     raise ValueError("not with me")
 
 
+class NotToday(Exception):
+    """An error that its author raises on purpose."""
+
+    code = "not_today"
+    retryable = True
+
+
+def put_off(arguments: dict[str, Any], report: OnProgress) -> None:
+    raise NotToday("come back tomorrow")
+
+
+def stumble(arguments: dict[str, Any], report: OnProgress) -> object:
+    lamp: dict[str, str] = {}
+    return lamp["title"]
+
+
+def quit(arguments: dict[str, Any], report: OnProgress) -> None:
+    raise SystemExit(7)
+
+
 def swell(arguments: dict[str, Any], report: OnProgress) -> int:
     return len(bytearray(1 << 40))
 

@@ -282,6 +282,26 @@ def test_what_the_child_raises_ends_the_step(alice: User) -> None:
     assert (error.value.code, error.value.retryable) == ("no_text", False)
 
 
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ChildFailed("f took longer than 2 s", code="timed_out"), "split it into smaller files"),
+        (ChildFailed("f needs more memory", code="too_complex", error_class="builtins.MemoryError"), "split it"),
+        (ChildFailed("nested too deeply", code="too_complex", error_class="documents.errors.TooComplex"), "nested"),
+    ],
+)
+def test_a_limit_of_the_child_in_words_on_the_document(alice: User, error: ChildFailed, words: str) -> None:
+    async def stopped(function: str, arguments: dict[str, Any], on_progress: Any) -> Any:
+        raise error
+
+    upload(alice, "text", client_id="long")
+    context = context_for(alice, run_child=stopped)
+    with pytest.raises(ChildFailed, match=words) as raised:
+        asyncio.run(DocumentIngest().run(context, IngestArguments.model_validate({"documentId": "long"})))
+    assert raised.value.code == error.code
+
+
 def run_ingest(user: User, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, *, is_installed: bool) -> None:
     """Ingests a scan: the first call fails, the one with OCR finds text."""
 

@@ -51,10 +51,56 @@ def test_how_a_child_ends(sandbox: Sandbox, tmp_path: Path, function: str, error
     assert call(sandbox, "sleep", tmp_path)["pid"]
 
 
-def test_a_refusal_keeps_its_class(sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("function", "error_class", "message"),
+    [
+        ("refuse", "builtins.ValueError", "ValueError: not with me"),
+        ("stumble", "builtins.KeyError", "KeyError: 'title'"),
+        ("quit", "builtins.SystemExit", "SystemExit: 7"),
+    ],
+)
+def test_a_defect_keeps_its_class_and_its_traceback_and_is_retried(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture, function: str, error_class: str, message: str
+) -> None:
     with pytest.raises(ChildFailed) as raised:
-        call(sandbox, "refuse", tmp_path)
-    assert (raised.value.error_class, raised.value.message) == ("builtins.ValueError", "not with me")
+        call(sandbox, function, tmp_path)
+    error = raised.value
+    assert (error.code, error.error_class, error.message) == ("failed", error_class, message)
+    assert error.retryable
+    assert "tests/probe/child.py" in caplog.text
+    assert f"tests.probe.child:{function}" in caplog.text
+
+
+def test_an_error_with_a_code_is_for_the_user(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says itself whether another attempt may help."""
+    with pytest.raises(ChildFailed) as raised:
+        call(sandbox, "put_off", tmp_path)
+    error = raised.value
+    assert (error.code, error.message, error.retryable) == ("not_today", "come back tomorrow", True)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("function", ["spin", "swell", "abort"])
+def test_the_words_on_a_limit_name_the_function(sandbox: Sandbox, tmp_path: Path, function: str) -> None:
+    """The sandbox does not know whether a function reads a document."""
+    with pytest.raises(ChildFailed) as raised:
+        call(sandbox, function, tmp_path)
+    assert raised.value.message.startswith(f"tests.probe.child:{function} ")
+    assert "reading" not in raised.value.message
+    assert not raised.value.retryable
+
+
+def test_a_module_that_cannot_be_imported(tmp_path: Path) -> None:
+    """Each call gets the reason, and does not count as a crash."""
+    sandbox = Sandbox(memory=1 << 30, seconds=2, modules=["tests.probe.broken"])
+    try:
+        for _ in range(2):
+            with pytest.raises(ChildFailed, match="ImportError: the library for lamps is not installed"):
+                call(sandbox, "sleep", tmp_path)
+    finally:
+        sandbox.close()
 
 
 def test_cancelling_kills_the_child(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ The children are forked by a server, `server.py`. Their limits are in `limits.py
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -21,6 +22,9 @@ from aiworkstation.ops.linux import kill_group
 from workflows.errors import ChildCrashed, ChildFailed
 from workflows.worker.sandbox.limits import ChildLimits
 
+logger = logging.getLogger(__name__)
+
+MORE_MEMORY = "needs more memory than it may use"
 # Libraries in C++ and Rust abort their process when an allocation fails. Another attempt would end in the same way.
 _ABORT_SIGNALS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
 OnProgress = Callable[[int, int], None]
@@ -55,15 +59,12 @@ class Sandbox:
         with theirs:
             self._request(function, arguments, limits, theirs)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
-        call = _ChildCall(on_progress)
+        call = _ChildCall(function, on_progress)
         try:
             async with asyncio.timeout(limits.seconds):
                 return await call.receive(reader)
         except TimeoutError:
-            raise ChildFailed(
-                f"reading took longer than {limits.seconds:.0f} s; split the file into smaller ones",
-                code="timed_out",
-            ) from None
+            raise ChildFailed(f"{function} took longer than {limits.seconds:.0f} s", code="timed_out") from None
         finally:
             call.kill()
             writer.close()
@@ -114,7 +115,8 @@ class Sandbox:
 class _ChildCall:
     """One call: what its child has sent so far."""
 
-    def __init__(self, on_progress: OnProgress | None) -> None:
+    def __init__(self, function: str, on_progress: OnProgress | None) -> None:
+        self.function = function
         self.on_progress = on_progress
         self.pid: int | None = None
         self.result: dict[str, Any] | None = None
@@ -134,26 +136,29 @@ class _ChildCall:
 
     def _result_or_error(self, status: int | None) -> Any:
         if self.result is None:
-            raise _death_error(status)
+            raise self._death_error(status)
         if "result" in self.result:
             return self.result["result"]
         error = self.result["error"]
-        message = error["message"] or "it needs more memory than it may use"
-        raise ChildFailed(message, code=error["code"] or "failed", error_class=error["class"])
+        if error["traceback"]:
+            logger.error("%s raised in its child process:\n%s", self.function, error["traceback"])
+        message = error["message"] or f"{self.function} {MORE_MEMORY}"
+        raise ChildFailed(
+            message, code=error["code"] or "failed", error_class=error["class"], retryable=error["retryable"]
+        )
+
+    def _death_error(self, status: int | None) -> Exception:
+        if status is None:
+            return ChildCrashed("its fork server died")
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number == signal.SIGXCPU:
+                return ChildFailed(f"{self.function} took too much processor time", code="timed_out")
+            if number in _ABORT_SIGNALS:
+                return ChildFailed(f"{self.function} {MORE_MEMORY}", code="too_complex")
+            return ChildCrashed(f"killed by {signal.Signals(number).name}")
+        return ChildCrashed(f"exit {os.waitstatus_to_exitcode(status)} without an answer")
 
     def kill(self) -> None:
         if self.pid is not None:
             kill_group(self.pid)
-
-
-def _death_error(status: int | None) -> Exception:
-    if status is None:
-        return ChildCrashed("its fork server died")
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        if number == signal.SIGXCPU:
-            return ChildFailed("reading took too much processor time; split the file", code="timed_out")
-        if number in _ABORT_SIGNALS:
-            return ChildFailed("it needs more memory than it may use; split the file", code="too_complex")
-        return ChildCrashed(f"killed by {signal.Signals(number).name}")
-    return ChildCrashed(f"exit {os.waitstatus_to_exitcode(status)} without an answer")

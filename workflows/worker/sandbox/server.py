@@ -6,8 +6,8 @@ A module that the server has imported costs later children nothing.
 
 A request is one JSON packet, which brings a socket of its own (SCM_RIGHTS). Over that socket the child writes lines of
 JSON: `{"pid"}` first, then `{"progress": [done, total]}`, at last `{"result"}` or
-`{"error": {"class", "code", "message"}}`. When the child has ended, the server adds `{"exit": status}`, the status of
-waitpid, and closes the socket.
+`{"error": {"class", "code", "message", "retryable", "traceback"}}`. When the child has ended, the server adds
+`{"exit": status}`, the status of waitpid, and closes the socket.
 """
 
 import array
@@ -20,6 +20,7 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -29,12 +30,16 @@ from workflows.worker.sandbox.limits import ChildLimits
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's default of 700 is for processes that live longer than a child does."""
+MAX_TRACEBACK = 20_000
+"""Characters. A traceback without end is that of a RecursionError."""
 
 
 class _Server:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.answers: dict[int, socket.socket] = {}
+        self.broken: dict[str, Any] | None = None
+        """Why a module that the server should have imported cannot be. Then no function can run."""
         self.wake_reader, self.wake_writer = os.pipe()
         os.set_blocking(self.wake_writer, False)
 
@@ -65,9 +70,13 @@ class _Server:
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
         answer = socket.socket(fileno=descriptors[0])
         request = json.loads(data)
+        if self.broken:
+            _send(answer, {"error": self.broken})
+            answer.close()
+            return True
         try:
             function = _imported(request["function"])
-        except Exception as error:
+        except BaseException as error:  # a module may also end with SystemExit, or with a panic of Rust
             _send(answer, {"error": _error_json(error)})
             answer.close()
             return True
@@ -124,10 +133,26 @@ def _live(function: Callable[..., Any], request: dict[str, Any], answer: socket.
         os._exit(0)
 
 
-def _error_json(error: BaseException) -> dict[str, str]:
+def _error_json(error: BaseException) -> dict[str, Any]:
+    """Returns what the caller learns of an exception.
+
+    An exception with a `code` was raised on purpose: its message is for the user, and it is final unless it is
+    `retryable`. Any other is a defect. It keeps its class and its traceback, and may be gone at the next attempt.
+    """
     kind = type(error)
-    code = "too_complex" if isinstance(error, MemoryError | RecursionError) else getattr(error, "code", "")
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", "code": str(code), "message": str(error)}
+    described = {"class": f"{kind.__module__}.{kind.__qualname__}", "message": str(error), "traceback": ""}
+    if isinstance(error, MemoryError | RecursionError):
+        message = "" if isinstance(error, MemoryError) else str(error)
+        return described | {"code": "too_complex", "message": message, "retryable": False}
+    if isinstance(code := getattr(error, "code", None), str):
+        return described | {"code": code, "retryable": bool(getattr(error, "retryable", False))}
+    lines = "".join(traceback.format_exception(error))
+    return described | {
+        "code": "",
+        "message": f"{kind.__qualname__}: {error}",
+        "retryable": True,
+        "traceback": lines[-MAX_TRACEBACK:],
+    }
 
 
 def _send(answer: socket.socket, message: dict[str, Any]) -> None:
@@ -138,9 +163,13 @@ def _send(answer: socket.socket, message: dict[str, Any]) -> None:
 def main() -> None:
     die_with_parent(signal.SIGKILL)
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    for name in sys.argv[2:]:
-        importlib.import_module(name)
-    _Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    server = _Server(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        for name in sys.argv[2:]:
+            importlib.import_module(name)
+    except BaseException as error:  # whatever a module of an extension does; every call gets the reason
+        server.broken = _error_json(error)
+    server.serve()
 
 
 if __name__ == "__main__":
