@@ -105,7 +105,13 @@ def _text(part: Part) -> str:
 
 def _row(part: Part) -> str:
     own = part.text.strip() if part.children else part.text
-    return joined(map(Formula, [own, *map(_text, part.children)]))
+    pieces = [Formula(own)]
+    for before, child in zip([None, *part.children], part.children, strict=False):
+        text = _text(child)
+        if before and before.name == child.name == "mi" and max(len(pieces[-1]), len(text)) > 1:
+            pieces.append(Formula(" "))  # words, such as sin x
+        pieces.append(Formula(text))
+    return joined(pieces)
 
 
 def _inner(part: Part) -> str:

@@ -58,6 +58,14 @@ def advice(problem: str) -> str:
     )
 
 
+def advice_for_pictures() -> str:
+    """Returns what to do with a picture, if text recognition is not installed."""
+    return (
+        "run it through text recognition (OCR) and upload the result as PDF or text,"
+        f" or ask the operator of this application to install it here ({INSTALL})"
+    )
+
+
 def recognize(document: "PdfDocument", numbers: Sequence[int], report: Report) -> Iterator[tuple[int, str]]:
     """Yields the texts of the pages with these numbers, within the limits."""
     if limits is None:
@@ -74,15 +82,21 @@ def _text(document: "PdfDocument", index: int) -> str:
     page = document[index]
     scale = min(DOTS_PER_INCH / POINTS_PER_INCH, MAX_SIDE / max(page.get_size()))
     picture = page.render(scale=scale)
+    text = text_in(picture.to_numpy())
+    picture.close()
+    return text
+
+
+def text_in(pixels: Any) -> str:
+    """Returns the text in a picture, a numpy array of rows of pixels. Raises TooComplex."""
     from rapidocr.inference_engine.onnxruntime.main import ONNXRuntimeError
 
     try:
-        found = _engine()(picture.to_numpy())
+        found = _engine()(pixels)
     except ONNXRuntimeError as error:  # out of memory
         raise TooComplex(
             "Recognizing the text of a page takes too much memory: scan it at a lower resolution."
         ) from error
-    picture.close()
     return "\n".join(found.txts or ())
 
 

@@ -35,3 +35,27 @@ def stream(container: olefile.OleFileIO, *names: str) -> bytes:
         return bytes(container.openstream(path).read())
     except OLE_DAMAGE as error:
         raise Corrupt() from error
+
+
+def ole_metadata(container: olefile.OleFileIO) -> dict[str, str]:
+    """Returns title, author and the like, if the file has them."""
+    try:
+        found = container.get_metadata()
+    except OLE_DAMAGE:
+        return {}
+    values = {name: _text(getattr(found, name, b""), found.codepage) for name in _METADATA}
+    return {name: value for name, value in values.items() if value}
+
+
+_METADATA = ("title", "author", "subject", "keywords")
+
+
+def _text(value: bytes | str | None, codepage: int | None) -> str:
+    if isinstance(value, str):
+        return value.strip("\0 ")
+    encoding = "utf-8" if codepage == 65001 else f"cp{codepage or 1252}"
+    try:
+        text = (value or b"").decode(encoding)
+    except (LookupError, UnicodeDecodeError):
+        text = (value or b"").decode("cp1252", "replace")
+    return text.strip("\0 ")

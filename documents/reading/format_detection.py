@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from zipfile import ZipFile
 
 from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
+from documents.parsers import ocr
 from documents.parsers.csv import is_table
 from documents.parsers.decoding import DETECTION_BYTES, decode
 from documents.parsers.mbox import is_mailbox
@@ -105,9 +106,26 @@ _DESCRIPTIONS = {
 
 _ARCHIVES = {"7z", "gz", "rar", "zip"}
 _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
-_OTHER_PROGRAMS = {"doc": ".docx", "iwork": "PDF", "msg": ".eml", "ppt": ".pptx or PDF"}
+_OTHER_PROGRAMS = {"iwork": "PDF"}
 """The format in which the program of such a file can save it."""
-_DOCUMENTS = {"eml", "epub", "mbox", "odg", "odp", "ods", "odt", "package", "pptx", "rtf", "xls", "xlsx", "xml"}
+_DOCUMENTS = {
+    "doc",
+    "eml",
+    "epub",
+    "mbox",
+    "msg",
+    "ppt",
+    "odg",
+    "odp",
+    "ods",
+    "odt",
+    "package",
+    "pptx",
+    "rtf",
+    "xls",
+    "xlsx",
+    "xml",
+}
 _TEXT_FORMATS = {"csv", "eml", "json", "md", "tsv", "txt", "xml"}
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -249,7 +267,7 @@ def _format_of_ole2(path: Path) -> str:
     """Distinguishes old Office files and encrypted new ones, which share a container, by the names of its streams."""
     names = _streams(path)
     for stream, name in _OLE2_STREAMS:
-        if any(found.startswith(stream) for found in names):
+        if any(found.lower().startswith(stream.lower()) for found in names):
             if name == "encrypted":
                 raise Encrypted()
             return name
@@ -389,7 +407,7 @@ def _remedy(found: str) -> str:
     if found == "tnef":
         return "open the mail in Outlook, save the attachments and upload those"
     if found in _PICTURES:
-        return "run it through text recognition (OCR) and upload the result as PDF or text"
+        return ocr.advice_for_pictures()
     if found in _ARCHIVES:
         return "unpack it and upload the files in it"
     return "save it as PDF, DOCX or text and upload that"

@@ -96,6 +96,7 @@ SHOWN = "1 12/34+√(x)"
         ("<mfenced><mi>a</mi><mi>b</mi></mfenced>", "(a, b)"),
         ("<mtable><mtr><mtd><mn>1</mn></mtd><mtd><mn>2</mn></mtd></mtr></mtable>", "[1, 2]"),
         ("<mi>a</mi><mo>&#x2062;</mo><mi>b</mi>", "ab"),
+        ("<mi>the</mi><mi>quick</mi><mi>a</mi><mi>b</mi>", "the quick ab"),
         ("<mover><mi>x</mi><mo>¯</mo></mover>", "x̅"),
     ],
 )

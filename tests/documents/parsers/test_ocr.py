@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from documents.errors import NeedsOcr
+from documents.errors import Corrupt, NeedsOcr
 from documents.parsers import ocr
 from documents.reading.pipeline import read_in_child
 
@@ -60,6 +60,42 @@ def test_a_limit_of_pages(scan: Path) -> None:
 def test_it_is_not_used_by_default(scan: Path) -> None:
     with pytest.raises(NeedsOcr):
         _read(scan)
+
+
+@needs_engine
+@pytest.mark.parametrize("name", ["scan.png", "scan.jpg", "scan.webp", "scan.tif"])
+def test_pictures(samples: Path, tmp_path: Path, name: str) -> None:
+    """A TIFF file has pages."""
+    import pypdfium2
+
+    with pypdfium2.PdfDocument(samples / "quarterly-sales-report.pdf") as document:
+        pages = [page.render(scale=2).to_pil().convert("L") for page in document]
+    more = {"save_all": True, "append_images": pages[2:]} if name.endswith(".tif") else {}
+    pages[1].save(tmp_path / name, **more)
+    result = _read(tmp_path / name, pages=10, seconds=300)
+    read = result["pages"]
+    assert isinstance(read, list)
+    assert "Rescue Service" in read[0]
+    assert len(read) == (2 if more else 1)
+    assert "Recommendations" in read[-1] or not more
+    assert "OCR" in str(result["warnings"])
+
+
+@needs_engine
+def test_a_picture_is_not_recognized_by_default(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (60, 60)).save(tmp_path / "a.png")
+    with pytest.raises(NeedsOcr):
+        _read(tmp_path / "a.png")
+
+
+@needs_engine
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + bytes(2_000), b"\xff\xd8\xff\xe0"])
+def test_a_damaged_picture(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(Corrupt):
+        _read(tmp_path / "a.png", pages=1, seconds=60)
 
 
 def test_the_advice_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from documents.errors import Corrupt, DocumentError, Empty, Encrypted, TooComple
 from documents.parsers import readable_formats
 from documents.parsers.zip_limits import MAX_ENTRIES
 from documents.reading.format_detection import detect
+from tests.support.ole_builder import write_ole
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -97,9 +98,6 @@ def test_a_wrong_name_is_a_warning(samples: Path, sample: str, name: str, format
         (b"MZ\x90\x00\x03" + bytes(50), "setup.pdf", WrongType),
         (bytes(range(256)) * 40, "a.txt", WrongType),
         (bytes(range(256)) * 40, "a.bin", UnsupportedType),
-        (OLE2 + "PowerPoint Document".encode("utf-16-le"), "slides.ppt", UnsupportedType),
-        (OLE2 + "__substg1.0_".encode("utf-16-le"), "mail.msg", UnsupportedType),
-        (OLE2 + "WordDocument".encode("utf-16-le"), "old.docx", UnsupportedType),
         (b"\x78\x9f\x3e\x22" + bytes(50), "winmail.dat", UnsupportedType),
         (OLE2 + "EncryptedPackage".encode("utf-16-le"), "secret.docx", Encrypted),
         (b"PK\x03\x04 and nothing more", "cut.docx", Corrupt),
@@ -110,10 +108,30 @@ def test_refused(tmp_path: Path, content: bytes, name: str, error: type[Document
         _detect(_file(tmp_path, name, content))
 
 
-def test_the_old_word_format_gets_a_remedy(tmp_path: Path) -> None:
-    path = _file(tmp_path, "old.docx", OLE2 + "WordDocument".encode("utf-16-le"))
-    with pytest.raises(UnsupportedType, match=r"save it as \.docx"):
-        _detect(path)
+@pytest.mark.parametrize(
+    ("stream", "format_name"),
+    [
+        ("WordDocument", "doc"),
+        ("WORDDOCUMENT", "doc"),
+        ("PowerPoint Document", "ppt"),
+        ("__properties_version1.0", "msg"),
+        ("Workbook", "xls"),
+        ("Book", "xls"),
+    ],
+)
+def test_old_office_files(tmp_path: Path, stream: str, format_name: str) -> None:
+    """By the streams in their container, whatever the name says."""
+    assert _detect(write_ole(tmp_path / "stored", {stream: b"x"})) == (format_name, False)
+
+
+@pytest.mark.parametrize(("stream", "format_name"), [("WordDocument", "doc"), ("__substg1.0_", "msg")])
+def test_a_damaged_container(tmp_path: Path, stream: str, format_name: str) -> None:
+    assert _detect(_file(tmp_path, "stored", OLE2 + stream.encode("utf-16-le"))) == (format_name, False)
+
+
+def test_a_picture_gets_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedType, match=r"ask the operator .* to install it"):
+        _detect(_file(tmp_path, "photo.png", PNG))
 
 
 @pytest.mark.parametrize("main", ["FixedDocumentSequence", "visio"])

@@ -136,10 +136,10 @@ def test_two_parsers_for_a_format_are_an_error() -> None:
 
 
 def test_a_format_without_a_parser(tmp_path: Path) -> None:
-    assert parser_for("png") is None
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert parser_for("rar") is None
+    (tmp_path / "a.rar").write_bytes(b"Rar!\x1a\x07")
     with pytest.raises(UnsupportedType):
-        read(tmp_path / "a.png", "a.png")
+        read(tmp_path / "a.rar", "a.rar")
 
 
 def test_every_error_says_what_to_do() -> None:
