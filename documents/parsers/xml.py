@@ -7,6 +7,8 @@ from pathlib import Path
 from documents.errors import Corrupt
 from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.decoding import decode
+from documents.parsers.formulas import formula_text, part_of
+from documents.parsers.raised import superscript
 from documents.parsers.safe_xml import Element, attributes, local_name, parse_xml, without_namespace
 
 _SKIPPED_ATTRIBUTES = {"schemaLocation", "noNamespaceSchemaLocation"}
@@ -61,11 +63,24 @@ def _lines(root: Element) -> Iterator[str]:
             if value.strip() and without_namespace(key) not in _SKIPPED_ATTRIBUTES:
                 yield f"{name} {without_namespace(key)}: {' '.join(value.split())}"
         if _is_prose(element):
-            yield " ".join("".join(element.itertext()).split())
+            yield _prose(element)
         elif len(element):
             stack.extend(reversed(list(element)))
         elif text := " ".join((element.text or "").split()):
             yield f"{name}: {text}"
+
+
+def _prose(element: Element) -> str:
+    """Returns the text of a sentence, with raised characters and formulas, as articles of publishers have them."""
+    for part in element.iter("{*}sup", "{*}superscript", "{*}math"):
+        if part is element or part.getparent() is None:
+            continue
+        is_formula = local_name(part) == "math"
+        shown = formula_text(part_of(part)) if is_formula else superscript("".join(part.itertext()))
+        for child in [*part]:
+            part.remove(child)
+        part.text = shown
+    return " ".join("".join(element.itertext()).split())
 
 
 def _is_prose(element: Element) -> bool:

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from documents.models import Document
 from documents.text.chunker import Chunk
+from workflows.errors import ChildFailed
 from workflows.worker.sandbox.client import Sandbox
 
 MAX_SHOWN = 10
@@ -49,5 +50,9 @@ async def _in_child(arguments: dict[str, Any]) -> None:
     sandbox = Sandbox(memory=settings.CONFIG.child_memory_mb << 20, seconds=SECONDS)
     try:
         await sandbox.run(RECHUNK, arguments)
+    except ChildFailed as error:
+        if error.code == "timed_out":
+            raise ChildFailed("Splitting the text took too long: choose larger chunks.", code=error.code) from error
+        raise
     finally:
         sandbox.close()

@@ -104,6 +104,8 @@ _DESCRIPTIONS = {
     "7z": "a compressed archive",
 }
 
+_OLD_FORMATS = {"docx": "doc", "pptx": "ppt"}
+"""Formats with the older one that their programs refuse to open under the newer name."""
 _ARCHIVES = {"7z", "gz", "rar", "zip"}
 _PICTURES = {"bmp", "gif", "jpeg", "png", "tiff", "webp"}
 _OTHER_PROGRAMS = {"iwork": "PDF"}
@@ -218,6 +220,10 @@ def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
         found = named
     if found not in readable:
         _refuse(found, named)
+    if _OLD_FORMATS.get(named) == found:
+        raise WrongType(
+            f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}: give it the ending .{found}."
+        )
     if named in _DESCRIPTIONS and named != found:
         warning = f"The name says {_DESCRIPTIONS[named]}, but this is {_DESCRIPTIONS[found]}. It was read as such."
         return Detected(found, [warning])

@@ -127,3 +127,10 @@ def test_web_pages(html: str, text: str) -> None:
 def test_markdown(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("10<sup>6</sup> of H<sub>2</sub>O")
     assert _text(tmp_path / "a.md") == "10⁶ of H2O"
+
+
+def test_xml(tmp_path: Path) -> None:
+    """Articles of publishers (JATS) have formulas in MathML."""
+    math = '<mml:math xmlns:mml="m"><mml:mfrac><mml:mn>12</mml:mn><mml:mn>34</mml:mn></mml:mfrac></mml:math>'
+    (tmp_path / "a.xml").write_text(f"<article><p>10<sup>6</sup> of H<sub>2</sub>O, ratio {math}.</p></article>")
+    assert _text(tmp_path / "a.xml") == "10⁶ of H2O, ratio 12/34."

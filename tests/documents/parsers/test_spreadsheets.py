@@ -1,14 +1,17 @@
 """Workbooks as their programs show them, also unusual, old, protected and damaged ones."""
 
 import random
+import struct
 import time
 from collections.abc import Callable
+from hashlib import md5
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
 import msoffcrypto.format.ooxml
 import pytest
+from msoffcrypto.method.rc4 import DocumentRC4
 
 from documents.errors import Corrupt, Encrypted, TooLarge
 from documents.parsers import ParsedDocument, parser_for
@@ -91,6 +94,43 @@ def test_excels_own_password(tmp_path: Path) -> None:
     """Excel opens such a file without asking. It encrypts those whose structure is protected."""
     result = read(_with_password(tmp_path / "stored", "VelvetSweatshop"), "stored")
     assert (result["fileType"], result["rows"]) == ("xlsx", [[SHOWN]])
+
+
+def _old_with_password(password: str) -> bytes:
+    """Returns a workbook of Excel 97 that is encrypted by [MS-OFFCRYPTO] 2.3.6. The same key decrypts and encrypts."""
+    salt, proof = bytes(range(16)), bytes(range(16, 32))
+    key = BytesIO(proof + md5(proof).digest())
+    sealed = DocumentRC4.decrypt(password, salt, key, blocksize=1024).read()
+    file_pass = struct.pack("<HHHHH", 0x2F, 54, 1, 1, 1) + salt + sealed
+    plain = biff5({"Stock": OLD_CELLS}, ("0.0%", "00000"), before=file_pass)
+    hidden = bytearray(DocumentRC4.decrypt(password, salt, BytesIO(plain), blocksize=1024).read())
+    place = 0
+    while place < len(plain):
+        kind, size = struct.unpack_from("<HH", plain, place)
+        is_open = {0x809: size, 0x2F: size, 0x85: 4}.get(kind, 0)  # these are never encrypted
+        hidden[place : place + 4 + is_open] = plain[place : place + 4 + is_open]
+        place += 4 + size
+    return ole({"Workbook": bytes(hidden)})
+
+
+def test_excels_own_password_in_an_old_workbook(tmp_path: Path) -> None:
+    (tmp_path / "stored").write_bytes(_old_with_password("VelvetSweatshop"))
+    result = read(tmp_path / "stored", "stored")
+    assert (result["fileType"], result["pages"]) == ("xls", ["Stock\nKäse | 15.5% | 00501\n⁶"])
+    (tmp_path / "other").write_bytes(_old_with_password("secret"))
+    with pytest.raises(Encrypted):
+        read(tmp_path / "other", "other")
+
+
+def test_a_damaged_sheet_of_an_old_workbook_costs_that_sheet(tmp_path: Path) -> None:
+    data = biff5({"Good": text_cell(0, 0, "kept"), "Bad": text_cell(0, 0, "x" * 40), "Last": text_cell(0, 0, "too")})
+    start = struct.pack("<HHHHHH", 0x809, 8, 0x500, 16, 0, 0)  # begins each sheet
+    good, bad, last = data.split(start)[1:]
+    broken = data[: data.index(start)] + start + good + bytes(len(start)) + bad + start + last
+    path = write_ole(tmp_path / "a.xls", {"Workbook": broken})
+    document = _parse(path)
+    assert document.pages == ["Good\nkept", "", "Last\ntoo"]
+    assert "Bad" in document.warnings[0]
 
 
 def test_another_password(tmp_path: Path) -> None:

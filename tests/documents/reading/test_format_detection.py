@@ -124,6 +124,13 @@ def test_old_office_files(tmp_path: Path, stream: str, format_name: str) -> None
     assert _detect(write_ole(tmp_path / "stored", {stream: b"x"})) == (format_name, False)
 
 
+@pytest.mark.parametrize(("stream", "name"), [("WordDocument", "a.docx"), ("PowerPoint Document", "a.pptx")])
+def test_an_old_format_under_the_new_name(tmp_path: Path, stream: str, name: str) -> None:
+    """Word and PowerPoint refuse it as well."""
+    with pytest.raises(WrongType, match=rf"ending \.{name[2:5]}\."):
+        _detect(write_ole(tmp_path / name, {stream: b"x"}))
+
+
 @pytest.mark.parametrize(("stream", "format_name"), [("WordDocument", "doc"), ("__substg1.0_", "msg")])
 def test_a_damaged_container(tmp_path: Path, stream: str, format_name: str) -> None:
     assert _detect(_file(tmp_path, "stored", OLE2 + stream.encode("utf-16-le"))) == (format_name, False)

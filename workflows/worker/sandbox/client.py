@@ -24,7 +24,8 @@ from workflows.worker.sandbox.limits import ChildLimits
 
 logger = logging.getLogger(__name__)
 
-MORE_MEMORY = "needs more memory than it may use"
+MORE_MEMORY = "needs more memory than it may use; split the work into smaller parts, or raise CHILD_MEMORY_MB"
+SMALLER_PARTS = "split the work into smaller parts, or raise CHILD_SECONDS"
 # Libraries in C++ and Rust abort their process when an allocation fails. Another attempt would end in the same way.
 _ABORT_SIGNALS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
 OnProgress = Callable[[int, int], None]
@@ -64,7 +65,9 @@ class Sandbox:
             async with asyncio.timeout(limits.seconds):
                 return await call.receive(reader)
         except TimeoutError:
-            raise ChildFailed(f"{function} took longer than {limits.seconds:.0f} s", code="timed_out") from None
+            raise ChildFailed(
+                f"{function} took longer than {limits.seconds:.0f} s; {SMALLER_PARTS}", code="timed_out"
+            ) from None
         finally:
             call.kill()
             writer.close()
@@ -153,7 +156,7 @@ class _ChildCall:
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             if number == signal.SIGXCPU:
-                return ChildFailed(f"{self.function} took too much processor time", code="timed_out")
+                return ChildFailed(f"{self.function} took too much processor time; {SMALLER_PARTS}", code="timed_out")
             if number in _ABORT_SIGNALS:
                 return ChildFailed(f"{self.function} {MORE_MEMORY}", code="too_complex")
             return ChildCrashed(f"killed by {signal.Signals(number).name}")
