@@ -267,3 +267,11 @@ def msg(properties: dict[str, str | bytes], folder: str = "", header: int = 32, 
         kind, data = ("001F", value.encode("utf-16-le")) if isinstance(value, str) else ("0102", value)
         found[f"{start}__substg1.0_{number}{kind}"] = data
     return found
+
+
+def summary(title: str, count: int = 2) -> dict[str, bytes]:
+    """Returns the stream with a document's title. `count` is how many properties it says that there are."""
+    data = title.encode("cp1252") + b"\0"
+    values = struct.pack("<Ihxx", 2, 1252) + struct.pack("<II", 0x1E, len(data)) + data
+    section = struct.pack("<IIIIII", 24 + len(values), count, 1, 24, 2, 32) + values
+    return {"\x05SummaryInformation": struct.pack("<HHI16xI16xI", 0xFFFE, 0, 0, 1, 48) + section}

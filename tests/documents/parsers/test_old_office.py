@@ -5,6 +5,7 @@ The readers were also tried on the 49 documents, 22 presentations and 12 mails o
 
 import random
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.support.ole_builder import (
     msg,
     ole,
     ppt,
+    summary,
     write_ole,
 )
 
@@ -60,6 +62,15 @@ def test_a_word_document(tmp_path: Path, is_narrow: bool) -> None:
 def test_what_a_reader_sees(tmp_path: Path, runs: list[tuple[str, bytes] | str], text: str) -> None:
     shown = [line.strip(" ") for line in _parse(_doc(tmp_path / "a.doc", *runs)).pages[0].split("\n")]
     assert shown == [line.strip(" ") for line in text.split("\n")]
+
+
+@pytest.mark.parametrize("count", [2, 2**32 - 1])
+def test_the_title_of_a_document(tmp_path: Path, count: int) -> None:
+    """A damaged file may say that it has billions of properties."""
+    start = time.process_time()
+    document = _parse(write_ole(tmp_path / "a.doc", doc([("x\r", b"")]) | summary("Über Lampen", count)))
+    assert time.process_time() - start < 2
+    assert document.metadata == ({"title": "Über Lampen"} if count == 2 else {})
 
 
 def test_a_word_document_with_a_password(tmp_path: Path) -> None:
