@@ -11,16 +11,20 @@ from documents.parsers.eml import name_of
 HEAD_BYTES = 20_000
 MAX_LISTED = 10_000
 
-_SEPARATOR = re.compile(rb"(?:\A|(?<=\n))From [^\n]*\d\d:\d\d[^\n]*\n(?=>?[A-Za-z][A-Za-z0-9-]*:)")
-"""The line before each mail, which has a date. A header follows, unlike after a sentence that begins with From."""
+_SEPARATOR = re.compile(
+    rb"(?:\A|(?<=\n))From [^\n]*\d\d:\d\d[^\n]*\n(?=>?[A-Za-z][A-Za-z0-9-]*:)"
+    rb"|(?:\A|(?<=\n\n)|(?<=\n\r\n))From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z][a-z] [^\n]*\d\d:\d\d[^\n]*\n"
+)
+"""The line before each mail, which has a date. A header follows, or a blank line precedes, unlike in a sentence that
+begins with From."""
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
-def is_mailbox(path: Path) -> bool:
-    """Whether the file has the lines of at least two mails. A single mail may have one too."""
+def is_mailbox(path: Path, *, is_named_so: bool) -> bool:
+    """Whether the file has the lines of two mails, or of one if its name says so: a single mail may have one too."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         first = _SEPARATOR.match(data)
-        return first is not None and _SEPARATOR.search(data, first.end()) is not None
+        return first is not None and (is_named_so or _SEPARATOR.search(data, first.end()) is not None)
 
 
 class MboxParser:

@@ -367,7 +367,7 @@ def _format_of_text(path: Path, named: str) -> str:
         return ""
     if flat := _FLAT_OPENDOCUMENT.search(text[:HEAD_BYTES]):
         return _opendocument(flat[1]) or "xml"
-    if text.startswith("From ") and (named == "mbox" or is_mailbox(path)):
+    if text.startswith("From ") and is_mailbox(path, is_named_so=named == "mbox"):
         return "mbox"
     # HTML first: a page is also text, and may begin like XML or contain lines like mail headers.
     if named == "html" or _HTML.match(text[:HEAD_BYTES]):

@@ -5,7 +5,8 @@ from bisect import bisect_right
 from collections.abc import Callable
 from itertools import pairwise
 
-_TABLE = re.compile(r"(?:^[^\n]* \| [^\n]*(?:\n|\Z)){3,}", re.MULTILINE)
+_TABLE = re.compile(r"(?:^(?>[^\n]*? \| )[^\n]*+(?:\n|\Z)){3,}+", re.MULTILINE)
+"""It never tries another place of a bar: lines full of bars would take time without end."""
 _NUMBER = re.compile(r"[\d.,:/%€$£ +-]+")
 JOINT = 2
 """How many tokens a text may have beyond those of its two halves."""

@@ -133,6 +133,10 @@ From - Mon Jan  1 12:00:00 2024
 X-Mozilla-Status: 0001
 
 The third body.
+
+From envelope-sender Mon Jun 01 10:00:00 2009
+
+The fourth body, without headers.
 """
 
 
@@ -140,7 +144,7 @@ def test_a_mailbox(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(MAILBOX)
     assert detect(path, "a", frozenset({"mbox"})).format == "mbox"
-    names = ["First.eml", "Zweite Übersicht.eml", "mail 3.eml"]
+    names = ["First.eml", "Zweite Übersicht.eml", "mail 3.eml", "mail 4.eml"]
     assert MboxParser().parse(path, lambda done, total: None).pages == ["\n".join(names)]
     members = {member.name: b"".join(member.blocks) for member in MboxParser().members(path)}
     assert list(members) == names

@@ -143,6 +143,12 @@ def test_what_is_not_repeated(text: str) -> None:
     assert all(chunk.text == text[chunk.start : chunk.end] for chunk in chunk_pages([text]))
 
 
+def test_lines_full_of_bars_take_no_time() -> None:
+    start = time.process_time()
+    chunk_pages([f"{' | ' * 300}\n" * 300 + "no table\n" + f"a{' | b' * 50}\n" * 2 + "end"])
+    assert time.process_time() - start < 10
+
+
 def test_chunks_keep_to_their_page() -> None:
     pages = [PROSE[:4000], "", "   \n", "A short page.", CHINESE[:1500]]
     chunks = chunk_pages(pages, size=200, overlap=40)
