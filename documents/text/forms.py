@@ -61,6 +61,7 @@ _SPECIAL = re.compile(
 _RARE = re.compile(rf"[0-9+#^.](?:(?<=[0-9+#^])|(?={_LETTER})|(?<=\W{_LETTER}\.)|(?<=\A{_LETTER}\.))")
 """Every special has one of these characters, or begins with a word that has one. They are found much faster."""
 _BEGIN = re.compile(rf"{_PART}+|\.(?={_LETTER})")
+_REST = re.compile(rf"{_PART}*+")
 _WORD = re.compile(r"[^\W_]+")
 _DATE = re.compile(r"\d{4}[-./]\d\d?[-./]\d\d?(?!\d)|\d\d?[-./]\d\d?[-./](?:\d{4}|\d\d)(?!\d)")
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
@@ -75,6 +76,8 @@ def specials(folded: str) -> Iterator[Special]:
         begin = max(at, folded.rfind(" ", at, rare.start()) + 1)
         match = _match_between(folded, begin, rare.start())
         if match is None:
+            # All words that begin before have been tried. A text without blanks would take quadratic time otherwise.
+            at = max(rare.start() + 1, _REST.match(folded, rare.start()).end())  # type: ignore[union-attr]
             continue
         at = match.end()
         kind, text = str(match.lastgroup), match.group()

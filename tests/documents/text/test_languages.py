@@ -1,5 +1,7 @@
 """Words of many languages and scripts: detected, cut, folded, stemmed, found."""
 
+import time
+
 import pytest
 from django.contrib.auth.models import User
 
@@ -167,3 +169,9 @@ def test_a_phrase_of_pairs(alice: User) -> None:
 )
 def test_what_a_text_is_folded_to(text: str, folded: str) -> None:
     assert fold(text) == folded
+
+
+def test_a_text_without_blanks_takes_linear_time() -> None:
+    start = time.process_time()
+    words("<0a1b2c3d4e5f" * 20_000 + "\n".join(f"x{number}" for number in range(20_000)))
+    assert time.process_time() - start < 10
