@@ -29,6 +29,8 @@ BATCH_CHARACTERS = 400_000
 """Providers limit both the texts and the tokens of a call."""
 MIN_TEXT = 500
 """A text that the provider refuses as too long is cut down to this many characters before it is given up."""
+MAX_QUESTION_TEXT = 2_000
+"""The model gets the beginning of a longer question: models refuse long texts, and the answer would wait for it."""
 QUESTION_SECONDS = 3.0
 QUESTION_PAUSE = 30.0
 CACHED_QUESTIONS = 1_000
@@ -94,7 +96,7 @@ def embed_question(text: str) -> EmbeddedQuestion | None:
     if model is None:
         return None
     try:
-        return EmbeddedQuestion(model, _question_vector(text, model.name))
+        return EmbeddedQuestion(model, _question_vector(text[:MAX_QUESTION_TEXT], model.name))
     except StepError as error:
         logger.warning("searching by full text only: %s", error.message)
         _pause_questions()

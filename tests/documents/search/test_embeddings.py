@@ -93,6 +93,13 @@ def test_the_lexical_hit_and_the_near_one_are_both_found(alice: User, server: Mo
     assert set(find(alice, "vehicle")[:2]) == {"near", "lexical"}
 
 
+def test_the_model_gets_the_beginning_of_a_long_question(alice: User, server: ModelServer) -> None:
+    embedded(alice, "My car is red.", client_id="car")
+    assert find(alice, "vehicle " * 1_200) == ["car"]
+    (given,) = server.requests[-1]["body"]["input"]
+    assert 1_000 <= len(given) <= 2_000
+
+
 def test_without_a_model_nothing_is_asked(alice: User, configure: Configure) -> None:
     configure(embedding_model="")
     document = add(alice, "My car is red.")
