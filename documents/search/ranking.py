@@ -73,13 +73,11 @@ CROSS JOIN LATERAL (
   WHERE t.document_id = v.uid AND t.generation = v.generation ORDER BY score DESC, t.chunk_id LIMIT %(most_named)s
 ) i WHERE (i.lexemes || n.lexemes) @@ %(query)s::tsquery
 """
-# Documents that have every word go first: a word such as `pdf` is in very many names.
 _NAMES = """
-SELECT n.document_id, -(n.impacts <#> %(vector)s::sparsevec), v.chunk_count FROM (
-  (SELECT * FROM document_names WHERE lexemes @@ %(all)s::tsquery LIMIT {most})
-  UNION ALL (SELECT * FROM document_names WHERE lexemes @@ %(any)s::tsquery LIMIT {most})
-) n JOIN ({scope}) v ON v.uid = n.document_id
-GROUP BY 1, 2, 3 ORDER BY 2 DESC, 1 LIMIT {kept}
+SELECT n.document_id, -(n.impacts <#> %(vector)s::sparsevec), v.chunk_count, n.read FROM (
+  SELECT *, count(*) OVER () AS read
+  FROM (SELECT * FROM document_names WHERE lexemes @@ %(names)s::tsquery LIMIT {most}) t
+) n JOIN ({scope}) v ON v.uid = n.document_id ORDER BY 2 DESC, 1 LIMIT {kept}
 """
 _NOT_NAMED = """
 NOT EXISTS (SELECT FROM document_names x WHERE x.document_id = s.document_id AND x.lexemes @@ %({name})s::tsquery)
@@ -262,18 +260,23 @@ class _ChunkScorer:
         """Returns the documents with the best names, and the scores of these."""
         words = [term.query for term in self.terms] + [prefix.query for prefix in self.query.prefixes]
         owner = [] if self.scope.owner is None else [f"'{OWNER}{self.scope.owner}'"]
-        self.parameters |= {"any": " & ".join([any_of(words), *owner]), "all": " & ".join([*words, *owner])}
-        sql = _NAMES.format(scope=self._scope("few"), most=MAX_NAMES, kept=MAX_NAMED_DOCUMENTS)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, self.parameters)
-            rows = cursor.fetchall()
+        rows = self._read_names(" & ".join([any_of(words), *owner]))
+        if rows and rows[0][3] == MAX_NAMES:  # a word such as `pdf` is in very many names: all words together are not
+            rows = self._read_names(" & ".join([*words, *owner])) or rows
         named, scores, chunks = list[UUID](), list[float](), 0
-        for document, score, count in rows:
+        for document, score, count, _ in rows:
             chunks += count
             if not named or chunks <= MAX_NAMED_CHUNKS:
                 named.append(document)
                 scores.append(score)
         return named, scores
+
+    def _read_names(self, query: str) -> list[tuple[Any, ...]]:
+        self.parameters["names"] = query
+        sql = _NAMES.format(scope=self._scope("few"), most=MAX_NAMES, kept=MAX_NAMED_DOCUMENTS)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, self.parameters)
+            return list(cursor.fetchall())
 
     def merge(self, found: Sequence[Hit], earlier: Sequence[Hit] = ()) -> list[Hit]:
         """Returns the best `depth` of both lists, each chunk once."""

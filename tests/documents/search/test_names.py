@@ -101,3 +101,10 @@ def test_a_renamed_document(alice: User, report: Document) -> None:
         write_names(Document.objects.filter(pk=report.pk))
     assert find(alice, "jahresbericht") == []
     assert find(alice, "ledger") == ["report"]
+
+
+def test_a_word_of_very_many_names_hides_none(alice: User, report: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("documents.search.ranking.MAX_NAMES", 2)
+    for number in range(3):
+        add(alice, f"Nothing {number}", f"memo-{number}.html")
+    assert find(alice, "jahresbericht html") == ["report"]
