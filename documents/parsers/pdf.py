@@ -5,6 +5,7 @@ A damaged page becomes a warning, and the other pages are still read.
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from documents.parsers.pdf_attachments import attachments
 from documents.parsers.pdf_bombs import refuse_bombs
 from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, reads_like_text
 from documents.parsers.pdf_fallback import SecondReader
+from documents.parsers.pdf_layout import ordered
 from documents.parsers.pdf_repair import HYPHEN, has_garbage, has_lost_letters, is_garbled, repair, replace_ligatures
 from documents.parsers.pdf_source import lost_its_header, source_of
 from documents.parsers.pdf_xfa import has_xfa, is_made_of_xfa, read_xfa
@@ -219,14 +221,14 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
     unmapped = _unmapped_share(text_page)
     if unmapped > DOUBTFUL_SHARE and reads_like_text(_unmapped_text(text_page)):
         unmapped = 0.0
-    kinds = _object_kinds(page) if _is_short(text) else set()
+    kinds = _object_kinds(page) if _is_short(text) else Counter[int]()
     written = read_annotations(document, page, text)
     return _Page(
         "\n".join(filter(None, [text, *written.texts])),
-        is_poor=pdfium_c.FPDF_PAGEOBJ_TEXT in kinds and not text.strip(),
+        is_poor=kinds[pdfium_c.FPDF_PAGEOBJ_TEXT] > _letters(text),
         is_doubtful=DOUBTFUL_SHARE < unmapped <= GARBLED_SHARE,
         is_garbled=is_garbled(text) or has_names(text) or unmapped > GARBLED_SHARE,
-        has_picture=pdfium_c.FPDF_PAGEOBJ_IMAGE in kinds,
+        has_picture=kinds[pdfium_c.FPDF_PAGEOBJ_IMAGE] > 0,
         has_files=written.has_files,
         has_drawings=written.has_drawings,
     )
@@ -236,7 +238,7 @@ def _page_text(text_page: pdfium.PdfTextPage) -> str:
     text: str = text_page.get_text_range(errors="ignore")
     if HYPHEN in text:
         text = re.sub(HYPHEN, lambda match: _hyphen_or_gap(text_page, match.start()), text)
-    return replace_ligatures(text.replace("\r\n", "\n"))
+    return replace_ligatures(ordered(text_page, text).replace("\r\n", "\n"))
 
 
 def _hyphen_or_gap(text_page: pdfium.PdfTextPage, place: int) -> str:
@@ -261,11 +263,11 @@ def _unmapped_text(text_page: pdfium.PdfTextPage) -> str:
     )
 
 
-def _object_kinds(page: pdfium.PdfPage) -> set[int]:
-    """Returns the kinds of objects on the page, such as pictures and texts."""
-    kinds: set[int] = set()
+def _object_kinds(page: pdfium.PdfPage) -> Counter[int]:
+    """Counts the objects on the page by their kinds, such as pictures and texts."""
+    kinds: Counter[int] = Counter()
     for count, item in enumerate(page.get_objects(max_depth=MAX_FORM_NESTING)):
-        kinds.add(item.type)
+        kinds[item.type] += 1
         if count > MAX_OBJECTS:
             break
     return kinds

@@ -70,6 +70,12 @@ def reads_like_text(text: str) -> bool:
     return plain > 0 and plain >= MIN_SHARE_OF_PLAIN_WORDS * len(words) and are_usual
 
 
+def share_of_usual_pairs(text: str) -> float:
+    """Returns how many of the pairs of letters within words are usual ones in languages with Latin letters."""
+    good, pairs = _pairs(text.split())
+    return good / pairs if pairs else 0.0
+
+
 def _pairs(words: Iterable[str]) -> tuple[int, int]:
     """Returns how many pairs of neighbors within words are usual ones, and how many there are."""
     bare = (_folded(word).strip(_PUNCTUATION) for word in words)

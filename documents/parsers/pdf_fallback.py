@@ -8,11 +8,12 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
-from pypdf import PasswordType, PdfReader
+from pypdf import PageObject, PasswordType, PdfReader
 from pypdf.errors import DependencyError, DeprecationError, LimitReachedError, PyPdfError
 from pypdf.generic import DecodedStreamObject, NameObject
 
 from documents.errors import Corrupt, Encrypted, TooComplex
+from documents.parsers.pdf_layout import Piece, looks_upright, upright_order, without_doubled_words
 from documents.parsers.pdf_repair import replace_ligatures
 
 MAX_PAGES = 300
@@ -65,7 +66,7 @@ class SecondReader:
         try:
             if len(self._reader.pages) != self.total:
                 return "", False
-            return replace_ligatures(self._reader.pages[index].extract_text()), False
+            return replace_ligatures(_text(self._reader.pages[index])), False
         except LimitReachedError as error:
             raise TooComplex() from error
         except (PyPdfError, Corrupt, *_DAMAGE):
@@ -96,3 +97,20 @@ class SecondReader:
                     return replace_ligatures(page.extract_text())
                 dropped *= 2
         return ""
+
+
+def _text(page: PageObject) -> str:
+    """Returns the text. Columns of single letters become lines."""
+    text = without_doubled_words(page.extract_text())
+    if not looks_upright(text):
+        return text
+    pieces: list[Piece] = []
+
+    def collect(text: str, page_matrix: list[float], matrix: list[float], font: object, size: float) -> None:
+        if text.strip():
+            x, y = matrix[4] + page_matrix[4], matrix[5] + page_matrix[5]
+            pieces.append(Piece(text.strip(), x, y, abs(size * matrix[3]) or 1))
+
+    page.extract_text(visitor_text=collect)
+    order = upright_order(pieces)
+    return text if order is None else "\n".join("".join(pieces[number].text for number in each) for each in order)
