@@ -59,11 +59,12 @@ def store_members(parent: Document, parsed: dict[str, Any], folder: Path) -> lis
     """Stores what the child has unpacked. Adds a warning to `parsed` for what cannot be stored."""
     stored: list[Document] = []
     members: list[dict[str, str]] = parsed.get("members", [])
-    for number, member in enumerate(members):
+    for done, member in enumerate(members):
         try:
-            stored.append(store_member(parent, number, member["name"], folder / member["file"]))
+            # The file's name is the member's place in the parent, whatever was left out before it.
+            stored.append(store_member(parent, int(member["file"]), member["name"], folder / member["file"]))
         except stored_files.OverQuota as error:
-            parsed["warnings"].append(f"{len(members) - number} documents inside were not stored. {error.message}")
+            parsed["warnings"].append(f"{len(members) - done} documents inside were not stored. {error.message}")
             break
         except DocumentError as error:
             parsed["warnings"].append(f"{member['name']} was not stored. {error.message}")

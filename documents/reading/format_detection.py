@@ -214,7 +214,7 @@ def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
     """
     if path.stat().st_size == 0:
         raise Empty()
-    named = _format_of_name(filename)
+    named = format_of_name(filename)
     found = _format_of_content(path, named)
     if named in readable - _DESCRIPTIONS.keys() and found in {"", "ole", "txt", "zip"}:
         found = named
@@ -230,7 +230,7 @@ def detect(path: Path, filename: str, readable: Set[str]) -> Detected:
     return Detected(found)
 
 
-def _format_of_name(filename: str) -> str:
+def format_of_name(filename: str) -> str:
     extension = Path(filename).suffix.removeprefix(".").lower()
     return _EXTENSIONS.get(extension, extension)
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from documents.errors import DocumentError
-from documents.parsers import Container, Member, Parser
+from documents.errors import DocumentError, UnsupportedType, WrongType
+from documents.parsers import Container, Member, Parser, readable_formats
 from documents.parsers.zip_limits import MAX_UNPACKED_BYTES
+from documents.reading.format_detection import detect, format_of_name
 
 MAX_MEMBERS = 1_000
 MAX_NAME = 200
@@ -43,6 +44,7 @@ def unpack(parser: Parser, path: Path, folder: Path | None) -> Unpacked:
 def _unpack_members(members: Iterator[Member], folder: Path) -> Unpacked:
     unpacked = Unpacked()
     left, damaged, empty = MAX_UNPACKED_BYTES, [], []
+    unreadable: dict[str, list[str]] = {}
     for number, member in enumerate(members):
         target, name = folder / str(number), safe_name(member.name)
         try:
@@ -54,12 +56,36 @@ def _unpack_members(members: Iterator[Member], folder: Path) -> Unpacked:
         if number == MAX_MEMBERS or left < 0:
             unpacked.warnings.append(f"Only the first {number} documents inside were unpacked: split the file.")
             break
-        if size:
-            unpacked.members.append({"file": target.name, "name": name})
-        else:
+        if not size:
             empty.append(name)
+        elif reason := _reason_to_leave_out(target, name):
+            unreadable.setdefault(reason, []).append(name)
+            target.unlink()
+        else:
+            unpacked.members.append({"file": target.name, "name": name})
+    for reason, names in unreadable.items():
+        unpacked.warnings += _warning(names, f"left out. {reason}")
     unpacked.warnings += [*_warning(damaged, "damaged, and left out"), *_warning(empty, "empty, and left out")]
     return unpacked
+
+
+def _reason_to_leave_out(path: Path, name: str) -> str:
+    """Returns why a member is no document for this reader, such as a picture, or "".
+
+    It is a warning of the outer document. A document that cannot be read, such as a damaged one, is a failure of its
+    own, when its turn comes.
+    """
+    readable = readable_formats()
+    try:
+        detect(path, name, readable)
+    except UnsupportedType as error:
+        return error.message.removesuffix(".")
+    except WrongType as error:
+        # The name of a document with something else in it is a failure. A picture with another's name is a picture.
+        return "" if format_of_name(name) in readable else error.message.removesuffix(".")
+    except DocumentError:
+        return ""
+    return ""
 
 
 def _write(blocks: Iterable[bytes], target: Path, limit: int) -> int:

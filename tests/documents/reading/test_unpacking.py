@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pypdf import PdfWriter
 
 from documents.parsers import parser_for
 from documents.reading import unpacking
@@ -51,6 +52,36 @@ def test_one_damaged_member_costs_that_member(tmp_path: Path, folder: Path) -> N
     unpacked = _unpack(path, folder)
     assert [member["name"] for member in unpacked.members] == ["b.txt"]
     assert unpacked.warnings == ["a.txt: damaged, and left out."]
+
+
+def test_what_no_reader_can_read_is_a_warning_and_no_member(tmp_path: Path, folder: Path) -> None:
+    parts: dict[str, str | bytes] = {
+        "a.txt": "one",
+        "sound.mp3": b"ID3\x03\0\0" + bytes(99),
+        "tool.exe": b"MZ\x90\0" + bytes(99),
+        "data.bin": bytes(range(256)),
+        "sound.wav": b"ID3\x04\0\0" + bytes(99),
+        "broken.docx": b"\x01\x02\x03" + bytes(99),
+        "cut.pdf": b"%PDF-1.7\n1 0 obj\n",
+        "z.txt": "two",
+    }
+    unpacked = _unpack(builder.write_zip(tmp_path / "a.zip", parts), folder)
+    assert [member["name"] for member in unpacked.members] == ["a.txt", "broken.docx", "cut.pdf", "z.txt"]
+    assert [member["file"] for member in unpacked.members] == ["0", "5", "6", "7"]
+    warned = "\n".join(unpacked.warnings)
+    assert all(name in warned for name in ("sound.mp3", "tool.exe", "data.bin", "sound.wav"))
+    assert "sound.mp3, sound.wav: left out. This is a sound file, which cannot be read" in warned
+    assert "broken" not in warned
+
+
+def test_a_picture_attached_to_a_pdf_is_a_warning(samples: Path, tmp_path: Path, folder: Path) -> None:
+    writer = PdfWriter(clone_from=samples / "quarterly-sales-report.pdf")
+    writer.add_attachment("note.txt", b"A note")
+    writer.add_attachment("photo.gif", b"GIF89a\1\0\1\0\0\0\0;" + bytes(99))
+    writer.write(tmp_path / "a.pdf")
+    result = read(tmp_path / "a.pdf", "a.pdf", members=folder)
+    assert [member["name"] for member in result["members"]] == ["note.txt"]
+    assert [warning.split(":")[0] for warning in result["warnings"]] == ["photo.gif"]
 
 
 def test_too_many_members(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
