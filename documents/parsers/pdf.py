@@ -19,7 +19,7 @@ from documents.parsers.pdf_annotations import read_annotations
 from documents.parsers.pdf_appearances import Appearances
 from documents.parsers.pdf_attachments import attachments
 from documents.parsers.pdf_bombs import refuse_bombs
-from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, reads_like_text
+from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, is_unlike_text, reads_like_text
 from documents.parsers.pdf_fallback import SecondReader
 from documents.parsers.pdf_layout import ordered
 from documents.parsers.pdf_repair import HYPHEN, has_garbage, has_lost_letters, is_garbled, repair, replace_ligatures
@@ -34,6 +34,7 @@ MAX_NOTICE = 2_500
 MAX_OBJECTS = 5_000
 MAX_FORM_NESTING = 4
 SAMPLED_CHARACTERS = 16
+SAMPLED_PAGES = 8
 MAX_CHARACTERS_CHECKED = 5_000
 DOUBTFUL_SHARE = 0.1
 GARBLED_SHARE = 0.5
@@ -106,6 +107,7 @@ class PdfParser:
                 pages.texts[index] = "\n".join([pages.texts[index], *appearances.lines(index, pages.texts[index])])
             report(index + 1, total)
         self.with_files = pages.with_files
+        _note_wrong_tables(pages)
         if document is not None:
             _add_form(document, pages)
             _recognize(document, pages, report)
@@ -177,6 +179,24 @@ def _better(page: _Page, text: str) -> _Page:
     if _letters(text) > _letters(page.text):
         return _Page(text, is_garbled=is_garbled(text) or has_names(text), has_picture=page.has_picture)
     return page
+
+
+def _note_wrong_tables(pages: _Pages) -> None:
+    """Finds pages whose fonts have a wrong table of letters. PDFium cannot know that, only the text shows it."""
+    total = len(pages.texts)
+    sample = range(0, total, max(1, total // SAMPLED_PAGES))
+    if not any(is_unlike_text(pages.texts[index]) for index in sample):
+        return
+    noted = {*pages.pictures, *pages.garbled, *pages.doubtful, *pages.deciphered}
+    for index, text in enumerate(pages.texts):
+        if index + 1 in noted or not is_unlike_text(text):
+            continue
+        if plain := deciphered(text):
+            pages.texts[index] = plain
+            pages.deciphered.append(index + 1)
+        else:
+            pages.garbled.append(index + 1)
+    pages.garbled.sort()
 
 
 def _add_form(document: pdfium.PdfDocument, pages: _Pages) -> None:

@@ -16,6 +16,7 @@ from unicodedata import combining, normalize
 MIN_PAIRS = 10
 """A text with fewer pairs of letters is judged by the shape of its words."""
 MIN_PAIRS_TO_DECIPHER = 20
+MIN_PAIRS_TO_DOUBT = 60
 MIN_SHARE_OF_PAIRS = 0.5
 """Texts in Latin letters have 55 to 85 % of the pairs below, shifted texts 15 %."""
 MAX_SHARE_OF_SHIFTED_PAIRS = 0.3
@@ -34,10 +35,11 @@ _USUAL = (
     " pl ee"
 )
 _USUAL_PAIRS = frozenset(_USUAL.split())
-_NAMES = re.compile(r"(?:(?:/[A-Za-z]{1,5}(?=[0-9A-F])[0-9A-Fa-f]{1,5}|\(cid:\d+\))[ \n]*){4,}")
-"""At least four names in a row. A text about fonts may mention one or two."""
+_NAMES = re.compile(r"(?:(?:/[A-Za-z]{1,5}(?=[0-9A-F])[0-9A-Fa-f]{1,8}|\(cid:\d+\))[ \n]*){2,}")
+"""Names in a row. A text about fonts may mention a few."""
 _NAME = re.compile(r"/([A-Za-z]{1,5}?)(\d{1,5}|[0-9A-Fa-f]{2,4})(?![0-9A-Za-z])|\(cid:(\d+)\)")
 _PLAIN_WORD = re.compile(r"[^\W\d_]?[a-zß-öø-ÿ]+[.,:;!?]?|[A-ZÀ-ÖØ-Þ]+[.,:;!?]?|\d+(?:[.,:/-]\d+)*")
+_SMALL_WORD = re.compile(r"[^\W\d_]?[a-zß-öø-ÿ]{2,}[.,:;!?]?")
 _KANA = re.compile("[\u3001-\u3002\u300c-\u300f\u3041-\u30ff]")
 _PUNCTUATION = ".,:;!?()[]\"'-–—“”‘’„«»•*"
 _USUAL_SHIFTS = (0, 29, 31)
@@ -68,6 +70,21 @@ def reads_like_text(text: str) -> bool:
     plain = sum(_PLAIN_WORD.fullmatch(word) is not None for word in words)
     are_usual = pairs < MIN_PAIRS or good > MAX_SHARE_OF_SHIFTED_PAIRS * pairs
     return plain > 0 and plain >= MIN_SHARE_OF_PLAIN_WORDS * len(words) and are_usual
+
+
+def is_unlike_text(text: str) -> bool:
+    """Whether these are words in Latin letters that no language has: the font's table of letters is wrong.
+
+    Numbers, codes and placeholders (`XXXX`) are no such words.
+    """
+    words = [word for word in text[:SAMPLE].split() if _SMALL_WORD.fullmatch(word)]
+    good, pairs = _pairs(words)
+    return (
+        pairs >= MIN_PAIRS_TO_DOUBT
+        and good < MAX_SHARE_OF_SHIFTED_PAIRS * pairs
+        and len(set(words)) > len(words) // 2
+        and sum(map(len, words)) > MIN_SHARE_OF_LETTERS * len("".join(text[:SAMPLE].split()))
+    )
 
 
 def share_of_usual_pairs(text: str) -> float:

@@ -9,7 +9,7 @@ MAX_GARBLED_SHARE = 0.1
 HYPHEN = "\ufffe"
 """PDFium's sign for a hyphen at which it has joined two lines."""
 
-_GARBLED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
+_GARBLED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\uffff\ue000-\uf8ff]")
 _PRESENTATION_FORMS = re.compile(r"[\ufb00-\ufdff\ufe70-\ufefc]+")
 """Ligatures and shaped letters, which a search for plain letters would miss."""
 _GAP = re.compile(r"[\ufffd\x00-\x08\x0b-\x1f]")

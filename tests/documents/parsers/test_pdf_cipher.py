@@ -8,7 +8,7 @@ import pytest
 from documents.errors import NeedsOcr
 from documents.parsers import ParsedDocument
 from documents.parsers.pdf import PdfParser
-from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, reads_like_text
+from documents.parsers.pdf_cipher import are_alike, deciphered, has_names, is_unlike_text, reads_like_text
 from tests.documents.parsers.pdf_files import pdf_file, stream
 
 PROSE = (
@@ -130,6 +130,21 @@ def test_texts(text: str) -> None:
 )
 def test_no_texts(text: str) -> None:
     assert not reads_like_text(text)
+
+
+def _in_helvetica(folder: Path, *texts: str) -> ParsedDocument:
+    return _read(_pdf(folder, PROSE.encode(), lambda code: f"a{code}", *(text.encode() for text in texts)))
+
+
+def test_a_wrong_table_of_letters_shows_in_the_text(tmp_path: Path) -> None:
+    caesar = "".join(chr((ord(each) - 97 + 3) % 26 + 97) if each.islower() else each for each in PROSE)
+    document = _in_helvetica(tmp_path, PROSE, caesar, "XXXXXXXX " * 20, "qxd zzt 4711 " * 20)
+    assert document.warnings == ["1 of 5 pages: garbled, which needs text recognition (OCR) (3)."]
+
+
+@pytest.mark.parametrize("text", [PROSE, GERMAN, "Wydawnictwo przeszłość źródło szczęście " * 5, "", "4711 " * 50])
+def test_texts_are_not_doubted(text: str) -> None:
+    assert not is_unlike_text(text)
 
 
 def test_paths_and_addresses_are_no_names_of_letters() -> None:
