@@ -100,14 +100,12 @@ class PdfParser:
         if total > MAX_PAGES:
             raise TooLarge(f"The document has {total} pages, more than {MAX_PAGES}: split it and upload the parts.")
         pages = _Pages()
-        appearances = Appearances(source)
         for index in range(total):
             _read_page(document, second, index, pages)
-            if index in pages.drawn:
-                pages.texts[index] = "\n".join([pages.texts[index], *appearances.lines(index, pages.texts[index])])
             report(index + 1, total)
         self.with_files = pages.with_files
         _note_wrong_tables(pages)
+        _add_drawings(Appearances(source), pages)
         if document is not None:
             _add_form(document, pages)
             _recognize(document, pages, report)
@@ -197,6 +195,14 @@ def _note_wrong_tables(pages: _Pages) -> None:
         else:
             pages.garbled.append(index + 1)
     pages.garbled.sort()
+    pages.deciphered.sort()
+
+
+def _add_drawings(appearances: Appearances, pages: _Pages) -> None:
+    """Adds the words of signatures and stamps."""
+    for index in pages.drawn:
+        text = pages.texts[index]
+        pages.texts[index] = "\n".join([text, *appearances.lines(index, text)])
 
 
 def _add_form(document: pdfium.PdfDocument, pages: _Pages) -> None:
