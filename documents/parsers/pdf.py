@@ -175,6 +175,8 @@ def _better(page: _Page, text: str) -> _Page:
             return _Page(plain, is_deciphered=True)
         return page
     if _letters(text) > _letters(page.text):
+        if has_names(text) and (plain := deciphered(text)):
+            return _Page(plain, is_deciphered=True)
         return _Page(text, is_garbled=is_garbled(text) or has_names(text), has_picture=page.has_picture)
     return page
 
