@@ -36,12 +36,16 @@ class Failure:
 
 @dataclass
 class Uploads:
-    """What became of the files: `paths` are those of the documents that a job is to index."""
+    """What became of the files: `paths` are those of the documents that a job is to index.
+
+    `inside` counts the documents that came out of those files.
+    """
 
     paths: dict[UUID, Path] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     skipped: int = 0
+    inside: int = 0
 
     def add(self, document: Document, path: Path) -> None:
         self.paths[document.uid] = path
@@ -86,13 +90,16 @@ class Command(BaseCommand):
             self.stdout.write(f"\nThe job is still running. You can watch or cancel it at {page}.")
             raise SystemExit(INTERRUPTED) from None
         uploads.failures += _failures_of(execution, uploads.paths)
+        uploads.inside = execution.steps.count() - len(uploads.ids)
 
     def _print_summary(self, total: int, uploads: Uploads) -> None:
         """Prints a line for each failure. Unlike the cells of a table, a line never cuts a name."""
         for failure in uploads.failures:
             self.stdout.write(f"{_printable(failure.name)}: {failure.code}: {_printable(failure.message)}")
-        tried = total - uploads.skipped
-        self.stdout.write(f"{tried - len(uploads.failures)} of {tried} documents are indexed.")
+        # As on the job's page, documents inside others count.
+        tried = total - uploads.skipped + uploads.inside
+        inside = f" {uploads.inside} of them came out of others." if uploads.inside else ""
+        self.stdout.write(f"{tried - len(uploads.failures)} of {tried} documents are indexed.{inside}")
         if uploads.skipped:
             files = "1 file was" if uploads.skipped == 1 else f"{uploads.skipped} files were"
             self.stdout.write(f"{files} skipped: the same content is stored already.")

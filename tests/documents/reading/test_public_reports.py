@@ -23,7 +23,7 @@ MEMORY_BYTES = 1_500_000_000
 Case = dict[str, Any]
 Reading = dict[str, Any]
 
-NOT_YET = {}
+NOT_YET: set[str] = set()
 """The ids of cases that are still wrong. Delete an id together with the change that mends it."""
 
 

@@ -14,7 +14,10 @@ from documents.models import Document
 from jobs import terminal_progress
 from jobs.management.commands import ingest
 from tests.support.jobs import claim, complete, fail
+from workflows import engine
+from workflows.engine.claims import ClaimedStep
 from workflows.models import WorkflowExecution
+from workflows.steps import NewStep
 
 
 @pytest.fixture
@@ -83,6 +86,22 @@ def test_it_works(demo: User, folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert (document.owner, document.project_id, document.tags) == (demo, "p", ["x", "y"])
     job = WorkflowExecution.objects.get()
     assert (job.job_type, job.project_id, job.status) == ("bulk-documents", "p", "completed")
+
+
+def test_documents_inside_others_count_as_on_the_jobs_page(
+    demo: User, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def two_inside(job: WorkflowExecution) -> None:
+        first = claim(job.pk)[0]
+        steps = {f"inside {number}": NewStep(f"{number}.txt", tool="DOCUMENT_INGEST") for number in range(2)}
+        engine.add_steps(job.pk, steps, within=ClaimedStep(first.step_id, first.token), actor="demo")
+        complete(first, {})
+        fail(claim(job.pk)[0])
+        complete_all(job)
+
+    assert run(folder, work=two_inside) == 1
+    assert "4 of 5 documents are indexed. 2 of them came out of others." in capsys.readouterr().out
+    assert WorkflowExecution.objects.get().steps_total == 5
 
 
 def test_failures_are_printed(demo: User, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
