@@ -8,7 +8,7 @@ much the same in all languages that use Latin letters, and quite different in a 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from unicodedata import combining, normalize
@@ -29,6 +29,7 @@ MAX_SHARE_OF_NAMES = 0.3
 MAX_SHARE_OF_SLASHES = 0.22
 SAME_SHARE = 0.95
 SAMPLE = 2_000
+DECIPHERED_SAMPLE = 500
 
 _USUAL = (
     "in re er th an on no te en he or at ti es ar nt st al se it nd ra co le me is to de ed io ng ma ri un ro ne"
@@ -119,20 +120,22 @@ def are_alike(text: str, other: str) -> bool:
 
 def deciphered(text: str) -> str | None:
     """Returns the letters of a text of names or shifted letters, or None if there is no clear answer."""
-    readings = _readings_of_names(text) if has_names(text) else _shifted_readings(text)
-    return next(filter(_is_clear, readings), None)
+    start = text[:DECIPHERED_SAMPLE]
+    ways = _ways_to_read_names(start) if has_names(text) else _ways_to_shift(start)
+    clear = next((read for read in ways if _is_clear(read(start))), None)
+    return clear(text) if clear else None
 
 
 def _is_clear(text: str) -> bool:
-    good, pairs = _pairs(text[:SAMPLE].split())
+    good, pairs = _pairs(text.split())
     return text.isascii() and pairs >= MIN_PAIRS_TO_DECIPHER and good >= MIN_SHARE_OF_PAIRS * pairs
 
 
-def _readings_of_names(text: str) -> Iterator[str]:
+def _ways_to_read_names(text: str) -> Iterator[Callable[[str], str]]:
     bases = (16, 10) if _are_hexadecimal(text) else (10,)
     for shift in _SHIFTS:
         for base in bases:
-            yield _NAME.sub(partial(_letter, base=base, shift=shift), text)
+            yield partial(_NAME.sub, partial(_letter, base=base, shift=shift))
 
 
 def _are_hexadecimal(text: str) -> bool:
@@ -149,12 +152,16 @@ def _letter(match: re.Match[str], *, base: int, shift: int) -> str:
     return chr(code + shift) if 0x20 <= code + shift < 0x250 else match[0]
 
 
-def _shifted_readings(text: str) -> Iterator[str]:
-    good, pairs = _pairs(text[:SAMPLE].split())
+def _ways_to_shift(text: str) -> Iterator[Callable[[str], str]]:
+    good, pairs = _pairs(text.split())
     if pairs < MIN_PAIRS_TO_DECIPHER or good > MAX_SHARE_OF_SHIFTED_PAIRS * pairs:
         return  # a part of the letters is right
     for shift in _SHIFTS[1:]:
-        yield "".join(_shifted(each, shift) for each in text)
+        yield partial(_all_shifted, shift=shift)
+
+
+def _all_shifted(text: str, shift: int) -> str:
+    return "".join(_shifted(letter, shift) for letter in text)
 
 
 def _shifted(letter: str, shift: int) -> str:
