@@ -352,7 +352,8 @@ def _is_of_words(page: _Letters, start: int, end: int) -> bool:
 
 
 def _has_wide_gap(page: _Letters, start: int, end: int) -> bool:
-    spaces = [place for place in range(start + 1, end - 4) if page.text[place] == " "]
+    quarter = (end - start) // 4  # columns have a gap in the middle half of a line
+    spaces = [place for place in range(start + quarter, end - quarter) if page.text[place] == " "]
     pitch = abs(page.origin(end - 4)[0] - page.origin(start)[0]) / (end - start)
     return any(abs(page.origin(place + 1)[0] - page.origin(place - 1)[0]) > 4.5 * pitch for place in spaces)
 
