@@ -41,7 +41,7 @@ class OwnPasswordForm(PasswordChangeForm):
 @require_http_methods(["GET", "POST"])
 def password(request: Request) -> HttpResponse:
     """Changes the password. Other sessions of the user end, because a session holds a hash of the password."""
-    form = OwnPasswordForm(request.user, request.POST or None)
+    form = OwnPasswordForm(request.user, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
             form.save()

@@ -1,0 +1,246 @@
+"""Who may call what: every address of the site, with each kind of caller.
+
+A new address without a row fails `test_every_address_has_a_row`. Add one for each of its methods: the statuses for
+nobody, a stranger, the owner, staff without permissions, staff with every permission, a superuser, and the owner's API
+token. Each call starts from the same rows, because what it changes is rolled back.
+"""
+
+from collections.abc import Iterator
+from http.cookies import SimpleCookie
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from aiworkstation.access.models import ApiToken
+from tests.support.documents import index, upload
+from tests.support.jobs import BODY, claim, fail, start_job
+from tests.support.users import client_of, make_user
+
+ROLES = ("nobody", "stranger", "owner", "staff", "permitted", "superuser", "token")
+
+API = "401 200 200 200 200 200 200"
+OWNED_API = "401 404 200 200 200 200 200"
+OWNED_ACCEPTED = "401 404 202 202 202 202 202"
+PAGE = "302 200 200 200 200 200 302"
+OWNED_PAGE = "302 404 200 200 200 200 302"
+FORM = "302 302 302 302 302 302 302"
+OWNED_FORM = "302 404 302 302 302 302 302"
+FORM_ONLY = "302 405 405 405 405 405 302"
+API_FORM_ONLY = "401 405 405 405 405 405 405"
+SIGNED = "401 401 401 401 401 401 401"
+"""There a signature counts, and no credential of a user."""
+
+Row = tuple[str, str, str]
+
+
+def reads(path: str, statuses: str) -> list[Row]:
+    return [("GET", path, statuses)]
+
+
+def owned_reads(path: str) -> list[Row]:
+    return [("GET", path, OWNED_API), ("POST", path, API_FORM_ONLY)]
+
+
+JOB, STEP = "/api/jobs/{failed}", "/api/jobs/{failed}/steps/{step}"
+ROWS: dict[str, list[Row]] = {
+    "": reads("/", "200 302 302 302 302 302 200"),
+    "favicon.ico": reads("/favicon.ico", "302 302 302 302 302 302 302"),
+    "login": reads("/login", "200 302 302 302 302 302 200"),
+    "logout": [("POST", "/logout", "302 302 302 302 302 302 302"), ("GET", "/logout", "405 405 405 405 405 405 405")],
+    "settings/password": [
+        *reads("/settings/password", PAGE),
+        ("POST", "/settings/password", "302 400 400 400 400 400 302"),
+    ],
+    "settings/tokens": [*reads("/settings/tokens", PAGE), ("POST", "/settings/tokens", PAGE)],
+    "settings/tokens/<int:id>/revoke": [
+        ("POST", "/settings/tokens/{token}/revoke", FORM),
+        ("GET", "/settings/tokens/{token}/revoke", FORM_ONLY),
+    ],
+    "search": reads("/search?q=hello", PAGE),
+    "documents/": reads("/documents/", PAGE),
+    "documents/<str:id>": reads("/documents/{document}", OWNED_PAGE),
+    "documents/<str:id>/file": reads("/documents/{pdf}/file", OWNED_PAGE),
+    "documents/<str:id>/preview": reads("/documents/{document}/preview?chunkSize=100&overlap=10", OWNED_PAGE),
+    "documents/delete": [("POST", "/documents/delete", FORM), ("GET", "/documents/delete", FORM_ONLY)],
+    "documents/upload": [("POST", "/documents/upload", FORM), ("GET", "/documents/upload", FORM_ONLY)],
+    "jobs/": reads("/jobs/", PAGE),
+    "jobs/panel": reads("/jobs/panel", PAGE),
+    "jobs/new": [*reads("/jobs/new", PAGE), ("POST", "/jobs/new", "302 400 400 400 400 400 302")],
+    "jobs/new/ingest": [("POST", "/jobs/new/ingest", FORM), ("GET", "/jobs/new/ingest", FORM_ONLY)],
+    "jobs/new/paste": [
+        ("POST", "/jobs/new/paste", "302 400 400 400 400 400 302"),
+        ("GET", "/jobs/new/paste", FORM_ONLY),
+    ],
+    "jobs/new/upload": [("POST", "/jobs/new/upload", FORM), ("GET", "/jobs/new/upload", FORM_ONLY)],
+    "jobs/<uuid:id>": reads("/jobs/{failed}", OWNED_PAGE),
+    "jobs/<uuid:id>/cancel": [
+        ("POST", "/jobs/{queued}/cancel", OWNED_FORM),
+        ("GET", "/jobs/{queued}/cancel", FORM_ONLY),
+    ],
+    "jobs/<uuid:id>/retry": [("POST", "/jobs/{failed}/retry", OWNED_FORM), ("GET", "/jobs/{failed}/retry", FORM_ONLY)],
+    "jobs/<uuid:id>/events": reads("/jobs/{failed}/events", OWNED_PAGE),
+    "jobs/<uuid:id>/failures.csv": reads("/jobs/{failed}/failures.csv", OWNED_PAGE),
+    "jobs/<uuid:id>/steps/<int:index>": reads("/jobs/{failed}/steps/0", OWNED_PAGE),
+    "^api(?:/.*)?$": reads("/api/nothing", "404 404 404 404 404 404 404"),
+    "api/documents": [*reads("/api/documents", API), ("POST", "/api/documents", "401 400 400 400 400 400 400")],
+    "api/documents/<str:id>": [
+        *reads("/api/documents/{document}", OWNED_API),
+        ("DELETE", "/api/documents/{document}", "401 404 204 204 204 204 204"),
+    ],
+    "api/documents/<str:id>/chunks": owned_reads("/api/documents/{document}/chunks"),
+    "api/documents/<str:id>/file": owned_reads("/api/documents/{document}/file"),
+    "api/documents/<str:id>/preview": owned_reads("/api/documents/{document}/preview?chunkSize=100&overlap=10"),
+    "api/documents/<str:id>/text": owned_reads("/api/documents/{document}/text"),
+    "api/search": reads("/api/search?q=hello", API),
+    "api/modes": reads("/api/modes", API),
+    "api/tools": reads("/api/tools", API),
+    "api/jobs": [*reads("/api/jobs", API), ("POST", "/api/jobs", "401 202 202 202 202 202 202")],
+    "api/jobs/<str:job_id>": [*reads(JOB, OWNED_API), ("DELETE", JOB, "401 404 204 204 204 204 204")],
+    "api/jobs/<str:job_id>/cancel": [
+        ("POST", "/api/jobs/{queued}/cancel", OWNED_ACCEPTED),
+        ("GET", "/api/jobs/{queued}/cancel", API_FORM_ONLY),
+    ],
+    "api/jobs/<str:job_id>/retry": [("POST", f"{JOB}/retry", OWNED_ACCEPTED), ("GET", f"{JOB}/retry", API_FORM_ONLY)],
+    "api/jobs/<str:job_id>/rerun": [("POST", f"{JOB}/rerun", OWNED_ACCEPTED), ("GET", f"{JOB}/rerun", API_FORM_ONLY)],
+    "api/jobs/<str:job_id>/events": owned_reads(f"{JOB}/events"),
+    "api/jobs/<str:job_id>/failures.csv": owned_reads(f"{JOB}/failures.csv"),
+    "api/jobs/<str:job_id>/output": owned_reads(f"{JOB}/output"),
+    "api/jobs/<str:job_id>/payload": owned_reads(f"{JOB}/payload"),
+    "api/jobs/<str:job_id>/steps": owned_reads(f"{JOB}/steps"),
+    "api/jobs/<str:job_id>/steps/<str:step_id>": owned_reads(STEP),
+    "api/jobs/<str:job_id>/steps/<str:step_id>/arguments": owned_reads(f"{STEP}/arguments"),
+    "api/jobs/<str:job_id>/steps/<str:step_id>/output": owned_reads(f"{STEP}/output"),
+    "api/jobs/<str:job_id>/steps/<str:step_id>/retry": [
+        ("POST", f"{STEP}/retry", OWNED_ACCEPTED),
+        ("GET", f"{STEP}/retry", API_FORM_ONLY),
+    ],
+    "api/workflow/update-execution": [("POST", "/api/workflow/update-execution", SIGNED)],
+    "api/workflow/update-step": [("POST", "/api/workflow/update-step", SIGNED)],
+}
+BODIES: dict[str, Any] = {"/api/jobs": BODY}
+
+ADMIN_MODELS = {
+    "access.apitoken": "view delete",
+    "audit.auditevent": "view",
+    "auth.group": "view add change delete",
+    "auth.user": "view add change delete",
+    "django_q.failure": "view",
+    "django_q.ormq": "view",
+    "django_q.schedule": "view",
+    "django_q.success": "view",
+    "documents.document": "view",
+    "workflows.mode": "view add change delete",
+    "workflows.worker": "view",
+    "workflows.workflowexecution": "view",
+}
+"""What staff with every permission may do with the rows of each model in the admin."""
+
+
+@pytest.fixture
+def world(alice: User, settings: Any) -> dict[str, Any]:
+    """What Alice owns, by the names in the paths."""
+    settings.CONFIG = settings.CONFIG.model_copy(update={"callback_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+    failed, queued = start_job(alice), start_job(alice)
+    held = claim(failed.pk)[0]
+    fail(held)
+    token, _ = ApiToken.issue(alice)
+    document = index(alice, upload(alice))
+    return {
+        "failed": failed.pk,
+        "queued": queued.pk,
+        "step": held.step_id,
+        "token": token.pk,
+        "document": document.uid,
+        "pdf": upload(alice, b"%PDF-1.4", "one.pdf").uid,
+    }
+
+
+@pytest.fixture
+def callers(alice: User, bob: User, charlie: User) -> dict[str, Client]:
+    permitted = make_user("dora", is_staff=True)
+    permitted.user_permissions.set(Permission.objects.all())
+    root = make_user("root", is_staff=True)
+    User.objects.filter(pk=root.pk).update(is_superuser=True)
+    users = {"stranger": bob, "owner": alice, "staff": charlie, "permitted": permitted, "superuser": root}
+    clients = {role: Client() for role in users}
+    for role, user in users.items():
+        clients[role].force_login(user)
+    return {"nobody": Client(), **clients, "token": client_of(alice)}
+
+
+def ask(callers: dict[str, Client], method: str, path: str) -> str:
+    """The statuses for all callers. What a call changes is rolled back."""
+    found = []
+    for role in ROLES:
+        with transaction.atomic():
+            client = callers[role]
+            cookies = {name: cookie.value for name, cookie in client.cookies.items()}
+            body = BODIES.get(path, {}) if path.startswith("/api/") and path != "/api/documents" else {}
+            options = {"content_type": "application/json"} if path.startswith("/api/") and method == "POST" else {}
+            if path == "/api/documents":
+                options = {}
+            call = getattr(client, method.lower())
+            found.append(str(call(path, body, **options).status_code if method == "POST" else call(path).status_code))
+            transaction.set_rollback(True)
+        client.cookies = SimpleCookie(cookies)  # a session that was ended is there again
+    return " ".join(found)
+
+
+def walk(patterns: list[Any], prefix: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        route = f"{prefix}{pattern.pattern}"
+        if isinstance(pattern, URLResolver):
+            yield from walk(pattern.url_patterns, route)
+        else:
+            assert isinstance(pattern, URLPattern)
+            yield route
+
+
+def routes() -> list[str]:
+    return list(walk(get_resolver().url_patterns))
+
+
+def test_every_address_has_a_row() -> None:
+    found = {route for route in routes() if not route.startswith("admin/")}
+    assert sorted(found - set(ROWS)) == []
+    assert sorted(set(ROWS) - found) == []
+
+
+def test_each_caller(world: dict[str, Any], callers: dict[str, Client]) -> None:
+    """One test, because making the rows takes longer than the calls."""
+    rows = [row for of_route in ROWS.values() for row in of_route]
+    found = [(method, path, ask(callers, method, path.format(**world))) for method, path, _ in rows]
+    assert found == rows
+
+
+def test_every_model_in_the_admin_has_a_row() -> None:
+    assert {model._meta.label_lower for model in admin.site._registry} == set(ADMIN_MODELS)
+
+
+def test_the_admin(world: dict[str, Any], callers: dict[str, Client]) -> None:
+    for label in ADMIN_MODELS:
+        check_in_admin(callers, label)
+
+
+def check_in_admin(callers: dict[str, Client], label: str) -> None:
+    (model,) = (each for each in admin.site._registry if each._meta.label_lower == label)
+    row = model._default_manager.first()
+    address = f"/admin/{label.replace('.', '/')}"
+    may = ADMIN_MODELS[label].split()
+    assert ask(callers, "GET", f"{address}/") == in_admin(200)
+    assert ask(callers, "GET", f"{address}/add/") == in_admin(200 if "add" in may else 403)
+    if row is not None:
+        assert ask(callers, "GET", f"{address}/{row.pk}/change/") == in_admin(200)
+        assert ask(callers, "POST", f"{address}/{row.pk}/change/") == in_admin(200 if "change" in may else 403)
+        assert ask(callers, "GET", f"{address}/{row.pk}/delete/") == in_admin(200 if "delete" in may else 403)
+        assert ask(callers, "GET", f"{address}/{row.pk}/history/") == in_admin(200)
+
+
+def in_admin(status: int) -> str:
+    """Users who are not staff, and API tokens, are sent to the admin's sign-in page."""
+    return f"302 302 302 403 {status} {status} 302"
