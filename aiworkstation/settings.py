@@ -45,12 +45,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "aiworkstation.web.middleware.StorablePath",
     "aiworkstation.web.request_id.RequestId",
     "aiworkstation.audit.origin.RequestOrigin",
     "aiworkstation.audit.refused_requests.RefusedRequests",
     "django.middleware.security.SecurityMiddleware",
     "aiworkstation.web.middleware.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "aiworkstation.web.middleware.PrivateAnswers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "aiworkstation.web.middleware.ApiSlash",
     "django.middleware.common.CommonMiddleware",

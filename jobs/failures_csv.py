@@ -1,6 +1,7 @@
 """The failed steps of a job as CSV, for spreadsheets."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,8 +17,10 @@ BATCH = 500
 BOM = "\ufeff"
 COLUMNS = ("index", "name", "documentId", "container", "code", "message", "attempts", "finishedAt")
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""Spreadsheets take text that begins with one of these for a formula (OWASP, "CSV Injection")."""
+_FORMULA = re.compile(r"(^|[\t\r\n;|])([\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*)(?=[=+\-@＝＋－＠])")
+"""Where spreadsheets see the beginning of a formula (OWASP, "CSV Injection"): at the start of a cell, and after what a
+program may take for the start of another one, each with spaces and invisible characters before it.
+"""
 
 
 def failures(execution: WorkflowExecution, user: User) -> StreamingHttpResponse:
@@ -73,4 +76,7 @@ def _csv_rows(steps: list[Step], user: User) -> Iterator[Iterable[Any]]:
 
 def _cell(value: Any) -> Any:
     """Returns numbers unchanged, and text in a form that no spreadsheet runs."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = f"'{value}" if value.startswith(("\t", "\r", "\n")) else value
+    return _FORMULA.sub(r"\1\2'", text)

@@ -10,12 +10,12 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -24,7 +24,15 @@ from aiworkstation import BASE_DIR
 # With an empty ENV_FILE no file is read.
 ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
 MIN_SECRET_BYTES = 16
-SECRET_SETTINGS = ("callback_secret", "secret_key", "openai_api_key", "hubspot_access_token")
+SECRET_SETTINGS = (
+    "callback_secret",
+    "database_url",
+    "hubspot_access_token",
+    "listen_database_url",
+    "openai_api_key",
+    "secret_key",
+)
+"""Settings whose values no message shows."""
 MIN_KEY_LENGTH, MIN_KEY_CHARACTERS = 50, 5  # those of Django's `check --deploy`
 MAX_DAYS = 36_500
 DAY_SECONDS = 24 * 3600
@@ -162,12 +170,10 @@ class Config(BaseSettings):
     @field_validator("database_url", "listen_database_url")
     @classmethod
     def _is_postgresql(cls, value: str) -> str:
+        """The message shows no part of the value, because any part may be one of the password."""
         if value and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
-        try:
-            parts = conninfo_to_dict(value)
-        except psycopg.ProgrammingError as error:
-            raise ValueError(f"cannot be read: {_without_password(str(error)).strip()}") from None
+        parts = _parts_of(value)
         if value and not parts.keys() & {"dbname", "service"}:
             raise ValueError("must end with the name of the database: postgresql://user:password@host/database")
         return value
@@ -211,6 +217,12 @@ class Config(BaseSettings):
             raise ValueError(f"must be {MIN_SECRET_BYTES} or more random bytes in base64: `openssl rand -base64 32`")
         return value
 
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if self.debug and self.app_url.startswith("https://"):
+            raise ValueError("DEBUG: must be false if APP_URL begins with https://, because error pages show the code")
+        return self
+
     @property
     def public_url(self) -> str:
         """The address at which outside systems and links find this application."""
@@ -251,6 +263,24 @@ def _without_password(text: str) -> str:
     return _PASSWORD.sub("…", text)
 
 
+def _parts_of(url: str) -> dict[str, Any]:
+    """Raises ValueError without a word of the address: libpq's own messages quote it.
+
+    A password with a character that has a meaning in URLs moves into the port, which the server's messages quote.
+    """
+    unreadable = (
+        "cannot be read. Write postgresql://user:password@host:port/database, and in the password %23 for #, %25 for %,"
+        " %2F for / and %40 for @"
+    )
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise ValueError(unreadable) from None
+    if not all(port.isdecimal() for port in str(parts.get("port", "")).split(",") if port):
+        raise ValueError(unreadable)
+    return parts
+
+
 def _is_package(name: str) -> bool:
     try:
         return find_spec(name) is not None
@@ -270,6 +300,7 @@ def load() -> Config:
 
 def _error_line(item: ErrorDetails) -> str:
     name = ".".join(str(part) for part in item["loc"])
-    got = "" if name.lower() in SECRET_SETTINGS else f" (got {_without_password(repr(item.get('input')))})"
+    given = _without_password(repr(item.get("input")))
+    got = "" if name.lower() in SECRET_SETTINGS or not name else f" (got {given})"
     message = _PLAIN.get(item["type"], item["msg"].removeprefix("Value error, "))
-    return f"{name.upper()}: {message}{got}"
+    return f"{name.upper()}: {message}{got}" if name else message

@@ -75,11 +75,17 @@ def check_database() -> None:
             cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
             (has_vector,) = cursor.fetchone()
     except OperationalError as error:
-        raise CannotRun(f"DATABASE_URL: cannot connect: {error}") from error
+        raise CannotRun(f"DATABASE_URL: cannot connect: {_without_password(error)}") from None
     if not has_vector:
         raise CannotRun("DATABASE_URL: that PostgreSQL has no pgvector. Install the extension pgvector there.")
     if connection.get_database_version() < (MIN_POSTGRESQL,):
         raise CannotRun(f"DATABASE_URL: PostgreSQL {MIN_POSTGRESQL} or newer is needed")
+
+
+def _without_password(error: Exception) -> str:
+    """libpq's messages can repeat parts of the address."""
+    password = str(connection.settings_dict["PASSWORD"])
+    return str(error).replace(password, "…") if password else str(error)
 
 
 def supervise(*, reload: bool) -> NoReturn:

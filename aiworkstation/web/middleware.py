@@ -10,11 +10,37 @@ from django_htmx.http import HttpResponseClientRefresh
 from aiworkstation.web.errors import API_PREFIX
 from aiworkstation.web.requests import SiteRequest
 
+PRIVATE = "private, no-store"
 GetResponse = Callable[[HttpRequest], HttpResponse]
 # Scripts, styles and everything else come from the site itself, and nothing is inline.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+
+class StorablePath:
+    """Takes NUL out of the address: PostgreSQL refuses such text. Nothing has a name with it, so nothing is found."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.path = request.path.replace("\0", "\ufffd")
+        request.path_info = request.path_info.replace("\0", "\ufffd")
+        return self.get_response(request)
+
+
+class PrivateAnswers:
+    """Forbids browsers and proxies to store what a signed-in user gets. Static files have an answer of their own."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if "Authorization" in request.headers or settings.SESSION_COOKIE_NAME in request.COOKIES or response.cookies:
+            response.headers["Cache-Control"] = PRIVATE
+        return response
 
 
 class ApiSlash:

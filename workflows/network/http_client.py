@@ -263,16 +263,21 @@ def _is_allowed_private(place: str) -> bool:
 async def _allowed_addresses(url: httpx2.URL, trusted: frozenset[str]) -> list[str]:
     """Addresses to connect to, in the resolver's order. Raises `address_not_allowed` if any of them is private."""
     place = _host_and_port(url)
-    found = await ssrf_guard.resolve(url.raw_host.decode("ascii").strip("[]"), _port(url))
-    if place in trusted or _is_allowed_private(place):
+    is_allowed = place in trusted or _is_allowed_private(place)
+    try:
+        found = await ssrf_guard.resolve(url.raw_host.decode("ascii").strip("[]"), _port(url))
+    except ssrf_guard.UnknownHost:
+        if is_allowed:
+            raise
+        found = []
+    if is_allowed or (found and all(ssrf_guard.is_public(address) for address in found)):
         return found
-    if not all(ssrf_guard.is_public(address) for address in found):
-        raise PermanentError(
-            f"{place} is a private address, which steps may not reach."
-            f" To allow it, set HTTP_ALLOWED_PRIVATE_HOSTS={place}",
-            code="address_not_allowed",
-        )
-    return found
+    # The same answer for a name that nobody knows: otherwise it would show which names the private network has.
+    raise PermanentError(
+        f"{place} is unknown, or a private address, which steps may not reach."
+        f" To allow a private address, set HTTP_ALLOWED_PRIVATE_HOSTS={place}",
+        code="address_not_allowed",
+    )
 
 
 def _parsed(url: str) -> httpx2.URL:

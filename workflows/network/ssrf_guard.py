@@ -2,11 +2,16 @@
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
 
 from workflows.errors import StepError
 
 RESOLVE_SECONDS = 10.0
+RESOLVERS = 16
+"""Threads that wait for name servers, and do nothing else: names that take long delay no other work."""
 NAT64 = ip_network("64:ff9b::/96")
 # Networks that `ipaddress` calls global, at least in some Python versions, although they are not.
 NOT_PUBLIC = [
@@ -19,17 +24,30 @@ NOT_PUBLIC = [
 ]
 
 
+class UnknownHost(StepError):
+    """No name server knows the host."""
+
+
 async def resolve(host: str, port: int) -> list[str]:
     """Returns the host's addresses, in the resolver's order. Raises StepError, `unknown_host`."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await loop.run_in_executor(_resolvers(), partial(_look_up, host, port))
     except (socket.gaierror, UnicodeError) as error:
-        raise StepError(f"The host {host} is not known.", code="unknown_host") from error
+        raise UnknownHost(f"The host {host} is not known.", code="unknown_host") from error
     except TimeoutError as error:
         raise StepError(f"The name server did not answer for {host}.", code="unknown_host") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@cache
+def _resolvers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def is_public(address: str) -> bool:

@@ -20,7 +20,6 @@ def fresh() -> None:
         ("PORT", "eighty"),
         ("PORT", "70000"),
         ("WORKERS", "-1"),
-        ("DATABASE_URL", "mysql://localhost/jobs"),
         ("DEBUG", "perhaps"),
         ("APP_URL", "jobs.example.com"),
         ("MODEL_ALIASES", "gpt-4"),
