@@ -26,9 +26,7 @@ ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
 MIN_SECRET_BYTES = 16
 SECRET_SETTINGS = (
     "callback_secret",
-    "database_url",
     "hubspot_access_token",
-    "listen_database_url",
     "openai_api_key",
     "secret_key",
 )
@@ -38,7 +36,7 @@ MAX_DAYS = 36_500
 DAY_SECONDS = 24 * 3600
 MAX_MEMORY_MB = 1 << 20
 OWN_APPS = ("aiworkstation", "documents", "jobs", "workflows")
-_PASSWORD = re.compile(r"(?<=://).*(?=@)")
+_PORT = re.compile(r":[^/]*")
 _PLAIN = {
     "bool_parsing": "write true or false",
     "int_parsing": "write a whole number",
@@ -170,7 +168,6 @@ class Config(BaseSettings):
     @field_validator("database_url", "listen_database_url")
     @classmethod
     def _is_postgresql(cls, value: str) -> str:
-        """The message shows no part of the value, because any part may be one of the password."""
         if value and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
         parts = _parts_of(value)
@@ -260,7 +257,14 @@ def _is_host_and_port(entry: str) -> bool:
 
 
 def _without_password(text: str) -> str:
-    return _PASSWORD.sub("…", text)
+    """Hides what may be a password in an address: all before the last `@`, the port, and an option of that name."""
+    start, at, rest = text.rpartition("@")
+    if "pass" in rest.lower():
+        return "an address with a password"
+    if not at:
+        return text
+    scheme, slashes, _ = start.partition("://")
+    return f"{scheme}{slashes}…@{_PORT.sub('', rest)}" if slashes else f"…@{_PORT.sub('', rest)}"
 
 
 def _parts_of(url: str) -> dict[str, Any]:
