@@ -17,9 +17,12 @@ BATCH = 500
 BOM = "\ufeff"
 COLUMNS = ("index", "name", "documentId", "container", "code", "message", "attempts", "finishedAt")
 
-_FORMULA = re.compile(r"(^|[\t\r\n;|])([\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*)(?=[=+\-@＝＋－＠])")
+_UNSEEN = r"[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*"
+_BEGIN = r"[=+\-@＝＋－＠]"
+_FIRST = re.compile(rf"[\t\r\n]|{_UNSEEN}{_BEGIN}")
+_LATER = re.compile(rf"([\t\r\n;|]{_UNSEEN})(?={_BEGIN})")
 """Where spreadsheets see the beginning of a formula (OWASP, "CSV Injection"): at the start of a cell, and after what a
-program may take for the start of another one, each with spaces and invisible characters before it.
+program may take for the start of another one, each also after spaces and invisible characters.
 """
 
 
@@ -78,5 +81,8 @@ def _cell(value: Any) -> Any:
     """Returns numbers unchanged, and text in a form that no spreadsheet runs."""
     if not isinstance(value, str):
         return value
-    text = f"'{value}" if value.startswith(("\t", "\r", "\n")) else value
-    return _FORMULA.sub(r"\1\2'", text)
+    start = _FIRST.match(value)
+    if start is None:
+        return _LATER.sub(r"\1'", value)
+    rest = _LATER.sub(r"\1'", value[start.end() :])
+    return f"'{start[0]}{rest}"
