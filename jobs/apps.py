@@ -6,6 +6,7 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
+        from jobs import bulk_tool  # noqa: F401 - registers the tool
         from jobs.types import load_job_types
 
         load_job_types()

@@ -8,6 +8,7 @@ app_name = "jobs"
 urlpatterns = [
     path("", include("jobs.pages.urls")),
     path("api/jobs", views.jobs, name="api_jobs"),
+    path("api/jobs/bulk", views.bulk, name="api_bulk"),
     path("api/jobs/<str:job_id>", views.job, name="api_job"),
     path("api/jobs/<str:job_id>/payload", views.job_payload, name="api_job_payload"),
     path("api/jobs/<str:job_id>/output", views.job_output, name="api_job_output"),

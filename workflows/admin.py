@@ -76,7 +76,7 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def _tool_choices() -> list[tuple[str, str]]:
-    return [(tool.slug, f"{tool.slug}: {tool.description}") for tool in tools.all_tools()]
+    return [(tool.slug, f"{tool.slug}: {tool.description}") for tool in tools.offered_tools()]
 
 
 class ModeForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -25,8 +25,8 @@ class PageQuery(StrictSerializer):
     cursor = serializers.CharField(default="", allow_blank=True)
 
 
-class FilterQuery(PageQuery):
-    """The filters that the lists of jobs and documents share. A subclass adds its `status`."""
+class LabelFilters(StrictSerializer):
+    """The filters that the lists of jobs and documents share."""
 
     type = serializers.CharField(required=False)
     mode = serializers.CharField(required=False)
@@ -34,6 +34,10 @@ class FilterQuery(PageQuery):
     tag = serializers.CharField(required=False)
     q = serializers.CharField(required=False, max_length=MAX_TEXT)
     owner = serializers.CharField(required=False)
+
+
+class FilterQuery(PageQuery, LabelFilters):
+    """The query string of such a list. A subclass adds its `status`."""
 
 
 @dataclass(frozen=True, slots=True)

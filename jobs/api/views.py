@@ -29,6 +29,7 @@ from jobs.api.serializers import (
 )
 from jobs.api.whole_json import whole_json
 from jobs.attempts import attempts_of
+from jobs.bulk_actions import BulkRequest, count_by_status, selected_jobs, start_bulk_action
 from jobs.display import STEPS_SHOWN, describe_events, describe_jobs, describe_steps, last_steps
 from jobs.failures_csv import failures
 from jobs.large_json import MAX_OUTPUT
@@ -161,6 +162,16 @@ def rerun(request: Request, job_id: str) -> HttpResponseBase:
     return Response(body, status=HTTPStatus.ACCEPTED, headers={"Location": addresses["url"]})
 
 
+@api_view(["POST"])
+def bulk(request: Request) -> HttpResponseBase:
+    user = cast(User, request.user)
+    value = read_body(BulkRequest, request)
+    jobs = selected_jobs(user, value)
+    if value["dry_run"]:
+        return Response(count_by_status(jobs))
+    return _started(start_bulk_action(user, value, jobs, cast(dict[str, Any], request.data)), HTTPStatus.ACCEPTED)
+
+
 @api_view(READING)
 def list_tools(request: Request) -> HttpResponseBase:
     query = read_query(PageQuery, request)
@@ -180,7 +191,7 @@ def _tools_page(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
     """Returns a page of the tools, sorted by slug, and the cursor of the next page."""
     salt = "cursor:tools"
     last = decode(cursor, salt)[0] if cursor else ""
-    left = [tool for tool in tools.all_tools() if tool.slug > last]
+    left = [tool for tool in tools.offered_tools() if tool.slug > last]
     return left[:limit], encode([left[limit - 1].slug], salt) if len(left) > limit else None
 
 
@@ -188,7 +199,7 @@ def _tools_page(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
 def list_modes(request: Request) -> HttpResponseBase:
     query = read_query(PageQuery, request)
     found = page(Mode.objects.all(), ("name",), limit=query["limit"], cursor=query["cursor"])
-    slugs = [tool.slug for tool in tools.all_tools()]
+    slugs = [tool.slug for tool in tools.offered_tools()]
     listed = [
         {
             "mode": mode.name,

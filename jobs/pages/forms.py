@@ -22,7 +22,7 @@ Body = dict[str, Any]
 
 
 def tool_choices() -> list[tuple[str, str]]:
-    return [("", "Model"), *((tool.slug, tool.slug) for tool in tools.all_tools())]
+    return [("", "Model"), *((tool.slug, tool.slug) for tool in tools.offered_tools())]
 
 
 class JsonText(Line):

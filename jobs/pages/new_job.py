@@ -80,7 +80,7 @@ def _new_job_page(
     *,
     status: HTTPStatus = HTTPStatus.OK,
 ) -> HttpResponse:
-    context = {"form": form, "steps": steps, "paste": pasted or PasteForm(), "tools": tools.all_tools()}
+    context = {"form": form, "steps": steps, "paste": pasted or PasteForm(), "tools": tools.offered_tools()}
     return render(request, "jobs/new.html", context, status=status)
 
 

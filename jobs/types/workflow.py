@@ -39,9 +39,9 @@ class ToolField(Name):
 
     def to_internal_value(self, data: Any) -> str:
         slug = super().to_internal_value(data)
-        if tools.get(slug) is None:
-            known = ", ".join(tool.slug for tool in tools.all_tools())
-            self.fail("unknown", slug=slug, known=known)
+        known = [tool.slug for tool in tools.offered_tools()]
+        if slug not in known:
+            self.fail("unknown", slug=slug, known=", ".join(known))
         return slug
 
 

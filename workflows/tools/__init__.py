@@ -21,6 +21,7 @@ from workflows.tools.registry import (
     import_builtin_tools,
     known_slugs,
     missing_here,
+    offered_tools,
     register,
     slot_of,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "import_builtin_tools",
     "known_slugs",
     "missing_here",
+    "offered_tools",
     "parsed_arguments",
     "reason",
     "reasons",

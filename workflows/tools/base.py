@@ -105,6 +105,8 @@ class Tool(ABC):
     Arguments: ClassVar[type[BaseModel]] = NoArguments
     is_answered_outside: ClassVar[bool] = False
     """Callbacks may end steps of this tool: `run` returns an OutsideAnswer."""
+    is_internal: ClassVar[bool] = False
+    """Only the application itself plans steps of this tool: no payload may name it, and it is not listed."""
 
     secrets_in: ClassVar[frozenset[str]] = frozenset()
     """The arguments whose values may contain `{{secret.NAME}}`. The tool must pass them to `http_client` unchanged."""

@@ -35,6 +35,11 @@ def all_tools() -> list[Tool]:
     return sorted(_registry.values(), key=lambda tool: tool.slug)
 
 
+def offered_tools() -> list[Tool]:
+    """The tools that a step of a user's job may name."""
+    return [tool for tool in all_tools() if not tool.is_internal]
+
+
 def known_slugs() -> tuple[str, ...]:
     """The slugs of the steps that this process can run."""
     return *sorted(_registry), MODEL_STEP

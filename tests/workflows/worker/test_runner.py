@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from django.db import connection
 
 from aiworkstation.audit.models import AuditEvent
 from tests.support.processes import environment
+from tests.support.runner import work
 from tests.workflows.conftest import Start, chain, error_of, side_by_side
 from workflows import engine
 from workflows.database_connections import connect
@@ -20,49 +21,12 @@ from workflows.engine.claims import Claim
 from workflows.engine.leases import RENEW
 from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import take_turn
-from workflows.models import WorkflowExecution
 from workflows.steps import NewStep
 from workflows.worker.capacity import EndedStep, SlotSizes
 from workflows.worker.lease_renewer import LeaseRenewer
 from workflows.worker.runner import Runner
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def work(
-    *executions: WorkflowExecution,
-    during: Callable[[Runner], Awaitable[None]] | None = None,
-    sizes: SlotSizes | None = None,
-    lease: float = 30,
-    limit: float = 60,
-) -> None:
-    """Runs a runner until the executions are finished."""
-
-    async def main() -> None:
-        runner = Runner("worker test", lease, sizes or SlotSizes(coroutines=16))
-        renewer = LeaseRenewer(runner, kind="runner")
-        renewer.start()
-        running = asyncio.create_task(runner.run())
-        try:
-            async with asyncio.timeout(limit):
-                if during:
-                    await during(runner)
-                while await asyncio.to_thread(unfinished):
-                    await asyncio.sleep(0.02)
-        finally:
-            await runner.stop(5)
-            await asyncio.wait_for(running, limit)
-            await asyncio.to_thread(renewer.stop)
-
-    def unfinished() -> bool:
-        try:
-            return WorkflowExecution.objects.filter(pk__in=[e.pk for e in executions]).unfinished().exists()
-        finally:
-            connection.close()
-
-    asyncio.run(main())
-    for execution in executions:
-        execution.refresh_from_db()
 
 
 def lines(ledger: Path, word: str) -> list[list[str]]:
