@@ -28,7 +28,7 @@ from aiworkstation.audit.models import AuditEvent
 from tests.jobs.callbacks.conftest import Configure, Start, outside
 from tests.servers.outside_worker import SECRET, OutsideWorker, signed
 from tests.support.processes import wait_for
-from tests.workflows.worker.test_runner import work
+from tests.support.runner import work
 from workflows import engine
 from workflows.models import SecretGrant, WorkflowExecution
 from workflows.network import webhooks

@@ -15,11 +15,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from tests.support.processes import database_url
+from tests.support.runner import work
 from tests.support.turns import turn
 from tests.workflows.conftest import Start, side_by_side, statuses
 from tests.workflows.engine.test_fairness import start_for, take_newcomers
 from tests.workflows.engine.test_verbs import actions, end, expire, take
-from tests.workflows.worker.test_runner import in_other_thread, lines, work
+from tests.workflows.worker.test_runner import in_other_thread, lines
 from workflows import engine, tools
 from workflows.engine.claims import Claim
 from workflows.engine.consistency import check

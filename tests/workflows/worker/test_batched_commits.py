@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
+from tests.support.runner import work
 from tests.workflows.conftest import Start
-from tests.workflows.worker.test_runner import work
 from workflows.engine.outcomes import Outcome
 from workflows.engine.query import Row
 from workflows.engine.turn import TurnResult, WorkerInfo, take_turn

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from tests.support.runner import work
 from tests.workflows.conftest import Start, chain, error_of
-from tests.workflows.worker.test_runner import in_other_thread, lines, work
+from tests.workflows.worker.test_runner import in_other_thread, lines
 from workflows.engine.broken_jobs import LIMIT
 from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome

@@ -10,10 +10,11 @@ from django.db import connection
 from django.utils import timezone
 
 from aiworkstation.audit.models import AuditEvent
+from tests.support.runner import work
 from tests.support.turns import turn
 from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import take
-from tests.workflows.worker.test_runner import ignore, in_other_thread, lines, work
+from tests.workflows.worker.test_runner import ignore, in_other_thread, lines
 from workflows import engine
 from workflows.database_connections import connect
 from workflows.engine.outcomes import Outcome
