@@ -12,7 +12,7 @@ from django.test import Client
 from aiworkstation.audit.models import AuditEvent
 from tests.conftest import browser_of
 from tests.servers.web_server import WebServer
-from tests.workflows.worker.test_runner import work
+from tests.support.runner import work
 from workflows import engine
 from workflows.models import Mode, SecretGrant, WorkflowExecution
 from workflows.steps import NewExecution, NewStep

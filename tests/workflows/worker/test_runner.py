@@ -13,7 +13,7 @@ from django.db import connection
 
 from aiworkstation.audit.models import AuditEvent
 from tests.support.processes import environment
-from tests.support.runner import work
+from tests.support.runner import work as work
 from tests.workflows.conftest import Start, chain, error_of, side_by_side
 from workflows import engine
 from workflows.database_connections import connect
