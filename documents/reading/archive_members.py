@@ -61,14 +61,23 @@ def store_members(parent: Document, parsed: dict[str, Any], folder: Path) -> lis
     members: list[dict[str, str]] = parsed.get("members", [])
     for done, member in enumerate(members):
         try:
+            path = _path_of(folder, member["file"])
             # The file's name is the member's place in the parent, whatever was left out before it.
-            stored.append(store_member(parent, int(member["file"]), member["name"], folder / member["file"]))
+            stored.append(store_member(parent, int(path.name), member["name"], path))
         except stored_files.OverQuota as error:
             parsed["warnings"].append(f"{len(members) - done} documents inside were not stored. {error.message}")
             break
         except DocumentError as error:
             parsed["warnings"].append(f"{member['name']} was not stored. {error.message}")
     return stored
+
+
+def _path_of(folder: Path, file: str) -> Path:
+    """The child's word is not trusted: the name has no folders, and the file is neither a link nor a device."""
+    path = folder / file
+    if not file.isdecimal() or path.is_symlink() or not path.is_file():
+        raise DocumentError("It was not unpacked.")
+    return path
 
 
 def add_steps(context: StepContext, tool: str, members: list[Document], settings: dict[str, int]) -> None:

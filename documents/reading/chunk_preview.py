@@ -14,6 +14,7 @@ from documents.models import Document
 from documents.text.chunker import Chunk
 from workflows.errors import ChildFailed
 from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.sandbox.confinement import ChildFiles
 
 MAX_SHOWN = 10
 SECONDS = 30
@@ -39,17 +40,17 @@ def preview(document: Document, *, chunk_size: int, overlap: int, unit: str = "t
         source, output = Path(folder) / "pages.json", Path(folder) / "chunks.json"
         source.write_text(json.dumps({"pages": pages}), encoding="utf-8")
         arguments = {"input": str(source), "output": str(output), "chunkSize": chunk_size, "overlap": overlap}
-        asyncio.run(_in_child({**arguments, "unit": unit}))
+        asyncio.run(_in_child({**arguments, "unit": unit}, ChildFiles(folder=folder)))
         chunks: list[list[Any]] = json.loads(output.read_text(encoding="utf-8"))["chunks"]
     sizes = [chunk[5] for chunk in chunks]
     shown = [Chunk(*values) for values in chunks[:MAX_SHOWN]]
     return Preview(len(chunks), sum(sizes) // max(len(sizes), 1), shown)
 
 
-async def _in_child(arguments: dict[str, Any]) -> None:
+async def _in_child(arguments: dict[str, Any], files: ChildFiles) -> None:
     sandbox = Sandbox(memory=settings.CONFIG.child_memory_mb << 20, seconds=SECONDS)
     try:
-        await sandbox.run(RECHUNK, arguments)
+        await sandbox.run(RECHUNK, arguments, files=files)
     except ChildFailed as error:
         if error.code == "timed_out":
             raise ChildFailed("Splitting the text took too long: choose larger chunks.", code=error.code) from error

@@ -38,6 +38,7 @@ from documents.storage.shared_uploads import is_here
 from workflows.errors import ChildFailed, PermanentError, StepError, TryLater
 from workflows.models import FINISHED_STEP, StepStatus
 from workflows.tools import StepContext
+from workflows.worker.sandbox.confinement import ChildFiles
 from workflows.worker.sandbox.limits import ChildLimits
 from workflows.worker.threads import in_thread
 
@@ -149,8 +150,10 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
     assert run_child is not None
     if not is_here(reading.document.sha256):
         raise FileNotHere(delay=NOT_HERE_SECONDS)
+    source = str(reading.document.path)
+    files = ChildFiles(reads=(source,), folder=str(output.parent))
     arguments: dict[str, Any] = {
-        "path": str(reading.document.path),
+        "path": source,
         "filename": reading.document.filename,
         "chunkSize": reading.chunk_size,
         "overlap": reading.overlap,
@@ -158,7 +161,7 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
         "members": str(unpacked) if reading.depth < archive_members.MAX_DEPTH else None,
     }
     try:
-        summary = await run_child(READ, arguments, on_progress=reading.report)
+        summary = await run_child(READ, arguments, on_progress=reading.report, files=files)
     except ChildFailed as error:
         if not is_here(reading.document.sha256):
             raise FileNotHere(delay=NOT_HERE_SECONDS) from error
@@ -174,7 +177,7 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
         # One at a time: text recognition takes as much memory as everything else together.
         async with _ocr_lock:
             try:
-                await run_child(READ, arguments, on_progress=reading.report, limits=limits)
+                await run_child(READ, arguments, on_progress=reading.report, limits=limits, files=files)
             except ChildFailed as error:
                 if not output.exists():  # otherwise the first reading found some text, which is better than nothing
                     raise in_words_for_readers(error) from error

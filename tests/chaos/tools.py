@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.chaos.child import SLICE
@@ -17,6 +18,7 @@ from workflows.errors import StepError, TryLater
 from workflows.models import StepStatus
 from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
+from workflows.worker.sandbox.confinement import ChildFiles
 from workflows.worker.step_executor import StepExecutor
 
 
@@ -128,4 +130,5 @@ class Child(Tool):
             "seconds": arguments.seconds,
             "holder": holder(),
         }
-        return await context.run_child("tests.chaos.child:work", details)
+        files = ChildFiles(folder=str(Path(os.environ["CHAOS_LEDGER"]).parent))
+        return await context.run_child("tests.chaos.child:work", details, files=files)

@@ -19,7 +19,7 @@ def sleep(arguments: dict[str, Any], report: OnProgress) -> dict[str, Any]:
 
 
 def die(arguments: dict[str, Any], report: OnProgress) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    signal.raise_signal(signal.SIGKILL)
 
 
 def leave(arguments: dict[str, Any], report: OnProgress) -> None:

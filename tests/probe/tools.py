@@ -13,6 +13,7 @@ from pydantic import Field
 
 from workflows.errors import StepError, TryLater
 from workflows.tools import Arguments, NoArguments, StepContext, Tool, register
+from workflows.worker.sandbox.confinement import ChildFiles
 
 
 def write_to_ledger(word: str, context: StepContext) -> None:
@@ -118,7 +119,8 @@ class Child(Tool):
         assert context.run_child is not None
         ledger = os.environ["PROBE_LEDGER"]
         details = {"seconds": arguments.seconds, "ledger": ledger, "name": context.step_name}
-        return await context.run_child(f"tests.probe.child:{arguments.function}", details)
+        files = ChildFiles(folder=str(Path(ledger).parent))
+        return await context.run_child(f"tests.probe.child:{arguments.function}", details, files=files)
 
 
 class Leaving(Timing):

@@ -91,7 +91,11 @@ def add(user: User, text: str | bytes, filename: str = "hello.txt", **options: A
 
 
 async def run_child(
-    function: str, arguments: dict[str, Any], on_progress: Callable[[int, int], None] = lambda done, total: None
+    function: str,
+    arguments: dict[str, Any],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    files: object = None,
 ) -> Any:
     """Runs a child's function in this process, with the errors that the sandbox would raise."""
     module, _, name = function.partition(":")

@@ -1,12 +1,12 @@
 """Hostile files, in a child process with the limits of production. Each fails alone, with its own error."""
 
 import asyncio
+import json
 import random
 import re
 import socket
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from documents.reading.pipeline import read_in_child
 from tests.support import builder
 from workflows.errors import ChildFailed
 from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.sandbox.confinement import ChildFiles
 from workflows.worker.sandbox.limits import ChildLimits
 
 MEMORY = 768 << 20
@@ -32,8 +33,10 @@ WORKBOOK = f"{builder.OFFICE}.spreadsheetml.sheet.main+xml"
 
 
 class PatientSandbox(Sandbox):
-    def _request(self, function: str, arguments: dict[str, Any], limits: ChildLimits, answer: socket.socket) -> None:
-        super()._request(function, arguments, replace(limits, seconds=min(limits.seconds, SECONDS)), answer)
+    def _send_request(self, request: bytes, descriptors: list[int]) -> None:
+        asked = json.loads(request)
+        asked["limits"]["seconds"] = min(asked["limits"]["seconds"], SECONDS)
+        super()._send_request(json.dumps(asked).encode(), descriptors)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,8 @@ def outcome(sandbox: Sandbox, path: Path, limits: ChildLimits | None = None) -> 
     members.mkdir()
     arguments |= {"output": str(path.with_suffix(".out")), "members": str(members)}
     try:
-        asyncio.run(sandbox.run("documents.reading.pipeline:read_in_child", arguments, limits=limits))
+        files = ChildFiles((str(path),), str(path.parent))
+        asyncio.run(sandbox.run("documents.reading.pipeline:read_in_child", arguments, limits=limits, files=files))
     except ChildFailed as error:
         return error.code, error.message
     return "ok", ""
@@ -315,9 +319,10 @@ def test_others_go_on(sandbox: Sandbox, tmp_path: Path, samples: Path) -> None:
 
     async def main() -> tuple[Any, Any]:
         (tmp_path / "loop.pdf").write_bytes(laughing_forms(b"q Q "))
+        files = ChildFiles((str(samples),), str(tmp_path))
         return await asyncio.gather(
-            sandbox.run(*_call(tmp_path / "loop.pdf", tmp_path / "1"), limits=ChildLimits(MEMORY, 2)),
-            sandbox.run(*_call(samples / "notes.md", tmp_path / "2")),
+            sandbox.run(*_call(tmp_path / "loop.pdf", tmp_path / "1"), limits=ChildLimits(MEMORY, 2), files=files),
+            sandbox.run(*_call(samples / "notes.md", tmp_path / "2"), files=files),
             return_exceptions=True,
         )
 

@@ -18,6 +18,7 @@ import pytest
 
 from workflows.errors import ChildCrashed, ChildFailed
 from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.sandbox.confinement import ChildFiles
 
 pytestmark = pytest.mark.slow
 
@@ -52,10 +53,11 @@ async def _read_all(corpus: Path, rows: list[Row], folder: Path) -> list[Reading
 
     async def outcome(number: int, path: Path) -> Reading:
         output = folder / f"{number}.json"
+        files = ChildFiles((str(path),), str(folder))
         arguments = {"path": str(path), "filename": path.name, "chunkSize": 500, "overlap": 100, "output": str(output)}
         async with at_a_time:
             try:
-                await sandbox.run("documents.reading.pipeline:read_in_child", arguments)
+                await sandbox.run("documents.reading.pipeline:read_in_child", arguments, files=files)
             except ChildFailed as error:
                 return {"code": error.code, "message": str(error)}
             except ChildCrashed as error:

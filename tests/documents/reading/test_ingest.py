@@ -292,7 +292,7 @@ def test_what_the_child_raises_ends_the_step(alice: User) -> None:
     ],
 )
 def test_a_limit_of_the_child_in_words_on_the_document(alice: User, error: ChildFailed, words: str) -> None:
-    async def stopped(function: str, arguments: dict[str, Any], on_progress: Any) -> Any:
+    async def stopped(function: str, arguments: dict[str, Any], on_progress: Any, files: Any) -> Any:
         raise error
 
     upload(alice, "text", client_id="long")
@@ -305,7 +305,9 @@ def test_a_limit_of_the_child_in_words_on_the_document(alice: User, error: Child
 def run_ingest(user: User, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, *, is_installed: bool) -> None:
     """Ingests a scan: the first call fails, the one with OCR finds text."""
 
-    async def run_child(function: str, arguments: dict[str, Any], on_progress: Any, limits: Any = None) -> Any:
+    async def run_child(
+        function: str, arguments: dict[str, Any], on_progress: Any, limits: Any = None, files: Any = None
+    ) -> Any:
         calls.append({"ocr": arguments.get("ocr"), "limits": limits})
         if "ocr" not in arguments:
             raise ChildFailed("pictures of text", code="needs_ocr")

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import REPORTS
 from workflows.errors import ChildCrashed, ChildFailed
 from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.sandbox.confinement import ChildFiles
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +76,9 @@ async def _read(sandbox: Sandbox, path: Path, filename: str, folder: Path) -> Re
         "members": str(folder),
     }
     try:
-        await sandbox.run("documents.reading.pipeline:read_in_child", arguments)
+        await sandbox.run(
+            "documents.reading.pipeline:read_in_child", arguments, files=ChildFiles((str(path),), str(folder))
+        )
     except ChildFailed as error:
         return {"name": filename, "code": error.code, "message": str(error)}
     except ChildCrashed as error:

@@ -11,6 +11,7 @@ import pytest
 
 from workflows.errors import ChildCrashed, ChildFailed
 from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.sandbox.confinement import ChildFiles
 
 
 @pytest.fixture
@@ -22,7 +23,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 def call(sandbox: Sandbox, function: str, tmp_path: Path, *, seconds: float = 0, progress: Any = None) -> Any:
     arguments = {"seconds": seconds, "ledger": str(tmp_path / "ledger"), "name": function}
-    return asyncio.run(sandbox.run(f"tests.probe.child:{function}", arguments, progress))
+    return asyncio.run(
+        sandbox.run(f"tests.probe.child:{function}", arguments, progress, files=ChildFiles(folder=str(tmp_path)))
+    )
 
 
 def test_it_works(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -106,7 +109,9 @@ def test_a_module_that_cannot_be_imported(tmp_path: Path) -> None:
 def test_cancelling_kills_the_child(sandbox: Sandbox, tmp_path: Path) -> None:
     async def main() -> None:
         arguments = {"seconds": 60, "ledger": str(tmp_path / "ledger"), "name": "x"}
-        task = asyncio.create_task(sandbox.run("tests.probe.child:sleep", arguments))
+        task = asyncio.create_task(
+            sandbox.run("tests.probe.child:sleep", arguments, files=ChildFiles(folder=str(tmp_path)))
+        )
         while not (tmp_path / "ledger").exists():
             await asyncio.sleep(0.01)
         task.cancel()
@@ -129,7 +134,9 @@ def test_the_server_is_started_again(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_children_die_with_their_server(sandbox: Sandbox, tmp_path: Path) -> None:
     async def main() -> None:
         arguments = {"seconds": 60, "ledger": str(tmp_path / "ledger"), "name": "x"}
-        task = asyncio.create_task(sandbox.run("tests.probe.child:sleep", arguments))
+        task = asyncio.create_task(
+            sandbox.run("tests.probe.child:sleep", arguments, files=ChildFiles(folder=str(tmp_path)))
+        )
         while not (tmp_path / "ledger").exists():
             await asyncio.sleep(0.01)
         assert sandbox._server is not None

@@ -11,6 +11,9 @@ from django_q.models import OrmQ
 from aiworkstation.audit import origin
 from workflows.models import Pause
 from workflows.worker.processes import worker_supervisor
+from workflows.worker.sandbox import confinement
+
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -22,6 +25,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # django-q2 logs when a plain task begins. Our worker logs its end, which is enough.
         logging.getLogger("django-q").setLevel(logging.WARNING)
+        for lacking in confinement.missing():
+            logger.warning("This kernel has no %s: child processes that read documents are confined less.", lacking)
         origin.become_worker()
         worker_supervisor(drain=options["drain"]).run()
         if options["drain"]:

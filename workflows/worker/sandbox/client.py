@@ -15,11 +15,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from aiworkstation import BASE_DIR
-from aiworkstation.ops.linux import kill_group
 from workflows.errors import ChildCrashed, ChildFailed
+from workflows.worker.sandbox.confinement import ChildFiles
 from workflows.worker.sandbox.limits import ChildLimits
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ MORE_MEMORY = "needs more memory than it may use; split the work into smaller pa
 SMALLER_PARTS = "split the work into smaller parts, or raise CHILD_SECONDS"
 # Libraries in C++ and Rust abort their process when an allocation fails. Another attempt would end in the same way.
 _ABORT_SIGNALS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
+MAX_ANSWER = 1 << 26
+"""Bytes of one line of JSON."""
 OnProgress = Callable[[int, int], None]
 # All that the fork server and its children see of this process's environment.
 _KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
@@ -49,40 +52,41 @@ class Sandbox:
         on_progress: OnProgress | None = None,
         *,
         limits: ChildLimits | None = None,
+        files: ChildFiles | None = None,
     ) -> Any:
         """Returns the function's result. `limits` are for this call; default: those of the sandbox.
 
-        Raises ChildFailed if the function raised or hit a limit, and ChildCrashed if its process died.
+        The child reads and writes `files`, and besides them only its code. Its result is not to be trusted: it may
+        name any path. Raises ChildFailed if the function raised or hit a limit, and ChildCrashed if its process died.
         """
         limits = limits or self.limits
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            self._request(function, arguments, limits, theirs)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 26)
+        request = {"function": function, "arguments": arguments, "limits": asdict(limits)}
+        request["files"] = asdict(files or ChildFiles())
         call = _ChildCall(function, on_progress)
+        # The child writes its answer to one socket. The other is the fork server's: it names the end of the child, and
+        # when it is closed here, the server kills the child.
+        answer, child_answer = socket.socketpair()
+        life, child_life = socket.socketpair()
+        with child_answer, child_life:
+            self._send_request(json.dumps(request).encode(), [child_answer.fileno(), child_life.fileno()])
+        answer_reader, answer_writer = await _opened(answer)
+        life_reader, life_writer = await _opened(life)
         try:
             async with asyncio.timeout(limits.seconds):
-                return await call.receive(reader)
+                await call.receive(answer_reader)
+                return call.result_or_error(await life_reader.readline())
         except TimeoutError:
             raise ChildFailed(
                 f"{function} took longer than {limits.seconds:.0f} s; {SMALLER_PARTS}", code="timed_out"
             ) from None
         finally:
-            call.kill()
-            writer.close()
+            life_writer.close()
+            answer_writer.close()
 
-    def _request(self, function: str, arguments: dict[str, Any], limits: ChildLimits, answer: socket.socket) -> None:
-        request = {
-            "function": function,
-            "arguments": arguments,
-            "memory": limits.memory,
-            "seconds": limits.seconds,
-        }
-        data = json.dumps(request).encode()
+    def _send_request(self, request: bytes, descriptors: list[int]) -> None:
         for control in (self._connect(), None):
             try:
-                socket.send_fds(control or self._connect(restart=True), [data], [answer.fileno()])
+                socket.send_fds(control or self._connect(restart=True), [request], descriptors)
             except OSError:
                 continue
             return
@@ -115,31 +119,42 @@ class Sandbox:
         self._control = self._server = None
 
 
+async def _opened(ours: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    ours.setblocking(False)
+    return await asyncio.open_connection(sock=ours, limit=MAX_ANSWER)
+
+
 class _ChildCall:
-    """One call: what its child has sent so far."""
+    """One call: what its child has sent so far, which may be anything."""
 
     def __init__(self, function: str, on_progress: OnProgress | None) -> None:
         self.function = function
         self.on_progress = on_progress
-        self.pid: int | None = None
         self.result: dict[str, Any] | None = None
 
-    async def receive(self, reader: asyncio.StreamReader) -> Any:
-        status: int | None = None
-        while line := await reader.readline():
-            message = json.loads(line)
-            if "progress" in message and self.on_progress:
-                self.on_progress(*message["progress"])
-            self.pid = message.get("pid", self.pid)
-            if "result" in message or "error" in message:
-                self.result = message
-            if "exit" in message:
-                status, self.pid = message["exit"], None
-        return self._result_or_error(status)
+    async def receive(self, reader: asyncio.StreamReader) -> None:
+        """Reads what the child sends, until it has closed its socket."""
+        try:
+            while line := await reader.readline():
+                self._take(json.loads(line))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:  # not JSON, too long, of another shape
+            raise ChildCrashed(f"{self.function} sent what is not an answer") from error
 
-    def _result_or_error(self, status: int | None) -> Any:
+    def _take(self, message: dict[str, Any]) -> None:
+        if "progress" in message and self.on_progress:
+            done, total = message["progress"]
+            self.on_progress(int(done), int(total))
+        elif "error" in message:
+            error = message["error"]
+            texts = {name: str(error[name]) for name in ("class", "code", "message", "traceback")}
+            self.result = {"error": texts | {"retryable": error["retryable"] is True}}
+        elif "result" in message:
+            self.result = {"result": message["result"]}
+
+    def result_or_error(self, life: bytes) -> Any:
+        """`life` is the fork server's last line: the status of the child's end, empty if the server died."""
         if self.result is None:
-            raise self._death_error(status)
+            raise self._death_error(int(life) if life else None)
         if "result" in self.result:
             return self.result["result"]
         error = self.result["error"]
@@ -161,7 +176,3 @@ class _ChildCall:
                 return ChildFailed(f"{self.function} {MORE_MEMORY}", code="too_complex")
             return ChildCrashed(f"killed by {signal.Signals(number).name}")
         return ChildCrashed(f"exit {os.waitstatus_to_exitcode(status)} without an answer")
-
-    def kill(self) -> None:
-        if self.pid is not None:
-            kill_group(self.pid)

@@ -4,18 +4,19 @@ It imports neither Django nor the settings, has no database connection, and its 
 each request it forks a child that has limits and a process group of its own. Server and children die with their parent.
 A module that the server has imported costs later children nothing.
 
-A request is one JSON packet, which brings a socket of its own (SCM_RIGHTS). Over that socket the child writes lines of
-JSON: `{"pid"}` first, then `{"progress": [done, total]}`, at last `{"result"}` or
-`{"error": {"class", "code", "message", "retryable", "traceback"}}`. When the child has ended, the server adds
-`{"exit": status}`, the status of waitpid, and closes the socket.
+A request is one JSON packet, which brings two sockets (SCM_RIGHTS). Over the first, the child writes lines of JSON:
+`{"progress": [done, total]}`, at last `{"result"}` or `{"error": {"class", "code", "message", …}}`. The second is the
+server's own: when the child has ended, the server writes the status of waitpid, and when the caller closes it, the
+server kills the child. So nothing that a child says can lead to another process.
 """
 
-import array
 import contextlib
 import gc
 import importlib
 import json
+import mimetypes
 import os
+import pwd
 import selectors
 import signal
 import socket
@@ -25,7 +26,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from aiworkstation.ops.linux import die_with_parent, use_huge_pages
+from aiworkstation.ops.linux import become, die_with_parent, kill_group, use_huge_pages
+from workflows.worker.sandbox.confinement import ChildFiles, Confinement
 from workflows.worker.sandbox.limits import ChildLimits
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
@@ -37,7 +39,10 @@ MAX_TRACEBACK = 20_000
 class _Server:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
-        self.answers: dict[int, socket.socket] = {}
+        self.lives: dict[int, socket.socket] = {}
+        """The second socket of each child, by process id."""
+        self.selector = selectors.DefaultSelector()
+        self.confinement = Confinement()
         self.broken: dict[str, Any] | None = None
         """Why a module that the server should have imported cannot be. Then no function can run."""
         self.wake_reader, self.wake_writer = os.pipe()
@@ -46,58 +51,67 @@ class _Server:
     def serve(self) -> None:
         signal.signal(signal.SIGCHLD, self._child_ended)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.control, selectors.EVENT_READ)
-            selector.register(self.wake_reader, selectors.EVENT_READ)
+        with self.selector:
+            self.selector.register(self.control, selectors.EVENT_READ)
+            self.selector.register(self.wake_reader, selectors.EVENT_READ)
             while True:
-                for key, _ in selector.select():
-                    if key.fd == self.wake_reader:
+                for key, _ in self.selector.select():
+                    if key.fileobj is self.control:
+                        if not self._accept():
+                            return
+                    elif key.fd == self.wake_reader:
                         os.read(self.wake_reader, 512)
                         self._reap()
-                    elif not self._accept():
-                        return
+                    else:  # the caller has closed its end
+                        self.selector.unregister(key.fileobj)
+                        kill_group(key.data)
 
     def _child_ended(self, number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(BlockingIOError):
             os.write(self.wake_writer, b".")
 
     def _accept(self) -> bool:
-        data, ancillary, _, _ = self.control.recvmsg(1 << 20, socket.CMSG_SPACE(4))
+        data, descriptors, _, _ = socket.recv_fds(self.control, 1 << 20, 2)
         if not data:
             return False
-        descriptors = array.array("i")
-        for _, _, content in ancillary:
-            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-        answer = socket.socket(fileno=descriptors[0])
+        answer, life = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         request = json.loads(data)
-        if self.broken:
-            _send(answer, {"error": self.broken})
-            answer.close()
-            return True
         try:
-            function = _imported(request["function"])
+            function = None if self.broken else _imported(request["function"])
         except BaseException as error:  # a module may also end with SystemExit, or with a panic of Rust
             _send(answer, {"error": _error_json(error)})
+            function = None
+        if function is None:
+            if self.broken:
+                _send(answer, {"error": self.broken})
             answer.close()
+            life.close()
             return True
         child = os.fork()
         if child == 0:
-            self.control.close()
-            _live(function, request, answer)
-        self.answers[child] = answer
+            _live(function, request, answer, self.confinement)
+        answer.close()
+        # Here and in the child, whichever comes first: a kill must reach the group.
+        with contextlib.suppress(OSError):
+            os.setpgid(child, child)
+        self.lives[child] = life
+        self.selector.register(life, selectors.EVENT_READ, child)
         return True
 
     def _reap(self) -> None:
-        while self.answers:
+        while self.lives:
             try:
                 child, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if child == 0:
                 return
-            answer = self.answers.pop(child)
-            _send(answer, {"exit": status})
-            answer.close()
+            life = self.lives.pop(child)
+            with contextlib.suppress(KeyError):
+                self.selector.unregister(life)
+            with contextlib.suppress(OSError):
+                life.sendall(f"{status}\n".encode())
+            life.close()
 
 
 def _imported(name: str) -> Callable[..., Any]:
@@ -116,21 +130,32 @@ def _imported(name: str) -> Callable[..., Any]:
     return function
 
 
-def _live(function: Callable[..., Any], request: dict[str, Any], answer: socket.socket) -> None:
+def _live(
+    function: Callable[..., Any], request: dict[str, Any], answer: socket.socket, confinement: Confinement
+) -> None:
     """Runs the function in the child, sends its result or its error, and ends the process."""
     try:
         os.setpgid(0, 0)
         die_with_parent(signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # Raises if nobody waits for the answer any more.
-        answer.sendall(json.dumps({"pid": os.getpid()}).encode() + b"\n")
-        ChildLimits(request["memory"], request["seconds"]).apply()
+        ChildLimits(**request["limits"]).apply()
+        files, nowhere = request["files"], os.open(os.devnull, os.O_RDWR)
+        confinement.apply(ChildFiles(tuple(files["reads"]), files["folder"]))
+        _close_all_but(answer.fileno(), nowhere)
         result = function(request["arguments"], lambda done, total: _send(answer, {"progress": [done, total]}))
         _send(answer, {"result": result})
     except BaseException as error:
         _send(answer, {"error": _error_json(error)})
     finally:
         os._exit(0)
+
+
+def _close_all_but(kept: int, nowhere: int) -> None:
+    """The child inherits its answer's socket and nothing else. What libraries print goes nowhere."""
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, 1 << 20)
 
 
 def _error_json(error: BaseException) -> dict[str, Any]:
@@ -161,7 +186,11 @@ def _send(answer: socket.socket, message: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    die_with_parent(signal.SIGKILL)
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        become(nobody.pw_uid, nobody.pw_gid)
+    die_with_parent(signal.SIGKILL)  # after the change of user, which would undo it
+    mimetypes.init()  # it reads files that the children may not read
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     server = _Server(socket.socket(fileno=int(sys.argv[1])))
     try:
