@@ -78,23 +78,26 @@ def test_it_connects_nowhere(sandbox: Sandbox, folder: Path) -> None:
         "/etc/hostname",
         "/proc/1/environ",
         "/proc/self/environ",
-        f"/proc/{os.getpid()}/cmdline",
-        f"/proc/{os.getpid()}/environ",
-        str(BASE_DIR / "README.md"),
-        str(BASE_DIR / ".env.example"),
-        os.path.expanduser("~/.bashrc"),
+        "/proc/{pid}/cmdline",
+        "/proc/{pid}/environ",
+        "{project}/README.md",
+        "{project}/.env.example",
+        "/root/.bashrc",
         "/dev/sda",
         "/dev/vda",
         "/dev/mem",
     ],
 )
 def test_it_reads_nothing_else(sandbox: Sandbox, folder: Path, target: str) -> None:
-    assert attempt(sandbox, folder, "read", target).startswith(("PermissionError", "FileNotFoundError"))
+    path = target.format(pid=os.getpid(), project=BASE_DIR)
+    assert attempt(sandbox, folder, "read", path).startswith(("PermissionError", "FileNotFoundError"))
 
 
-@pytest.mark.parametrize("target", ["/etc", "/proc", "/tmp", str(BASE_DIR), "/root", "/home"])
+@pytest.mark.parametrize("target", ["/etc", "/proc", "/tmp", "{project}", "/root", "/home"])
 def test_it_lists_nothing_else(sandbox: Sandbox, folder: Path, target: str) -> None:
-    assert attempt(sandbox, folder, "list", target).startswith(("PermissionError", "FileNotFoundError"))
+    assert attempt(sandbox, folder, "list", target.format(project=BASE_DIR)).startswith(
+        ("PermissionError", "FileNotFoundError")
+    )
 
 
 def test_it_reads_no_other_document(sandbox: Sandbox, folder: Path) -> None:
@@ -105,11 +108,12 @@ def test_it_reads_no_other_document(sandbox: Sandbox, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["/tmp/attack", "/dev/shm/attack", str(BASE_DIR / "workflows/attack.py"), "../attack", "/usr/attack"]
+    "target", ["/tmp/attack", "/dev/shm/attack", "{project}/workflows/attack.py", "../attack", "/usr/attack"]
 )
 def test_it_writes_nowhere_else(sandbox: Sandbox, folder: Path, target: str) -> None:
-    assert attempt(sandbox, folder, "write", target).startswith("PermissionError")
-    assert not (folder / target).exists()
+    path = target.format(project=BASE_DIR)
+    assert attempt(sandbox, folder, "write", path).startswith("PermissionError")
+    assert not (folder / path).exists()
 
 
 @pytest.mark.parametrize("name", ["link", "make_pipe"])
