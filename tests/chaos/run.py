@@ -96,7 +96,8 @@ class Run:
 
     def _tree(self, name: str, environment: dict[str, str]) -> Tree:
         wire = Wire(self.home / f"{name}.wire", postgres.home(self.home))
-        address = f"postgresql://{postgres.ROLE}@/{postgres.DATABASE}?host={wire.directory}&port={PORT}"
+        role = f"{postgres.ROLE}:{postgres.password(self.home)}"
+        address = f"postgresql://{role}@/{postgres.DATABASE}?host={wire.directory}&port={PORT}"
         return Tree(name, wire, environment | {"DATABASE_URL": address}, self.home)
 
     def _restart_database(self) -> None:
