@@ -9,7 +9,7 @@ import psycopg.conninfo
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
-from aiworkstation import BASE_DIR
+from aiworkstation import BASE_DIR, api_scopes
 from aiworkstation.ops import config, postgres, secret_key
 
 try:
@@ -137,6 +137,7 @@ ABSOLUTE_URL_OVERRIDES = {"workflows.workflowexecution": lambda job: reverse("jo
 CALLBACK_PREFIX = "/api/workflow/update-"
 """The addresses at which outside workers report."""
 CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
+API_SCOPES = api_scopes.API_SCOPES
 WORKER_MODEL = "workflows.Worker"
 FIRST_START_COMMAND = "submit_samples"
 
@@ -197,7 +198,10 @@ REST_FRAMEWORK: dict[str, Any] = {
         "aiworkstation.access.authentication.BearerAuthentication",
         "aiworkstation.access.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "aiworkstation.access.scopes.HasScope",
+    ],
     "DEFAULT_THROTTLE_CLASSES": ["aiworkstation.access.throttling.RateThrottle"],
     "DEFAULT_PARSER_CLASSES": ["aiworkstation.web.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

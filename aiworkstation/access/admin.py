@@ -13,10 +13,10 @@ from aiworkstation.access.sign_in import name_key, unlock
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("name", "owner", "prefix", "created_at", "last_used_at")
+    list_display = ("name", "owner", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "last_used_from")
     list_select_related = ("owner",)
     search_fields = ("name", "prefix", "owner__username")
-    fields = ("name", "owner", "prefix", "created_at", "last_used_at")
+    fields = list_display
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -7,6 +7,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request, is_form_media_type
 
 from aiworkstation.access.models import ApiToken
+from aiworkstation.audit.client_address import client_address
 
 
 class BearerAuthentication(authentication.BaseAuthentication):
@@ -19,8 +20,10 @@ class BearerAuthentication(authentication.BaseAuthentication):
         token = ApiToken.find(text.strip())
         if token is None:
             raise AuthenticationFailed("The API token is unknown or was revoked.")
-        token.mark_used()
-        return token.owner, token
+        if token.is_expired:
+            raise AuthenticationFailed("The API token has expired. Create a new one.", code="token_expired")
+        token.mark_used(client_address(request._request))
+        return token.caller(), token
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'

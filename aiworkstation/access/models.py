@@ -2,11 +2,12 @@
 
 import hashlib
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Self, TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.utils import timezone
 
@@ -27,6 +28,23 @@ def sees_only(user: AbstractBaseUser | AnonymousUser) -> int | None:
     return None if getattr(user, "is_staff", False) else user.pk or 0
 
 
+class Scope(models.TextChoices):
+    """What an API token may do."""
+
+    READ = "read", "Read jobs and documents, and search"
+    RUN = "run", "Start, cancel and retry jobs"
+    DOCUMENTS = "documents", "Upload and delete documents"
+    ADMIN = "admin", "Reach other users' jobs and documents (staff)"
+
+
+ALL_SCOPES = tuple(Scope.values)
+
+
+def scopes_of(user: User) -> list[str]:
+    """The scopes that the user's tokens can have."""
+    return [scope for scope in ALL_SCOPES if scope != Scope.ADMIN or user.is_staff]
+
+
 class ApiToken(models.Model):
     """A bearer token. Its text is shown once, and only its hash is stored."""
 
@@ -35,7 +53,13 @@ class ApiToken(models.Model):
     prefix = models.CharField(max_length=12, help_text="Its first characters, to tell tokens apart.")
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, in hex.")
     created_at = models.DateTimeField(auto_now_add=True)
+    scopes = ArrayField(models.CharField(max_length=20))
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on, calls with it are refused.")
     last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_from = models.CharField(max_length=100, blank=True, default="", help_text="The caller's address.")
+
+    is_narrowed = False
+    """Whether the owner is staff, and calls with this token as a user who is not."""
 
     objects = OwnedQuerySet.as_manager()
 
@@ -49,10 +73,20 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
     @classmethod
-    def issue(cls, owner: User, name: str = "token") -> tuple["ApiToken", str]:
-        """Returns a new API token and its text, which cannot be read again."""
+    def issue(
+        cls, owner: User, name: str = "token", *, scopes: list[str] | None = None, expires_at: datetime | None = None
+    ) -> tuple["ApiToken", str]:
+        """Returns a new API token and its text, which cannot be read again. By default it has all scopes of the owner.
+
+        Raises ValueError for scopes that the owner cannot give.
+        """
+        given = scopes_of(owner) if scopes is None else [scope for scope in ALL_SCOPES if scope in scopes]
+        if not given or not set(scopes or given) <= set(scopes_of(owner)):
+            raise ValueError(f"{owner} cannot give a token the scopes {scopes}.")
         text = "aiw_" + secrets.token_urlsafe(32)
-        row = cls.objects.create(owner=owner, name=name, prefix=text[:10], digest=cls.digest_of(text))
+        row = cls.objects.create(
+            owner=owner, name=name, prefix=text[:10], digest=cls.digest_of(text), scopes=given, expires_at=expires_at
+        )
         return row, text
 
     @staticmethod
@@ -62,15 +96,27 @@ class ApiToken(models.Model):
 
     @classmethod
     def find(cls, text: str) -> "ApiToken | None":
-        """Returns the API token with this text if its owner may sign in."""
+        """Returns the API token with this text if its owner may sign in. It may have expired."""
         found = cls.objects.select_related("owner").filter(digest=cls.digest_of(text), owner__is_active=True)
         return found.first()
 
-    def mark_used(self) -> None:
-        """Sets `last_used_at`, at most once a minute."""
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    def caller(self) -> User:
+        """Returns the owner as this token's calls see them: without the scope `admin`, as a user who is not staff."""
+        if Scope.ADMIN not in self.scopes:
+            self.is_narrowed = self.owner.is_staff
+            self.owner.is_staff = self.owner.is_superuser = False
+        return self.owner
+
+    def mark_used(self, address: str) -> None:
+        """Notes the time and the address, at most once a minute while the address is the same."""
         now = timezone.now()
-        if self.last_used_at is None or self.last_used_at < now - self.USE_INTERVAL:
-            ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
+        is_noted = self.last_used_at is not None and self.last_used_at >= now - self.USE_INTERVAL
+        if not is_noted or self.last_used_from != address[:100]:
+            ApiToken.objects.filter(pk=self.pk).update(last_used_at=now, last_used_from=address[:100])
 
 
 class ApiUse(models.Model):

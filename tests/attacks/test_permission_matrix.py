@@ -100,6 +100,10 @@ ROWS: dict[str, list[Row]] = {
     "api/modes": reads("/api/modes", API),
     "api/tools": reads("/api/tools", API),
     "api/jobs": [*reads("/api/jobs", API), ("POST", "/api/jobs", "401 202 202 202 202 202 202")],
+    "api/jobs/bulk": [
+        ("POST", "/api/jobs/bulk", "401 400 400 400 400 400 400"),
+        ("GET", "/api/jobs/bulk", API_FORM_ONLY),
+    ],
     "api/jobs/<str:job_id>": [*reads(JOB, OWNED_API), ("DELETE", JOB, "401 404 204 204 204 204 204")],
     "api/jobs/<str:job_id>/cancel": [
         ("POST", "/api/jobs/{queued}/cancel", OWNED_ACCEPTED),

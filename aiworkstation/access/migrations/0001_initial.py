@@ -1,3 +1,4 @@
+import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
@@ -54,7 +55,19 @@ class Migration(migrations.Migration):
                 ("prefix", models.CharField(help_text="Its first characters, to tell tokens apart.", max_length=12)),
                 ("digest", models.CharField(help_text="SHA-256 of the token, in hex.", max_length=64, unique=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), size=None),
+                ),
+                (
+                    "expires_at",
+                    models.DateTimeField(blank=True, help_text="From then on, calls with it are refused.", null=True),
+                ),
                 ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "last_used_from",
+                    models.CharField(blank=True, default="", help_text="The caller's address.", max_length=100),
+                ),
                 (
                     "owner",
                     models.ForeignKey(

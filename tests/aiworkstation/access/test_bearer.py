@@ -44,6 +44,21 @@ def test_last_use_is_written_once_a_minute(as_alice: Client, alice: User) -> Non
     assert used_after_a_call() != long_ago
 
 
+def test_another_address_is_noted_at_once(as_alice: Client, alice: User) -> None:
+    for address in ("203.0.113.1", "203.0.113.2"):
+        as_alice.get("/api/jobs", REMOTE_ADDR=address)
+        assert ApiToken.objects.get().last_used_from == address
+
+
+def test_an_expired_token(as_alice: Client, alice: User) -> None:
+    ApiToken.objects.update(expires_at=timezone.now() + timedelta(minutes=1))
+    assert as_alice.get("/api/jobs").status_code == 200
+    ApiToken.objects.update(expires_at=timezone.now())
+    response = as_alice.get("/api/jobs")
+    assert response.status_code == 401
+    assert response.json()["errors"][0]["code"] == "token_expired"
+
+
 def test_callers_with_a_bad_token_are_recorded(client: Client, db: None) -> None:
     client.get("/api/jobs")
     assert not AuditEvent.objects.exists()

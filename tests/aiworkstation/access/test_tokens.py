@@ -1,11 +1,13 @@
 """Issuing and revoking tokens; `manage.py apitoken`."""
 
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 from aiworkstation.access import api_tokens
 from aiworkstation.access.models import ApiToken
@@ -52,5 +54,35 @@ def test_issue_and_revoke_are_recorded(alice: User, charlie: User) -> None:
     assert (issued.actor, issued.action) == ("alice", "token.issued")
     assert (revoked.actor, revoked.action) == ("charlie", "token.revoked")
     assert issued.object == revoked.object
+    assert issued.changes["scopes"] == ["read", "run", "documents"]
     assert revoked.changes == {"name": "laptop", "prefix": token.prefix, "owner": "alice"}
     assert text not in str(issued.changes)
+
+
+def test_scopes_and_expiry_of_the_command(alice: User) -> None:
+    call_command("apitoken", "alice", "--scopes", "run,read", "--days", "7", stdout=StringIO())
+    token = ApiToken.objects.get()
+    assert token.scopes == ["read", "run"]
+    assert token.expires_at is not None
+    assert abs(token.expires_at - timezone.now() - timedelta(days=7)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("scopes", "wrong"), [("read,write", "write"), ("", ""), ("admin", "admin")])
+def test_wrong_scopes_of_the_command(alice: User, scopes: str, wrong: str) -> None:
+    """Only staff can give the scope `admin`."""
+    with pytest.raises(CommandError, match=f"--scopes: alice can give read, run, documents, not '{wrong}'") as raised:
+        call_command("apitoken", "alice", "--scopes", scopes)
+    assert raised.value.returncode == 2
+    assert not ApiToken.objects.exists()
+
+
+def test_the_command_gives_staff_every_scope(charlie: User) -> None:
+    call_command("apitoken", "charlie", stdout=StringIO())
+    assert ApiToken.objects.get().scopes == ["read", "run", "documents", "admin"]
+
+
+@pytest.mark.parametrize("scopes", [[], ["admin"], ["read", "write"]])
+def test_a_token_is_not_issued_with_wrong_scopes(alice: User, scopes: list[str]) -> None:
+    with pytest.raises(ValueError, match="cannot give"):
+        api_tokens.issue(alice, scopes=scopes)
+    assert not AuditEvent.objects.exists()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -115,6 +116,22 @@ class TestRate:
         assert 0 < int(response["Retry-After"]) <= 60
         assert error(response)["code"] == "throttled"
         assert as_bob.get("/api/tools").status_code == 200
+
+    def test_headers(self, as_alice: Client, at_alice: Client) -> None:
+        answers = [
+            as_alice.get("/api/tools"),
+            as_alice.post("/api/jobs", {}, "application/json"),
+            at_alice.get("/api/tools"),
+        ]
+        answers.append(as_alice.get("/api/tools"))
+        assert [answer.status_code for answer in answers] == [200, 400, 200, 429]
+        assert [answer["RateLimit-Policy"] for answer in answers] == [
+            f'"{name}";q=2;w=60' for name in ("token", "token", "user", "token")
+        ]
+        found = [re.fullmatch(r'"(?:token|user)";r=(\d+);t=(\d+)', answer["RateLimit"]) for answer in answers]
+        assert [match and match[1] for match in found] == ["1", "0", "1", "0"]
+        assert all(match and 0 < int(match[2]) <= 60 for match in found)
+        assert answers[3]["Retry-After"] == (found[3] and found[3][2])
 
     def test_a_session_is_counted_apart_from_a_token(self, as_alice: Client, alice: User, client: Client) -> None:
         client.force_login(alice)

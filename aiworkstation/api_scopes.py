@@ -1,0 +1,41 @@
+"""The scope that each address of the API needs, by method. A test fails for an address that is not here.
+
+The scope `admin` is none of these: with it, a token of a staff user reaches other users' objects, as the user does.
+"""
+
+from collections.abc import Mapping
+
+READ = {"GET": "read"}
+RUN = {"POST": "run"}
+NOBODYS: Mapping[str, str] = {}
+"""An address that takes no API token."""
+
+API_SCOPES: dict[str, Mapping[str, str]] = {
+    "api/documents": {"GET": "read", "POST": "documents"},
+    "api/documents/<str:id>": {"GET": "read", "DELETE": "documents"},
+    "api/documents/<str:id>/chunks": READ,
+    "api/documents/<str:id>/file": READ,
+    "api/documents/<str:id>/preview": READ,
+    "api/documents/<str:id>/text": READ,
+    "api/search": READ,
+    "api/modes": READ,
+    "api/tools": READ,
+    "api/jobs": {"GET": "read", "POST": "run"},
+    "api/jobs/bulk": RUN,
+    "api/jobs/<str:job_id>": {"GET": "read", "DELETE": "run"},
+    "api/jobs/<str:job_id>/cancel": RUN,
+    "api/jobs/<str:job_id>/events": READ,
+    "api/jobs/<str:job_id>/failures.csv": READ,
+    "api/jobs/<str:job_id>/output": READ,
+    "api/jobs/<str:job_id>/payload": READ,
+    "api/jobs/<str:job_id>/rerun": RUN,
+    "api/jobs/<str:job_id>/retry": RUN,
+    "api/jobs/<str:job_id>/steps": READ,
+    "api/jobs/<str:job_id>/steps/<str:step_id>": READ,
+    "api/jobs/<str:job_id>/steps/<str:step_id>/arguments": READ,
+    "api/jobs/<str:job_id>/steps/<str:step_id>/output": READ,
+    "api/jobs/<str:job_id>/steps/<str:step_id>/retry": RUN,
+    "api/workflow/update-execution": NOBODYS,
+    "api/workflow/update-step": NOBODYS,
+    "^api(?:/.*)?$": NOBODYS,
+}
