@@ -26,6 +26,7 @@ from workflows.llm.offline import OFFLINE
 from workflows.models import (
     FINISHED_EXECUTION,
     RETRYABLE_EXECUTION,
+    RETRYABLE_STEP,
     ExecutionStatus,
     StepStatus,
     WorkflowExecution,
@@ -165,6 +166,11 @@ class Step:
         if number > 1 or (number == 1 and self.status == StepStatus.WAITING):
             return f"attempt {number} of {self.max_attempts}"
         return ""
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether a user may retry it once its job is finished."""
+        return self.status in RETRYABLE_STEP
 
     @property
     def large_arguments(self) -> LargeJson | None:

@@ -18,7 +18,7 @@ from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import JsonObject, StrictSerializer, invalid
 from jobs import model_usage
 from jobs.job_type import JobType, find_job_type
-from jobs.model_usage import usage_of_sums
+from jobs.model_usage import Usage, usage_of_sums
 from jobs.start import new_execution
 from workflows import engine
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
@@ -87,6 +87,15 @@ def start_rerun(rerun: Rerun, *, actor: str) -> UUID:
         raise Conflict("Only a finished job can be run again.", code="wrong_state")
     rerun.job_type.stored(started, rerun.payload)
     return started
+
+
+def reused_text(reused: Mapping[str, Any]) -> str:
+    """What a rerun takes over, in words. Empty if it takes over nothing."""
+    steps = reused["steps"]
+    if not steps:
+        return ""
+    usage = Usage(reused["inputTokens"], reused["outputTokens"], reused["costUsd"])
+    return f"{steps} step{'' if steps == 1 else 's'}" + (f" ({usage.text})" if usage.text else "")
 
 
 def _keep_options(execution: WorkflowExecution, new: NewExecution, *, labels: Mapping[str, Any]) -> None:

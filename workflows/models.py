@@ -59,6 +59,7 @@ RETRYABLE_EXECUTION = (
     ExecutionStatus.COMPLETED_WITH_ERRORS,
 )
 FINISHED_STEP = (StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED)
+RETRYABLE_STEP = (StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED)
 CLAIMABLE = (StepStatus.READY, StepStatus.WAITING)
 
 

@@ -12,13 +12,19 @@ from django.views.decorators.http import require_GET
 from aiworkstation.audit.models import AuditEvent
 from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, page_url
 from aiworkstation.web.requests import Request, query_number
+from jobs.attempts import attempts_of
 from jobs.display import HAS_OUTPUT, STEPS_SHOWN, Event, Job, Step, describe_events, describe_jobs, describe_steps
 from jobs.failures_csv import failures
+from jobs.job_type import find_job_type
 from jobs.large_json import read_up_to
 from jobs.lookup import get_execution
+from jobs.pages.curl import curl_command
 from jobs.pages.files_table import FilesTable
 from jobs.pages.fragments import job_actions, job_state
 from jobs.pages.rendered_output import render_json, render_output
+from jobs.pages.step_graph import StepGraph, step_graph
+from jobs.pages.timeline import Timeline, timeline, timeline_age
+from jobs.rerun import reused_text
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 EVENTS_ON_JOB_PAGE = 20
@@ -38,6 +44,7 @@ class StepList:
     status: str
     first_url: str
     next_url: str
+    graph: StepGraph | None
 
     @property
     def statuses(self) -> list[tuple[str, str]]:
@@ -47,6 +54,8 @@ class StepList:
         """Two for each step: its state changes every second, and its details, which may be open, stay as they are."""
         version = ([step.index for step in self.steps], self.next_url)
         fragments = [Fragment("job-steps", "jobs/_steps.html", {"job": job, "steps": self}, version)]
+        statuses = [step.status for step in self.steps] if self.graph else []
+        fragments.append(Fragment("job-graph", "jobs/_step_graph.html", {"graph": self.graph}, statuses))
         for step in self.steps:
             fragments += [_step_state(job, step), _step_details(job, step)]
         return fragments
@@ -70,6 +79,7 @@ def step_list(request: Request, execution: WorkflowExecution) -> StepList:
         status=status,
         first_url="" if after is None else f"{request.path}?{urlencode(chosen)}",
         next_url="" if next_page is None else f"{request.path}?{urlencode(next_page)}",
+        graph=step_graph(steps, found) if len(found) == execution.steps_total else None,
     )
 
 
@@ -85,8 +95,9 @@ def _step_state(job: Job, step: Step) -> Fragment:
         step.live_message,
         step.next_attempt_at,
         step.duration_ms,
+        job.is_finished,
     )
-    context = {"job": job, "step": step}
+    context = {"job": job, "step": step, "can_rerun": can_rerun(job)}
     return Fragment(f"step-{step.index}-state", "jobs/_step_state.html", context, version)
 
 
@@ -138,9 +149,15 @@ class JobPage:
             "job": self.job,
             "files" if self.job.lists_files else "steps": self.steps,
             "result": lambda: None if self.job.output is None else render_output(self.job.output),
-            "payload": lambda: render_json(_read_payload(self.execution)),
             "events": lambda: event_list(self.execution, limit=EVENTS_ON_JOB_PAGE),
+            "reused": reused_text(self.job.reused) if self.job.reused else "",
+            "can_rerun": can_rerun(self.job),
+            "graph": self.steps.graph if isinstance(self.steps, StepList) else None,
+            "timeline": self._timeline,
         }
+
+    def _timeline(self) -> Timeline | None:
+        return timeline(self.job, self.steps.steps) if isinstance(self.steps, StepList) else None
 
     @property
     def live(self) -> LiveFragments:
@@ -148,13 +165,24 @@ class JobPage:
         fragments = [
             job_state(job, "job"),
             job_actions(job, "job"),
+            Fragment("job-again", "jobs/_job_again.html", context, job.is_finished),
             Fragment("job-facts", "jobs/_job_facts.html", context, (job.started_at, job.finished_at, job.usage)),
             Fragment("job-result", "jobs/_job_result.html", context, job.finished_at),
             *self.steps.fragments(job),
+            *([] if job.lists_files else [self._timeline_fragment]),
             # Every event comes with a change of its job, at once or soon after.
             Fragment("job-events", "jobs/_events.html", context, job.changed_at),
         ]
         return LiveFragments("job-live", self.url, fragments, not job.is_finished)
+
+    @property
+    def _timeline_fragment(self) -> Fragment:
+        version = (self.job.changed_at, timeline_age(self.job))
+        return Fragment("job-timeline", "jobs/_timeline.html", {"timeline": self._timeline}, version)
+
+
+def can_rerun(job: Job) -> bool:
+    return find_job_type(job.job_type) is not None
 
 
 @login_required
@@ -166,7 +194,9 @@ def job(request: Request, id: str) -> HttpResponse:
     page = JobPage(page_url(request), execution, found, steps)
     if is_poll(request):
         return page.live.answer(request)
-    return render(request, "jobs/job.html", {**page.context, "live": page.live})
+    payload = _read_payload(execution)
+    shown = {"payload": render_json(payload), "curl": curl_command(request, execution, payload)}
+    return render(request, "jobs/job.html", {**page.context, **shown, "live": page.live})
 
 
 @login_required
@@ -175,7 +205,9 @@ def step(request: Request, id: str, index: int) -> HttpResponse:
     execution = get_execution(request.user, id)
     row = get_object_or_404(WorkflowStep.objects.defer("output", "arguments"), execution=execution, index=index)
     output = read_up_to(MAX_OUTPUT, WorkflowStep, "output", [row.pk]).get(row.pk)
-    return render(request, "jobs/step.html", {"job": execution, "step": row, "shown": render_output(output)})
+    (job,), (step,) = describe_jobs([execution], with_results=False), describe_steps([row])
+    shown = {"shown": render_output(output), "attempts": attempts_of(row), "can_rerun": can_rerun(job)}
+    return render(request, "jobs/step.html", {"job": job, "step": step, **shown})
 
 
 @login_required

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.pages import actions, compact_panel, job_list, job_page, new_job
+from jobs.pages import actions, compact_panel, job_list, job_page, new_job, rerun_page
 
 urlpatterns = [
     path("jobs/", job_list.job_list, name="list"),
@@ -14,7 +14,10 @@ urlpatterns = [
     path("jobs/<uuid:id>", job_page.job, name="job"),
     path("jobs/<uuid:id>/cancel", actions.cancel, name="cancel"),
     path("jobs/<uuid:id>/retry", actions.retry, name="retry"),
+    path("jobs/<uuid:id>/rerun", rerun_page.rerun, name="rerun"),
+    path("jobs/<uuid:id>/delete", actions.delete, name="delete"),
     path("jobs/<uuid:id>/failures.csv", job_page.failures_csv, name="failures"),
     path("jobs/<uuid:id>/events", job_page.events, name="events"),
     path("jobs/<uuid:id>/steps/<int:index>", job_page.step, name="step"),
+    path("jobs/<uuid:id>/steps/<int:index>/retry", actions.retry_step, name="retry_step"),
 ]

@@ -10,10 +10,9 @@ from django.db import transaction
 from workflows.engine.query import rows_of
 from workflows.engine.settling import lock
 from workflows.engine.steer_job import retry_steps
-from workflows.models import StepStatus
+from workflows.models import RETRYABLE_STEP, StepStatus
 
 STEPS = "SELECT index, id, status, depends_on FROM workflow_steps WHERE execution_id = %(execution)s"
-RETRYABLE = (StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def retry_step(execution: UUID, step: UUID, *, actor: str) -> bool:
     """
     lock([execution])
     steps = {index: _Step(*rest) for index, *rest in rows_of(STEPS, execution=execution)}
-    chosen = [index for index, each in steps.items() if each.id == step and each.status in RETRYABLE]
+    chosen = [index for index, each in steps.items() if each.id == step and each.status in RETRYABLE_STEP]
     if not chosen:
         return False
     again = _needed_by(steps, chosen[0])

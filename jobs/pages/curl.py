@@ -1,0 +1,43 @@
+"""The API call that starts a job like this one, as a command for a shell."""
+
+import json
+from shlex import quote
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from jobs.large_json import LargeJson
+from workflows.models import WorkflowExecution
+
+_DEFAULT_PARALLEL = WorkflowExecution._meta.get_field("max_parallel").default
+
+
+def curl_command(request: HttpRequest, execution: WorkflowExecution, payload: Any) -> str:
+    """A large payload is not repeated: the command then runs the job again by its id."""
+    if isinstance(payload, LargeJson):
+        return _command(request, reverse("jobs:api_rerun", args=[execution.pk]), {})
+    return _command(request, reverse("jobs:api_jobs"), _body(execution, payload))
+
+
+def _body(execution: WorkflowExecution, payload: Any) -> dict[str, Any]:
+    """Options that the payload or the default gives already are left out."""
+    inside = payload if isinstance(payload, dict) else {}
+    body: dict[str, Any] = {"jobType": execution.job_type, "payload": payload, "priority": execution.queue}
+    if tags := [tag for tag in execution.tags if tag not in (inside.get("tags") or [])]:
+        body["tags"] = tags
+    if execution.project_id and execution.project_id != inside.get("projectId"):
+        body["projectId"] = execution.project_id
+    if execution.max_parallel != _DEFAULT_PARALLEL:
+        body["maxParallel"] = execution.max_parallel
+    return body
+
+
+def _command(request: HttpRequest, address: str, body: dict[str, Any]) -> str:
+    lines = [
+        f"curl {quote(request.build_absolute_uri(address))}",
+        '-H "Authorization: Bearer $API_TOKEN"',
+        "-H 'Content-Type: application/json'",
+        f"-d {quote(json.dumps(body, ensure_ascii=False))}",
+    ]
+    return " \\\n  ".join(lines)
