@@ -186,6 +186,8 @@ X_FRAME_OPTIONS = "DENY"
 # With an https APP_URL a proxy in front speaks TLS. It must set this header itself, so that clients cannot forge it.
 IS_HTTPS = CONFIG.public_url.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
+# Probes and Prometheus call the server itself, behind the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^health/(live|ready)$", r"^metrics$"]
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 # Whether HSTS covers subdomains and preloading is the domain owner's decision.
@@ -217,9 +219,14 @@ DRF_STANDARDIZED_ERRORS = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "aiworkstation.web.request_id.RequestIdFilter"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "filters": {"context": {"()": "aiworkstation.log_format.LogContext"}},
+    "formatters": {
+        "line": {"()": "aiworkstation.log_format.LineFormatter"},
+        "json": {"()": "aiworkstation.log_format.JsonFormatter"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format, "filters": ["context"]},
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {"httpx2": {"level": "WARNING"}},  # it writes a line for every request to the model
 }

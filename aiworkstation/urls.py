@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from aiworkstation.access.sign_in import AdminSignInForm, SignInForm
 from aiworkstation.web import errors, views
 from jobs.pages import job_page, new_job
+from workflows.monitoring import views as monitoring
 
 admin.site.login_form = AdminSignInForm
 
@@ -25,6 +26,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/new/ingest", new_job.ingest, name="index_documents"),
     path("jobs/new/upload", new_job.upload, name="upload_and_index"),
     path("", include("documents.urls")),
+    path("health/live", monitoring.live, name="live"),
+    path("health/ready", monitoring.ready, name="ready"),
+    path("metrics", monitoring.metrics, name="metrics"),
     re_path(r"^api(?:/.*)?$", errors.not_found),
 ]
 handler400 = errors.bad_request

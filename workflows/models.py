@@ -132,6 +132,7 @@ class WorkflowExecution(models.Model):
         ordering = ("-created_at", "-id")
         indexes = (
             models.Index(fields=["owner", "-created_at", "-id"], name="execution_by_owner"),
+            models.Index(fields=["finished_at"], name="execution_by_finish", condition=Q(finished_at__isnull=False)),
             models.Index(
                 fields=["owner", "-created_at"],
                 name="execution_unfinished",
@@ -352,6 +353,21 @@ class Cooldown(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} until {self.until:%H:%M:%S}"
+
+
+class Counter(models.Model):
+    """A number that only grows. `monitoring.counters` writes it."""
+
+    name = models.CharField(max_length=40)
+    labels = ArrayField(models.TextField())
+    value = models.FloatField()
+
+    class Meta:
+        db_table = "workflow_counters"
+        constraints = (models.UniqueConstraint(fields=["name", "labels"], name="one_counter"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.labels}: {self.value}"
 
 
 class SeenWebhook(models.Model):

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import psycopg
@@ -27,11 +27,13 @@ MIN_SECRET_BYTES = 16
 SECRET_SETTINGS = (
     "callback_secret",
     "hubspot_access_token",
+    "metrics_token",
     "openai_api_key",
     "secret_key",
 )
 """Settings whose values no message shows."""
 MIN_KEY_LENGTH, MIN_KEY_CHARACTERS = 50, 5  # those of Django's `check --deploy`
+MIN_TOKEN_LENGTH = 16
 MAX_DAYS = 36_500
 DAY_SECONDS = 24 * 3600
 MAX_MEMORY_MB = 1 << 20
@@ -41,6 +43,7 @@ _PLAIN = {
     "bool_parsing": "write true or false",
     "int_parsing": "write a whole number",
     "float_parsing": "write a number",
+    "literal_error": "write line or json",
 }
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
@@ -138,6 +141,8 @@ class Config(BaseSettings):
         default=480, ge=0, le=1_000_000, description="minutes after which a session ends; 0: never"
     )
     api_rate: int = Field(default=0, ge=0, le=1_000_000, description="requests a minute; 0: no limit")
+    metrics_token: str = Field(default="", description="who may read /metrics; empty: only this machine")
+    log_format: Literal["line", "json"] = "line"
 
     @field_validator("data_dir")
     @classmethod
@@ -180,6 +185,15 @@ class Config(BaseSettings):
     def _is_strong(cls, value: str) -> str:
         if value and (reason := weakness(value)):
             raise ValueError(reason)
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _is_token(cls, value: str) -> str:
+        if value and (len(value) < MIN_TOKEN_LENGTH or not value.isascii() or not value.isprintable() or " " in value):
+            raise ValueError(
+                f"must be {MIN_TOKEN_LENGTH} or more ASCII characters without spaces: `openssl rand -hex 32`"
+            )
         return value
 
     @field_validator("trusted_proxies")

@@ -26,6 +26,7 @@ ROLES = ("nobody", "stranger", "owner", "staff", "permitted", "superuser", "toke
 API = "401 200 200 200 200 200 200"
 OWNED_API = "401 404 200 200 200 200 200"
 OWNED_ACCEPTED = "401 404 202 202 202 202 202"
+EVERYBODY = "200 200 200 200 200 200 200"
 PAGE = "302 200 200 200 200 200 302"
 OWNED_PAGE = "302 404 200 200 200 200 302"
 FORM = "302 302 302 302 302 302 302"
@@ -61,6 +62,9 @@ ROWS: dict[str, list[Row]] = {
         ("POST", "/settings/tokens/{token}/revoke", FORM),
         ("GET", "/settings/tokens/{token}/revoke", FORM_ONLY),
     ],
+    "health/live": reads("/health/live", EVERYBODY),
+    "health/ready": reads("/health/ready", "503 503 503 503 503 503 503"),  # nothing runs steps here
+    "metrics": reads("/metrics", EVERYBODY),  # everybody on this machine: see tests/workflows/monitoring
     "search": reads("/search?q=hello", PAGE),
     "documents/": reads("/documents/", PAGE),
     "documents/<str:id>": reads("/documents/{document}", OWNED_PAGE),

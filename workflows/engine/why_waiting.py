@@ -69,8 +69,8 @@ def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
 def _waiting(waiting: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     next_steps = _next_steps([execution.pk for execution in waiting])
     positions = _queue_positions.find([execution.pk for execution in waiting])
-    paused, workers = _paused(), _alive()
-    slots = _slot_use(workers)
+    paused, workers = _paused(), alive_workers()
+    slots = slot_use(workers)
     now = timezone.now()
     return {
         execution.pk: _delayed(next_steps.get(execution.pk), now)
@@ -92,7 +92,7 @@ def _lost(ids: list[UUID]) -> dict[UUID, str]:
     lost = [step for step in latest if step.lease_until and step.lease_until < now + _lease() - silent_after()]
     if not lost:
         return {}
-    hint = _paused() or ("" if _alive() else NO_WORKER)
+    hint = _paused() or ("" if alive_workers() else NO_WORKER)
     return {step.execution_id: f"{_silence_of(step, now)} {hint}".rstrip() for step in lost}
 
 
@@ -154,12 +154,12 @@ def _paused() -> str:
     return f"All work is paused since {wire_time(pause.since)} by {pause.by}{reason}. Resume with `manage.py resume`."
 
 
-def _alive() -> list[Worker]:
+def alive_workers() -> list[Worker]:
     """Returns the workers that are alive and claim steps."""
     return list(Worker.objects.filter(last_beat__gt=timezone.now() - silent_after(), draining=False, slots__gt=0))
 
 
-def _slot_use(workers: Sequence[Worker]) -> dict[str, SlotUse] | None:
+def slot_use(workers: Sequence[Worker]) -> dict[str, SlotUse] | None:
     """Returns the slots by kind, or None without workers. Steps in a worker's reserve do not count as busy."""
     if not workers:
         return None

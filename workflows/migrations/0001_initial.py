@@ -134,6 +134,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Counter",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=40)),
+                (
+                    "labels",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None),
+                ),
+                ("value", models.FloatField()),
+            ],
+            options={
+                "db_table": "workflow_counters",
+                "constraints": [models.UniqueConstraint(fields=("name", "labels"), name="one_counter")],
+            },
+        ),
+        migrations.CreateModel(
             name="SeenWebhook",
             fields=[
                 ("webhook_id", models.CharField(max_length=255, primary_key=True, serialize=False)),
@@ -482,6 +498,12 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="workflowexecution",
             index=models.Index(fields=["owner", "-created_at", "-id"], name="execution_by_owner"),
+        ),
+        migrations.AddIndex(
+            model_name="workflowexecution",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", False)), fields=["finished_at"], name="execution_by_finish"
+            ),
         ),
         migrations.AddIndex(
             model_name="workflowexecution",

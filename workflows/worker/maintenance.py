@@ -1,8 +1,8 @@
 """Maintenance: one process at a time over all machines, by a leased row.
 
 It runs django-q2's scheduler, reaps leases that ran out, fails waits for silent outside workers, sweeps for executions
-that break the invariant, seals the audit trail, and deletes the rows of dead workers and the oldest results of plain
-tasks.
+that break the invariant, seals the audit trail, counts its events for the metrics, and deletes the rows of dead workers
+and the oldest results of plain tasks.
 """
 
 import logging
@@ -25,6 +25,7 @@ from workflows import engine
 from workflows.django_q.messages import drop_orphans
 from workflows.django_q.task_results import keep_newest
 from workflows.models import SeenWebhook, Worker
+from workflows.monitoring.counters import count_sealed_events
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Maintenance:
         if now - self.sealed_at > SEAL_EVERY:
             self.sealed_at = now
             self.sealer.seal()
+            count_sealed_events()
             publish_head(settings.CONFIG.audit_head_file)
         if now - self.swept_at > SWEEP_EVERY:
             self.swept_at = now

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from aiworkstation.log_format import log_step
 from workflows import engine, tools
 from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome
@@ -72,6 +73,10 @@ class StepExecutor:
         self, claim: Claim, report: ReportProgress, leave_slot: Callable[[], object] = lambda: None
     ) -> Outcome:
         """Raises only if it is cancelled."""
+        with log_step(job=claim.execution_id, step=claim.step_id, user=claim.owner):
+            return await self._execute(claim, report, leave_slot)
+
+    async def _execute(self, claim: Claim, report: ReportProgress, leave_slot: Callable[[], object]) -> Outcome:
         self.stall_detector.start()
         context = self._context(claim, report, leave_slot)
         limit = asyncio.timeout(claim.timeout_seconds)

@@ -1,0 +1,191 @@
+"""Counters that only grow, in the table `workflow_counters`: what happened to steps and jobs, from the audit trail.
+
+The engine's own statements count nothing. Maintenance calls `count_sealed_events` after it has sealed events. A seal
+covers only ids that are decided (see `aiworkstation.audit.chain`), so each event is counted exactly once, about ten
+seconds after it happened. The counter `counted_up_to` is the id of the last counted event.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from django.db import connection, transaction
+
+MAX_IDS = 50_000
+"""Ids that one transaction counts."""
+ROUNDS = 4
+"""Transactions of one call. What is left over is counted by the next call."""
+MAX_VALUES = 200
+"""Values of one label. Further ones are counted as OTHER: a model's name may be any text."""
+OTHER = "other"
+MODEL_STEP = "model"
+"""The label `tool` of a step without a tool."""
+DELETED = "deleted"
+"""The label `tool` of a step that was deleted before it was counted."""
+BOUNDS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Upper bounds of the buckets of durations, in seconds. The last bucket has none."""
+
+OUTCOMES = ("completed", "failed", "skipped", "cancelled")
+RUN_ENDS = {
+    "completed": "completed",
+    "failed": "failed",
+    "retry_scheduled": "retried",
+    "waiting": "waiting",
+    "handed_over": "handed_over",
+    "returned": "returned",
+    "crashed": "crashed",
+    "lease_lost": "lease_lost",
+}
+"""How a run of a step ended, by the action of its event."""
+
+SEPARATOR = "\x1f"
+Key = tuple[str, tuple[str, ...]]
+"""The name of a counter, and the values of its labels."""
+
+_MARK = "counted_up_to"
+
+
+def _number(key: str) -> str:
+    """A number of a step's usage, NULL if it is none: a price is stored as text."""
+    value = f"e.changes->'usage'->>'{key}'"
+    return rf"CASE WHEN {value} ~ '^\d{{1,15}}(\.\d{{1,30}})?([eE][-+]?0?\d)?$' THEN ({value})::float8 END"
+
+
+_LOCK_MARK = """
+INSERT INTO workflow_counters (name, labels, value) VALUES (%(mark)s, '{}', 0)
+ON CONFLICT (name, labels) DO UPDATE SET value = workflow_counters.value
+RETURNING value::bigint, coalesce((SELECT last_id FROM audit_seals ORDER BY number DESC LIMIT 1), 0)
+"""
+_LAG = """
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END
+  - coalesce((SELECT value::bigint FROM workflow_counters WHERE name = %(mark)s), 0)
+FROM audit_events_id_seq
+"""
+# A step that a user has retried since then began after the event: that run is in no histogram.
+_STEP_EVENTS = f"""
+SELECT action, tool, model, code, bucket, count(*), coalesce(sum(seconds), 0)::float8,
+  coalesce(sum(input), 0)::float8, coalesce(sum(output), 0)::float8, coalesce(sum(cost), 0)::float8
+FROM (
+  SELECT split_part(e.action, '.', 2) AS action,
+    CASE WHEN s.id IS NULL THEN '{DELETED}' WHEN s.tool = '' THEN '{MODEL_STEP}' ELSE s.tool END AS tool,
+    coalesce(nullif(s.model, ''), '{OTHER}') AS model,
+    CASE WHEN e.action = 'step.waiting' THEN coalesce(e.changes->'error'->>'code', '{OTHER}') ELSE '' END AS code,
+    width_bucket(run.seconds, %(bounds)s::float8[]) AS bucket, run.seconds,
+    {_number("inputTokens")} AS input,
+    {_number("outputTokens")} AS output,
+    {_number("costUsd")} AS cost
+  FROM audit_events e
+  LEFT JOIN workflow_steps s
+    ON s.id = CASE WHEN e.object ~ '^step:[0-9a-f-]{{36}}$' THEN substr(e.object, 6)::uuid END
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN e.action IN ('step.completed', 'step.failed') AND e.at >= s.started_at
+      THEN extract(epoch FROM e.at - s.started_at)::float8 END AS seconds
+  ) run
+  WHERE e.id > %(since)s AND e.id <= %(upto)s AND e.action LIKE 'step.%%' AND e.action <> 'step.started'
+) events GROUP BY action, tool, model, code, bucket
+"""
+_JOB_EVENTS = """
+SELECT split_part(action, '.', 2), coalesce(changes->>'jobType', 'other'), count(*) FROM audit_events
+WHERE id > %(since)s AND id <= %(upto)s AND action = ANY(%(actions)s) GROUP BY 1, 2
+"""
+_JOB_ACTIONS = ["queued", "completed", "completed_with_errors", "failed", "cancelled"]
+_ADD = """
+INSERT INTO workflow_counters (name, labels, value)
+SELECT name, string_to_array(labels, E'\\x1f'), value
+FROM unnest(%(names)s::text[], %(labels)s::text[], %(values)s::float8[]) AS new(name, labels, value)
+ON CONFLICT (name, labels) DO UPDATE SET value = workflow_counters.value + excluded.value
+"""
+
+
+def count_sealed_events() -> int:
+    """Returns how many ids were counted."""
+    total = 0
+    for _ in range(ROUNDS):
+        counted = _count_batch()
+        total += counted
+        if counted < MAX_IDS:
+            break
+    return total
+
+
+def read_counters() -> dict[Key, float]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, labels, value FROM workflow_counters")
+        return {(name, tuple(labels)): value for name, labels, value in cursor.fetchall()}
+
+
+def counting_lag() -> int:
+    """How many ids of events were given out, but are not counted yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LAG, {"mark": _MARK})
+        return max(0, int(cursor.fetchone()[0]))
+
+
+@transaction.atomic
+def _count_batch() -> int:
+    with connection.cursor() as cursor:
+        # The lock on the row lets one process at a time count.
+        cursor.execute(_LOCK_MARK, {"mark": _MARK})
+        since, sealed = cursor.fetchone()
+        upto = min(since + MAX_IDS, sealed)
+        if upto <= since:
+            return 0
+        scope = {"since": since, "upto": upto}
+        cursor.execute(_STEP_EVENTS, {**scope, "bounds": list(BOUNDS)})
+        found: dict[Key, float] = defaultdict(float)
+        for row in cursor.fetchall():
+            for key, value in _of_steps(*row):
+                found[key] += value
+        cursor.execute(_JOB_EVENTS, {**scope, "actions": [f"job.{name}" for name in _JOB_ACTIONS]})
+        for action, job_type, number in cursor.fetchall():
+            found["jobs", (job_type, action)] += number
+        found = _within_limits(found, read_counters())
+        found[_MARK, ()] = upto - since
+        names, labels = zip(*found, strict=True)
+        texts = [SEPARATOR.join(each) for each in labels]
+        cursor.execute(
+            _ADD, {"names": list(names), "labels": texts, "values": [float(each) for each in found.values()]}
+        )
+    return int(upto - since)
+
+
+def _of_steps(
+    action: str, tool: str, model: str, code: str, bucket: int | None, number: int, seconds: float, *usage: float
+) -> Iterator[tuple[Key, float]]:
+    """What one row of `_STEP_EVENTS` adds."""
+    if action in OUTCOMES:
+        yield ("steps", (tool, action)), number
+    if action in RUN_ENDS:
+        yield ("attempts", (tool, RUN_ENDS[action])), number
+    if action == "waiting":
+        yield ("waits", (tool, code)), number
+    if bucket is not None:
+        yield ("seconds", (tool,)), seconds
+        yield ("seconds_bucket", (tool, str(bucket))), number
+    for name, value in zip(("input_tokens", "output_tokens", "cost"), usage, strict=True):
+        if value:
+            yield (name, (model,)), value
+
+
+def _within_limits(found: Mapping[Key, float], known: Mapping[Key, float]) -> dict[Key, float]:
+    """Replaces the values of labels that are too many. Those that are stored already stay."""
+    values: dict[tuple[str, int], set[str]] = {}
+    for name, labels in known:
+        for place, value in enumerate(labels):
+            values.setdefault((name, place), set()).add(value)
+    limited: dict[Key, float] = defaultdict(float)
+    for (name, labels), number in found.items():
+        kept = tuple(_kept(values.setdefault((name, place), set()), value) for place, value in enumerate(labels))
+        limited[name, kept] += number
+    return limited
+
+
+def _kept(values: set[str], value: str) -> str:
+    if value not in values and len(values) >= MAX_VALUES:
+        return OTHER
+    values.add(value)
+    return value
+
+
+def with_name(counters: Mapping[Key, float], name: str) -> list[tuple[tuple[str, ...], float]]:
+    """The labels and values of the counters with this name, in the order of their labels."""
+    return sorted((labels, value) for (found, labels), value in counters.items() if found == name)
