@@ -17,6 +17,7 @@ _STATUS_AFTER = {
     "step.cancelled": StepStatus.CANCELLED,
     "step.waiting": StepStatus.WAITING,
     "step.handed_over": StepStatus.WAITING,
+    "step.approval_requested": StepStatus.WAITING,
     "step.returned": StepStatus.READY,
     "step.crashed": StepStatus.READY,
     "step.lease_lost": StepStatus.READY,

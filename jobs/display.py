@@ -32,6 +32,7 @@ from workflows.models import (
     WorkflowExecution,
     WorkflowStep,
 )
+from workflows.tools.approval import Approval
 
 STEPS_SHOWN = 100
 HAS_OUTPUT = ExpressionWrapper(Q(output__isnull=False), output_field=BooleanField())
@@ -116,6 +117,23 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class StepApproval:
+    """What a person is asked. `arguments` is a LargeJson, or None, if those of the step are.
+
+    `until` is None once the time is up.
+    """
+
+    question: str
+    arguments: Any
+    may_answer: tuple[str, ...]
+    until: datetime | None
+    answered_by: str
+    answer: str
+    comment: str
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A step. `depends_on` holds the names of other steps.
 
@@ -145,6 +163,7 @@ class Step:
     started_at: datetime | None
     finished_at: datetime | None
     next_attempt_at: datetime | None
+    approval: StepApproval | None
 
     @property
     def number(self) -> int:
@@ -331,7 +350,23 @@ def describe_steps(
         executions = {row.execution_id for row in rows}
         named = WorkflowStep.objects.filter(execution__in=executions, index__in=indexes)
         names = dict(named.values_list("index", "name"))
-    return [_step(row, names, _loaded(row, "output", outputs), _loaded(row, "arguments", arguments)) for row in rows]
+    asked = {row.execution_id for row in rows if row.approval}
+    owners = _owners(asked) if asked else {}
+    return [
+        _step(
+            row,
+            names,
+            _loaded(row, "output", outputs),
+            _loaded(row, "arguments", arguments),
+            owners.get(row.execution_id, ""),
+        )
+        for row in rows
+    ]
+
+
+def _owners(executions: set[UUID]) -> dict[UUID, str]:
+    named = WorkflowExecution.objects.filter(pk__in=executions)
+    return dict(named.values_list("pk", "owner__username"))
 
 
 def _loaded(row: WorkflowStep, column: str, read: Mapping[UUID, Any] | None) -> Any:
@@ -341,7 +376,26 @@ def _loaded(row: WorkflowStep, column: str, read: Mapping[UUID, Any] | None) -> 
     return None if column in row.get_deferred_fields() else getattr(row, column)
 
 
-def _step(row: WorkflowStep, names: Mapping[int, str], output: Any, arguments: Any) -> Step:
+def _approval(row: WorkflowStep, owner: str, arguments: Any) -> StepApproval | None:
+    asked = row.approval
+    if not isinstance(asked, dict):
+        return None
+    is_open = row.status == StepStatus.WAITING and row.answer_by is not None and "answer" not in asked
+    until = datetime.fromisoformat(asked["until"]) if "until" in asked else row.answer_by
+    shows_part = row.tool == Approval.slug and isinstance(arguments, dict)
+    return StepApproval(
+        question=asked["question"],
+        arguments=arguments.get("show") if shows_part else arguments,
+        may_answer=tuple(name for name in (owner, asked.get("group"), "staff") if name),
+        until=until,
+        answered_by=asked.get("answeredBy", ""),
+        answer=asked.get("answer", ""),
+        comment=asked.get("comment", ""),
+        is_open=is_open,
+    )
+
+
+def _step(row: WorkflowStep, names: Mapping[int, str], output: Any, arguments: Any, owner: str) -> Step:
     return Step(
         id=row.id,
         job_id=row.execution_id,
@@ -365,6 +419,7 @@ def _step(row: WorkflowStep, names: Mapping[int, str], output: Any, arguments: A
         started_at=row.started_at,
         finished_at=row.finished_at,
         next_attempt_at=row.ready_at if row.status == StepStatus.WAITING else None,
+        approval=_approval(row, owner, arguments),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
@@ -14,7 +15,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from aiworkstation.access.models import OwnedQuerySet
+from aiworkstation.access.models import OwnedQuerySet, sees_only
 from aiworkstation.ids import uuid7
 
 
@@ -170,6 +171,23 @@ class WorkflowExecution(models.Model):
         return self.status in FINISHED_EXECUTION
 
 
+class StepQuerySet(models.QuerySet["WorkflowStep"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        owner = sees_only(user)
+        return self if owner is None else self.filter(execution__owner=owner)
+
+    def awaiting_approval(self) -> Self:
+        return self.filter(answer_by__isnull=False, approval__isnull=False)
+
+    def answerable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Steps with a question that `user` may answer: staff, the owner, and members of the step's group."""
+        asked = self.filter(approval__isnull=False)
+        if (owner := sees_only(user)) is None:
+            return asked
+        groups = list(Group.objects.filter(user=owner).values_list("name", flat=True))
+        return asked.filter(Q(execution__owner=owner) | Q(approval__group__in=groups))
+
+
 class WorkflowStep(models.Model):
     """A step of a job. A tool runs it, or a model if it names no tool."""
 
@@ -220,6 +238,10 @@ class WorkflowStep(models.Model):
         null=True, blank=True, help_text="Deadline for the outside answer; null: the step waits for none."
     )
 
+    approval = models.JSONField(
+        null=True, blank=True, help_text="What a person is asked before the step goes on, and what was answered."
+    )
+
     progress = models.SmallIntegerField(default=0)
     message = models.CharField(max_length=500, blank=True)
     reported_at = models.DateTimeField(
@@ -234,6 +256,8 @@ class WorkflowStep(models.Model):
     )
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = StepQuerySet.as_manager()
 
     class Meta:
         db_table = "workflow_steps"

@@ -79,6 +79,18 @@ class JobSerializer(serializers.Serializer[Any]):
         return _output(job.output, reverse("jobs:api_job_output", args=[job.id]))
 
 
+class ApprovalSerializer(serializers.Serializer[Any]):
+    """A `jobs.display.StepApproval`."""
+
+    question = serializers.CharField()
+    arguments = Json()
+    mayAnswer = Json(source="may_answer")
+    until = Time()
+    answeredBy = NullIfEmpty(source="answered_by")
+    answer = NullIfEmpty()
+    comment = NullIfEmpty()
+
+
 class StepSerializer(serializers.Serializer[Any]):
     """A `jobs.display.Step`."""
 
@@ -102,6 +114,7 @@ class StepSerializer(serializers.Serializer[Any]):
     finishedAt = Time(source="finished_at")
     durationMs = serializers.IntegerField(source="duration_ms")
     nextAttemptAt = Time(source="next_attempt_at")
+    approval = ApprovalSerializer()
 
     def get_output(self, step: Step) -> Any:
         return _output(step.output, reverse("jobs:api_step_output", args=[step.job_id, step.id]))

@@ -17,7 +17,7 @@ from aiworkstation.web.conditional import conditional
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, decode, encode, page
 from aiworkstation.web.requests import READING
-from aiworkstation.web.serializers import NoParameters, read_body, read_query
+from aiworkstation.web.serializers import NoParameters, StrictSerializer, read_body, read_query
 from jobs.api.serializers import (
     AttemptSerializer,
     EventSerializer,
@@ -28,6 +28,7 @@ from jobs.api.serializers import (
     StepsQuery,
 )
 from jobs.api.whole_json import whole_json
+from jobs.approvals import ApprovalBody, Decision, RejectionBody, answer_step, get_step_to_answer
 from jobs.attempts import attempts_of
 from jobs.bulk_actions import BulkRequest, count_by_status, selected_jobs, start_bulk_action
 from jobs.display import STEPS_SHOWN, describe_events, describe_jobs, describe_steps, last_steps
@@ -150,6 +151,16 @@ def retry_step(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
 
 
 @api_view(["POST"])
+def approve(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
+    return _answer_approval(request, job_id, step_id, "approved", ApprovalBody)
+
+
+@api_view(["POST"])
+def reject(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
+    return _answer_approval(request, job_id, step_id, "rejected", RejectionBody)
+
+
+@api_view(["POST"])
 def rerun(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
     query = read_query(RerunQuery, request)
@@ -260,6 +271,20 @@ def _steer(request: Request, job_id: str, verb: Callable[..., bool], refusal: st
     return Response(job_with_steps(execution), status=HTTPStatus.ACCEPTED)
 
 
+def _answer_approval(
+    request: Request, job_id: str, step_id: str, answer: Decision, body: type[StrictSerializer]
+) -> Response:
+    user = cast(User, request.user)
+    step = get_step_to_answer(user, job_id, step_id)
+    given = {} if _has_no_body(request) else read_body(body, request)
+    answer_step(step, user, answer, given)
+    step.refresh_from_db()
+    if WorkflowExecution.objects.visible_to(user).filter(pk=step.execution_id).exists():
+        return Response(step_json(step), status=HTTPStatus.ACCEPTED)
+    # A member of the group sees the question, but not the job.
+    return Response(question_json(step), status=HTTPStatus.ACCEPTED)
+
+
 def _has_no_body(request: Request) -> bool:
     """Many clients send an empty form when they mean no body. Raises UnsupportedMediaType for any other form."""
     if not is_form_media_type(request.content_type):
@@ -285,6 +310,12 @@ def step_json(row: WorkflowStep) -> dict[str, Any]:
     """Returns the JSON of a step whose row defers its output."""
     (found,) = describe_steps([row], with_names=True, with_outputs=True)
     return dict(StepSerializer(found).data)
+
+
+def question_json(row: WorkflowStep) -> dict[str, Any]:
+    """Returns what somebody may see of a step who may answer its question, but not see its job."""
+    shown = ("stepId", "name", "status", "approval")
+    return {name: value for name, value in step_json(row).items() if name in shown}
 
 
 def _stored_state(job: dict[str, Any]) -> dict[str, Any]:

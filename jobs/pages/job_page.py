@@ -111,6 +111,7 @@ def _step_details(job: Job, step: Step) -> Fragment:
         step.arguments,
         step.has_output,
         step.attempt,
+        step.approval,
     )
     context = {"job": job, "step": step}
     return Fragment(f"step-{step.index}-details", "jobs/_step_details.html", context, version)

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from jobs.pages import actions, compact_panel, job_list, job_page, new_job, rerun_page
+from jobs.pages import actions, approvals, compact_panel, job_list, job_page, new_job, rerun_page
 
 urlpatterns = [
     path("jobs/", job_list.job_list, name="list"),
     path("jobs/panel", compact_panel.panel, name="panel"),
+    path("jobs/approvals", approvals.approvals, name="approvals"),
     path("jobs/new", new_job.new, name="new"),
     path("jobs/new/paste", new_job.paste, name="paste"),
     path("jobs/new/upload", new_job.upload, name="upload"),
@@ -20,4 +21,6 @@ urlpatterns = [
     path("jobs/<uuid:id>/events", job_page.events, name="events"),
     path("jobs/<uuid:id>/steps/<int:index>", job_page.step, name="step"),
     path("jobs/<uuid:id>/steps/<int:index>/retry", actions.retry_step, name="retry_step"),
+    path("jobs/<uuid:id>/steps/<uuid:step_id>/approve", approvals.approve, name="approve"),
+    path("jobs/<uuid:id>/steps/<uuid:step_id>/reject", approvals.reject, name="reject"),
 ]

@@ -6,6 +6,7 @@ from django import template
 from django.http import HttpRequest
 
 from jobs.pages.compact_panel import compact_panel
+from workflows.models import WorkflowStep
 
 register = template.Library()
 
@@ -18,3 +19,12 @@ def jobs_panel(context: template.Context) -> dict[str, Any]:
         return {}
     panel = compact_panel(request.user)
     return {**panel.context, "live": panel.live, "csrf_token": context.get("csrf_token")}
+
+
+@register.simple_tag(takes_context=True)
+def approvals_waiting(context: template.Context) -> int:
+    """Returns how many steps wait for an answer that the signed-in user may give, up to 100."""
+    request: HttpRequest | None = context.get("request")
+    if request is None or not request.user.is_authenticated:
+        return 0
+    return WorkflowStep.objects.awaiting_approval().answerable_by(request.user)[:100].count()

@@ -18,8 +18,11 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from aiworkstation.access.models import ApiToken
 from tests.support.documents import index, upload
-from tests.support.jobs import BODY, claim, fail, start_job
+from tests.support.jobs import BODY, WORKER, claim, fail, start_job
+from tests.support.turns import turn
 from tests.support.users import client_of, make_user
+from workflows import engine
+from workflows.engine.outcomes import Outcome
 
 ROLES = ("nobody", "stranger", "owner", "staff", "permitted", "superuser", "token")
 
@@ -47,6 +50,7 @@ def owned_reads(path: str) -> list[Row]:
     return [("GET", path, OWNED_API), ("POST", path, API_FORM_ONLY)]
 
 
+ASKED = "/api/jobs/{asked}/steps/{question}"
 JOB, STEP = "/api/jobs/{failed}", "/api/jobs/{failed}/steps/{step}"
 ROWS: dict[str, list[Row]] = {
     "": reads("/", "200 302 302 302 302 302 200"),
@@ -90,6 +94,15 @@ ROWS: dict[str, list[Row]] = {
     "jobs/<uuid:id>/events": reads("/jobs/{failed}/events", OWNED_PAGE),
     "jobs/<uuid:id>/failures.csv": reads("/jobs/{failed}/failures.csv", OWNED_PAGE),
     "jobs/<uuid:id>/steps/<int:index>": reads("/jobs/{failed}/steps/0", OWNED_PAGE),
+    "jobs/approvals": reads("/jobs/approvals", PAGE),
+    "jobs/<uuid:id>/steps/<uuid:step_id>/approve": [
+        ("POST", "/jobs/{asked}/steps/{question}/approve", OWNED_FORM),
+        ("GET", "/jobs/{asked}/steps/{question}/approve", FORM_ONLY),
+    ],
+    "jobs/<uuid:id>/steps/<uuid:step_id>/reject": [
+        ("POST", "/jobs/{asked}/steps/{question}/reject", OWNED_FORM),
+        ("GET", "/jobs/{asked}/steps/{question}/reject", FORM_ONLY),
+    ],
     "^api(?:/.*)?$": reads("/api/nothing", "404 404 404 404 404 404 404"),
     "api/documents": [*reads("/api/documents", API), ("POST", "/api/documents", "401 400 400 400 400 400 400")],
     "api/documents/<str:id>": [
@@ -127,8 +140,20 @@ ROWS: dict[str, list[Row]] = {
         ("POST", f"{STEP}/retry", OWNED_ACCEPTED),
         ("GET", f"{STEP}/retry", API_FORM_ONLY),
     ],
+    "api/jobs/<str:job_id>/steps/<str:step_id>/approve": [
+        ("POST", f"{ASKED}/approve", OWNED_ACCEPTED),
+        ("GET", f"{ASKED}/approve", API_FORM_ONLY),
+    ],
+    "api/jobs/<str:job_id>/steps/<str:step_id>/reject": [
+        ("POST", f"{ASKED}/reject", OWNED_ACCEPTED),
+        ("GET", f"{ASKED}/reject", API_FORM_ONLY),
+    ],
     "api/workflow/update-execution": [("POST", "/api/workflow/update-execution", SIGNED)],
     "api/workflow/update-step": [("POST", "/api/workflow/update-step", SIGNED)],
+}
+APPROVAL = {
+    "workflowName": "Ask",
+    "steps": [{"name": "Ask", "tool": "APPROVAL", "arguments": {"question": "Go on?"}}],
 }
 BODIES: dict[str, Any] = {"/api/jobs": BODY}
 
@@ -157,11 +182,17 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
     failed, queued = start_job(alice), start_job(alice)
     held = claim(failed.pk)[0]
     fail(held)
+    asked = start_job(alice, payload=APPROVAL)
+    question = claim(asked.pk)[0]
+    engine.ask(question, "Go on?", "")
+    turn(WORKER, [Outcome.asked(question, 3600)], [])
     token, _ = ApiToken.issue(alice)
     document = index(alice, upload(alice))
     return {
         "failed": failed.pk,
         "queued": queued.pk,
+        "asked": asked.pk,
+        "question": question.step_id,
         "step": held.step_id,
         "token": token.pk,
         "document": document.uid,

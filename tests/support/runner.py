@@ -17,8 +17,9 @@ def work(
     sizes: SlotSizes | None = None,
     lease: float = 30,
     limit: float = 60,
+    until_waiting: bool = False,
 ) -> None:
-    """Runs a runner until the executions are finished."""
+    """Runs a runner until the executions are finished, or wait for an answer."""
 
     async def main() -> None:
         runner = Runner("worker test", lease, sizes or SlotSizes(coroutines=16))
@@ -38,7 +39,10 @@ def work(
 
     def unfinished() -> bool:
         try:
-            return WorkflowExecution.objects.filter(pk__in=[e.pk for e in executions]).unfinished().exists()
+            rows = WorkflowExecution.objects.filter(pk__in=[e.pk for e in executions]).unfinished()
+            if until_waiting:
+                rows = rows.exclude(status="waiting", steps__answer_by__isnull=False)
+            return rows.exists()
         finally:
             connection.close()
 

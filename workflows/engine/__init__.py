@@ -13,6 +13,7 @@ commit. Two steps that end at once are therefore both counted, and verbs cannot 
 Each change writes its audit event in the same transaction. Notifications are sent after the commit.
 """
 
+from workflows.engine.approvals import answer_approval, ask
 from workflows.engine.broken_jobs import fail_broken_jobs
 from workflows.engine.outside_answers import Answer, Reception, answer, end_silence
 from workflows.engine.reaper import reap, release_strays, stranded, sweep
@@ -27,6 +28,8 @@ __all__ = [
     "Reception",
     "add_steps",
     "answer",
+    "answer_approval",
+    "ask",
     "cancel",
     "delete",
     "end_silence",

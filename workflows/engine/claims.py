@@ -46,6 +46,18 @@ class Claim(NamedTuple):
     project_id: str
     tags: list[str]
     is_owner_active: bool = True
+    has_chosen_arguments: bool = False
+    """A model chose the arguments."""
+    approval: dict[str, Any] | None = None
+    """What a person was asked, and `answer` if they answered."""
+
+    @property
+    def waits_for_person(self) -> bool:
+        return self.approval is not None and "answer" not in self.approval
+
+    @property
+    def is_approved(self) -> bool:
+        return self.approval is not None and self.approval.get("answer") == "approved"
 
     @property
     def failures(self) -> int:

@@ -68,6 +68,20 @@ class Outcome:
         return outcome
 
     @classmethod
+    def asked(
+        cls, claim: Claim, seconds: float, *, model: str | None = None, usage: dict[str, Any] | None = None
+    ) -> Self:
+        """A person must answer first: see `engine.ask`. Nobody claims the step until then, or until its time is up."""
+        outcome = cls.handed_over(claim, seconds, model=model, usage=usage)
+        outcome.action = "step.approval_requested"
+        return outcome
+
+    @classmethod
+    def approved(cls, claim: Claim) -> Self:
+        """A person said yes: the attempt goes on."""
+        return cls(claim, StepStatus.READY, "step.released", delay=0.0, repeats=True)
+
+    @classmethod
     def failed(cls, claim: Claim, error: StepError, policy: RetryPolicy = DEFAULT) -> Self:
         """Another attempt after a delay, if the error and the number of attempts allow it. Otherwise the end."""
         if error.retryable and claim.failures < claim.max_attempts:

@@ -95,7 +95,7 @@ class Answer:
 
     def is_for(self, claim: Claim) -> bool:
         tool = tools.get(claim.tool)
-        if tool is None or not tool.is_answered_outside:
+        if tool is None or not tool.is_answered_outside or claim.waits_for_person:
             return False
         if self.token is None:
             return claim.attempt == 1
@@ -125,27 +125,30 @@ def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> Recepti
     ((is_latest,),) = rows_of(SIGN_OF_LIFE, step=step, **report)
     outcome = given.outcome(claim)
     if outcome is not None:
-        _record([outcome], actor=actor)
+        record_answers([outcome], actor=actor)
     return Reception.ACCEPTED if outcome or is_latest else Reception.IGNORED
 
 
 @transaction.atomic
 def end_silence(*, actor: str = ENGINE) -> int:
-    """Fails the attempts whose outside worker did not answer in time. Returns how many."""
+    """Fails the attempts whose outside worker, or a person, did not answer in time. Returns how many."""
     silent = [row[0] for row in rows_of(SILENT, limit=BATCH)]
     executions = lock_free(silent) if silent else []
     if not executions:
         return 0
     overdue = [as_claim(row[0]) for row in rows_of(OVERDUE, executions=executions)]
-    _record([Outcome.failed(claim, _silence()) for claim in overdue], actor=actor)
+    record_answers([Outcome.failed(claim, _silence(claim)) for claim in overdue], actor=actor)
     return len(overdue)
 
 
-def _silence() -> StepError:
+def _silence(claim: Claim) -> StepError:
+    if claim.waits_for_person:
+        message = "Nobody answered in time whether the step may go on. Retry the step to ask again."
+        return StepError(message, code="approval_expired", retryable=False)
     return StepError("No callback came from the outside worker within the step's timeoutSeconds.", code="no_answer")
 
 
-def _record(outcomes: Sequence[Outcome], *, actor: str) -> None:
+def record_answers(outcomes: Sequence[Outcome], *, actor: str) -> None:
     """The caller holds the executions' locks and has seen that the attempts are open, so none is refused."""
     ((executions, statuses),) = rows_of(
         RECORD_ANSWERS,

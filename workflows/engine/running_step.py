@@ -14,7 +14,7 @@ from workflows.engine.stored_json import dump
 from workflows.tools import slot_of
 
 KEEP_ARGUMENTS = """
-UPDATE workflow_steps SET arguments = %(arguments)s::jsonb
+UPDATE workflow_steps SET arguments = %(arguments)s::jsonb, model = %(model)s
 WHERE id = %(step)s AND token = %(token)s AND status = 'running'
 """
 
@@ -45,9 +45,12 @@ RETURNING id
 COUNT_ADDED = "UPDATE workflow_executions SET steps_total = steps_total + %(count)s WHERE id = %(execution)s"
 
 
-def keep_arguments(claim: Claim, arguments: dict[str, object]) -> None:
-    """Commits the arguments that a model chose, before the tool runs. Later attempts use them again."""
-    rows_of(KEEP_ARGUMENTS, step=claim.step_id, token=claim.token, arguments=dump(arguments))
+def keep_arguments(claim: Claim, arguments: dict[str, object], model: str) -> None:
+    """Commits the arguments that a model chose, before the tool runs. Later attempts use them again.
+
+    The model's name tells them from arguments that the step's author gave, also after a crash.
+    """
+    rows_of(KEEP_ARGUMENTS, step=claim.step_id, token=claim.token, arguments=dump(arguments), model=model)
 
 
 @transaction.atomic

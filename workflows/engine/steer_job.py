@@ -70,7 +70,7 @@ WITH wanted AS (
     ready_at = CASE WHEN again.missing = 0 THEN clock_timestamp() END,
     attempts_before = s.attempt, round = s.round + CASE WHEN s.attempt > 0 THEN 1 ELSE 0 END,
     repeats_attempt = false, crashes = 0, waiting_since = NULL, progress = 0, message = '',
-    reported_at = NULL, error = NULL, output = NULL, started_at = NULL, finished_at = NULL
+    reported_at = NULL, error = NULL, output = NULL, approval = NULL, started_at = NULL, finished_at = NULL
   FROM again WHERE s.id = again.id
   RETURNING s.id, s.execution_id, s.status
 ), events AS (

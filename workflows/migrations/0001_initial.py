@@ -458,6 +458,14 @@ class Migration(migrations.Migration):
                         null=True,
                     ),
                 ),
+                (
+                    "approval",
+                    models.JSONField(
+                        blank=True,
+                        help_text="What a person is asked before the step goes on, and what was answered.",
+                        null=True,
+                    ),
+                ),
                 ("progress", models.SmallIntegerField(default=0)),
                 ("message", models.CharField(blank=True, max_length=500)),
                 (

@@ -67,6 +67,8 @@ class StepContext:
     """Reports progress: 0–100, or None to leave it as it is, and a short message. It is cheap: the latest report is
     stored twice a second.
     """
+    has_chosen_arguments: bool = False
+    """A model chose the arguments, perhaps after a text that it has read."""
     claim_token: UUID | None = None
     """Proves to `engine.add_steps` that this attempt still holds the step."""
     run_child: Callable[..., Awaitable[Any]] | None = None
@@ -87,6 +89,18 @@ class OutsideAnswer:
     """
 
     silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class PersonsAnswer:
+    """What a tool returns instead of an output when the step waits for a person: the owner, staff or the group.
+
+    A yes completes the step, a no fails it (`rejected`), and so does the end of `seconds` (`approval_expired`).
+    """
+
+    question: str
+    seconds: float
+    group: str = ""
 
 
 class Tool(ABC):

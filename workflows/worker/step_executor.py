@@ -25,7 +25,7 @@ from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.prompt import ModelTask, StepInput
 from workflows.models import Mode, SecretGrant, StepStatus, WorkflowStep
 from workflows.network import cooldowns, secrets
-from workflows.tools import OutsideAnswer, StepContext, Tool, parsed_arguments
+from workflows.tools import OutsideAnswer, PersonsAnswer, StepContext, Tool, parsed_arguments
 from workflows.worker.sandbox.client import Sandbox
 from workflows.worker.stall_detector import StallDetector
 from workflows.worker.threads import in_thread
@@ -83,6 +83,9 @@ class StepExecutor:
         try:
             async with limit:
                 result = await self._run(claim, context)
+            if isinstance(result.output, PersonsAnswer):
+                await in_thread(self.orm, engine.ask, claim, result.output.question, result.output.group)
+                return Outcome.asked(claim, result.output.seconds, model=result.model, usage=result.usage)
             if isinstance(result.output, OutsideAnswer):
                 return Outcome.handed_over(claim, result.output.silence, model=result.model, usage=result.usage)
             return Outcome.completed(claim, result.output, model=result.model, usage=result.usage)
@@ -113,6 +116,7 @@ class StepExecutor:
             tags=claim.tags,
             mode=claim.mode,
             report=report,
+            has_chosen_arguments=claim.has_chosen_arguments,
             claim_token=claim.token,
             run_child=self.sandbox.run,
             leave_slot=leave_slot,
@@ -143,7 +147,8 @@ class StepExecutor:
             task = await in_thread(self.orm, model_task, claim)
             choice = await _model_step().choose_arguments(context, tool, task)
             arguments, result.model, result.usage = choice.arguments, choice.model, _usage_json(choice.usage)
-            await in_thread(self.orm, engine.keep_arguments, claim, arguments)
+            await in_thread(self.orm, engine.keep_arguments, claim, arguments, choice.model)
+            context.has_chosen_arguments = True
         secrets.use_grants(partial(in_thread, self.orm, secret_grants, claim.mode, claim.owner_id))
         checked = parsed_arguments(tool, arguments)
         try:

@@ -115,8 +115,8 @@ def test_only_the_holder_keeps_arguments(start: Start, worker: WorkerInfo, other
     (late,) = take(worker)
     lose(late)
     (claim,) = take(other_worker)
-    engine.keep_arguments(claim, {"chosen": "now"})
-    engine.keep_arguments(late, {"chosen": "before"})
+    engine.keep_arguments(claim, {"chosen": "now"}, "test-model")
+    engine.keep_arguments(late, {"chosen": "before"}, "test-model")
     assert execution.steps.get().arguments == {"chosen": "now"}
 
 
