@@ -108,7 +108,7 @@ def test_errors_of_steps_are_plain_words(at_alice: Client) -> None:
     steps = ({"name": "x" * 301}, {"name": "Two", "tool": "SEARCH"})
     rows = at_alice.post("/jobs/new", form(*steps, name="Any")).context["steps"].forms
     assert rows[0].errors["name"] == ["At most 300 characters are allowed. These are 301."]
-    assert rows[1].errors["tool"][0].startswith("There is no SEARCH. There are: DOCUMENT_EMBED, ")
+    assert rows[1].errors["tool"][0].startswith("There is no SEARCH. There are: APPROVAL, DOCUMENT_EMBED, ")
     (row, *_) = at_alice.post("/jobs/new", form(search, name="Any")).context["steps"].forms
     query, size = row.errors["arguments"]
     assert query.startswith("query: {{steps.One.output}} is not replaced")
