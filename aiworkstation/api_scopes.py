@@ -35,6 +35,8 @@ API_SCOPES: dict[str, Mapping[str, str]] = {
     "api/jobs/<str:job_id>/steps/<str:step_id>/arguments": READ,
     "api/jobs/<str:job_id>/steps/<str:step_id>/output": READ,
     "api/jobs/<str:job_id>/steps/<str:step_id>/retry": RUN,
+    "api/jobs/<str:job_id>/steps/<str:step_id>/approve": RUN,
+    "api/jobs/<str:job_id>/steps/<str:step_id>/reject": RUN,
     "api/workflow/update-execution": NOBODYS,
     "api/workflow/update-step": NOBODYS,
     "^api(?:/.*)?$": NOBODYS,
