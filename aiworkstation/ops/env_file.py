@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 
 from aiworkstation.ops.config import Config
 
-SECRET_PREFIX = "SECRET_"  # secrets of steps: any name may follow
+SECRET_PREFIX = "SECRET_"  # secrets of steps: any name may follow  # noqa: S105 - the prefix of a name
 SIMILAR = 0.75
 
 

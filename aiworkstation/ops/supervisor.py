@@ -287,7 +287,7 @@ def rounds(*, is_watching: bool) -> Iterator[bool]:
 
 def local_url(host: str, port: int) -> str:
     """An address of the web server that works on this machine."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
 

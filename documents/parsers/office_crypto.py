@@ -15,7 +15,7 @@ from msoffcrypto.format.ooxml import OOXMLFile
 from documents.errors import Corrupt, Encrypted
 from documents.parsers.ole import OLE_DAMAGE, open_ole
 
-DEFAULT_PASSWORD = "VelvetSweatshop"
+DEFAULT_PASSWORD = "VelvetSweatshop"  # noqa: S105 - published by Microsoft
 _PACKAGE = "EncryptedPackage"
 _WORKBOOKS = ("Workbook", "Book")
 _FILE_PASS, _END = 0x2F, 0x0A

@@ -23,7 +23,7 @@ class RetryPolicy:
     def delay(self, failures: int) -> float:
         """Seconds to wait after `failures` (1, 2, …) failed attempts."""
         full = min(self.first_delay * self.factor ** min(failures - 1, 32), self.max_delay)
-        return full * (1 - self.jitter * random.random())
+        return full * (1 - self.jitter * random.random())  # noqa: S311 - jitter
 
 
 DEFAULT = RetryPolicy()

@@ -44,5 +44,5 @@ def check(key: str) -> None:
         raise TryLater(
             f"{name} is busy: no calls for {seconds:.0f} s",
             code="cooldown",
-            delay=seconds + random.random(),
+            delay=seconds + random.random(),  # noqa: S311 - jitter
         )

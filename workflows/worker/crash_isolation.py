@@ -75,7 +75,7 @@ async def _read_frame(reader: asyncio.StreamReader) -> Any:
     """Returns None at the end of the stream."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        return pickle.loads(await reader.readexactly(length))
+        return pickle.loads(await reader.readexactly(length))  # noqa: S301 - from our own child
     except asyncio.IncompleteReadError:
         return None
 
