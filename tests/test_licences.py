@@ -18,7 +18,7 @@ def test_licence(package: str) -> None:
         found = metadata(package)
     except PackageNotFoundError:
         pytest.skip("not installed on this system")
-    stated = [found.get("License-Expression") or "", (found.get("License") or "")[:200]]
+    stated = [text[:200] for name in ("License-Expression", "License") for text in found.get_all(name) or []]
     stated += [line for line in found.get_all("Classifier") or [] if line.startswith("License")]
     text = " ".join(stated)
     assert text.strip(), "it states no licence: look it up before it is used"
