@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
 
 from aiworkstation.audit.models import AuditEvent
 from aiworkstation.web.serializers import milliseconds
@@ -62,6 +62,20 @@ class Progress:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class CurrentStep:
+    """The step that a job is at: its first running step, or if none is running, the first that waits."""
+
+    index: int
+    name: str
+    attempt: int
+    message: str
+
+    @property
+    def number(self) -> int:
+        return self.index + 1
+
+
 NO_SUMS = (0, Usage())
 """The sum of the steps' progress, and their usage."""
 
@@ -86,6 +100,7 @@ class Job:
     tags: tuple[str, ...]
     queue: str
     progress: Progress
+    current: CurrentStep | None
     output: Any
     error: dict[str, Any] | None
     usage: Usage
@@ -238,7 +253,7 @@ def describe_jobs(
     """
     queried = [row for row in executions if with_results or not row.is_finished]
     sums = _sums(queried) if queried else {}
-    messages = _messages(queried)
+    current = _current_steps(queried)
     errors = {row.pk: row.error for row in queried} | _errors(queried)
     outputs = _outputs(executions, max_output) if max_output else {}
     reasons = waiting_for(queried)
@@ -256,7 +271,8 @@ def describe_jobs(
             project_id=row.project_id,
             tags=tuple(row.tags),
             queue=row.queue,
-            progress=_progress(row, sums.get(row.pk, NO_SUMS)[0], messages.get(row.pk, "")),
+            progress=_progress(row, sums.get(row.pk, NO_SUMS)[0], current.get(row.pk)),
+            current=current.get(row.pk),
             output=outputs.get(row.pk),
             error=errors.get(row.pk),
             usage=sums.get(row.pk, NO_SUMS)[1],
@@ -279,8 +295,10 @@ def _sums(executions: Sequence[WorkflowExecution]) -> dict[UUID, tuple[int, Usag
     return {key: (progress, usage_of_sums(*usage)) for key, progress, *usage in rows}
 
 
-def _progress(row: WorkflowExecution, progress_sum: int, message: str) -> Progress:
+def _progress(row: WorkflowExecution, progress_sum: int, current: CurrentStep | None) -> Progress:
     """Only a finished job is at 100 percent, even if its steps report 100 earlier."""
+    is_running = current is not None and row.status == ExecutionStatus.RUNNING
+    message = f"{current.name}: {current.message}" if is_running and current and current.message else ""
     percent = 100 if row.is_finished else min(99, progress_sum // max(row.steps_total, 1))
     return Progress(
         total=row.steps_total,
@@ -293,12 +311,19 @@ def _progress(row: WorkflowExecution, progress_sum: int, message: str) -> Progre
     )
 
 
-def _messages(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
-    """For each running job the message of its first running step that has one."""
-    ids = [row.pk for row in executions if row.status == ExecutionStatus.RUNNING]
-    steps = WorkflowStep.objects.filter(execution__in=ids, status=StepStatus.RUNNING).exclude(message="")
-    found = _first_of_each(steps, "index").values_list("execution_id", "name", "message")
-    return {key: f"{name}: {message}" for key, name, message in found}
+def _current_steps(executions: Sequence[WorkflowExecution]) -> dict[UUID, CurrentStep]:
+    """For each running job its first running step, if possible one with a message. For each waiting job its first
+    waiting step: not for a job over files, where thousands may wait.
+    """
+    running = [row.pk for row in executions if row.status == ExecutionStatus.RUNNING]
+    waiting = [row.pk for row in executions if row.status == ExecutionStatus.WAITING and not row.tolerates_failures]
+    steps = WorkflowStep.objects.filter(
+        Q(execution__in=running, status=StepStatus.RUNNING) | Q(execution__in=waiting, status=StepStatus.WAITING)
+    )
+    has_none = ExpressionWrapper(Q(message=""), output_field=BooleanField())
+    first = steps.order_by("execution_id", has_none, "index").distinct("execution_id")
+    found = first.values_list("execution_id", "index", "name", F("attempt") - F("attempts_before"), "message")
+    return {key: CurrentStep(*step) for key, *step in found}
 
 
 def _errors(executions: Sequence[WorkflowExecution]) -> dict[UUID, dict[str, Any] | None]:

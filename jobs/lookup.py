@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Left
 from django.http import Http404
 
-from aiworkstation.access.lookup import ALL, Caller, as_uuid, filter_by_labels, owned_by
+from aiworkstation.access.lookup import ALL, Caller, as_uuid, labels_match, owned_by
 from aiworkstation.access.not_yours import NotYours
 from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
@@ -56,8 +56,8 @@ def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -
 def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQuerySet:
     """Returns the user's own unfinished jobs by default.
 
-    Filters: `owner` (a username or `all`), `status` (several, or `all`), `type`, `mode`, `project_id`, `tag`,
-    `q` (in names and descriptions). No filter shows a job that the user may not see.
+    Filters: `owner` (a username or `all`), `status` (several, or `all`), and those of `matching`. No filter shows a job
+    that the user may not see.
     """
     rows = owned_by(WorkflowExecution.objects.select_related("owner"), user, filters.get("owner", ""))
     # A payload and a description may be megabytes.
@@ -67,7 +67,16 @@ def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQueryS
         rows = rows.unfinished()
     elif ALL not in statuses:
         rows = rows.filter(status__in=statuses)
-    rows = filter_by_labels(rows, filters, type_field="job_type")
+    return rows.filter(matching(filters))
+
+
+def matching(filters: Mapping[str, Any]) -> Q:
+    """The filters `type`, `mode`, `project_id`, `tag`, `q` (in names and descriptions), `since` and `before`."""
+    wanted = labels_match(filters, type_field="job_type")
     if q := filters.get("q"):
-        rows = rows.filter(Q(name__icontains=q) | Q(description__icontains=q))
-    return rows
+        wanted &= Q(name__icontains=q) | Q(description__icontains=q)
+    if since := filters.get("since"):
+        wanted &= Q(created_at__gte=since)
+    if before := filters.get("before"):
+        wanted &= Q(created_at__lt=before)
+    return wanted

@@ -36,8 +36,8 @@ document.addEventListener("htmx:oobBeforeSwap", ({ target }) => {
 document.addEventListener("change", (event) => {
   const name = event.target.dataset.all;
   if (!name) return;
-  for (const box of event.target.form.querySelectorAll(`input[type=checkbox][name="${name}"]`)) {
-    box.checked = event.target.checked;
+  for (const box of event.target.form.elements) {
+    if (box.type === "checkbox" && box.name === name) box.checked = event.target.checked;
   }
 });
 
@@ -50,4 +50,35 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
   button.textContent = "Copied";
+});
+
+// Elapsed times go on, in the words of the filter `duration` (web/templatetags/times.py).
+const inWords = (milliseconds) => {
+  const seconds = Math.max(milliseconds, 0) / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const all = Math.round(seconds);
+  const [hours, minutes, rest] = [Math.floor(all / 3600), Math.floor((all % 3600) / 60), all % 60];
+  if (hours) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
+  return minutes ? `${minutes} min ${String(rest).padStart(2, "0")} s` : `${rest} s`;
+};
+setInterval(() => {
+  if (document.hidden) return;
+  for (const span of document.querySelectorAll("[data-since]")) {
+    span.textContent = inWords(Date.now() - Date.parse(span.dataset.since));
+  }
+}, 1000);
+
+// Selected jobs stay selected when their list is swapped.
+let ticked = [];
+document.addEventListener("htmx:oobBeforeSwap", ({ target }) => {
+  const boxes = target.querySelectorAll("input[type=checkbox]:checked:not([data-all])");
+  ticked = [...boxes].map((box) => [box.name, box.value]);
+});
+document.addEventListener("htmx:oobAfterSwap", ({ target }) => {
+  const place = document.getElementById(target.id);
+  for (const [name, value] of ticked) {
+    const box = place?.querySelector(`input[name="${CSS.escape(name)}"][value="${CSS.escape(value)}"]`);
+    if (box) box.checked = true;
+  }
+  ticked = [];
 });

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Q
 
 from aiworkstation.access.models import OwnedQuerySet
 
@@ -33,9 +34,14 @@ def owned_by(rows: Rows, user: Caller, owner: str) -> Rows:
 
 
 def filter_by_labels(rows: Rows, filters: Mapping[str, Any], *, type_field: str) -> Rows:
-    """Returns the rows that pass the filters `type`, `mode`, `project_id` and `tag`. Empty ones are ignored."""
+    """Returns the rows that pass the filters of `labels_match`."""
+    return rows.filter(labels_match(filters, type_field=type_field))
+
+
+def labels_match(filters: Mapping[str, Any], *, type_field: str) -> Q:
+    """The filters `type`, `mode`, `project_id` and `tag`. Empty ones are ignored."""
     fields = {"type": type_field, "mode": "mode", "project_id": "project_id"}
     wanted = {field: filters[name] for name, field in fields.items() if filters.get(name)}
     if tag := filters.get("tag"):
         wanted["tags__contains"] = [tag]
-    return rows.filter(**wanted)
+    return Q(**wanted)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django_htmx.middleware import HtmxDetails
 
 from aiworkstation.audit.requests import AuditedRequest
@@ -31,7 +31,16 @@ class Request(SiteRequest):
 
 def query_text(request: HttpRequest, name: str, most: int = MAX_TEXT) -> str:
     """Returns a parameter of a page, without the NUL that PostgreSQL refuses. Empty if it is missing."""
-    return request.GET.get(name, "").replace("\0", "").strip()[:most]
+    return _text(request.GET, name, most)
+
+
+def posted_text(request: HttpRequest, name: str, most: int = MAX_TEXT) -> str:
+    """The same of a form."""
+    return _text(request.POST, name, most)
+
+
+def _text(given: QueryDict, name: str, most: int) -> str:
+    return given.get(name, "").replace("\0", "").strip()[:most]
 
 
 def query_number(request: HttpRequest, name: str, *, digits: int) -> int | None:

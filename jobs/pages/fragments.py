@@ -7,7 +7,7 @@ from jobs.display import Job
 def job_state(job: Job, prefix: str) -> Fragment:
     shown = job.progress
     figures = (shown.percent, shown.completed, shown.total, shown.failed, shown.message)
-    version = (job.status, figures, job.duration_ms, job.waiting_for, (job.error or {}).get("message"))
+    version = (job.status, figures, job.current, job.duration_ms, job.waiting_for, (job.error or {}).get("message"))
     context = {"job": job, "prefix": prefix}
     return Fragment(f"{prefix}-{job.id}-state", "jobs/_job_state.html", context, version)
 

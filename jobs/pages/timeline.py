@@ -26,6 +26,7 @@ _BEGINS = {
     "step.retry_scheduled": ("waiting", "waits before the next attempt"),
     "step.waiting": ("waiting", "waits for a busy server"),
     "step.handed_over": ("waiting", "waits for an outside answer"),
+    "step.approval_requested": ("waiting", "waits for an approval"),
     "step.returned": ("ready", "waits for a worker"),
     "step.crashed": ("ready", "waits for a worker, after a crash"),
     "step.lease_lost": ("ready", "waits for a worker, after its worker was lost"),

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from jobs.pages import actions, approvals, compact_panel, job_list, job_page, new_job, rerun_page
+from jobs.pages import actions, approvals, bulk_page, compact_panel, job_list, job_page, new_job, rerun_page
 
 urlpatterns = [
     path("jobs/", job_list.job_list, name="list"),
     path("jobs/panel", compact_panel.panel, name="panel"),
     path("jobs/approvals", approvals.approvals, name="approvals"),
+    path("jobs/bulk", bulk_page.bulk, name="bulk"),
     path("jobs/new", new_job.new, name="new"),
     path("jobs/new/paste", new_job.paste, name="paste"),
     path("jobs/new/upload", new_job.upload, name="upload"),

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from django import template
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -48,3 +49,12 @@ def duration(milliseconds: int | None) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+@register.filter
+def elapsed(since: datetime) -> SafeString:
+    """Shows the time since then. `static/app.js` lets it go on."""
+    passed = max(round((timezone.now() - since).total_seconds() * 1000), 0)
+    return format_html(
+        '<span data-since="{}">{}</span>', f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", duration(passed)
+    )

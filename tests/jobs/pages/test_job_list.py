@@ -1,14 +1,16 @@
 """`/jobs/`."""
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.asserts import assertNumQueries, assertRedirects
 
+from jobs.pages import job_filter
 from tests.support.html import is_polling, poll_url, swapped, text
-from tests.support.jobs import claim, complete_all, fail, start_job
+from tests.support.jobs import claim, complete, complete_all, fail, start_job
 from workflows import engine
 from workflows.engine.pause import pause
-from workflows.models import WorkflowStep
+from workflows.models import WorkflowExecution, WorkflowStep
 
 LIVE = "job-list-live"
 
@@ -59,6 +61,77 @@ def test_filters(alice: User, at_alice: Client) -> None:
     assert shown("status=nonsense&q=%00") == []
 
 
+def test_filters_by_labels_and_days(alice: User, at_alice: Client) -> None:
+    red = start_job(alice, payload=named("Red") | {"mode": "Sales"}, tags=["legal"], projectId="p-1")
+    start_job(alice, payload=named("Blue"))
+    WorkflowExecution.objects.filter(pk=red.pk).update(created_at="2026-01-31T23:59:59Z")
+
+    def shown(query: str) -> list[str]:
+        return [job.name for job in at_alice.get(f"/jobs/?{query}").context["jobs"]]
+
+    for query in ("mode=Sales", "project=p-1", "tag=legal", "until=2026-01-31", "since=2026-01-31&until=2026-01-31"):
+        assert shown(query) == ["Red"], query
+    assert shown("since=2026-02-01") == ["Blue"]
+    assert shown("until=2026-01-30") == []
+    assert "soon is not a day. Enter one such as 2026-01-31." in text(at_alice.get("/jobs/?since=soon"))
+    page = text(at_alice.get("/jobs/?tag=legal&since=2026-01-01"))
+    assert '<input type="date" name="since" value="2026-01-01">' in page
+    assert 'href="/jobs/?status=unfinished&amp;tag=legal&amp;since=2026-01-01"' in page
+
+
+def tabs(client: Client, query: str = "") -> dict[str, str]:
+    return {tab.label: tab.count for tab in client.get(f"/jobs/?{query}").context["filter"].tabs()}
+
+
+def test_tabs_count_what_matches(alice: User, bob: User, at_alice: Client) -> None:
+    fail(claim(start_job(alice, tags=["legal"]).pk)[0])
+    start_job(alice)
+    start_job(bob)
+    assert tabs(at_alice) == {"all": "2", "unfinished": "1", "queued": "1", "failed": "1"}
+    assert tabs(at_alice, "tag=legal") == {"all": "1", "unfinished": "0", "failed": "1"}
+    assert tabs(at_alice, "status=cancelled") == {
+        "all": "2",
+        "unfinished": "1",
+        "queued": "1",
+        "failed": "1",
+        "cancelled": "0",
+    }
+
+
+def test_tabs_count_so_many_jobs_at_most(alice: User, at_alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        start_job(alice)
+    monkeypatch.setattr(job_filter, "COUNTED", 3)
+    assert tabs(at_alice) == {"all": "3+", "unfinished": "3+", "queued": "3+"}
+
+
+def test_a_change_of_state_brings_the_tabs(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    url = poll_url(at_alice.get("/jobs/"), LIVE)
+    claim(job.pk)
+    assert "job-tabs" in swapped(at_alice.get(url))
+
+
+def test_a_row_shows_the_current_step(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    complete(claim(job.pk)[0])
+    fail(claim(job.pk)[0], "busy", retryable=True)
+    assert "2 of 2 · Two" in text(at_alice.get("/jobs/"))
+    WorkflowStep.objects.filter(execution=job, index=1).update(ready_at="2020-01-01T00:00:00Z")
+    claim(job.pk)
+    page = text(at_alice.get("/jobs/"))
+    assert "2 of 2 · Two · attempt 2" in page
+    assert "· by alice" in page
+    assert 'data-since="' in page
+
+
+def test_empty_lists_say_what_to_do_next(alice: User, at_alice: Client) -> None:
+    assert "You have no jobs yet." in text(at_alice.get("/jobs/"))
+    assert "No job failed." in text(at_alice.get("/jobs/?status=failed"))
+    assert "Nothing is queued, running or waiting." in text(at_alice.get("/jobs/?status=unfinished"))
+    assert "No job matches these filters." in text(at_alice.get("/jobs/?status=failed&q=x"))
+
+
 def test_an_unknown_status_is_named(at_alice: Client) -> None:
     page = text(at_alice.get("/jobs/?status=done"))
     assert "There is no status done. There are: unfinished, queued, running, waiting, completed, " in page
@@ -103,7 +176,8 @@ def test_a_poll_brings_only_what_changed(alice: User, at_alice: Client) -> None:
     WorkflowStep.objects.filter(pk=step.step_id).update(message="2.1 kB written", progress=40)
     answer = at_alice.get(url)
     assert swapped(answer) == [f"job-{moving.pk}-state", LIVE]
-    assert "One: 2.1 kB written" in text(answer)
+    assert "1 of 2 · One" in text(answer)
+    assert "2.1 kB written" in text(answer)
     assert 'value="20"' in text(answer)
 
 
@@ -112,7 +186,7 @@ def test_the_last_finished_job_stops_the_polling(alice: User, at_alice: Client) 
     url = poll_url(at_alice.get("/jobs/"), LIVE)
     complete_all(job)
     answer = at_alice.get(url)
-    assert swapped(answer) == [f"job-{job.pk}-state", f"job-{job.pk}-actions", LIVE]
+    assert swapped(answer) == ["job-tabs", f"job-{job.pk}-state", f"job-{job.pk}-actions", LIVE]
     assert not is_polling(answer, LIVE)
     assert at_alice.get(poll_url(answer, LIVE)).status_code == 204
 

@@ -3,9 +3,11 @@
 from django.contrib.auth.models import User
 from django.test import Client
 
+from jobs import attempts
+from jobs.pages import timeline
 from tests.support.html import is_polling, poll_url, swapped, text
 from tests.support.jobs import claim, complete, complete_all, fail, start_job
-from workflows.models import WorkflowStep
+from workflows.models import StepStatus, WorkflowStep
 
 LIVE = "job-live"
 DIAMOND = {
@@ -82,3 +84,8 @@ def test_steps_in_a_row_need_no_graph(alice: User, at_alice: Client) -> None:
     job = start_job(alice)
     complete_all(job)
     assert at_alice.get(f"/jobs/{job.pk}").context["graph"] is None
+
+
+def test_every_event_that_leaves_a_step_unfinished_begins_a_wait() -> None:
+    waits = {StepStatus.WAITING, StepStatus.READY}
+    assert {action for action, status in attempts._STATUS_AFTER.items() if status in waits} <= set(timeline._BEGINS)

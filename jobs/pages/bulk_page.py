@@ -1,0 +1,87 @@
+"""One action on many jobs of the list: the selected ones, or all that match its filters.
+
+The first request shows what would happen, the second starts a job that does it.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+from rest_framework.exceptions import APIException
+
+from aiworkstation.web.requests import Request
+from jobs.bulk_actions import Selected, count_by_status, selected_jobs, start_bulk_action
+from jobs.pages.forms import error_lines
+from jobs.pages.job_filter import JobFilter
+from workflows.models import FINISHED_EXECUTION, RETRYABLE_EXECUTION, ExecutionStatus
+
+UNFINISHED_EXECUTION = tuple(status for status in ExecutionStatus if status not in FINISHED_EXECUTION)
+ACTIONS: dict[str, tuple[str, tuple[ExecutionStatus, ...]]] = {
+    "cancel": ("Cancel", UNFINISHED_EXECUTION),
+    "retry": ("Retry", RETRYABLE_EXECUTION),
+    "rerun": ("Run again", FINISHED_EXECUTION),
+    "delete": ("Delete", FINISHED_EXECUTION),
+}
+"""The label of each action, and the states of the jobs that it changes. It leaves other jobs alone."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an action would do. `states` has the number of jobs in each state, and whether the action changes them."""
+
+    action: str
+    states: list[tuple[str, int, bool]]
+    total: int
+
+    @property
+    def label(self) -> str:
+        return ACTIONS[self.action][0]
+
+    @property
+    def changes(self) -> int:
+        return sum(count for _, count, is_changed in self.states if is_changed)
+
+
+@login_required
+@require_POST
+def bulk(request: Request) -> HttpResponse:
+    """`all` selects what matches the filters, which then come with the form; otherwise `job` is repeated."""
+    action = request.POST.get("action", "")
+    filter = JobFilter.of_form(request)
+    if action not in ACTIONS:
+        return _refuse(request, filter, f"There is no action {action}. There are: {', '.join(ACTIONS)}.")
+    is_all = "all" in request.POST
+    ids = request.POST.getlist("job")
+    if not is_all and not ids:
+        return _refuse(request, filter, "Select a job first.")
+    if is_all and (wrong := filter.mistake()):
+        return _refuse(request, filter, wrong)
+    try:
+        jobs = selected_jobs(request.user, {"filter": filter.as_filters()} if is_all else {"job_ids": ids})
+    except APIException as error:
+        return _refuse(request, filter, *error_lines(error))
+    plan = _plan(action, jobs)
+    if "confirm" in request.POST and plan.changes:
+        asked: dict[str, Any] = {"filter": filter.chosen} if is_all else {"jobIds": ids}
+        started = start_bulk_action(request.user, {"action": action}, jobs, {"action": action, **asked})
+        return redirect("jobs:job", started.pk)
+    context = {"plan": plan, "filter": filter, "ids": [] if is_all else ids, "is_all": is_all}
+    return render(request, "jobs/bulk.html", context, status=HTTPStatus.OK)
+
+
+def _plan(action: str, jobs: Selected) -> Plan:
+    changed = ACTIONS[action][1]
+    counts: dict[str, int] = count_by_status(jobs)["byStatus"]
+    states = [(status.value, counts[status], status in changed) for status in ExecutionStatus if status in counts]
+    return Plan(action, states, len(jobs))
+
+
+def _refuse(request: Request, filter: JobFilter, *lines: str) -> HttpResponse:
+    for line in lines:
+        messages.error(request, line)
+    return redirect(filter.url())
