@@ -106,6 +106,9 @@ class Job:
     usage: Usage
     rerun_of: UUID | None
     reused: dict[str, Any] | None
+    workflow_id: UUID | None
+    workflow_name: str
+    workflow_version: int | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -278,6 +281,9 @@ def describe_jobs(
             usage=sums.get(row.pk, NO_SUMS)[1],
             rerun_of=row.rerun_of,
             reused=row.reused,
+            workflow_id=row.workflow_id,
+            workflow_name=row.workflow_name,
+            workflow_version=row.workflow_version,
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,

@@ -75,6 +75,9 @@ def plan_rerun(execution: WorkflowExecution, value: Mapping[str, Any]) -> Rerun:
         raise ValidationError({"payload": payload.errors})
     new = new_execution(execution.owner, job_type, payload.validated_data, raw)
     _keep_options(execution, new, labels=payload.validated_data)
+    if body is None:
+        new.workflow_id, new.workflow_name = execution.workflow_id, execution.workflow_name
+        new.workflow_version = execution.workflow_version
     copies = _copies(execution, new, value["from_step"]) if value.get("from_step") is not None else {}
     return Rerun(execution.pk, new, copies, _reused(copies), job_type, payload.validated_data)
 

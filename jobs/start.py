@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -49,17 +51,25 @@ class JobTypeField(serializers.Field[JobType, Any, Any, Any]):
         return job_type
 
 
-class JobRequest(StrictSerializer):
-    """The body of `POST /api/jobs`. `context["user"]` is the owner of the new job."""
+class JobOptions(StrictSerializer):
+    """The keys of a request that starts a job, beside its type and payload."""
 
-    jobType = JobTypeField(source="job_type")
-    payload = JsonObject()
     idempotencyKey = Name(max_length=255, required=False, source="idempotency_key")
     delaySeconds = Number(min_value=0, max_value=MAX_DELAY, default=0, source="delay")
     priority = Choice(Queue.values, required=False)
     tags = TagsField()
     projectId = ProjectIdField(required=False)
     maxParallel = Integer(min_value=1, max_value=MAX_PARALLEL, default=5, source="max_parallel")
+
+
+class JobRequest(JobOptions):
+    """The body of `POST /api/jobs`. `context["user"]` is the owner of the new job."""
+
+    jobType = JobTypeField(source="job_type")
+    payload = JsonObject()
+
+    def known_keys(self) -> list[str]:
+        return ["jobType", "payload", *JobOptions().known_keys()]
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         if "payload" not in value or "job_type" not in value:
@@ -71,8 +81,23 @@ class JobRequest(StrictSerializer):
             errors["payload"] = payload.errors
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The version of a saved workflow that a job runs. `request` is what the client sent to run it."""
+
+    id: UUID
+    name: str
+    version: int
+    request: Mapping[str, Any]
+
+
 def start(
-    user: User, body: Any, *, idempotency_key: str | None = None, actor: str | None = None
+    user: User,
+    body: Any,
+    *,
+    idempotency_key: str | None = None,
+    actor: str | None = None,
+    origin: Origin | None = None,
 ) -> tuple[WorkflowExecution, bool]:
     """Returns the job and whether it is new. A key that was used within 24 hours returns its first job.
 
@@ -80,14 +105,16 @@ def start(
     another body. `actor` is the name in the audit trail, by default the user's.
     """
     key, wrong = _idempotency_key(body, idempotency_key)
-    digest = _digest(body)
+    # A repeated request to run a saved workflow is the same request, even if the workflow was changed meanwhile.
+    digest = _digest(body if origin is None else {"workflow": str(origin.id), **origin.request})
     if key and (first := _first_job(user, key, digest)):
         return first, False
     request = JobRequest(data=body, context={"user": user})
     if not request.is_valid() or wrong:
         raise ValidationError({**request.errors, **wrong})
     try:
-        return _store(user, request.validated_data, body, actor or user.username, key, digest), True
+        new = _new_job(user, request.validated_data, body, origin)
+        return _store(user, new, request.validated_data, actor or user.username, (key, digest)), True
     except IntegrityError:
         # Another request with this key was stored in the meantime: the unique constraint decided the race.
         if not key or not (first := _first_job(user, key, digest)):
@@ -129,15 +156,21 @@ def _first_job(user: User, key: str, digest: str) -> WorkflowExecution | None:
     return found.execution
 
 
+def _new_job(user: User, value: dict[str, Any], body: Mapping[str, Any], origin: Origin | None) -> NewExecution:
+    new = new_execution(user, value["job_type"], value["payload"], body["payload"])
+    _set_options(new, value)
+    if origin is not None:
+        new.workflow_id, new.workflow_name, new.workflow_version = origin.id, origin.name, origin.version
+    return new
+
+
 @transaction.atomic
 def _store(
-    user: User, value: dict[str, Any], body: Mapping[str, Any], actor: str, key: str, digest: str
+    user: User, new: NewExecution, value: dict[str, Any], actor: str, idempotency: tuple[str, str]
 ) -> WorkflowExecution:
-    job_type: JobType = value["job_type"]
-    new = new_execution(user, job_type, value["payload"], body["payload"])
-    _set_options(new, value)
+    key, digest = idempotency
     execution_id = engine.start(new, actor=actor)
-    job_type.stored(execution_id, value["payload"])
+    value["job_type"].stored(execution_id, value["payload"])
     if key:
         IdempotencyKey.objects.filter(owner=user, key=key, created_at__lte=timezone.now() - KEY_LIFETIME).delete()
         IdempotencyKey.objects.create(owner=user, key=key, body_sha256=digest, execution_id=execution_id)

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from jobs.api import callbacks, views
+from jobs.api import callbacks, saved_workflows, views
 
 app_name = "jobs"
 urlpatterns = [
@@ -24,6 +24,10 @@ urlpatterns = [
     path("api/jobs/<str:job_id>/steps/<str:step_id>/retry", views.retry_step, name="api_retry_step"),
     path("api/jobs/<str:job_id>/steps/<str:step_id>/approve", views.approve, name="api_approve"),
     path("api/jobs/<str:job_id>/steps/<str:step_id>/reject", views.reject, name="api_reject"),
+    path("api/workflows", saved_workflows.workflows, name="api_workflows"),
+    path("api/workflows/<str:name>", saved_workflows.workflow, name="api_workflow"),
+    path("api/workflows/<str:name>/versions", saved_workflows.versions, name="api_workflow_versions"),
+    path("api/workflows/<str:name>/runs", saved_workflows.runs, name="api_workflow_runs"),
     path("api/workflow/update-step", callbacks.update_step, name="api_update_step"),
     path("api/workflow/update-execution", callbacks.update_execution, name="api_update_execution"),
     path("api/tools", views.list_tools, name="api_tools"),

@@ -121,6 +121,11 @@ class WorkflowExecution(models.Model):
     )
     rerun_of = models.UUIDField(null=True, blank=True, help_text="The job that this one runs again. It may be deleted.")
     reused = models.JSONField(null=True, blank=True, help_text="What a rerun has taken over: steps, tokens and costs.")
+    workflow_id = models.UUIDField(
+        null=True, blank=True, help_text="The saved workflow that it runs. It may be deleted."
+    )
+    workflow_name = models.CharField(max_length=64, blank=True, db_default="", help_text="Its name when the job began.")
+    workflow_version = models.IntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -154,6 +159,11 @@ class WorkflowExecution(models.Model):
                 fields=["next_slot", "owner", "wake_at"],
                 name="execution_due_by_owner",
                 condition=Q(message_id__isnull=False),
+            ),
+            models.Index(
+                fields=["workflow_id", "-created_at"],
+                name="execution_of_workflow",
+                condition=Q(workflow_id__isnull=False),
             ),
         )
         constraints = (

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +10,8 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from aiworkstation.web.errors import PreconditionFailed
 
 
 def conditional(request: Request, body: Any, state: Any = None) -> HttpResponseBase:
@@ -21,6 +24,19 @@ def conditional(request: Request, body: Any, state: Any = None) -> HttpResponseB
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "private, no-cache"
     return response
+
+
+def check_if_match(request: Request, body: Any) -> bool:
+    """Whether the request demands, with If-Match, that `body` is unchanged. Raises PreconditionFailed if it is not.
+
+    Our tags are weak, and If-Match demands strong ones. But here a tag covers everything that the object has.
+    """
+    given = request.headers.get("If-Match")
+    if given is None:
+        return False
+    if given.strip() != "*" and etag(body).removeprefix("W/") not in re.findall(r'"[^"]*"', given):
+        raise PreconditionFailed
+    return True
 
 
 def etag(state: Any) -> str:

@@ -28,6 +28,14 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
+class PreconditionFailed(APIException):
+    """The tag in If-Match is not that of the object."""
+
+    status_code = HTTPStatus.PRECONDITION_FAILED
+    default_detail = "The object has changed since you read it. Read it again, and send its new ETag as If-Match."
+    default_code = "precondition_failed"
+
+
 class PayloadTooLarge(APIException):
     """The body is too large."""
 

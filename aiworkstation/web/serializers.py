@@ -166,6 +166,17 @@ class Number(serializers.FloatField):
             self.fail("max_value", max_value=self.max_value)
 
 
+class Boolean(serializers.Field[bool, Any, Any, Any]):
+    """A JSON boolean."""
+
+    default_error_messages = {"invalid": "Must be true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
 class Choice(serializers.ChoiceField):
     """One of a list of strings. The error lists them."""
 

@@ -69,6 +69,8 @@ class JobSerializer(serializers.Serializer[Any]):
     usage = UsageSerializer()
     rerunOf = serializers.CharField(source="rerun_of")
     reused = Json()
+    workflow = NullIfEmpty(source="workflow_name")
+    workflowVersion = serializers.IntegerField(source="workflow_version")
     isFinished = serializers.BooleanField(source="is_finished")
     createdAt = Time(source="created_at")
     startedAt = Time(source="started_at")

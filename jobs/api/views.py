@@ -164,7 +164,7 @@ def reject(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
 def rerun(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
     query = read_query(RerunQuery, request)
-    plan = plan_rerun(execution, {} if _has_no_body(request) else read_body(RerunRequest, request))
+    plan = plan_rerun(execution, {} if has_no_body(request) else read_body(RerunRequest, request))
     if query["dry_run"]:
         return Response({"reused": plan.reused})
     new = get_execution(request.user, start_rerun(plan, actor=request.user.get_username()))
@@ -180,7 +180,7 @@ def bulk(request: Request) -> HttpResponseBase:
     jobs = selected_jobs(user, value)
     if value["dry_run"]:
         return Response(count_by_status(jobs))
-    return _started(start_bulk_action(user, value, jobs, cast(dict[str, Any], request.data)), HTTPStatus.ACCEPTED)
+    return started(start_bulk_action(user, value, jobs, cast(dict[str, Any], request.data)), is_new=True)
 
 
 @api_view(READING)
@@ -226,10 +226,12 @@ def list_modes(request: Request) -> HttpResponseBase:
 def _start(request: Request) -> Response:
     key = request.headers.get("Idempotency-Key")
     execution, is_new = start(cast(User, request.user), request.data, idempotency_key=key)
-    return _started(execution, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK)
+    return started(execution, is_new=is_new)
 
 
-def _started(execution: WorkflowExecution, status: HTTPStatus) -> Response:
+def started(execution: WorkflowExecution, *, is_new: bool) -> Response:
+    """The answer to a request that starts a job: 200 if its idempotency key was used before."""
+    status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
     addresses = _addresses(execution)
     body = {
         "jobId": str(execution.pk),
@@ -263,7 +265,7 @@ def _job_answer(request: Request, execution: WorkflowExecution) -> HttpResponseB
 def _steer(request: Request, job_id: str, verb: Callable[..., bool], refusal: str) -> Response:
     """Calls the engine's verb. Raises Conflict with `refusal` if the job is in the wrong state."""
     execution = get_execution(request.user, job_id)
-    if not _has_no_body(request):
+    if not has_no_body(request):
         read_body(NoParameters, request)
     if not verb(execution.pk, actor=request.user.get_username()):
         raise Conflict(refusal, code="wrong_state")
@@ -276,7 +278,7 @@ def _answer_approval(
 ) -> Response:
     user = cast(User, request.user)
     step = get_step_to_answer(user, job_id, step_id)
-    given = {} if _has_no_body(request) else read_body(body, request)
+    given = {} if has_no_body(request) else read_body(body, request)
     answer_step(step, user, answer, given)
     step.refresh_from_db()
     if WorkflowExecution.objects.visible_to(user).filter(pk=step.execution_id).exists():
@@ -285,7 +287,7 @@ def _answer_approval(
     return Response(question_json(step), status=HTTPStatus.ACCEPTED)
 
 
-def _has_no_body(request: Request) -> bool:
+def has_no_body(request: Request) -> bool:
     """Many clients send an empty form when they mean no body. Raises UnsupportedMediaType for any other form."""
     if not is_form_media_type(request.content_type):
         return False

@@ -17,6 +17,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from aiworkstation.access.models import ApiToken
+from jobs.saved_workflows import save_workflow
 from tests.support.documents import index, upload
 from tests.support.jobs import BODY, WORKER, claim, fail, start_job
 from tests.support.turns import turn
@@ -91,6 +92,18 @@ ROWS: dict[str, list[Row]] = {
         ("GET", "/jobs/{queued}/cancel", FORM_ONLY),
     ],
     "jobs/<uuid:id>/retry": [("POST", "/jobs/{failed}/retry", OWNED_FORM), ("GET", "/jobs/{failed}/retry", FORM_ONLY)],
+    "jobs/<uuid:id>/rerun": [
+        *reads("/jobs/{failed}/rerun", OWNED_PAGE),
+        ("POST", "/jobs/{failed}/rerun", OWNED_FORM),
+    ],
+    "jobs/<uuid:id>/delete": [
+        ("POST", "/jobs/{failed}/delete", OWNED_FORM),
+        ("GET", "/jobs/{failed}/delete", FORM_ONLY),
+    ],
+    "jobs/<uuid:id>/steps/<int:index>/retry": [
+        ("POST", "/jobs/{failed}/steps/0/retry", OWNED_FORM),
+        ("GET", "/jobs/{failed}/steps/0/retry", FORM_ONLY),
+    ],
     "jobs/<uuid:id>/events": reads("/jobs/{failed}/events", OWNED_PAGE),
     "jobs/<uuid:id>/failures.csv": reads("/jobs/{failed}/failures.csv", OWNED_PAGE),
     "jobs/<uuid:id>/steps/<int:index>": reads("/jobs/{failed}/steps/0", OWNED_PAGE),
@@ -148,6 +161,25 @@ ROWS: dict[str, list[Row]] = {
         ("POST", f"{ASKED}/reject", OWNED_ACCEPTED),
         ("GET", f"{ASKED}/reject", API_FORM_ONLY),
     ],
+    "api/workflows": [*reads("/api/workflows", API), ("POST", "/api/workflows", "401 201 201 201 201 201 201")],
+    "api/workflows/<str:name>": [
+        *reads("/api/workflows/report", OWNED_API),
+        *reads("/api/workflows/shared", API),
+        ("PUT", "/api/workflows/report", OWNED_API),
+        ("PUT", "/api/workflows/shared", OWNED_API),
+        ("DELETE", "/api/workflows/report", "401 404 204 204 204 204 204"),
+        ("DELETE", "/api/workflows/shared", "401 404 204 204 204 204 204"),
+        ("POST", "/api/workflows/report", API_FORM_ONLY),
+    ],
+    "api/workflows/<str:name>/versions": [
+        *owned_reads("/api/workflows/report/versions"),
+        *reads("/api/workflows/shared/versions", API),
+    ],
+    "api/workflows/<str:name>/runs": [
+        ("POST", "/api/workflows/report/runs", OWNED_ACCEPTED),
+        ("POST", "/api/workflows/shared/runs", "401 202 202 202 202 202 202"),
+        ("GET", "/api/workflows/report/runs", API_FORM_ONLY),
+    ],
     "api/workflow/update-execution": [("POST", "/api/workflow/update-execution", SIGNED)],
     "api/workflow/update-step": [("POST", "/api/workflow/update-step", SIGNED)],
 }
@@ -155,7 +187,12 @@ APPROVAL = {
     "workflowName": "Ask",
     "steps": [{"name": "Ask", "tool": "APPROVAL", "arguments": {"question": "Go on?"}}],
 }
-BODIES: dict[str, Any] = {"/api/jobs": BODY}
+BODIES: dict[str, Any] = {
+    "/api/jobs": BODY,
+    "/api/workflows": {"name": "another", "payload": BODY["payload"]},
+    "/api/workflows/report": {"isShared": True},
+    "/api/workflows/shared": {"isShared": False},
+}
 
 ADMIN_MODELS = {
     "access.apitoken": "view delete",
@@ -186,6 +223,8 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
     question = claim(asked.pk)[0]
     engine.ask(question, "Go on?", "")
     turn(WORKER, [Outcome.asked(question, 3600)], [])
+    save_workflow(alice, {"name": "report", "payload": BODY["payload"]})
+    save_workflow(alice, {"name": "shared", "payload": BODY["payload"], "is_shared": True})
     token, _ = ApiToken.issue(alice)
     document = index(alice, upload(alice))
     return {
@@ -221,11 +260,12 @@ def ask(callers: dict[str, Client], method: str, path: str) -> str:
             client = callers[role]
             cookies = {name: cookie.value for name, cookie in client.cookies.items()}
             body = BODIES.get(path, {}) if path.startswith("/api/") and path != "/api/documents" else {}
-            options = {"content_type": "application/json"} if path.startswith("/api/") and method == "POST" else {}
+            sends = method in ("POST", "PUT", "PATCH")
+            options = {"content_type": "application/json"} if path.startswith("/api/") and sends else {}
             if path == "/api/documents":
                 options = {}
             call = getattr(client, method.lower())
-            found.append(str(call(path, body, **options).status_code if method == "POST" else call(path).status_code))
+            found.append(str(call(path, body, **options).status_code if sends else call(path).status_code))
             transaction.set_rollback(True)
         client.cookies = SimpleCookie(cookies)  # a session that was ended is there again
     return " ".join(found)

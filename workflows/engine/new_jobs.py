@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from workflows.engine.retry_policy import DEFAULT
 
@@ -21,7 +22,7 @@ class NewStep:
 
 @dataclass(slots=True)
 class NewExecution:
-    """A new job. It starts after `delay` seconds."""
+    """A new job. It starts after `delay` seconds. `workflow_…` say which saved workflow it runs, if any."""
 
     owner_id: int
     job_type: str
@@ -37,3 +38,6 @@ class NewExecution:
     max_parallel: int = 5
     tolerates_failures: bool = False
     delay: float = 0.0
+    workflow_id: UUID | None = None
+    workflow_name: str = ""
+    workflow_version: int | None = None

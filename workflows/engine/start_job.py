@@ -62,6 +62,9 @@ def _execution_fields(execution: UUID, new: NewExecution, first_tool: str) -> di
         "delay": new.delay,
         "next_tool": first_tool,
         "next_slot": slot_of(first_tool),
+        "workflow_id": None if new.workflow_id is None else str(new.workflow_id),
+        "workflow_name": new.workflow_name,
+        "workflow_version": new.workflow_version,
     }
 
 

@@ -317,6 +317,19 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "workflow_id",
+                    models.UUIDField(
+                        blank=True, help_text="The saved workflow that it runs. It may be deleted.", null=True
+                    ),
+                ),
+                (
+                    "workflow_name",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Its name when the job began.", max_length=64
+                    ),
+                ),
+                ("workflow_version", models.IntegerField(blank=True, null=True)),
+                (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
@@ -547,6 +560,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("message_id__isnull", False)),
                 fields=["next_slot", "owner", "wake_at"],
                 name="execution_due_by_owner",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="workflowexecution",
+            index=models.Index(
+                condition=models.Q(("workflow_id__isnull", False)),
+                fields=["workflow_id", "-created_at"],
+                name="execution_of_workflow",
             ),
         ),
         migrations.AddConstraint(
