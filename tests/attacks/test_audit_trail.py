@@ -1,7 +1,6 @@
 """The audit trail: who can write what into it, and what the chain of seals shows."""
 
 import threading
-import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from aiworkstation.audit import chain, origin, published_heads
 from aiworkstation.audit.chain import Head, Sealer, head, verify
 from aiworkstation.audit.models import AuditEvent, AuditSeal
 from aiworkstation.audit.record import record
+from tests.support.audit import seal_all
 from tests.support.jobs import BODY, claim, complete, start_job
 from tests.support.users import client_of
 from workflows.database_connections import _parameters
@@ -42,18 +42,6 @@ def behind_the_guard(*statements: str) -> None:
 
 def other_connection() -> psycopg.Connection[tuple[Any, ...]]:
     return psycopg.connect(**(_parameters("engine", "test") | {"autocommit": False}))
-
-
-def seal() -> int:
-    """Waits until everything is sealed: transactions in other databases of the server delay it."""
-    sealer, sealed = Sealer(), 0
-    deadline = time.monotonic() + 30
-    while True:
-        sealed += sealer.seal()
-        if not verify().unsealed:
-            return sealed
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -86,7 +74,7 @@ class TestColumns:
     @pytest.mark.parametrize(("table", "column"), [("audit_events", "actor"), ("audit_seals", "first_id")])
     def test_it_is_append_only(self, statement: str, table: str, column: str) -> None:
         record("x", "a.b", "c:1")
-        seal()
+        seal_all()
         parts = [table, table] if "SET pgtrigger" in statement else [table, column, column]
         with pytest.raises(DatabaseError, match="append-only"):
             execute(statement.format(*parts))
@@ -172,7 +160,7 @@ class TestChain:
         for number in range(1, 10):
             record("x", f"a.{number}", "c:1", {"text": "ä", "number": number})
             if number % 3 == 0:
-                assert seal() == 3
+                assert seal_all() == 3
 
     def id_of(self, number: int) -> int:
         return AuditEvent.objects.get(action=f"a.{number}").pk
@@ -198,7 +186,7 @@ class TestChain:
         record("x", "a.10", "c:1")
         found = verify()
         assert (found.seals, found.sealed, found.unsealed) == (3, 9, 1)
-        assert seal() == 1
+        assert seal_all() == 1
         assert self.findings(output.getvalue()) == []
 
     @pytest.mark.parametrize(
@@ -221,7 +209,7 @@ class TestChain:
             unused = AuditEvent.objects.get(action="rolled.back").pk
             transaction.set_rollback(True)
         record("x", "a.10", "c:1")
-        seal()
+        seal_all()
         behind_the_guard(
             "INSERT INTO audit_events (id, actor, channel, address, action, object, changes)"
             f" VALUES ({unused}, 'y', 'page', '', 'a.b', 'c:1', '{{}}')"
@@ -264,7 +252,7 @@ class TestChain:
         published = str(head())
         id = self.id_of(5)
         behind_the_guard(f"UPDATE audit_events SET actor = 'y' WHERE id = {id}", "DELETE FROM audit_seals")
-        assert seal() == 9
+        assert seal_all() == 9
         assert self.findings() == []
         assert self.findings(published) == ["seals 2 to 3: cut off (seal 3 was published)"]
         first = f"1:{'0' * 64}"
@@ -285,7 +273,7 @@ class TestChain:
             record("x", "a.10", "c:1")
             assert [sealer.seal() for _ in range(3)] == [0, 0, 0]
             late.commit()
-        assert seal() == 2
+        assert seal_all() == 2
         assert self.findings() == []
 
     def test_many_writers_and_two_sealers(self) -> None:
@@ -321,7 +309,7 @@ class TestChain:
         stop.set()
         for each in sealers:
             each.join()
-        seal()
+        seal_all()
         found = verify()
         assert not failures
         assert found.findings == []
@@ -332,7 +320,7 @@ class TestChain:
         monkeypatch.setattr(chain, "MAX_IDS", 10)
         execute("SELECT nextval('audit_events_id_seq') FROM generate_series(1, 35)")
         record("x", "a.10", "c:1")
-        assert seal() == 1
+        assert seal_all() == 1
         assert self.findings() == []
 
     def test_heads_go_to_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +328,7 @@ class TestChain:
         assert published_heads.publish_head(str(file))
         assert not published_heads.publish_head(str(file))
         record("x", "a.10", "c:1")
-        seal()
+        seal_all()
         assert not published_heads.publish_head(str(file)), "at most one a minute"
         monkeypatch.setattr(published_heads, "PUBLISH_EVERY", published_heads.PUBLISH_EVERY * 0)
         assert published_heads.publish_head(str(file))

@@ -100,10 +100,11 @@ def test_the_maintenance_ends_it_but_not_just_after_the_database_was_away(
     let_time_pass(waiting)
     maintenance = Maintenance()
     monkeypatch.setattr("workflows.worker.maintenance.scheduler", lambda broker: None)
+    monkeypatch.setattr(maintenance, "_server_age", lambda: maintenance.lease + 1)
+    maintenance.connected_at = 0.0  # during an outage, which this round ends
     maintenance.do_round()
     assert step_of(waiting).answer_by is not None
     maintenance.connected_at -= maintenance.lease + 1
-    monkeypatch.setattr(maintenance, "_server_age", lambda: maintenance.lease + 1)
     maintenance.do_round()
     assert step_of(waiting).answer_by is None
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aiworkstation.audit.chain import Sealer
+from tests.support.audit import seal_all
 from workflows.models import Worker
 from workflows.monitoring.counters import count_sealed_events
 
@@ -12,9 +12,7 @@ from workflows.monitoring.counters import count_sealed_events
 @pytest.fixture
 def count_events() -> Callable[[], int]:
     def count() -> int:
-        sealer = Sealer()
-        sealer.seal()
-        sealer.seal()
+        seal_all()
         return count_sealed_events()
 
     return count
