@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from aiworkstation.web.serializers import BoundedList, Name, Text
@@ -40,19 +41,38 @@ def split_tags(texts: Iterable[Any]) -> list[str]:
 
 
 class ModeField(serializers.Field[Mode, Any, Any, Any]):
-    """The name of a mode. The validated value is the mode's row."""
+    """The name of a mode that `context["user"]` may use. The validated value is the mode's row.
+
+    One that is granted to others looks like one that does not exist.
+    """
 
     default_error_messages = {"unknown": "There is no mode {name}. There are: {known}."}
 
     def to_internal_value(self, data: Any) -> Mode:
         name = Name(max_length=60).run_validation(data)
-        mode = Mode.objects.filter(name=name).first()
+        usable = Mode.objects.usable_by(self.context["user"])
+        mode = usable.filter(name=name).first()
         if mode is None:
-            known = ", ".join(Mode.objects.values_list("name", flat=True))
+            known = ", ".join(usable.values_list("name", flat=True))
             self.fail("unknown", name=name, known=known)
         return mode
 
 
-def mode_choices() -> list[tuple[str, str]]:
+class JobModeField(ModeField):
+    """The same for a job, whose mode is the default one if it names none."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return super().run_validation(Mode.DEFAULT if data is serializers.empty else data)
+
+
+def mode_choices(user: User) -> list[tuple[str, str]]:
     """Returns the choices of a form field."""
-    return [(name, name) for name in Mode.objects.values_list("name", flat=True)]
+    return [(name, name) for name in Mode.objects.usable_by(user).values_list("name", flat=True)]
+
+
+class ModeFormMixin:
+    """For forms with a field `mode`: `user` may choose those that they may use."""
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["mode"].choices = mode_choices(user)  # type: ignore[attr-defined]

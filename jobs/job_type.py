@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 
 from aiworkstation.web.serializers import StrictSerializer
-from documents.labels import ModeField, ProjectIdField, TagsField
+from documents.labels import JobModeField, ProjectIdField, TagsField
 from workflows.models import Queue
 from workflows.steps import NewStep
 
@@ -27,7 +27,7 @@ class Plan:
 class PayloadSerializer(StrictSerializer):
     """The keys that every payload may have. `context["user"]` is the owner of the new job."""
 
-    mode = ModeField(required=False)
+    mode = JobModeField()
     projectId = ProjectIdField(required=False)
     tags = TagsField()
 

@@ -29,7 +29,7 @@ from documents.labels import ProjectIdField, TagsField
 from jobs.job_type import JobType, find_job_type, job_type_names
 from jobs.models import IdempotencyKey
 from workflows import engine
-from workflows.models import Mode, Queue, WorkflowExecution
+from workflows.models import Queue, WorkflowExecution
 from workflows.steps import NewExecution
 
 MAX_DELAY = 30 * 24 * 3600
@@ -186,7 +186,7 @@ def new_execution(user: User, job_type: JobType, payload: dict[str, Any], raw: d
         name=plan.name,
         description=plan.description,
         steps=plan.steps,
-        mode=payload["mode"].name if "mode" in payload else Mode.DEFAULT,
+        mode=payload["mode"].name,
         model_id=plan.model_id,
         project_id=payload.get("project_id", ""),
         tags=list(dict.fromkeys(payload.get("tags", []))),

@@ -89,7 +89,7 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Mode
-        fields = ("name", "prompt", "default_model", "tools")
+        fields = ("name", "prompt", "default_model", "tools", "hosts", "groups")
 
     def clean_prompt(self) -> str:
         prompt: str = self.cleaned_data["prompt"]
@@ -104,7 +104,8 @@ class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     form = ModeForm
     list_display = ("name", "default_model", "tools")
-    AUDITED: ClassVar = ("name", "prompt", "default_model", "tools")
+    filter_horizontal = ("groups",)
+    AUDITED: ClassVar = ("name", "prompt", "default_model", "tools", "hosts")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mode | None = None) -> tuple[str, ...]:
         """The default mode keeps its name, because jobs that name no mode use it."""
@@ -115,12 +116,24 @@ class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return not is_default and super().has_delete_permission(request, obj)
 
     @transaction.atomic
+    def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+        return super().changeform_view(request, *arguments, **named)
+
     def save_model(self, request: HttpRequest, obj: Mode, form: Any, change: bool) -> None:
-        before = Mode.objects.filter(pk=obj.pk).values(*self.AUDITED).first() or {}
+        request.mode_before = self._audited(Mode.objects.filter(pk=obj.pk).first())  # type: ignore[attr-defined]
         super().save_model(request, obj, form, change)
-        after = {name: getattr(obj, name) for name in self.AUDITED}
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        before, after = request.mode_before, self._audited(form.instance)  # type: ignore[attr-defined]
         changes = {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
-        record(request.user, "mode.changed" if change else "mode.added", f"mode:{obj.pk}", changes)
+        record(request.user, "mode.changed" if change else "mode.added", f"mode:{form.instance.pk}", changes)
+
+    def _audited(self, mode: Mode | None) -> dict[str, Any]:
+        if mode is None:
+            return {}
+        groups = sorted(mode.groups.values_list("name", flat=True))
+        return {name: getattr(mode, name) for name in self.AUDITED} | {"groups": groups}
 
     @transaction.atomic
     def delete_model(self, request: HttpRequest, obj: Mode) -> None:

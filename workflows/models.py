@@ -430,6 +430,12 @@ class SeenWebhook(models.Model):
         cls.objects.filter(seen_at__lt=timezone.now() - cls.KEPT).delete()
 
 
+class ModeQuerySet(models.QuerySet["Mode"]):
+    def usable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Those that are granted to one of the user's groups, and those that are granted to everybody."""
+        return self.filter(Q(groups=None) | Q(groups__user=user.pk or 0)).distinct()
+
+
 class Mode(models.Model):
     """A named set of instructions for models: a prompt, a default model, and the tools that steps may use."""
 
@@ -444,6 +450,21 @@ class Mode(models.Model):
         blank=True,
         help_text="Slugs of the tools that it may use; empty: every tool.",
     )
+    hosts = ArrayField(
+        models.CharField(
+            max_length=260,
+            validators=[RegexValidator(r"\A[a-z0-9.\[\]:_-]+:[0-9]{1,5}\Z", "Write host:port, in lower case.")],
+        ),
+        default=list,
+        blank=True,
+        help_text="host:port, separated by commas, to which arguments may go that a model chose, such as "
+        "api.example.com:443. For other hosts, a person is asked.",
+    )
+    groups = models.ManyToManyField(
+        "auth.Group", blank=True, help_text="Whose members may start jobs in this mode. None selected: everybody."
+    )
+
+    objects = ModeQuerySet.as_manager()
 
     class Meta:
         db_table = "workflow_modes"

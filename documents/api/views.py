@@ -133,7 +133,7 @@ def search_documents(request: Request) -> HttpResponseBase:
 
 
 def _upload_documents(request: Request) -> Response:
-    form = UploadSerializer(data=request.POST)
+    form = UploadSerializer(data=request.POST, context={"user": request.user})
     form.is_valid(raise_exception=True)
     options = dict(form.validated_data)
     options.pop("csrfmiddlewaretoken", None)

@@ -8,7 +8,7 @@ from django.contrib import messages
 from aiworkstation.web.form_fields import Choice, Line
 from aiworkstation.web.requests import Request
 from documents.errors import DocumentError
-from documents.labels import MAX_PROJECT_ID, MAX_TAG, MAX_TAGS, mode_choices, split_tags
+from documents.labels import MAX_PROJECT_ID, MAX_TAG, MAX_TAGS, ModeFormMixin, split_tags
 from documents.models import Document
 from documents.storage.multipart import RefusedFile
 from documents.storage.stored_files import store
@@ -18,12 +18,12 @@ MAX_NAMED = 20
 """How many refused files are named, each with its reason."""
 
 
-class UploadForm(forms.Form):
+class UploadForm(ModeFormMixin, forms.Form):
     """The labels of the files. Each file is checked when it is stored."""
 
     project_id = Line(label="Project", required=False, max_length=MAX_PROJECT_ID)
     tags = Line(required=False, help_text="Separated by commas.")
-    mode = Choice(choices=mode_choices, required=False, initial=Mode.DEFAULT)
+    mode = Choice(required=False, initial=Mode.DEFAULT)
 
     def clean_tags(self) -> list[str]:
         tags = split_tags([self.cleaned_data["tags"]])
@@ -36,7 +36,7 @@ class UploadForm(forms.Form):
 
 def receive_files(request: Request) -> list[Document]:
     """Stores the uploaded files of a `screened` view. A refused file becomes a message and does not stop the others."""
-    form = UploadForm(request.POST)
+    form = UploadForm(request.POST, user=request.user)
     files: list[Any] = request.FILES.getlist("file")
     if not form.is_valid():
         for name in form.errors:

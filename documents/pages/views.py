@@ -54,7 +54,7 @@ def document_list(request: Request) -> HttpResponse:
     live = LiveFragments("document-list-live", page_url(request), parts, is_running)
     if is_poll(request):
         return live.answer(request)
-    return render(request, "documents/list.html", {**context, "upload": UploadForm(), "live": live})
+    return render(request, "documents/list.html", {**context, "upload": UploadForm(user=request.user), "live": live})
 
 
 def document_state(document: Document) -> Fragment:

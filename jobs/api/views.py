@@ -209,7 +209,7 @@ def _tools_page(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
 @api_view(READING)
 def list_modes(request: Request) -> HttpResponseBase:
     query = read_query(PageQuery, request)
-    found = page(Mode.objects.all(), ("name",), limit=query["limit"], cursor=query["cursor"])
+    found = page(Mode.objects.usable_by(request.user), ("name",), limit=query["limit"], cursor=query["cursor"])
     slugs = [tool.slug for tool in tools.offered_tools()]
     listed = [
         {

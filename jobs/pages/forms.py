@@ -11,7 +11,7 @@ from rest_framework.exceptions import APIException, ValidationError
 from aiworkstation import strict_json
 from aiworkstation.ids import uuid7
 from aiworkstation.web.form_fields import Choice, Line
-from documents.labels import mode_choices
+from documents.labels import ModeFormMixin
 from documents.pages.chunk_sizes import ChunkSizesForm
 from jobs.types.workflow import MAX_STEPS
 from workflows import tools
@@ -41,12 +41,12 @@ class JsonText(Line):
         return found
 
 
-class WorkflowForm(forms.Form):
+class WorkflowForm(ModeFormMixin, forms.Form):
     """`key` is the idempotency key: two clicks start one job."""
 
     name = Line(label="Name", required=False, max_length=300)
     description = Line(label="Purpose", required=False, widget=forms.Textarea({"rows": 2}))
-    mode = Choice(choices=mode_choices, required=False, initial=Mode.DEFAULT)
+    mode = Choice(required=False, initial=Mode.DEFAULT)
     model_id = Line(
         label="Model",
         required=False,

@@ -35,11 +35,11 @@ from workflows.models import WorkflowExecution
 def new(request: Request) -> HttpResponse:
     """Starts a workflow from its form. The button `more` only adds a row to the form."""
     if request.method == "GET":
-        return _new_job_page(request, WorkflowForm(), WorkflowSteps(prefix="steps"))
+        return _new_job_page(request, WorkflowForm(user=request.user), WorkflowSteps(prefix="steps"))
     if "more" in request.POST:
         steps = WorkflowSteps(request.POST, prefix="steps").with_another_row()
-        return _new_job_page(request, WorkflowForm(initial=request.POST.dict()), steps)
-    form, steps = WorkflowForm(request.POST), WorkflowSteps(request.POST, prefix="steps")
+        return _new_job_page(request, WorkflowForm(initial=request.POST.dict(), user=request.user), steps)
+    form, steps = WorkflowForm(request.POST, user=request.user), WorkflowSteps(request.POST, prefix="steps")
     if form.is_valid() and steps.is_valid():
         body = workflow_body(form.payload() | {"steps": steps.payload()})
         try:
@@ -69,7 +69,9 @@ def paste(request: Request) -> HttpResponse:
         except APIException as error:
             for line in error_lines(error):
                 form.add_error("body", line)
-    return _new_job_page(request, WorkflowForm(), WorkflowSteps(prefix="steps"), form, status=HTTPStatus.BAD_REQUEST)
+    return _new_job_page(
+        request, WorkflowForm(user=request.user), WorkflowSteps(prefix="steps"), form, status=HTTPStatus.BAD_REQUEST
+    )
 
 
 def _new_job_page(

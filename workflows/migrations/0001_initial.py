@@ -127,6 +127,31 @@ class Migration(migrations.Migration):
                         size=None,
                     ),
                 ),
+                (
+                    "hosts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            max_length=260,
+                            validators=[
+                                django.core.validators.RegexValidator(
+                                    "\\A[a-z0-9.\\[\\]:_-]+:[0-9]{1,5}\\Z", "Write host:port, in lower case."
+                                )
+                            ],
+                        ),
+                        blank=True,
+                        default=list,
+                        help_text="host:port, separated by commas, to which arguments may go that a model chose, such as api.example.com:443. For other hosts, a person is asked.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Whose members may start jobs in this mode. None selected: everybody.",
+                        to="auth.group",
+                    ),
+                ),
             ],
             options={
                 "db_table": "workflow_modes",

@@ -1,3 +1,5 @@
+import re
+
 from workflows.llm import tokenizer
 from workflows.llm.prompt import ModelTask, StepInput, build, rendered, shares
 
@@ -13,9 +15,10 @@ class TestBuild:
         prompt = build(task(StepInput("Fetch", "HTTP_REQUEST", {"status": 200, "json": [{"a": 1}]})), 100_000)
         system, user = prompt.messages
         assert system["content"].startswith("You sell.")
+        (nonce,) = set(re.findall(r"<data ([0-9a-f]{16})>", system["content"]))
         assert user["content"] == (
             "Workflow: Sales\n\nAbout sales\n\nResults of the steps before this one:\n\n"
-            '## Fetch (HTTP_REQUEST)\n\nstatus: 200\njson:\n{"a":1}\n\n'
+            f'## Fetch (HTTP_REQUEST)\n\n<data {nonce}>\nstatus: 200\njson:\n{{"a":1}}\n</data {nonce}>\n\n'
             "# Your step: Analyze\n\nAnalyze the data"
         )
         assert prompt.warnings == []
