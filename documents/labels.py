@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef
 from rest_framework import serializers
 
 from aiworkstation.web.serializers import BoundedList, Name, Text
@@ -62,7 +63,13 @@ class JobModeField(ModeField):
     """The same for a job, whose mode is the default one if it names none."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        return super().run_validation(Mode.DEFAULT if data is serializers.empty else data)
+        if data is not serializers.empty:
+            return super().run_validation(data)
+        usable = Mode.objects.usable_by(self.context["user"]).filter(pk=OuterRef("pk"))
+        default = Mode.objects.filter(name=Mode.DEFAULT).annotate(is_usable=Exists(usable)).first()
+        if default is not None and not default.is_usable:
+            return super().run_validation(Mode.DEFAULT)
+        return default or Mode(name=Mode.DEFAULT)
 
 
 def mode_choices(user: User) -> list[tuple[str, str]]:
