@@ -67,7 +67,7 @@ class JobModeField(ModeField):
             return super().run_validation(data)
         usable = Mode.objects.usable_by(self.context["user"]).filter(pk=OuterRef("pk"))
         default = Mode.objects.filter(name=Mode.DEFAULT).annotate(is_usable=Exists(usable)).first()
-        if default is not None and not default.is_usable:
+        if default is not None and not default.is_usable:  # type: ignore[attr-defined]  # annotated
             return super().run_validation(Mode.DEFAULT)
         return default or Mode(name=Mode.DEFAULT)
 

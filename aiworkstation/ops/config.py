@@ -126,6 +126,7 @@ class Config(BaseSettings):
     hubspot_access_token: str = ""
     hubspot_base_url: str = "https://api.hubapi.com"
     http_allowed_private_hosts: CommaList = []
+    model_allowed_hosts: CommaList = Field(default=[], description="hosts to which models may send what they choose")
     callback_secret: str = ""
     extra_apps: CommaList = []
     scheduled_functions: CommaList = Field(default=[], description="more functions that schedules may call")
@@ -163,7 +164,7 @@ class Config(BaseSettings):
             raise ValueError(f"write host names only, without https:// and port, not {', '.join(wrong)}")
         return value
 
-    @field_validator("http_allowed_private_hosts")
+    @field_validator("http_allowed_private_hosts", "model_allowed_hosts")
     @classmethod
     def _have_ports(cls, value: list[str]) -> list[str]:
         if wrong := [entry for entry in value if not _is_host_and_port(entry)]:

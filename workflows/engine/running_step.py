@@ -13,6 +13,9 @@ from workflows.engine.settling import lock, record_events, settle
 from workflows.engine.stored_json import dump
 from workflows.tools import slot_of
 
+MAX_MODEL = 200
+"""Characters of a model's name. A provider may send any."""
+
 KEEP_ARGUMENTS = """
 UPDATE workflow_steps SET arguments = %(arguments)s::jsonb, model = %(model)s
 WHERE id = %(step)s AND token = %(token)s AND status = 'running'
@@ -50,7 +53,8 @@ def keep_arguments(claim: Claim, arguments: dict[str, object], model: str) -> No
 
     The model's name tells them from arguments that the step's author gave, also after a crash.
     """
-    rows_of(KEEP_ARGUMENTS, step=claim.step_id, token=claim.token, arguments=dump(arguments), model=model)
+    name = (model or "a model")[:MAX_MODEL]
+    rows_of(KEEP_ARGUMENTS, step=claim.step_id, token=claim.token, arguments=dump(arguments), model=name)
 
 
 @transaction.atomic

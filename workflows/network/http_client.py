@@ -11,8 +11,9 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -97,6 +98,19 @@ class Response:
     def json(self) -> Any:
         """Raises strict_json.BadJson, a ValueError."""
         return secrets.redact(strict_json.loads(self.body), self.sensitive)
+
+
+_only_to: ContextVar[frozenset[str] | None] = ContextVar("only_to", default=None)
+
+
+@contextmanager
+def only_to(hosts: frozenset[str] | None) -> Iterator[None]:
+    """Lets the running task reach these `host:port` only, also through redirects. None lifts the limit."""
+    token = _only_to.set(hosts)
+    try:
+        yield
+    finally:
+        _only_to.reset(token)
 
 
 async def send(request: Request) -> Response:
@@ -202,6 +216,12 @@ async def _exchange(request: Request) -> Response:
     """Sends one request to an address that was checked, and returns its response."""
     url = _parsed(request.url)
     place = _host_and_port(url)
+    if (allowed := _only_to.get()) is not None and place not in allowed:
+        raise PermanentError(
+            f"The request was redirected to {place}, but a model chose its arguments and nobody has named this host."
+            " Name it in the step's description, in its mode or in MODEL_ALLOWED_HOSTS.",
+            code="host_not_named",
+        )
     failure: Exception | None = None
     try:
         addresses = await _allowed_addresses(url, request.trusted)

@@ -1,7 +1,7 @@
 """What a tool is: the base class, its arguments, and what it may know about the step that it runs for."""
 
 from abc import ABC
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 from uuid import UUID
@@ -122,6 +122,11 @@ class Tool(ABC):
     is_internal: ClassVar[bool] = False
     """Only the application itself plans steps of this tool: no payload may name it, and it is not listed."""
 
+    has_outside_effects: ClassVar[bool] = False
+    """It sends its arguments out of the application, or changes something there. Arguments that a model chose then go
+    only to hosts that the step, its mode or MODEL_ALLOWED_HOSTS names. For others, a person is asked first.
+    """
+
     secrets_in: ClassVar[frozenset[str]] = frozenset()
     """The arguments whose values may contain `{{secret.NAME}}`. The tool must pass them to `http_client` unchanged."""
 
@@ -134,6 +139,13 @@ class Tool(ABC):
         It is called at the worker's start, and every ten seconds. It may read the database.
         """
         return ""
+
+    def destinations(self, context: StepContext, arguments: Any) -> Collection[str] | None:
+        """To which `host:port` these arguments go. None, the default, is unknown: a person is always asked then.
+
+        For tools with outside effects. It may read the database.
+        """
+        return None
 
     def run(self, context: StepContext, arguments: Any) -> Any:
         raise NotImplementedError

@@ -40,6 +40,7 @@ class ExternalWorker(Tool):
     description = "Hands the step to another system in a signed request and waits for its callback."
     Arguments: ClassVar[type[Arguments]] = ExternalWorkerArguments
     is_answered_outside = True
+    has_outside_effects = True
     secrets_in: ClassVar[frozenset[str]] = frozenset({"payload"})
 
     def check_configured(self) -> None:
@@ -48,6 +49,9 @@ class ExternalWorker(Tool):
                 "Outside workers are not configured: set CALLBACK_SECRET to random bytes in base64,"
                 " to the same value here and in the worker."
             )
+
+    def destinations(self, context: StepContext, arguments: ExternalWorkerArguments) -> list[str]:
+        return [http_client.host_and_port(arguments.url)]
 
     async def run(self, context: StepContext, arguments: ExternalWorkerArguments) -> OutsideAnswer:
         callback_token = webhooks.callback_token(context.step_id, context.attempt)

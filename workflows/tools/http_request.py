@@ -33,6 +33,11 @@ class HttpRequest(Tool):
     Arguments: ClassVar[type[Arguments]] = HttpRequestArguments
     secrets_in: ClassVar[frozenset[str]] = frozenset({"url", "headers", "json", "body"})
 
+    has_outside_effects = True  # also with GET: a URL carries data too
+
+    def destinations(self, context: StepContext, arguments: HttpRequestArguments) -> list[str]:
+        return [http_client.host_and_port(arguments.url)]
+
     async def run(self, context: StepContext, arguments: HttpRequestArguments) -> dict[str, Any]:
         response = await http_client.send(
             http_client.Request(

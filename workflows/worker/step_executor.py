@@ -24,8 +24,9 @@ from workflows.engine.outcomes import Outcome
 from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.prompt import ModelTask, StepInput
 from workflows.models import Mode, SecretGrant, StepStatus, WorkflowStep
-from workflows.network import cooldowns, secrets
+from workflows.network import cooldowns, http_client, secrets
 from workflows.tools import OutsideAnswer, PersonsAnswer, StepContext, Tool, parsed_arguments
+from workflows.worker.outside_effects import ANYWHERE, reach_of
 from workflows.worker.sandbox.client import Sandbox
 from workflows.worker.stall_detector import StallDetector
 from workflows.worker.threads import in_thread
@@ -151,8 +152,15 @@ class StepExecutor:
             context.has_chosen_arguments = True
         secrets.use_grants(partial(in_thread, self.orm, secret_grants, claim.mode, claim.owner_id))
         checked = parsed_arguments(tool, arguments)
+        reach = ANYWHERE
+        if tool.has_outside_effects and context.has_chosen_arguments:
+            reach = await in_thread(self.orm, reach_of, tool, claim, context, checked)
+        if reach.question is not None:
+            result.output = reach.question
+            return result
         try:
-            result.output = _redacted(await self._call(tool, context, checked))
+            with http_client.only_to(reach.hosts):
+                result.output = _redacted(await self._call(tool, context, checked))
         except Exception as error:
             error.args = tuple(secrets.redact(part, secrets.in_use()) for part in error.args)
             raise

@@ -166,7 +166,7 @@ def test_it_asks_for_documents_once(
     for name in names:
         upload(alice, name)
     body = {"jobType": "bulk-documents", "payload": {"documents": [{"id": name} for name in names]}}
-    # The default mode; documents; savepoint, job with its steps, attached, job read back, released. The same for 30 as for 1.
+    # The mode, documents; savepoint, job with its steps, attached, job read back, released. The same for 30 as for 1.
     with django_assert_num_queries(7):
         start(alice, body)
     with django_assert_num_queries(7):
