@@ -38,7 +38,7 @@ define INSTALL
 	END { print ""; exit failed }'
 endef
 
-.PHONY: run dev test test-next next-python chaos lint lint-quick requirements bench bench-documents
+.PHONY: run dev test test-next next-python chaos lint lint-quick openapi requirements bench bench-documents
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -91,6 +91,10 @@ $(NEXT): requirements-next.txt
 	@test -x .venv-next/bin/pip || $(NEXT_PYTHON) -m venv --clear .venv-next
 	$(call INSTALL,Django 6.1 and the tools of its tests,.venv-next,-r requirements-next.txt)
 	@touch $@
+
+# Writes docs/openapi.json, which a test compares with what the server gives.
+openapi: $(TOOLS)
+	$(PRODUCTION) $(BIN)/python manage.py openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 # Compiles requirements*.in. Versions change only if a list requires it, or with UPGRADE=1.
 requirements: $(UV)

@@ -9,7 +9,7 @@ import psycopg.conninfo
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
-from aiworkstation import BASE_DIR, api_scopes
+from aiworkstation import BASE_DIR, VERSION, api_scopes
 from aiworkstation.ops import config, postgres, secret_key
 
 try:
@@ -35,6 +35,8 @@ INSTALLED_APPS = [
     "django_q",
     "django_htmx",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -208,9 +210,32 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["aiworkstation.web.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "aiworkstation.web.negotiation.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "aiworkstation.web.openapi.ApiSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "NON_FIELD_ERRORS_KEY": "nonFieldErrors",
     "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "AI Workstation",
+    "DESCRIPTION": "Durable background jobs for AI work. Errors have one shape, and every answer has `X-Request-Id`.",
+    "VERSION": VERSION,
+    "SCHEMA_PATH_PREFIX": "/api",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "PREPROCESSING_HOOKS": ["aiworkstation.web.openapi.without_unknown_paths"],
+    "POSTPROCESSING_HOOKS": ["aiworkstation.web.openapi.with_wire_names"],
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "apiToken": {"type": "http", "scheme": "bearer", "description": "An API token."},
+            "session": {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "A browser session."},
+            "signature": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "webhook-signature",
+                "description": "A signature as Standard Webhooks describes it.",
+            },
+        }
+    },
 }
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "aiworkstation.web.errors.ApiErrorHandler",

@@ -8,7 +8,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from aiworkstation.access.sign_in import AdminSignInForm, SignInForm
-from aiworkstation.web import errors, views
+from aiworkstation.web import errors, openapi, views
 from jobs.pages import job_page, new_job
 from workflows.monitoring import views as monitoring
 
@@ -29,6 +29,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", monitoring.live, name="live"),
     path("health/ready", monitoring.ready, name="ready"),
     path("metrics", monitoring.metrics, name="metrics"),
+    path("api/openapi.json", openapi.openapi, name="openapi"),
+    path("api/docs", openapi.viewer, name="api_docs"),
     re_path(r"^api(?:/.*)?$", errors.not_found),
 ]
 handler400 = errors.bad_request

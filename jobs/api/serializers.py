@@ -18,7 +18,7 @@ from aiworkstation.web.serializers import (
 )
 from jobs.display import Job, Step
 from jobs.large_json import LargeJson
-from workflows.models import ExecutionStatus, StepStatus
+from workflows.models import ExecutionStatus, Queue, StepStatus
 
 
 class JobsQuery(FilterQuery):
@@ -34,6 +34,14 @@ class RerunQuery(StrictSerializer):
     dryRun = serializers.BooleanField(default=False, source="dry_run")
 
 
+class ErrorJson(Json):
+    """`{"code", "message", "retryable"}`, null without an error."""
+
+
+class UsageJson(Json):
+    """Model tokens and their cost, null without any."""
+
+
 class ProgressSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     completed = serializers.IntegerField()
@@ -45,7 +53,7 @@ class ProgressSerializer(serializers.Serializer[Any]):
 class UsageSerializer(serializers.Serializer[Any]):
     inputTokens = serializers.IntegerField(source="input_tokens")
     outputTokens = serializers.IntegerField(source="output_tokens")
-    costUsd = serializers.CharField(source="cost")
+    costUsd = serializers.CharField(source="cost", allow_null=True)
 
 
 class JobSerializer(serializers.Serializer[Any]):
@@ -56,26 +64,26 @@ class JobSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     description = serializers.CharField()
     owner = serializers.CharField()
-    status = serializers.CharField()
+    status = serializers.ChoiceField(ExecutionStatus.values)
     waitingFor = NullIfEmpty(source="waiting_for")
     mode = serializers.CharField()
     modelId = NullIfEmpty(source="model_id")
     projectId = NullIfEmpty(source="project_id")
-    tags = Json()
-    priority = serializers.CharField(source="queue")
+    tags = serializers.ListField(child=serializers.CharField())
+    priority = serializers.ChoiceField(Queue.values, source="queue")
     progress = ProgressSerializer()
     output = serializers.SerializerMethodField()
-    error = Json()
+    error = ErrorJson()
     usage = UsageSerializer()
-    rerunOf = serializers.CharField(source="rerun_of")
-    reused = Json()
+    rerunOf = serializers.CharField(source="rerun_of", allow_null=True)
+    reused = UsageJson()
     workflow = NullIfEmpty(source="workflow_name")
-    workflowVersion = serializers.IntegerField(source="workflow_version")
+    workflowVersion = serializers.IntegerField(source="workflow_version", allow_null=True)
     isFinished = serializers.BooleanField(source="is_finished")
     createdAt = Time(source="created_at")
-    startedAt = Time(source="started_at")
-    finishedAt = Time(source="finished_at")
-    durationMs = serializers.IntegerField(source="duration_ms")
+    startedAt = Time(source="started_at", allow_null=True)
+    finishedAt = Time(source="finished_at", allow_null=True)
+    durationMs = serializers.IntegerField(source="duration_ms", allow_null=True)
 
     def get_output(self, job: Job) -> Any:
         return _output(job.output, reverse("jobs:api_job_output", args=[job.id]))
@@ -86,8 +94,8 @@ class ApprovalSerializer(serializers.Serializer[Any]):
 
     question = serializers.CharField()
     arguments = Json()
-    mayAnswer = Json(source="may_answer")
-    until = Time()
+    mayAnswer = serializers.ListField(child=serializers.CharField(), source="may_answer")
+    until = Time(allow_null=True)
     answeredBy = NullIfEmpty(source="answered_by")
     answer = NullIfEmpty()
     comment = NullIfEmpty()
@@ -101,22 +109,22 @@ class StepSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     description = serializers.CharField()
     tool = NullIfEmpty()
-    dependsOn = Json(source="depends_on")
-    status = serializers.CharField()
+    dependsOn = serializers.ListField(child=serializers.CharField(), source="depends_on")
+    status = serializers.ChoiceField(StepStatus.values)
     attempt = serializers.IntegerField()
     maxAttempts = serializers.IntegerField(source="max_attempts")
     progress = serializers.IntegerField()
     message = serializers.CharField()
     arguments = Json()
     model = NullIfEmpty()
-    usage = Json()
+    usage = UsageJson()
     output = serializers.SerializerMethodField()
-    error = Json()
-    startedAt = Time(source="started_at")
-    finishedAt = Time(source="finished_at")
-    durationMs = serializers.IntegerField(source="duration_ms")
-    nextAttemptAt = Time(source="next_attempt_at")
-    approval = ApprovalSerializer()
+    error = ErrorJson()
+    startedAt = Time(source="started_at", allow_null=True)
+    finishedAt = Time(source="finished_at", allow_null=True)
+    durationMs = serializers.IntegerField(source="duration_ms", allow_null=True)
+    nextAttemptAt = Time(source="next_attempt_at", allow_null=True)
+    approval = ApprovalSerializer(allow_null=True)
 
     def get_output(self, step: Step) -> Any:
         return _output(step.output, reverse("jobs:api_step_output", args=[step.job_id, step.id]))
@@ -131,12 +139,12 @@ class AttemptSerializer(serializers.Serializer[Any]):
     """A `jobs.attempts.Attempt`."""
 
     attempt = serializers.IntegerField()
-    status = serializers.CharField()
-    error = Json()
-    startedAt = Time(source="started_at")
-    finishedAt = Time(source="finished_at")
+    status = serializers.ChoiceField(StepStatus.values)
+    error = ErrorJson()
+    startedAt = Time(source="started_at", allow_null=True)
+    finishedAt = Time(source="finished_at", allow_null=True)
     worker = serializers.CharField()
-    usage = Json()
+    usage = UsageJson()
 
 
 class EventSerializer(serializers.Serializer[Any]):

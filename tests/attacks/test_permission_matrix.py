@@ -116,6 +116,8 @@ ROWS: dict[str, list[Row]] = {
         ("POST", "/jobs/{asked}/steps/{question}/reject", OWNED_FORM),
         ("GET", "/jobs/{asked}/steps/{question}/reject", FORM_ONLY),
     ],
+    "api/openapi.json": reads("/api/openapi.json", EVERYBODY),
+    "api/docs": reads("/api/docs", EVERYBODY),
     "^api(?:/.*)?$": reads("/api/nothing", "404 404 404 404 404 404 404"),
     "api/documents": [*reads("/api/documents", API), ("POST", "/api/documents", "401 400 400 400 400 400 400")],
     "api/documents/<str:id>": [
