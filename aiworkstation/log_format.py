@@ -19,7 +19,7 @@ _current_step: ContextVar[dict[str, str] | None] = ContextVar("current_step", de
 
 @contextmanager
 def log_step(*, job: object, step: object, user: str) -> Iterator[None]:
-    """What is logged meanwhile, in this task and in its threads, has these."""
+    """Adds these to each record that is logged meanwhile, in this task and in its threads."""
     reset = _current_step.set({"job": str(job), "step": str(step), "user": user})
     try:
         yield

@@ -1,4 +1,4 @@
-"""The tool of bulk actions: each step treats a slice of the selected jobs, one after another.
+"""The tool of bulk actions: each step processes a slice of the selected jobs, one after another.
 
 It acts as the owner of the bulk job, and only on jobs that this user may see. The event `job.bulk_action` is written in
 the transaction of each act. So a slice that runs again, after a crash or a retry, repeats none of them.
@@ -47,7 +47,7 @@ class BulkAction(Tool):
     Arguments: ClassVar[type[Arguments]] = BulkActionArguments
 
     async def run(self, context: StepContext, arguments: BulkActionArguments) -> dict[str, int]:
-        """A cancelled slice stops after the job that it is treating."""
+        """A cancelled slice stops after the job that it is processing."""
         counts = await in_thread(_actors, _counts_before, context)
         for number, id in enumerate(arguments.job_ids):
             context.report(100 * number // len(arguments.job_ids), f"{sum(counts.values())} jobs treated")

@@ -18,7 +18,7 @@ WIDTH = 60
 
 
 class ProgressConsole(Console):
-    """If nobody reads standard error any more, the command goes on without showing progress."""
+    """If nobody reads standard error any more, the command continues without showing progress."""
 
     def __init__(self) -> None:
         super().__init__(stderr=True)
@@ -33,7 +33,7 @@ def progress_bar(console: Console) -> Progress:
 
 
 def follow(execution_id: UUID, console: Console) -> Job:
-    """Returns the job when it is finished. KeyboardInterrupt ends only the display: the job goes on."""
+    """Returns the job when it is finished. KeyboardInterrupt ends only the display: the job continues."""
     with progress_bar(console) as bar:
         task = bar.add_task("")
         while True:

@@ -377,7 +377,7 @@ class Pause(models.Model):
 
 
 class Cooldown(models.Model):
-    """No worker calls a provider or host before `until`, because it told one of them that it is busy (429, 503)."""
+    """No worker calls a provider or host before `until`, because it answered one of them that it is busy (429, 503)."""
 
     key = models.CharField(primary_key=True, max_length=300)
     until = models.DateTimeField()

@@ -25,7 +25,7 @@ def issue(
 
 @transaction.atomic
 def revoke(user: User, token: ApiToken) -> None:
-    """Deletes the token, so that calls with it are refused. `user` is the one who revokes it."""
+    """Deletes the token, so that calls with it are refused. `user` revokes it."""
     changes = {"name": token.name, "prefix": token.prefix, "owner": token.owner.username}
     record(user, "token.revoked", f"token:{token.pk}", changes)
     token.delete()

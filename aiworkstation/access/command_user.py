@@ -5,7 +5,7 @@ from django.core.management.base import CommandError
 
 FAILED = 1
 BAD_INPUT = 2
-"""What the command was given is wrong, and nothing was started. argparse uses this code too."""
+"""The exit code for bad input: nothing was started. argparse uses this code too."""
 INTERRUPTED = 130
 
 

@@ -1,4 +1,4 @@
-"""Ends sessions that nobody uses."""
+"""Ends idle sessions."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ POLL = "seen"
 
 
 class IdleSessions:
-    """Middleware that signs a user out who has asked for nothing for SESSION_IDLE_MINUTES."""
+    """Middleware that signs a user out after SESSION_IDLE_MINUTES without a request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What the lookups of jobs and documents share: ids, owners, and the filters of a list."""
+"""The shared parts of the lookups of jobs and documents: ids, owners, and the filters of a list."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

@@ -4,7 +4,7 @@ from django.http import Http404
 
 
 class NotYours(Http404):
-    """The object exists but belongs to another user. The caller sees a plain 404; the audit trail gets an event.
+    """The object exists but belongs to another user. The caller sees a plain 404. The audit trail gets an event.
 
     `refused_object` is `<noun>:<id>`.
     """

@@ -21,7 +21,7 @@ from aiworkstation.web.requests import Request
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """Guesses of the old password count like attempts to sign in: somebody else may sit at an open browser."""
+    """Guesses of the old password count like attempts to sign in: another person may use an unattended browser."""
 
     revoke_tokens = forms.BooleanField(required=False, label="Also revoke my API tokens")
     field_order = ("old_password", "new_password1", "new_password2", "revoke_tokens")

@@ -1,6 +1,6 @@
 """Sign-in, with limits by name and by address that count before a password is hashed.
 
-A hash takes a third of a second of a processor, and a guess may be right. Whoever has used up the attempts waits for
+A hash takes a third of a second of a processor, and a guess may be right. A client without attempts left waits for
 SIGN_IN_LOCK_MINUTES, or asks staff: an action on users in the admin, or `manage.py unlock`. The answer is the same for
 names that no user has.
 """

@@ -20,7 +20,7 @@ class RateThrottle(BaseThrottle):
     """Counts in the database, so that all web processes share the limit. Without API_RATE it costs nothing.
 
     Each answer shows what is left, in the headers of draft-ietf-httpapi-ratelimit-headers-10: `q` requests in `w`
-    seconds, of which `r` are left for `t` seconds.
+    seconds, and `r` of them are left for `t` seconds.
     """
 
     seconds_left = 0.0

@@ -1,4 +1,4 @@
-"""Whatever the admin's own log records, the audit trail records too."""
+"""Copies every entry of the admin's own log to the audit trail."""
 
 import json
 from collections.abc import Iterable

@@ -8,7 +8,7 @@ transactions commit in another order than they took their ids, and no event may 
 2. When no earlier transaction is open, each of these ids is committed or will never be.
 3. Seal what is committed of them. An advisory lock and the seal's number let only one process do so at once.
 
-Whoever owns the tables can write the whole chain anew. So publish its head elsewhere (AUDIT_HEAD_FILE, or
+A database user who owns the tables can rewrite the whole chain. So publish its head elsewhere (AUDIT_HEAD_FILE, or
 `manage.py audit_head`), and let `manage.py verify_audit` compare.
 """
 
@@ -107,7 +107,7 @@ class _Mark:
 
 
 class Sealer:
-    """Seals what is decided. Call `seal` now and then: what it notes in one call, it can seal in a later one."""
+    """Seals events whose transactions have ended. Each call of `seal` notes the events that a later call seals."""
 
     def __init__(self) -> None:
         self._mark: _Mark | None = None

@@ -51,7 +51,7 @@ class LiveFragments:
 
     @property
     def seen(self) -> str:
-        """What the page has: the digests of its fragments, and whether it goes on polling."""
+        """The state of the page: the digests of its fragments, and whether it continues to poll."""
         return "".join(fragment.digest for fragment in self.fragments) + ("+" if self.is_running else "")
 
     @property

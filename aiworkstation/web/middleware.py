@@ -31,7 +31,7 @@ class StorablePath:
 
 
 class PrivateAnswers:
-    """Forbids browsers and proxies to store what a signed-in user gets. Static files have an answer of their own."""
+    """Forbids browsers and proxies to store responses to signed-in users. Static files have their own rule."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -3,7 +3,7 @@
 Every candidate gets a score from two readings by chardet's statistics, and from the shape of its words:
 
 1. the whole text: decides for prose in that language;
-2. only the different words with bytes above 127: decides when a few names or signs stand in an English text or a table;
+2. only the different words with bytes above 127: decides when an English text or a table has a few names or signs;
 3. how often neighbours in these words do not go together, such as a Cyrillic letter after a Latin one, a capital after
    a small letter, or a currency sign within a word.
 

@@ -82,7 +82,7 @@ def _row_text(row: list[str]) -> str:
 def delimiter_of(text: str) -> str:
     """Returns the character between the cells: the one that gives most rows the same number of cells.
 
-    If several give as many, it is one that stands between cells rather than in them, as in `Meier, Anna;1,50`.
+    If several give as many, it is one that is between cells rather than in them, as in `Meier, Anna;1,50`.
     """
     lines = list(islice(_lines(text), SNIFFED_LINES))
     shares = {delimiter: _agreement(lines, delimiter)[0] for delimiter in DELIMITERS}

@@ -32,7 +32,7 @@ _CHARACTER_PROPERTIES, _PARAGRAPH_PROPERTIES, _FONTS, _PIECES = 12, 13, 15, 33
 _PAGE = 512
 
 _ROW = "\x1c"
-"""Stands for the mark at the end of a table's row, which is the same character as that of a cell."""
+"""Replaces the mark at the end of a table row, which is the same character as that of a cell."""
 _CELL, _FIELD, _FIELD_RESULT, _FIELD_END, _SIGN = "\x07", "\x13", "\x14", "\x15", "("
 _CHARACTERS = {
     **dict.fromkeys("\x0b\x0c\x0e", "\n"),

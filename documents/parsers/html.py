@@ -159,7 +159,7 @@ class _Walk:
                 yield from self._element(item)
 
     def _element(self, item: LexborNode) -> Iterator[str]:
-        """Yields the text of an element that stands for its text, or puts what is inside on the stack."""
+        """Yields the text of an element whose text is known without its content, or puts its content on the stack."""
         if is_formula(item):
             self.has_formula = True
             yield formula_of(item)

@@ -272,7 +272,7 @@ def _decimal(number: Decimal, tokens: tuple[Token, ...]) -> str:
 
 
 def _scale(tokens: tuple[Token, ...]) -> tuple[tuple[Token, ...], int]:
-    """Returns the tokens without the commas after the last digit, each of which divides by a thousand."""
+    """Returns the tokens without the commas after the last digit, which divide by a thousand each."""
     last = max((place for place, (kind, _) in enumerate(tokens) if kind == "digit"), default=-1)
     commas = sum(1 for _ in takewhile(lambda token: token == ("sign", ","), tokens[last + 1 :]))
     return tokens[: last + 1] + tokens[last + 1 + commas :], commas if last >= 0 else 0

@@ -24,7 +24,7 @@ from documents.parsers.pdf_repair import HYPHEN
 
 MIN_USUAL_PAIRS = 0.4
 MAX_OVERLAP = 0.7
-"""Of a letter's width. An equal letter that is nearer than that is printed on top of it."""
+"""A share of a letter's width. An equal letter that is nearer than that is printed on top of it."""
 MIN_DOUBLED_LETTERS = 8
 MIN_DIFFERENT_LETTERS = 3
 MIN_SPACED_SHARE = 0.7

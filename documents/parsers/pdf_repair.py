@@ -29,7 +29,7 @@ _MAY_SURROUND = {
     "ffi": (re.compile(r".*[aeiouy]\Z"), re.compile(r"[^hijkqwy]")),
     "ffl": (re.compile(r".*[aeiouy]\Z"), re.compile(r"[aeiouy]")),
 }
-"""What may be before and after a ligature."""
+"""Characters that may be before and after a ligature."""
 _COMMON = (
     "affairs affect affected benefit benefits classified coefficient coefficients configuration conflict confirm"
     " define defined definition differ difference differences different difficult difficulty effect effective"

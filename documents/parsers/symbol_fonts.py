@@ -54,7 +54,7 @@ _FONTS: dict[str, dict[int, str]] = {
     "webdings": _WEBDINGS,
 }
 UNKNOWN = "\ufffd"
-"""Stands for a sign that has no character here, so that a reader sees that something is missing."""
+"""Replaces a sign that has no character here, so that a reader sees that something is missing."""
 
 
 def is_symbol_font(font: str) -> bool:

@@ -1,4 +1,4 @@
-"""What libraries raise that their parser did not expect: the file is damaged in a way that nobody has seen yet.
+"""Exceptions of libraries that their parser did not expect: the file is damaged in a way that nobody has seen yet.
 
 A defect of our own, or of an extension, is no damage of the file. It keeps its class, so that it is found.
 """

@@ -51,7 +51,7 @@ _LIMITS = {
     "too_complex": "Reading the document takes more memory than it may use: split it into smaller files.",
 }
 _NO_EXCEPTION = {"", "builtins.MemoryError"}
-"""The classes of errors that come from a limit, and not from a parser, which has its own words."""
+"""Errors that come from a limit. A parser's own errors have better texts."""
 READING_SHARE = 90
 """Percent of a step's progress. The rest is for writing the index and the vectors."""
 NOT_HERE_SECONDS = 5.0

@@ -23,7 +23,7 @@ MAX_QUESTION = 10_000
 MAX_SIGNED_WORDS = 10
 """A question with more words outside of quotation marks is prose."""
 MAX_COUNTED_TERMS = 1000
-"""Of a very long question, the words that it repeats and the longest words are looked up."""
+"""The number of words of a very long question that are looked up: those that it repeats and the longest ones."""
 MAX_PHRASE_WORDS = 8
 MIN_PREFIX = 3
 MIN_STOP_WORDS = 2
@@ -270,7 +270,7 @@ def phrase_of(found: Cut, languages: Sequence[str]) -> Phrase | None:
 
 
 _Group = tuple[str, ...]
-"""The words of which any may be at a place."""
+"""Alternatives: any of these words may be at a place."""
 
 
 def _sequences(found: Cut) -> Iterable[list[_Group]]:

@@ -43,7 +43,7 @@ MAX_SCORED_SCOPE = 20_000
 RARE_OWNER = 0.3
 """The owner of a larger share is checked by the documents: the list of that owner's chunks is too long to read."""
 MAX_TERMS = 64
-"""Of a long question, so many terms of the highest weights are scored. More make no better ranking."""
+"""The number of terms of a long question that are scored: the heaviest ones. More make no better ranking."""
 EXPANSION_SAMPLE, MAX_EXPANSIONS = 80, 30
 """A prefix is replaced by its most frequent words in a sample of chunks."""
 MAX_NAMES, MAX_NAMED_DOCUMENTS, MAX_NAMED_CHUNKS, CHUNKS_PER_NAME = 2_000, 50, 20_000, 10

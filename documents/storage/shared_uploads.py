@@ -5,7 +5,7 @@ import os
 from documents.models import Document, path_of
 
 NEWEST = 10
-"""Of so many documents, at least half must be here: one file may be lost, and a folder may be an old copy."""
+"""At least half of this many documents must be here: one file may be lost, and a folder may be an old copy."""
 REASON = (
     "This machine does not see the uploaded files: share DATA_DIR/uploads with the web server's machine,"
     " see docs/production.md."

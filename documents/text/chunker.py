@@ -23,7 +23,7 @@ PAGE_SEPARATOR = "\n\n"
 CHUNK_SIZE = 500
 OVERLAP = 100
 MAX_CHUNK_SIZE = 8000
-"""What a user may ask for at most, in tokens."""
+"""The largest size that a user may choose, in tokens."""
 MAX_REPEATS = 10
 """How many chunks may have the same token. It bounds what a small document can grow to."""
 

@@ -1,4 +1,4 @@
-"""Folding: what is written differently but read alike becomes the same characters, in texts and in questions.
+"""Folding: different spellings that readers take for the same become the same characters, in texts and questions.
 
 Case, accents, ligatures and wide letters are folded by Unicode's own tables. Unicode does not decompose letters with a
 stroke (Łódź, Søren), nor does it equate the letters that Arabic and Persian keyboards have for one another.

@@ -1,4 +1,4 @@
-"""Other forms of words: what is written with or without blanks, hyphens and dots, and words that end in a sign.
+"""Other forms of words: those written with or without blanks, hyphens and dots, and those that end in a sign.
 
 | in the text | forms |
 |---|---|

@@ -29,7 +29,7 @@ MAX_EDITED = 200_000
 
 
 class RerunForm(forms.Form):
-    """`from` is the index of a step, or empty for the beginning. An empty payload stands for the stored one."""
+    """`from` is the index of a step, or empty for the beginning. An empty payload means the stored one."""
 
     payload = JsonText(
         label="Request", required=False, widget=forms.Textarea({"rows": 16, "spellcheck": "false", "class": "code"})

@@ -1,4 +1,4 @@
-"""Questions to people: a step waits for a yes or a no, holds nothing meanwhile, and then goes on or fails.
+"""Questions to people: a step waits for an approval or a rejection, holds nothing meanwhile, then continues or fails.
 
 The question is in `approval` of the step: `{"question", "group"}`. The answer adds `answer` (approved or rejected),
 `answeredBy`, `comment` and `until`, the time until which it could be given.
@@ -45,7 +45,7 @@ SELECT id FROM answered
 
 @dataclass(frozen=True, slots=True)
 class PersonalAnswer:
-    """A yes or a no. `arguments` replace those that were shown, if they are not None."""
+    """An approval or a rejection. `arguments` replace those that were shown, if they are not None."""
 
     answer: Literal["approved", "rejected"]
     by: str

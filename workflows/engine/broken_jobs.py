@@ -43,7 +43,7 @@ def fail_broken_jobs(worker: WorkerInfo, jobs: Collection[UUID], reason: str, *,
 
 
 def _why_broken(worker: WorkerInfo, job: UUID, slot: Slot) -> str:
-    """What the database says to a turn that claims a step of this job alone. Empty if all is well."""
+    """The database's error for a turn that claims a step of this job alone. Empty if there is none."""
     try:
         with transaction.atomic():
             rows_of(TURN, **turn_parameters(worker, [], [Demand(slot, free=1)], only=job))

@@ -1,4 +1,4 @@
-"""Statements about the steps that a worker holds: renew their leases, store their progress, ask which it still has.
+"""Statements about the steps that a worker holds: renew their leases, store their progress, ask which it still holds.
 
 They take no lock on the execution, so they must never wait: a row that another transaction holds is being changed
 anyway, and is skipped.

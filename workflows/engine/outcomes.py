@@ -40,7 +40,7 @@ class Outcome:
     is_replacement: bool = False
     """It replaces an outcome that the database rejected."""
     cooldown: tuple[str, float] | None = None
-    """What all workers leave alone, and for how many seconds."""
+    """The servers that all workers leave alone, and for how many seconds."""
 
     @classmethod
     def completed(
@@ -78,7 +78,7 @@ class Outcome:
 
     @classmethod
     def approved(cls, claim: Claim) -> Self:
-        """A person said yes: the attempt goes on."""
+        """A person approved: the attempt continues."""
         return cls(claim, StepStatus.READY, "step.released", delay=0.0, repeats=True)
 
     @classmethod
@@ -150,5 +150,5 @@ class Outcome:
 
 
 def error_json(error: StepError) -> str:
-    """What is stored and shown of an error."""
+    """The parts of an error that are stored and shown."""
     return dump({"code": error.code, "message": error.message, "retryable": error.retryable})

@@ -1,4 +1,4 @@
-"""What outside workers report about their steps, and what follows when they report nothing.
+"""Reports of outside workers about their steps, and the end of a wait without a report.
 
 A step that is being posted to its outside worker is still held by our worker, by a lease. An answer that arrives
 before the request is through ends the attempt: what our worker records afterwards is refused.
@@ -71,7 +71,7 @@ SELECT unnest(workflow_claim_details(ARRAY(
 
 
 class Reception(StrEnum):
-    """What became of a callback."""
+    """The effect of a callback."""
 
     ACCEPTED = "accepted"
     IGNORED = "ignored"  # a report of progress that a later one has overtaken

@@ -1,4 +1,4 @@
-"""A pause of all work: no step and no plain task begins on any machine. What is running goes on to its end."""
+"""A pause of all work: no step and no plain task begins on any machine. Running ones continue to their end."""
 
 from django.db import transaction
 

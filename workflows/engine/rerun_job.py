@@ -53,8 +53,8 @@ def rerun(
 ) -> UUID | None:
     """Starts `new` as a rerun of a job. None if that job is not finished.
 
-    `copies` says which steps of the new job, by index, take over the output of which completed step. At least one step
-    must be left to run. `reused` is what is shown of it.
+    `copies` says which steps of the new job, by index, take over an output, and from which completed step. At least one
+    step must be left to run. `reused` is what is shown of it.
     """
     lock([source])
     if not rows_of(FINISHED, source=source):

@@ -54,5 +54,5 @@ def _delete_in_batches(rows: QuerySet) -> None:  # type: ignore[type-arg]
 
 
 def prune_daily() -> str:
-    """What the schedule calls. django-q2 stores the result with the task."""
+    """The schedule calls this. django-q2 stores the result with the task."""
     return str(prune(actor="schedule"))

@@ -28,4 +28,4 @@ class RetryPolicy:
 
 DEFAULT = RetryPolicy()
 ALONE_AFTER = DEFAULT.max_crashes - 1
-"""After so many crashes a step runs in a process of its own. The SQL in sql/ has the same number."""
+"""After this many crashes, a step runs in a process of its own. The SQL in sql/ has the same number."""

@@ -131,13 +131,13 @@ def _end(
 
 
 def retry(execution: UUID, *, actor: str) -> bool:
-    """Runs what failed, was skipped or was cancelled again. False if the job is not in a state that allows it."""
+    """Runs the failed, skipped and cancelled steps again. False if the job is not in a state that allows it."""
     return retry_steps(execution, None, actor=actor)
 
 
 @transaction.atomic
 def retry_steps(execution: UUID, steps: Sequence[UUID] | None, *, actor: str) -> bool:
-    """The same for some steps. Whatever they depend on must be completed, or among them."""
+    """Like `retry`, for some steps. Their dependencies must be completed, or be among them."""
     lock([execution])
     rows = rows_of(RETRY, execution=execution, steps=None if steps is None else list(steps), actor=actor)
     if not rows:

@@ -54,7 +54,7 @@ def _needed_by(steps: Mapping[int, _Step], chosen: int) -> set[int]:
 
 
 def _add_what_follows(steps: Mapping[int, _Step], again: set[int]) -> None:
-    """Leaves alone what also depends on a step that stays failed or cancelled."""
+    """Leaves out steps that also depend on a step that stays failed or cancelled."""
     children = defaultdict(list)
     for index, step in steps.items():
         for parent in step.depends_on:

@@ -1,4 +1,4 @@
-"""A worker's turn: record what has ended and claim what comes next, in one statement and one commit.
+"""A worker's turn: records how steps ended and claims the next ones, in one statement and one commit.
 
 `sql/turn.sql` has its parts. Only this runs on the runner's own connection; every other verb runs on Django's.
 """

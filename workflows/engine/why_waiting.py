@@ -109,7 +109,7 @@ def _lease() -> timedelta:
 
 
 def silent_after() -> timedelta:
-    """After so long without a sign of life a worker does not count as alive. It gives six within LEASE_SECONDS."""
+    """Without a sign of life for this long, a worker does not count as alive. It gives six within LEASE_SECONDS."""
     return max(_lease() / 2, LEAST_SILENCE)
 
 

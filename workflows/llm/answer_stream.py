@@ -14,7 +14,7 @@ from workflows.llm.chat import ModelAnswer, TokenUsage, ToolCall
 from workflows.llm.model_catalog import cost
 
 MAX_CHARACTERS = 4_000_000
-"""Of one answer: far more than any model writes, and little enough to store."""
+"""The limit for one answer: far more than any model writes, and little enough to store."""
 MAX_TOOL_CALLS = 100
 MAX_NAME = 200
 MAX_TOKENS = 2**53

@@ -50,7 +50,7 @@ def context_tokens(model: str) -> int:
 
 
 def cost(tokens: TokenUsage, cached: int, model: str) -> Decimal | None:
-    """US dollars for these tokens, `cached` of which the provider read from its cache. None if no price is known."""
+    """US dollars for these tokens. The provider read `cached` of them from its cache. None if no price is known."""
     priced = PricedUsage(input_tokens=tokens.input_tokens, cache_read_tokens=cached, output_tokens=tokens.output_tokens)
     try:
         return calc_price(priced, model, provider_api_url=base_url()).total_price

@@ -47,7 +47,7 @@ class ContextTooLong(PermanentError):
 
 @dataclass(frozen=True)
 class _Problem:
-    """An error as the provider sent it. `status` is its HTTP status, or the number that stands in its place in JSON."""
+    """An error as the provider sent it. `status` is its HTTP status, or the number that JSON has instead."""
 
     status: int
     names: frozenset[str]
@@ -89,7 +89,7 @@ def of_connection(error: Exception, model: str) -> StepError:
 
 
 def full_text_of(error: "openai.APIStatusError") -> str:
-    """All that the provider said, whatever the form of its error."""
+    """Every text in the provider's error, whatever its form."""
     return f"{error.message} {json.dumps(error.body, default=str)}"
 
 

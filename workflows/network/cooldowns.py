@@ -28,7 +28,7 @@ def key_for(*parts: str) -> str:
 
 
 def start(seconds: Mapping[str, float]) -> None:
-    """Each key cools down for so many seconds from now. A longer cool-down of the same key stays."""
+    """Starts a cool-down of each key for that number of seconds. A longer one of the same key stays."""
     now = time.monotonic()
     for key, duration in seconds.items():
         _ends_at[key] = max(_ends_at.get(key, 0.0), now + duration)

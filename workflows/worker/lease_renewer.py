@@ -34,7 +34,7 @@ FORGET = "DELETE FROM workflow_workers WHERE id = %(id)s"
 
 
 class LeaseHolder(Protocol):
-    """What the renewer needs of a runner. It is read from the renewer's thread."""
+    """The part of a runner that the renewer needs. The renewer's thread reads it."""
 
     identity: WorkerInfo
     ticked_at: float

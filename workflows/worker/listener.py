@@ -41,7 +41,7 @@ class HeldStep(Protocol):
 
 
 class NotifiedRunner(Protocol):
-    """What the listener needs of a runner."""
+    """The part of a runner that the listener needs."""
 
     @property
     def name(self) -> str: ...

@@ -167,7 +167,7 @@ class Runner:
         await self.executor.close()
 
     async def stop(self, grace: float) -> None:
-        """Takes no new step. What is not done after `grace` seconds goes back; its attempt does not count."""
+        """Takes no new step. A step that is not done after `grace` seconds goes back; its attempt does not count."""
         self.stopping = True
         self._work.set()
         deadline = time.monotonic() + grace

@@ -25,7 +25,7 @@ from aiworkstation.ops.watchdog import notify_alive
 logger = logging.getLogger(__name__)
 
 ChildBody = Callable[[Callable[[], None], Callable[[], bool]], None]
-"""What a child runs: `body(on_tick, stopping)`. It calls `on_tick` often, and ends when `stopping()` is true."""
+"""The body of a child: `body(on_tick, stopping)`. It calls `on_tick` often, and ends when `stopping()` is true."""
 
 BACK_OFF = 1.0
 FROZEN_AFTER = 2.0

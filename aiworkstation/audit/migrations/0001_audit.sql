@@ -7,7 +7,7 @@ CREATE FUNCTION audit_stamp() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   _parts text[] := string_to_array(NEW.actor, E'\x1f');
 BEGIN
-  -- In this order: whoever has seen a later id can wait for the transaction of an earlier one. See audit/chain.py.
+  -- In this order: a reader that has seen a later id can wait for the transaction of an earlier one. See audit/chain.py.
   PERFORM pg_current_xact_id();
   NEW.id := nextval(format('%I.audit_events_id_seq', TG_TABLE_SCHEMA)::regclass);
   NEW.at := clock_timestamp();
