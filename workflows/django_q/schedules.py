@@ -1,8 +1,8 @@
 """Which functions a schedule may call.
 
 A schedule is a row, and a row is data: a user who can write it can name a function in it. django-q2 would call any
-function of any module, such as `os.system`. So a schedule starts only what `settings.SCHEDULED_FUNCTIONS` lists. Code is free to
-call `async_task` with any function: its messages are signed.
+function of any module, such as `os.system`. So a schedule starts only what `settings.SCHEDULED_FUNCTIONS` lists. Code
+is free to call `async_task` with any function: its messages are signed.
 """
 
 import logging
