@@ -58,6 +58,7 @@ def open_whole(model: type[Model], column: str, id: UUID | None) -> IO[bytes]:
     """
     file = SpooledTemporaryFile(max_size=BLOCK)  # noqa: SIM115 - the answer closes it
     statement = _BLOCKS.format(column=column, table=model._meta.db_table)
+    # PostgreSQL keeps a cursor only within a transaction.
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(statement, {"block": BLOCK, "id": id})
         while blocks := cursor.fetchmany(1):

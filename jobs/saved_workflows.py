@@ -129,6 +129,7 @@ def list_workflows(user: Caller, filters: Mapping[str, Any]) -> SavedWorkflowQue
 def save_workflow(user: User, value: Mapping[str, Any]) -> SavedWorkflow:
     """`value` is a validated SaveRequest. Raises Conflict if the user has a workflow of this name."""
     try:
+        # A savepoint, because a rejected INSERT would end the caller's transaction.
         with transaction.atomic():
             workflow = SavedWorkflow.objects.create(
                 owner=user, name=value["name"], payload=value["payload"], is_shared=value.get("is_shared", False)

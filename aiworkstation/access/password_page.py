@@ -43,6 +43,7 @@ def password(request: Request) -> HttpResponse:
     """Changes the password. Other sessions of the user end, because a session holds a hash of the password."""
     form = OwnPasswordForm(request.user, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
+        # Together: a password that is changed after a theft must not leave the thief's tokens valid.
         with transaction.atomic():
             form.save()
             if form.cleaned_data["revoke_tokens"]:

@@ -26,6 +26,7 @@ def _entry_saved(*, instance: LogEntry, created: bool, **signal: Any) -> None:
 
 
 def _bulk_create(self: Any, objs: Iterable[LogEntry], *arguments: Any, **options: Any) -> list[LogEntry]:
+    # The entries and their audit events commit together, or not at all.
     with transaction.atomic():
         entries: list[LogEntry] = self.get_queryset().bulk_create(objs, *arguments, **options)
         for entry in entries:

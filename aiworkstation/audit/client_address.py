@@ -18,6 +18,7 @@ def client_address(request: HttpRequest) -> str:
     """
     address = str(request.META.get("REMOTE_ADDR", ""))
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+    # From the nearest proxy outwards: a client can write anything at the beginning of the header.
     for hop in reversed(hops[-MAX_HOPS:]):
         if not _is_trusted(address) or not _is_address(hop):
             break

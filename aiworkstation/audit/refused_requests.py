@@ -41,6 +41,7 @@ class Budget:
         self.spent = 0
         self.dropped: Counter[str] = Counter()
         self.timer: threading.Timer | None = None
+        # The threads of the web server and the timer share these counts.
         self.lock = threading.Lock()
 
     def spend(self, action: str) -> bool:
@@ -68,6 +69,7 @@ class Budget:
             record(None, "refusals.dropped", "audit:anonymous", changes)
         except Error:
             logger.warning("%d refusals are not recorded yet", dropped.total(), exc_info=True)
+            # Counted again, so that the next record includes them.
             with self.lock:
                 self.dropped += dropped
 

@@ -43,12 +43,14 @@ class Places:
         """Raises Busy if no place becomes free in time."""
         if self._taken[key] >= self._number:
             await self._wait(key)
+        # Nothing is awaited since the check, so no other request can have taken the place.
         self._taken[key] += 1
         try:
             yield
         finally:
             self._taken[key] -= 1
             if not self._taken[key]:
+                # Keys are clients: without this, the counter would grow with every new one.
                 del self._taken[key]
             async with self._freed:
                 self._freed.notify_all()
@@ -108,6 +110,7 @@ class FrontGate:
         self, route: Route, scope: Scope, body: Body, changes: Mapping[str, Any] | None = None
     ) -> wsgi.Answer:
         environ = {**wsgi.environ_of(scope, body), **(changes or {})}
+        # In this order: a client that waits for an expensive place holds only a place of its own.
         async with self._client_places.take(client_of(scope)):
             if not route.is_expensive:
                 return await self._in_thread(environ)

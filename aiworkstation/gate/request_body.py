@@ -51,6 +51,7 @@ async def read_body(receive: Receive, limit: int) -> Body:
     body = Body(tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 - the body owns it
     try:
         await _fill(body, receive, limit)
+    # Cancellation too: nobody else would close the file.
     except BaseException:
         body.file.close()
         raise

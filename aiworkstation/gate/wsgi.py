@@ -79,6 +79,7 @@ def answer(application: Application, environ: Environ) -> Answer:
     try:
         for part in parts:
             spool.write(part)
+    # Whatever ends the application: nobody else would close the file.
     except BaseException:
         spool.close()
         raise

@@ -54,6 +54,7 @@ class ManagerConnection:
     def leave(self) -> None:
         """Returns when the manager has noticed. For the last client, that is when the server has stopped."""
         try:
+            # The manager sees the end of our side. recv returns when it closes its own.
             self._connection.shutdown(socket.SHUT_WR)
             self._connection.recv(1)
         except OSError:
@@ -108,6 +109,7 @@ def join(data_dir: Path) -> ManagerConnection:
     while time.monotonic() < deadline:
         if connection := _greeted(server_home):
             return ManagerConnection(server_home, connection, manager)
+        # A manager that is starting or stopping holds the lock: wait for it. A second one would end at once.
         if _is_managed(server_home):
             time.sleep(0.05)
         else:

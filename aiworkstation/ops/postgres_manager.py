@@ -82,10 +82,12 @@ class Server:
         """Shuts down fast. If that hangs, shuts down immediately, which costs a recovery at the next start."""
         if self.process is None or self.has_ended():
             return
+        # Fast shutdown: sessions are cut off, and the data is written to disk.
         self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            # Immediate shutdown: the next start recovers from the write-ahead log.
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait()
 
@@ -264,6 +266,7 @@ def run(home: Path, programs: Path) -> None:
     _become_owner(home)
     with open(postgres.LOCK, "w") as lock:
         try:
+            # The kernel releases the lock however this process ends. It allows one manager for each directory.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
@@ -273,6 +276,7 @@ def run(home: Path, programs: Path) -> None:
             server.start()
             manage(server, clients)
         finally:
+            # A second SIGTERM must not interrupt the shutdown.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             server.stop()
 

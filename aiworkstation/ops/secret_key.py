@@ -27,5 +27,6 @@ def ensure(data_dir: Path) -> None:
     with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix=".secret_key.") as new:  # its mode is 0600
         new.write(secrets.token_urlsafe(50))
         new.flush()
+        # Unlike a rename, a link never replaces a file: the first process wins, and nobody reads half a key.
         with suppress(FileExistsError):
             os.link(new.name, path(data_dir))

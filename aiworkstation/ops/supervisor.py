@@ -159,6 +159,7 @@ class ApplicationSupervisor:
             self._prepare()
             self._serve()
         finally:
+            # The stop is under way: another SIGTERM changes nothing, and a second Ctrl-C kills.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, lambda *_: self._kill())
             self._stop()

@@ -49,6 +49,7 @@ def _storable(text: str) -> bool:
 def _nested(path: Path, detail: ErrorDetail) -> Any:
     """`("payload", "name")` → `{"payload": {"name": [detail]}}`."""
     found: Any = [detail]
+    # From the innermost key outwards.
     for part in reversed(path):
         found = {str(part): found}
     return found

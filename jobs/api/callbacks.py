@@ -212,6 +212,7 @@ def _error_json(execution: WorkflowExecution, error: StepError) -> dict[str, Any
 
 def _take_effect(callback: Callback, change: Callable[[], Reception], *, status: str, refusal: str) -> bool:
     """Returns False if the `webhook-id` was seen before. Raises Conflict if the change is not possible."""
+    # The id is stored together with its effect. If the change fails, the sender may repeat the message.
     with transaction.atomic():
         if not SeenWebhook.remember(callback.webhook_id):
             callback.record("callback.duplicate", status=status)

@@ -19,6 +19,7 @@ def dependencies(steps: list[Any]) -> tuple[list[list[int]], dict[int, Errors]]:
     errors: dict[int, Errors] = {}
     if any(wanted is not None for wanted in given):
         errors |= _repeated(names)
+    # Reversed, so that the first of several equal names wins.
     index_of = {name: index for index, name in reversed(list(enumerate(names))) if name}
     parents: list[list[int]] = []
     for index, wanted in enumerate(given):

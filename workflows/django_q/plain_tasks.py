@@ -141,6 +141,7 @@ class PlainTasks:
     def _offer(self, result: TaskResult) -> int | None:
         """The number of the attempt, or None if no row was stored."""
         while True:
+            # The commit deletes the message, so the other thread must not renew its lease meanwhile.
             receipt = self.lease.leave()
             try:
                 return self._record(result, receipt)
@@ -151,6 +152,7 @@ class PlainTasks:
                 self.lease.take(receipt)
                 if result.row is None:
                     raise
+                # The row cannot be stored: the next try only acknowledges the message.
                 result.drop_row()
 
     def _record(self, result: TaskResult, receipt: Receipt | None) -> int | None:

@@ -41,6 +41,7 @@ class TaskLease:
         self.seconds = settings.CONFIG.lease_seconds
         self.receipt: Receipt | None = None
         self.is_idle = False
+        # The main thread takes and leaves the lease, and the other thread renews it.
         self._guard = threading.Lock()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
@@ -71,6 +72,7 @@ class TaskLease:
                 logger.warning("tasks: lease not renewed: %s", str(error).strip())
                 self._connection = None
                 return
+            # Without a row, the lease ran out and another process has the message.
             self.receipt = (number, row[0]) if row else None
 
 
@@ -95,5 +97,6 @@ class TaskLeaseRenewer(threading.Thread):
                 deadline = min(deadline, now + settings.CONFIG.stop_grace)
                 if self.lease.is_idle or now >= deadline:
                     self.lease.give_back()
+                    # The main thread may be inside a task that never ends, so no orderly end is possible.
                     os._exit(0)
             time.sleep(0.2)

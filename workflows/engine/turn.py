@@ -99,6 +99,7 @@ async def take_turn(
 def turn_parameters(
     worker: WorkerInfo, outcomes: Sequence[Outcome], demands: Sequence[Demand], *, only: UUID | None = None
 ) -> dict[str, Any]:
+    # Sorted, because every verb locks executions in the order of their ids.
     jobs = sorted({outcome.claim.execution_id for outcome in outcomes} | ({only} if only else set()))
     cooldowns = [outcome.cooldown for outcome in outcomes if outcome.cooldown]
     return {

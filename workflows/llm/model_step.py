@@ -154,6 +154,7 @@ async def _offline_answer(task: ModelTask, on_text: Callable[[str], None]) -> Mo
     )
     for start in range(0, len(text), OFFLINE_PART_CHARS):
         on_text(text[start : start + OFFLINE_PART_CHARS])
+        # Lets the event loop serve other steps between two parts.
         await asyncio.sleep(0)
     return ModelAnswer([text], OFFLINE, "stop")
 

@@ -229,6 +229,7 @@ async def _exchange(request: Request) -> Response:
         for address in addresses:
             try:
                 return await _exchange_with(address, _parsed(filled.url), filled)
+            # Only a failed connection leads to the next address: a request that was sent must not be sent twice.
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 failure = error
         raise failure or StepError(f"{place} has no address.")

@@ -34,6 +34,7 @@ async def execute_alone(claim: Claim, report: ReportProgress) -> Outcome:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
+        # A child that died at its start reads nothing. Its exit code is handled below.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             process.stdin.write(pickle.dumps(claim))
             process.stdin.close()
@@ -56,6 +57,7 @@ async def _start_child() -> asyncio.subprocess.Process:
         cwd=BASE_DIR,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        # A process group of its own, so that kill_group reaches everything that the step has started.
         start_new_session=True,
         preexec_fn=partial(die_with_parent, signal.SIGKILL),
     )

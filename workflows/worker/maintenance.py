@@ -69,6 +69,7 @@ class Maintenance:
         while not stopping():
             on_tick()
             try:
+                # As Django does between requests: a connection that broke is opened again.
                 close_old_connections()
                 self.do_round()
             except Error as error:
@@ -78,6 +79,7 @@ class Maintenance:
                     self.connected_at = 0.0
                     self.sealer = Sealer()  # the server may be another one, which counts transactions anew
             time.sleep(ROUND_SECONDS)
+        # So another process takes over at once, and not after the end of the lease.
         self._execute(_LEAVE_DUTY)
 
     def do_round(self) -> None:

@@ -261,6 +261,7 @@ class Runner:
                 logger.warning("%s: database: %s", self.name, str(error).strip())
                 await self._drop_connection()
                 await asyncio.sleep(RECONNECT_SECONDS if isinstance(error, LOST) else POLL_SECONDS)
+                # The lost turn may have claimed steps that go back now, so the next search reads the whole queue.
                 for demand in demands:
                     demand.since = None
             else:
@@ -339,6 +340,7 @@ class Runner:
         step.has_begun = True
         try:
             if step.stopped_as:
+                # The step was stopped between its claim and the first line of this task.
                 raise asyncio.CancelledError
             if step.pool.kind == "alone":
                 outcome = await execute_alone(claim, report)
@@ -353,6 +355,7 @@ class Runner:
             self._work.set()
         if outcome is None:
             step.pool.busy -= 1
+            # Nothing is recorded, so no turn would look for work for this slot.
             step.pool.may_have_work = True
         else:
             self.ended.append(EndedStep(outcome, step.pool, step.lane_since))

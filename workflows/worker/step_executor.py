@@ -178,6 +178,7 @@ class StepExecutor:
         try:
             await in_thread(self.orm, tool.failed, context, claim.arguments or {}, error)
         except Exception:
+            # The failure of the step must be recorded, whatever its tool does about it.
             logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
 
 

@@ -114,6 +114,7 @@ class WorkerSupervisor:
             raise
         if pid == 0:
             os.close(reader)
+            # The fork copied the supervisor's ends of its siblings' pipes, which are not for this child.
             for other in self.children:
                 if other.pipe >= 0:
                     os.close(other.pipe)
@@ -146,6 +147,7 @@ class WorkerSupervisor:
             if os.read(pipe, 4096):
                 pipes[pipe].heard_at = time.monotonic()
         if len(ready) == len(pipes):
+            # All children tick: without this pause, the loop would turn as often as they do.
             time.sleep(min(seconds, 0.05))
 
     def _end(self) -> None:
@@ -153,6 +155,7 @@ class WorkerSupervisor:
         for child in alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGTERM)
+        # Five seconds more than the children have, so that they can still give back their steps.
         deadline = time.monotonic() + self.grace + 5
         while alive and time.monotonic() < deadline:
             alive = [child for child in alive if _exit_code(child.pid) is None]
@@ -178,10 +181,12 @@ def _run_child(child: Child, pipe: int, parent: int) -> None:
         os.setpgid(0, 0)
         name_process(child.name)
         die_with_parent(signal.SIGKILL)
+        # The parent may have died before `die_with_parent`, which then never fires.
         if os.getppid() != parent:
             return
         os.set_blocking(pipe, False)
         signal.signal(signal.SIGTERM, on_sigterm)
+        # Ctrl-C reaches the whole terminal. The supervisor passes it on as SIGTERM.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child.body(lambda: _tick(pipe), lambda: stop)
         code = 0
@@ -194,6 +199,7 @@ def _run_child(child: Child, pipe: int, parent: int) -> None:
 
 def _tick(pipe: int) -> None:
     with contextlib.suppress(BlockingIOError):
+        # A full pipe is a supervisor that is behind: it has enough ticks to read.
         os.write(pipe, b".")
 
 

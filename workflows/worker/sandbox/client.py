@@ -84,6 +84,7 @@ class Sandbox:
             answer_writer.close()
 
     def _send_request(self, request: bytes, descriptors: list[int]) -> None:
+        # The server may have died since the last call. Then it is started again, once.
         for control in (self._connect(), None):
             try:
                 socket.send_fds(control or self._connect(restart=True), [request], descriptors)

@@ -50,6 +50,7 @@ class _Server:
 
     def serve(self) -> None:
         signal.signal(signal.SIGCHLD, self._child_ended)
+        # Ctrl-C reaches the whole terminal. The worker decides when the server ends.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with self.selector:
             self.selector.register(self.control, selectors.EVENT_READ)
@@ -68,6 +69,7 @@ class _Server:
 
     def _child_ended(self, number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(BlockingIOError):
+            # A full pipe already wakes the loop.
             os.write(self.wake_writer, b".")
 
     def _accept(self) -> bool:
@@ -107,6 +109,7 @@ class _Server:
             if child == 0:
                 return
             life = self.lives.pop(child)
+            # The caller may have hung up before, which unregistered the socket.
             with contextlib.suppress(KeyError):
                 self.selector.unregister(life)
             with contextlib.suppress(OSError):
@@ -137,16 +140,20 @@ def _live(
     try:
         os.setpgid(0, 0)
         die_with_parent(signal.SIGKILL)
+        # The fork copied the handler of the server, which would write into the server's pipe.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ChildLimits(**request["limits"]).apply()
         files, nowhere = request["files"], os.open(os.devnull, os.O_RDWR)
+        # After the limits and before any line of the function: from here on, nothing can be taken back.
         confinement.apply(ChildFiles(tuple(files["reads"]), files["folder"]))
         _close_all_but(answer.fileno(), nowhere)
         result = function(request["arguments"], lambda done, total: _send(answer, {"progress": [done, total]}))
         _send(answer, {"result": result})
+    # SystemExit and MemoryError too: the caller must learn why there is no result.
     except BaseException as error:
         _send(answer, {"error": _error_json(error)})
     finally:
+        # Without cleanup: the fork copied the server's buffers and exit handlers.
         os._exit(0)
 
 
