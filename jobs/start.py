@@ -170,8 +170,10 @@ def _store(
 ) -> WorkflowExecution:
     key, digest = idempotency
     execution_id = engine.start(new, actor=actor)
+    # In the same transaction: documents must not point to a job that does not exist.
     value["job_type"].stored(execution_id, value["payload"])
     if key:
+        # An expired key would still violate the unique constraint.
         IdempotencyKey.objects.filter(owner=user, key=key, created_at__lte=timezone.now() - KEY_LIFETIME).delete()
         IdempotencyKey.objects.create(owner=user, key=key, body_sha256=digest, execution_id=execution_id)
     return WorkflowExecution.objects.select_related("owner").get(pk=execution_id)

@@ -129,6 +129,7 @@ async def ingest(
 
     Raises DocumentGone, Overtaken, and what `context.run_child` raises.
     """
+    # Before the file is read: the number of the generation decides which of several readings wins.
     reading = await in_thread(_beginners, begin, context, document_id, chunk_size, overlap)
     with tempfile.TemporaryDirectory(prefix="reading-") as folder:
         output = Path(folder) / "document.json"
@@ -139,6 +140,7 @@ async def ingest(
             result: dict[str, Any] = await in_thread(_writers, index, reading, output, unpacked, tool)
             await in_thread(_embedders, _embed, reading)
         except asyncio.CancelledError:
+            # The thread cannot be interrupted. It looks at this before each batch, and before the swap ends.
             reading.stopped.set()
             raise
     return result
@@ -163,6 +165,7 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
     try:
         summary = await run_child(READ, arguments, on_progress=reading.report, files=files)
     except ChildFailed as error:
+        # The file may have gone during the reading, for example with its folder.
         if not is_here(reading.document.sha256):
             raise FileNotHere(delay=NOT_HERE_SECONDS) from error
         if error.code != NeedsOcr.code or not _may_recognize():
@@ -223,6 +226,7 @@ def index(
     reading: Reading, output: Path, unpacked: Path | None = None, tool: str = "DOCUMENT_INGEST"
 ) -> dict[str, Any]:
     """Indexes the child's result as the current generation. Documents inside are stored, and get steps of their own."""
+    # The child is done, so the next document can use its slot while this one is written.
     reading.context.leave_slot()
     parsed = json.loads(output.read_text(encoding="utf-8"))
     inside = archive_members.store_members(reading.document, parsed, unpacked) if unpacked else []
@@ -340,6 +344,7 @@ def record_failure(context: StepContext, document_id: str, error: StepError) -> 
     stored = {"code": error.code, "message": error.message, "retryable": error.retryable}
     with transaction.atomic():
         document = _locked(found.uid)
+        # The tool may be notified of a failure twice. And the newer reading of an overtaken one is fine.
         if isinstance(error, Overtaken) or document.error == stored:
             return
         document.status = DocumentStatus.INDEXED if document.generation else DocumentStatus.FAILED

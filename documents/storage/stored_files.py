@@ -187,6 +187,7 @@ def delete(document: Document, actor: User) -> None:
     Raises BeingWorkedOn. Then nothing is deleted.
     """
     with transaction.atomic():
+        # The owner first: all locks here are taken in one order.
         _lock_owner(document.owner_id)
         doomed = _with_members(document)
         if any(row.is_being_worked_on for row in doomed):
@@ -218,6 +219,7 @@ def _receive(file: IO[bytes]) -> Iterator[_Received]:
             if size == 0:
                 raise Empty()
             target.flush()
+            # Before the row is committed: a power failure must not leave a document without its bytes.
             os.fsync(target.fileno())
             yield _Received(path, size, hasher.hexdigest())
         finally:
@@ -274,6 +276,7 @@ def _original(document: Document) -> Document | None:
 def _put_in_place(received: _Received) -> None:
     final = path_of(received.sha256)
     final.parent.mkdir(exist_ok=True)
+    # Also if equal bytes are there: the new time of the file keeps the sweep from deleting it.
     received.path.replace(final)
     for folder in (final.parent, final.parent.parent):
         _sync(folder)
@@ -301,6 +304,7 @@ def _give_duplicates_a_new_original(doomed: list[Document]) -> None:
     gone = [row.uid for row in doomed]
     for row in doomed:
         orphans = Document.objects.filter(duplicate_of=row).exclude(uid__in=gone)
+        # The oldest duplicate becomes the original of the others.
         heir = orphans.order_by("created_at", "uid").first()
         if heir is not None:
             orphans.update(duplicate_of=heir)

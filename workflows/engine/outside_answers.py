@@ -133,9 +133,11 @@ def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> Recepti
 def end_silence(*, actor: str = ENGINE) -> int:
     """Fails the attempts whose outside worker, or a person, did not answer in time. Returns how many."""
     silent = [row[0] for row in rows_of(SILENT, limit=BATCH)]
+    # A job that is locked now is looked at in the next round.
     executions = lock_free(silent) if silent else []
     if not executions:
         return 0
+    # Read again under the locks: an answer may have arrived meanwhile.
     overdue = [as_claim(row[0]) for row in rows_of(OVERDUE, executions=executions)]
     record_answers([Outcome.failed(claim, _silence(claim)) for claim in overdue], actor=actor)
     return len(overdue)

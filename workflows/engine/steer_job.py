@@ -124,6 +124,7 @@ def _end(
         return False
     ((message, job_type),) = rows
     record_events(actor, [(f"job.{status.value}", execution, {"status": status.value, "jobType": job_type})])
+    # No worker and no stock cluster may take up a job that is over.
     if message is not None:
         rows_of(UNSEND, execution=execution, message=message)
     notify([Notification(CANCEL, str(execution))])
@@ -161,6 +162,7 @@ def prioritize(execution: UUID, queue: Queue, *, actor: str) -> bool:
 @transaction.atomic
 def delete(execution: UUID, *, actor: str) -> bool:
     """Deletes a finished job with its steps. Its audit events stay. False if it is not finished."""
+    # A retry at the same time must not start a job that is being deleted.
     lock([execution])
     job = WorkflowExecution.objects.finished().filter(pk=execution)
     shown = job.values("name", "status", "job_type").first()

@@ -157,9 +157,11 @@ class Runner:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(Listener(self).run()), group.create_task(self._tick())]
+            # Before the first turn, so that it claims no step that cannot run here.
             await self._look_at_tools()
             helpers.append(group.create_task(self._keep_looking_at_tools()))
             await self._commit_loop()
+            # Only now: until the last outcome is recorded, steps need notifications and the watchdog needs ticks.
             for task in helpers:
                 task.cancel()
         if self._connection is not None:
@@ -208,6 +210,7 @@ class Runner:
     async def _commit_loop(self) -> None:
         while not self._has_nothing_left():
             await self._wait_for_work()
+            # Swapped before anything is awaited: an outcome that arrives later belongs to the next turn.
             ended, self.ended = self.ended, []
             self._offered = [each.outcome for each in ended]
             demands = {} if self.stopping else self.capacity.demands(ended)
@@ -227,6 +230,7 @@ class Runner:
     async def _wait_for_work(self) -> None:
         if self.ended or self._has_nothing_left() or (self.capacity.can_claim and not self.stopping):
             return
+        # Nothing is awaited since the check above, so no wake-up is lost here.
         self._work.clear()
         seconds = min(POLL_SECONDS, self._next_due_at - time.monotonic(), self.capacity.newcomers_in)
         try:
@@ -235,6 +239,7 @@ class Runner:
             if not self.held:
                 await asyncio.sleep(self.patience)
         except TimeoutError:
+            # Notifications can get lost, so the queue is read now and then without one.
             self.capacity.wake()
 
     def _has_nothing_left(self) -> bool:
