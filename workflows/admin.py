@@ -10,9 +10,11 @@ from django.http import HttpRequest
 
 from aiworkstation.audit.admin import ReadOnly
 from aiworkstation.audit.record import record
+from aiworkstation.ops.config import webhook_secret_error
 from workflows import engine, placeholders, tools
 from workflows.django_q import admin as queue_admin
-from workflows.models import Mode, SecretGrant, Worker, WorkflowExecution, WorkflowStep
+from workflows.models import Mode, OutsideWorker, SecretGrant, Worker, WorkflowExecution, WorkflowStep
+from workflows.network import webhooks
 
 SHOWN_STEPS = 200
 
@@ -186,3 +188,76 @@ def _grant_json(grant: SecretGrant | None) -> dict[str, Any] | None:
         "modes": [mode.name for mode in grant.modes.all()],
         "groups": [group.name for group in grant.groups.all()],
     }
+
+
+class OutsideWorkerForm(forms.ModelForm):  # type: ignore[type-arg]
+    new_secret = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="whsec_ and random bytes in base64. It is not shown again. Empty: a new worker gets a random one, "
+        "which is shown once, and others keep theirs.",
+    )
+
+    class Meta:
+        model = OutsideWorker
+        fields = ("name", "addresses", "groups")
+
+    def clean_addresses(self) -> list[str]:
+        addresses: list[str] = self.cleaned_data["addresses"]
+        others = OutsideWorker.objects.filter(addresses__overlap=addresses).exclude(pk=self.instance.pk)
+        if (other := others.first()) is not None:
+            raise forms.ValidationError(f"The worker {other} has one of these addresses.")
+        return addresses
+
+    def clean_new_secret(self) -> str:
+        secret: str = self.cleaned_data["new_secret"]
+        if secret and (wrong := webhook_secret_error(secret)):
+            raise forms.ValidationError(f"The secret {wrong}")
+        return secret
+
+
+@admin.register(OutsideWorker)
+class OutsideWorkerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Every change is an audit event with the worker before and after it, without its secret."""
+
+    form = OutsideWorkerForm
+    list_display = ("name", "addresses")
+    filter_horizontal = ("groups",)
+
+    @transaction.atomic
+    def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+        return super().changeform_view(request, *arguments, **named)
+
+    def save_model(self, request: HttpRequest, obj: OutsideWorker, form: Any, change: bool) -> None:
+        before = OutsideWorker.objects.filter(pk=obj.pk).first()
+        request.worker_before = _worker_json(before)  # type: ignore[attr-defined]
+        given = form.cleaned_data["new_secret"]
+        obj.secret = given or (before.secret if before else webhooks.new_secret())
+        super().save_model(request, obj, form, change)
+        if not change and not given:
+            self.message_user(request, f"The secret of {obj}, shown once: {obj.secret}", messages.WARNING)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        before = request.worker_before  # type: ignore[attr-defined]
+        changes = {"before": before, "after": _worker_json(form.instance)}
+        changes["newSecret"] = not change or bool(form.cleaned_data["new_secret"])
+        action = "outside_worker.changed" if change else "outside_worker.added"
+        record(request.user, action, f"outside_worker:{form.instance.pk}", changes)
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: OutsideWorker) -> None:
+        record(request.user, "outside_worker.deleted", f"outside_worker:{obj.pk}", {"before": _worker_json(obj)})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[OutsideWorker]) -> None:
+        for worker in queryset:
+            self.delete_model(request, worker)
+
+
+def _worker_json(worker: OutsideWorker | None) -> dict[str, Any] | None:
+    if worker is None:
+        return None
+    groups = [group.name for group in worker.groups.all()]
+    return {"name": worker.name, "addresses": worker.addresses, "groups": groups}

@@ -527,3 +527,45 @@ class SecretGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.secret} to {', '.join(self.hosts)}"
+
+
+class OutsideWorkerQuerySet(models.QuerySet["OutsideWorker"]):
+    def usable_by(self, owner_id: int) -> Self:
+        """Those whose groups the owner of a job is in."""
+        return self.filter(Q(groups=None) | Q(groups__user=owner_id)).distinct()
+
+
+class OutsideWorker(models.Model):
+    """Another system that may carry out steps. Staff register it in the admin.
+
+    While there is none, steps may name any address, and CALLBACK_SECRET signs.
+    """
+
+    name = models.CharField(
+        max_length=60,
+        unique=True,
+        validators=[RegexValidator(r"\A[a-z0-9-]+\Z", "Write lower-case letters, digits and hyphens.")],
+        help_text="What steps write as `worker`.",
+    )
+    addresses = ArrayField(
+        models.CharField(
+            max_length=500,
+            validators=[
+                RegexValidator(r"\Ahttps?://[^\s,]+\Z", "Write addresses that begin with http:// or https://.")
+            ],
+        ),
+        help_text="Where it accepts steps, separated by commas. A step that names no address is posted to the first.",
+    )
+    secret = models.CharField(max_length=200, help_text="What signs both ways: whsec_ and random bytes in base64.")
+    groups = models.ManyToManyField(
+        "auth.Group", blank=True, help_text="The owner of the job must be in one of them. None selected: everybody."
+    )
+
+    objects = OutsideWorkerQuerySet.as_manager()
+
+    class Meta:
+        db_table = "workflow_outside_workers"
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

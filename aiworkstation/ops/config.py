@@ -10,12 +10,12 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -219,21 +219,9 @@ class Config(BaseSettings):
     @field_validator("callback_secret")
     @classmethod
     def _is_webhook_secret(cls, value: str) -> str:
-        """A secret as Standard Webhooks writes it: base64, with or without the prefix `whsec_` and padding."""
-        text = value.removeprefix("whsec_").rstrip("=")
-        try:
-            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except ValueError:
-            key = b""
-        if value and len(key) < MIN_SECRET_BYTES:
-            raise ValueError(f"must be {MIN_SECRET_BYTES} or more random bytes in base64: `openssl rand -base64 32`")
+        if value and (wrong := webhook_secret_error(value)):
+            raise ValueError(wrong)
         return value
-
-    @model_validator(mode="after")
-    def _is_safe(self) -> Self:
-        if self.debug and self.app_url.startswith("https://"):
-            raise ValueError("DEBUG: must be false if APP_URL begins with https://, because error pages show the code")
-        return self
 
     @property
     def public_url(self) -> str:
@@ -244,6 +232,18 @@ class Config(BaseSettings):
     def own_hosts(self) -> list[str]:
         """Host names for the web server: those of this machine and that of `public_url`."""
         return ["localhost", "127.0.0.1", "[::1]", urlsplit(self.public_url).hostname or self.host]
+
+
+def webhook_secret_error(value: str) -> str:
+    """Returns what is wrong with a secret of Standard Webhooks: base64, with or without `whsec_` and padding."""
+    text = value.removeprefix("whsec_").rstrip("=")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) >= MIN_SECRET_BYTES:
+        return ""
+    return f"must be {MIN_SECRET_BYTES} or more random bytes in base64: `openssl rand -base64 32`"
 
 
 def weakness(key: str) -> str:

@@ -16,11 +16,12 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
+from django.db.models import F
 from django.http import Http404
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
-from rest_framework.exceptions import APIException, AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -39,14 +40,15 @@ from aiworkstation.web.serializers import (
     invalid,
     read_body,
 )
-from jobs.api.views import job_with_steps, step_json
+from jobs.api.views import step_json
 from jobs.lookup import find_execution, find_step
 from workflows import engine, tools
 from workflows.engine.outside_answers import Answer, Reception
 from workflows.errors import StepError
-from workflows.models import ExecutionStatus, SeenWebhook, StepStatus, WorkflowExecution
-from workflows.network import secrets, webhooks
+from workflows.models import ExecutionStatus, SeenWebhook, StepStatus, WorkflowExecution, WorkflowStep
+from workflows.network import outside_workers, secrets, webhooks
 
+Signed = tuple[webhooks.SignedMessage, outside_workers.Sender]
 ACTOR = "outside worker"
 MAX_MESSAGE = 500
 MAX_ERROR = 10_000
@@ -55,11 +57,11 @@ FAILURE = StepError("The outside worker reported a failure without an error.", c
 
 
 class Signature(BaseAuthentication):
-    """Authenticates the request, not a user. `request.auth` is its `SignedMessage`."""
+    """Authenticates an outside worker, not a user. `request.auth` is its `SignedMessage` and the `Sender`."""
 
-    def authenticate(self, request: Request) -> tuple[AnonymousUser, webhooks.SignedMessage]:
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, Signed]:
         try:
-            return AnonymousUser(), webhooks.verified(request.headers, request._request.body)
+            return AnonymousUser(), outside_workers.verified(request.headers, request._request.body)
         except webhooks.BadSignature as error:
             _record_bad_signature(request, str(error))
             raise AuthenticationFailed(str(error), code="bad_signature") from error
@@ -110,6 +112,7 @@ class ExecutionUpdate(StrictSerializer):
     status = Choice(
         [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED],
     )
+    callbackToken = Text(required=False, allow_null=True, source="token")
     error = ErrorField(required=False, allow_null=True)
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
@@ -118,7 +121,21 @@ class ExecutionUpdate(StrictSerializer):
 
 
 def _message_of(request: Request) -> webhooks.SignedMessage:
-    return cast(webhooks.SignedMessage, request.auth)
+    return cast(Signed, request.auth)[0]
+
+
+def _sender_of(request: Request) -> outside_workers.Sender:
+    return cast(Signed, request.auth)[1]
+
+
+def _own_steps(execution: WorkflowExecution, sender: outside_workers.Sender) -> list[WorkflowStep]:
+    """The steps of the job that the sender has. Raises Http404 if there are none: it learns nothing of other jobs."""
+    outside = [tool.slug for tool in tools.all_tools() if tool.is_answered_outside]
+    steps = execution.steps.filter(tool__in=outside).defer("output", "arguments").order_by("index")
+    owned = sender.own(steps.annotate(worker_name=F("arguments__worker"), worker_url=F("arguments__url")))
+    if not owned:
+        raise Http404("There is no such job.")
+    return owned
 
 
 @dataclass
@@ -140,8 +157,14 @@ def update_step(request: Request) -> Response:
     with _recorded_refusals(request) as callback:
         value = read_body(StepUpdate, request)
         execution = find_execution(value["execution_id"])
+        sender = _sender_of(request)
+        own = {step.pk for step in _own_steps(execution, sender)}
         step = find_step(execution, value.get("step_id"), value.get("step_index"))
+        if step.pk not in own:
+            raise Http404("The job has no such step.")
         callback.object, callback.execution_id = f"step:{step.pk}", execution.pk
+        if sender.needs_token and value.get("token") is None:
+            raise ValidationError({"callbackToken": invalid("Send the callbackToken of the task.", "required")})
         answer = _answer(value, _message_of(request).signed_at)
         if not _take_effect(
             callback,
@@ -160,12 +183,28 @@ def update_execution(request: Request) -> Response:
     with _recorded_refusals(request) as callback:
         value = read_body(ExecutionUpdate, request)
         execution = find_execution(value["execution_id"])
+        own = _own_steps(execution, _sender_of(request))
         callback.object, callback.execution_id = f"job:{execution.pk}", execution.pk
+        step = _step_of_token(own, value.get("token"), needs_token=_sender_of(request).needs_token)
         change, refusal = _final_change(execution, value["status"], value.get("error"))
         if not _take_effect(callback, change, status=value["status"], refusal=refusal):
             return Response(DUPLICATE)
+    if step is not None:
+        return Response(step_json(find_step(execution, str(step.pk), None)))
     execution.refresh_from_db()
-    return Response(job_with_steps(execution))
+    return Response({"jobId": str(execution.pk), "status": execution.status, "isFinished": execution.is_finished})
+
+
+def _step_of_token(own: list[WorkflowStep], token: str | None, *, needs_token: bool) -> WorkflowStep | None:
+    """The step whose present attempt has this callback token."""
+    if token is None:
+        if needs_token:
+            raise ValidationError({"callbackToken": invalid("Send the callbackToken of the task.", "required")})
+        return None
+    for step in own:
+        if webhooks.is_callback_token(token, step.pk, step.attempt):
+            return step
+    raise Conflict("The callbackToken belongs to no step of this job that you have.", code="wrong_state")
 
 
 def _answer(value: dict[str, Any], signed_at: datetime) -> Answer:

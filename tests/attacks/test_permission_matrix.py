@@ -207,6 +207,7 @@ ADMIN_MODELS = {
     "django_q.success": "view",
     "documents.document": "view",
     "workflows.mode": "view add change delete",
+    "workflows.outsideworker": "view add change delete",
     "workflows.secretgrant": "view add change delete",
     "workflows.worker": "view",
     "workflows.workflowexecution": "view",

@@ -659,7 +659,6 @@ class Migration(migrations.Migration):
                 name="step_waits_for_answer",
             ),
         ),
-        # A stock cluster, and our task processes, take messages in this order.
         migrations.CreateModel(
             name="SecretGrant",
             fields=[
@@ -725,6 +724,59 @@ class Migration(migrations.Migration):
                 "ordering": ("secret", "pk"),
             },
         ),
+        migrations.CreateModel(
+            name="OutsideWorker",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="What steps write as `worker`.",
+                        max_length=60,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z0-9-]+\\Z", "Write lower-case letters, digits and hyphens."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "addresses",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            max_length=500,
+                            validators=[
+                                django.core.validators.RegexValidator(
+                                    "\\Ahttps?://[^\\s,]+\\Z", "Write addresses that begin with http:// or https://."
+                                )
+                            ],
+                        ),
+                        help_text="Where it accepts steps, separated by commas. A step that names no address is posted to the first.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "secret",
+                    models.CharField(
+                        help_text="What signs both ways: whsec_ and random bytes in base64.", max_length=200
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The owner of the job must be in one of them. None selected: everybody.",
+                        to="auth.group",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "workflow_outside_workers",
+                "ordering": ("name",),
+            },
+        ),
+        # A stock cluster, and our task processes, take messages in this order.
         migrations.RunSQL(
             f"CREATE INDEX workflow_queue_order ON {QUEUE} (key, lock)", "DROP INDEX workflow_queue_order"
         ),

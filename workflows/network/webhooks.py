@@ -1,10 +1,14 @@
-"""Signed requests to outside workers, and callbacks from them: Standard Webhooks both ways, with CALLBACK_SECRET.
+"""Signed requests to outside workers, and callbacks from them: Standard Webhooks both ways.
+
+Each registered worker has a secret of its own. CALLBACK_SECRET is that of the first worker, which is not registered.
 
 A callback also brings the callback token of the attempt that it answers. This token is computed from SECRET_KEY, the
 step and the attempt's number, and is not stored. A step that is posted again after a crash has the same callback token,
 so an answer to either request counts.
 """
 
+import base64
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import floor
@@ -19,24 +23,24 @@ MAX_ID = 255
 
 
 class BadSignature(Exception):
-    """The request is not signed with CALLBACK_SECRET, or its timestamp is too old or in the future."""
+    """The request is not signed with a known secret, or its timestamp is too old or in the future."""
 
 
-def is_configured() -> bool:
-    return bool(settings.CONFIG.callback_secret)
+def new_secret() -> str:
+    return "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
 
 def callback_url() -> str:
     return f"{settings.CONFIG.public_url}{settings.CALLBACK_PATH}"
 
 
-def signed_headers(message_id: str, body: bytes) -> dict[str, str]:
+def signed_headers(secret: str, message_id: str, body: bytes) -> dict[str, str]:
     """Headers that sign a request with this body. A message that is sent again keeps its id."""
     now = datetime.now(UTC)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": _webhook().sign(message_id, now, body.decode()),
+        "webhook-signature": Webhook(secret).sign(message_id, now, body.decode()),
     }
 
 
@@ -47,12 +51,10 @@ class SignedMessage(NamedTuple):
     signed_at: datetime
 
 
-def verified(headers: Mapping[str, Any], body: bytes) -> SignedMessage:
+def verified(secret: str, headers: Mapping[str, Any], body: bytes) -> SignedMessage:
     """Returns the request's id and time. Raises BadSignature, also for a timestamp five minutes off or more."""
-    if not is_configured():
-        raise BadSignature("No callback can be verified: CALLBACK_SECRET is not set.")
     try:
-        _webhook().verify(body, dict(headers), json_parse=False)
+        Webhook(secret).verify(body, dict(headers), json_parse=False)
     except WebhookVerificationError as error:
         raise BadSignature(f"{error}.") from error
     except ValueError as error:  # headers that are not of the format, a body that is not UTF-8
@@ -75,7 +77,3 @@ def is_callback_token(token: str, step: UUID, attempt: int) -> bool:
 def _computed_token(step: UUID, attempt: int, key: str | bytes) -> str:
     digest = salted_hmac("workflows.callback", f"{step}:{attempt}", secret=key, algorithm="sha256")
     return str(digest.hexdigest())
-
-
-def _webhook() -> Webhook:
-    return Webhook(settings.CONFIG.callback_secret)

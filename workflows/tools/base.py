@@ -1,5 +1,6 @@
 """What a tool is: the base class, its arguments, and what it may know about the step that it runs for."""
 
+import asyncio
 from abc import ABC
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ class StepContext:
     """A model chose the arguments, perhaps after a text that it has read."""
     claim_token: UUID | None = None
     """Proves to `engine.add_steps` that this attempt still holds the step."""
+    query: Callable[..., Awaitable[Any]] = asyncio.to_thread
+    """`await query(function, …)` runs a function that reads the database."""
     run_child: Callable[..., Awaitable[Any]] | None = None
     """`await run_child("package.module:function", arguments)` runs a function in a child process that has limits, and
     neither the database nor secrets.

@@ -8,12 +8,12 @@ and the same callback token.
 """
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from workflows.errors import NotConfigured, PermanentError
-from workflows.network import http_client, webhooks
+from workflows.errors import PermanentError
+from workflows.network import http_client, outside_workers, webhooks
 from workflows.tools import Arguments, OutsideAnswer, StepContext, Tool, register
 
 DEFAULT_SILENCE = 3600
@@ -23,7 +23,8 @@ MAX_SILENCE = 30 * 24 * 3600
 class ExternalWorkerArguments(Arguments):
     """The payload may contain `{{secret.NAME}}`, granted as `body:payload` and the keys below it."""
 
-    url: str = Field(min_length=1, description="where the worker accepts steps; begins with http:// or https://")
+    worker: str = Field("", max_length=60, description="the name of a registered worker")
+    url: str = Field("", description="where the worker accepts steps: an address of the registered worker")
     payload: Any = Field(None, description="sent to the worker unchanged")
     timeout_seconds: float = Field(
         DEFAULT_SILENCE,
@@ -32,6 +33,12 @@ class ExternalWorkerArguments(Arguments):
         le=MAX_SILENCE,
         description="how long the worker may be silent; each callback restarts this time",
     )
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not self.worker and not self.url:
+            raise ValueError("name the worker")
+        return self
 
 
 @register
@@ -43,17 +50,12 @@ class ExternalWorker(Tool):
     has_outside_effects = True
     secrets_in: ClassVar[frozenset[str]] = frozenset({"payload"})
 
-    def check_configured(self) -> None:
-        if not webhooks.is_configured():
-            raise NotConfigured(
-                "Outside workers are not configured: set CALLBACK_SECRET to random bytes in base64,"
-                " to the same value here and in the worker."
-            )
-
     def destinations(self, context: StepContext, arguments: ExternalWorkerArguments) -> list[str]:
-        return [http_client.host_and_port(arguments.url)]
+        receiver = outside_workers.receiver(arguments.worker, arguments.url, context.owner_id)
+        return [http_client.host_and_port(receiver.url)]
 
     async def run(self, context: StepContext, arguments: ExternalWorkerArguments) -> OutsideAnswer:
+        receiver = await context.query(outside_workers.receiver, arguments.worker, arguments.url, context.owner_id)
         callback_token = webhooks.callback_token(context.step_id, context.attempt)
         task = {
             "executionId": str(context.execution_id),
@@ -66,10 +68,10 @@ class ExternalWorker(Tool):
         response = await http_client.send(
             http_client.Request(
                 method="POST",
-                url=arguments.url,
+                url=receiver.url,
                 headers={"idempotency-key": context.idempotency_key},
                 json=task,
-                sign=partial(webhooks.signed_headers, f"{context.step_id}-{context.attempt}"),
+                sign=partial(webhooks.signed_headers, receiver.secret, f"{context.step_id}-{context.attempt}"),
                 sensitive=frozenset({callback_token}),
                 follows=False,
             )

@@ -119,6 +119,7 @@ class StepExecutor:
             report=report,
             has_chosen_arguments=claim.has_chosen_arguments,
             claim_token=claim.token,
+            query=partial(in_thread, self.orm),
             run_child=self.sandbox.run,
             leave_slot=leave_slot,
         )
