@@ -53,6 +53,7 @@ ACTOR = "outside worker"
 MAX_MESSAGE = 500
 MAX_ERROR = 10_000
 DUPLICATE = {"duplicate": True}
+NOT_WAITING = "The step is not waiting for this answer: its attempt is over, or the callbackToken is another's."
 FAILURE = StepError("The outside worker reported a failure without an error.", code="external_failed")
 
 
@@ -160,8 +161,10 @@ def update_step(request: Request) -> Response:
         sender = _sender_of(request)
         own = {step.pk for step in _own_steps(execution, sender)}
         step = find_step(execution, value.get("step_id"), value.get("step_index"))
-        if step.pk not in own:
+        if step.pk not in own and sender.needs_token:
             raise Http404("The job has no such step.")
+        if step.pk not in own:
+            raise Conflict(NOT_WAITING, code="wrong_state")
         callback.object, callback.execution_id = f"step:{step.pk}", execution.pk
         if sender.needs_token and value.get("token") is None:
             raise ValidationError({"callbackToken": invalid("Send the callbackToken of the task.", "required")})
@@ -170,7 +173,7 @@ def update_step(request: Request) -> Response:
             callback,
             lambda: engine.answer(execution.pk, step.pk, answer, actor=ACTOR),
             status=value["status"],
-            refusal="The step is not waiting for this answer: its attempt is over, or the callbackToken is another's.",
+            refusal=NOT_WAITING,
         ):
             return Response(DUPLICATE)
     return Response(step_json(find_step(execution, str(step.pk), None)))
@@ -192,7 +195,9 @@ def update_execution(request: Request) -> Response:
     if step is not None:
         return Response(step_json(find_step(execution, str(step.pk), None)))
     execution.refresh_from_db()
-    return Response({"jobId": str(execution.pk), "status": execution.status, "isFinished": execution.is_finished})
+    # No more than what the callback has set: the rest of the job is not the worker's.
+    state = {"jobId": str(execution.pk), "status": execution.status, "isFinished": execution.is_finished}
+    return Response(state | {"error": execution.error})
 
 
 def _step_of_token(own: list[WorkflowStep], token: str | None, *, needs_token: bool) -> WorkflowStep | None:

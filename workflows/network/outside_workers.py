@@ -71,7 +71,9 @@ def verified(headers: Mapping[str, Any], body: bytes) -> tuple[webhooks.SignedMe
     known = [(worker.secret, Sender(worker)) for worker in workers]
     if settings.CONFIG.callback_secret:
         known.append((settings.CONFIG.callback_secret, Sender(None)))
-    failure = webhooks.BadSignature("No callback can be verified: there is no outside worker.")
+    failure = webhooks.BadSignature(
+        "No callback can be verified: no outside worker is registered, and CALLBACK_SECRET is not set."
+    )
     for secret, sender in known:
         try:
             return webhooks.verified(secret, headers, body), sender
