@@ -147,6 +147,7 @@ FIRST_START_COMMAND = "submit_samples"
 SCHEDULED_FUNCTIONS = {
     "workflows.engine.retention.prune_daily",
     "documents.search.catch_up",
+    "jobs.schedules.fire",
     "documents.storage.orphaned_files.sweep_daily",
     *CONFIG.scheduled_functions,
 }

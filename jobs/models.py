@@ -1,5 +1,6 @@
-"""The keys of requests that started a job, and saved workflows."""
+"""The keys of requests that started a job, and saved workflows with their schedules."""
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.db.models.functions import Now
 
 from aiworkstation.access.models import OwnedQuerySet, sees_only
 from aiworkstation.ids import uuid7
+from jobs.schedule_times import Timing
 from workflows.models import WorkflowExecution
 
 
@@ -84,3 +86,95 @@ class WorkflowVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.version}"
+
+
+class Overlap(models.TextChoices):
+    """What happens at a due time while an earlier run of the schedule is not finished."""
+
+    SKIP = "skip"  # no run
+    QUEUE = "queue"  # it starts when the earlier ones are finished
+    ALLOW = "allow"  # it starts
+
+
+class Missed(models.TextChoices):
+    """What happens to due times at which no worker was alive."""
+
+    SKIP = "skip"
+    ONCE = "once"  # one run for all of them
+
+
+class WorkflowSchedule(models.Model):
+    """When a saved workflow runs by itself. Its jobs belong to the schedule's owner."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="workflow_schedules")
+    workflow = models.ForeignKey(SavedWorkflow, on_delete=models.CASCADE, related_name="schedules")
+    cron = models.CharField(max_length=100, blank=True, help_text="Empty: an interval.")
+    every_seconds = models.IntegerField(null=True, blank=True)
+    timezone = models.CharField(max_length=64, default="UTC")
+    overlap = models.CharField(max_length=10, choices=Overlap.choices, default=Overlap.SKIP)
+    missed = models.CharField(max_length=10, choices=Missed.choices, default=Missed.SKIP)
+    is_paused = models.BooleanField(default=False)
+    next_run = models.DateTimeField(null=True, blank=True, help_text="Null while it is paused.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        db_table = "workflow_schedules"
+        ordering = ("-created_at", "-id")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(cron="", every_seconds__gt=0) | (~Q(cron="") & Q(every_seconds=None)),
+                name="schedule_cron_or_interval",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_paused=True, next_run=None) | Q(is_paused=False, next_run__isnull=False),
+                name="schedule_paused_or_due",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.workflow.name}: {self.cron or f'every {self.every_seconds} s'}"
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(self.cron, self.every_seconds, self.timezone)
+
+    @property
+    def next_runs(self) -> list[datetime]:
+        """The next five, which depend on nothing but the row. None while it is paused."""
+        return [] if self.next_run is None else self.timing.from_time(self.next_run, 5)
+
+
+class RunOutcome(models.TextChoices):
+    STARTED = "started"
+    QUEUED = "queued"  # it waits for an earlier run
+    SKIPPED = "skipped"  # an earlier run was not finished
+    MISSED = "missed"  # no worker was alive
+    REFUSED = "refused"  # the job could not be started
+
+
+class ScheduleRun(models.Model):
+    """What a schedule did at one of its times."""
+
+    schedule = models.ForeignKey(WorkflowSchedule, on_delete=models.CASCADE, related_name="runs")
+    due_at = models.DateTimeField(null=True, blank=True, help_text="Null: a user started it.")
+    at = models.DateTimeField(db_default=Now())
+    outcome = models.CharField(max_length=10, choices=RunOutcome.choices)
+    execution = models.ForeignKey(WorkflowExecution, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    error = models.TextField(blank=True, help_text="Why the job could not be started.")
+
+    class Meta:
+        db_table = "workflow_schedule_runs"
+        ordering = ("-id",)
+        # The last safeguard against two jobs for one time.
+        constraints = (models.UniqueConstraint(fields=["schedule", "due_at"], name="one_run_per_due_time"),)
+
+    def __str__(self) -> str:
+        return f"{self.due_at}: {self.outcome}"
+
+    @property
+    def status(self) -> str:
+        """That of its job, if there is one."""
+        return self.execution.status if self.execution else self.outcome

@@ -181,7 +181,7 @@ def change_workflow(
 
 @transaction.atomic
 def delete_workflow(user: User, workflow: SavedWorkflow) -> None:
-    """Deletes it with its versions. Its jobs stay."""
+    """Deletes it with its versions and schedules. Its jobs stay."""
     record(user, "workflow.deleted", _object(workflow), {"name": workflow.name, "version": workflow.version})
     workflow.delete()
 

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from jobs.api import callbacks, saved_workflows, views
+from jobs.api import callbacks, saved_workflows, schedules, views
 
 app_name = "jobs"
 urlpatterns = [
@@ -28,6 +28,9 @@ urlpatterns = [
     path("api/workflows/<str:name>", saved_workflows.workflow, name="api_workflow"),
     path("api/workflows/<str:name>/versions", saved_workflows.versions, name="api_workflow_versions"),
     path("api/workflows/<str:name>/runs", saved_workflows.runs, name="api_workflow_runs"),
+    path("api/schedules", schedules.schedules, name="api_schedules"),
+    path("api/schedules/<str:schedule_id>", schedules.schedule, name="api_schedule"),
+    path("api/schedules/<str:schedule_id>/run", schedules.run, name="api_schedule_run"),
     path("api/workflow/update-step", callbacks.update_step, name="api_update_step"),
     path("api/workflow/update-execution", callbacks.update_execution, name="api_update_execution"),
     path("api/tools", views.list_tools, name="api_tools"),

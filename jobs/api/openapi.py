@@ -10,7 +10,7 @@ from aiworkstation.web.openapi import Operation, answer_example, describe, descr
 from aiworkstation.web.paging import PageQuery
 from aiworkstation.web.serializers import JsonObject, NoParameters
 from documents.labels import ModeField
-from jobs.api import callbacks, saved_workflows, views
+from jobs.api import callbacks, saved_workflows, schedules, views
 from jobs.api.serializers import (
     ApprovalSerializer,
     AttemptSerializer,
@@ -28,6 +28,7 @@ from jobs.bulk_actions import BulkRequest
 from jobs.job_type import find_job_type, job_type_names
 from jobs.rerun import FromStepField, RerunRequest
 from jobs.saved_workflows import ChangeRequest, RunRequest, SaveRequest, WorkflowName
+from jobs.schedules import CronField, ScheduleOptions, ScheduleRequest, TimeZoneField
 from jobs.start import JobRequest, JobTypeField
 from jobs.types.workflow import WorkflowPayload
 from workflows.models import ExecutionStatus, StepStatus
@@ -38,6 +39,8 @@ MODE_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 60}
 describe_field(JobTypeField, {"type": "string", "minLength": 1})
 describe_field(ModeField, MODE_SCHEMA)
 describe_field(WorkflowName, {"type": "string", "pattern": "^[a-z0-9-]{1,64}$"})
+describe_field(CronField, {"type": "string", "minLength": 1, "maxLength": 100})
+describe_field(TimeZoneField, {"type": "string", "minLength": 1, "maxLength": 64})
 describe_field(FromStepField, {"type": ["string", "integer"]})
 describe_field(ErrorJson, {
     "oneOf": [
@@ -373,6 +376,39 @@ describe(saved_workflows.runs, "POST", Operation(
     errors={409: f"{AMBIGUOUS[409]} `idempotency_key_reused`: the key was used with another body."},
     headers=[IDEMPOTENCY_KEY],
     examples=[example("With high priority", {"priority": "high"})],
+))  # fmt: skip
+
+describe(schedules.schedules, "GET", _reads(
+    "listSchedules", "List schedules", list_of("schedules", schedules.ScheduleSerializer(many=True)),
+    query=schedules.SchedulesQuery,
+))  # fmt: skip
+describe(schedules.schedules, "POST", Operation(
+    "createSchedule",
+    "Create a schedule",
+    "Send either `cron` or `everySeconds`.",
+    body=ScheduleRequest,
+    answers={201: schedules.ScheduleSerializer},
+    errors=AMBIGUOUS,
+    examples=[example("On Mondays", {
+        "workflow": "weekly-report", "cron": "0 9 * * mon", "timezone": "Europe/Berlin"
+    })],
+))  # fmt: skip
+describe(schedules.schedule, "GET", _reads("getSchedule", "Read a schedule", schedules.ScheduleSerializer))
+describe(schedules.schedule, "PATCH", Operation(
+    "changeSchedule",
+    "Change a schedule",
+    body=ScheduleOptions,
+    answers={200: schedules.ScheduleSerializer},
+    examples=[example("Pause it", {"isPaused": True})],
+))  # fmt: skip
+describe(schedules.schedule, "DELETE", Operation("deleteSchedule", "Delete a schedule", answers={204: None}))
+describe(schedules.run, "POST", Operation(
+    "runSchedule",
+    "Run the workflow of a schedule now",
+    body=NoParameters,
+    is_body_required=False,
+    answers={202: Started},
+    examples=[example("No parameters", {})],
 ))  # fmt: skip
 
 _SIGNED = [

@@ -46,6 +46,95 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="WorkflowSchedule",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("cron", models.CharField(blank=True, help_text="Empty: an interval.", max_length=100)),
+                ("every_seconds", models.IntegerField(blank=True, null=True)),
+                ("timezone", models.CharField(default="UTC", max_length=64)),
+                (
+                    "overlap",
+                    models.CharField(
+                        choices=[("skip", "Skip"), ("queue", "Queue"), ("allow", "Allow")],
+                        default="skip",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "missed",
+                    models.CharField(choices=[("skip", "Skip"), ("once", "Once")], default="skip", max_length=10),
+                ),
+                ("is_paused", models.BooleanField(default=False)),
+                ("next_run", models.DateTimeField(blank=True, help_text="Null while it is paused.", null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="workflow_schedules",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "workflow",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="schedules", to="jobs.savedworkflow"
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "workflow_schedules",
+                "ordering": ("-created_at", "-id"),
+            },
+        ),
+        migrations.CreateModel(
+            name="ScheduleRun",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("due_at", models.DateTimeField(blank=True, help_text="Null: a user started it.", null=True)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("started", "Started"),
+                            ("queued", "Queued"),
+                            ("skipped", "Skipped"),
+                            ("missed", "Missed"),
+                            ("refused", "Refused"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("error", models.TextField(blank=True, help_text="Why the job could not be started.")),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="workflows.workflowexecution",
+                    ),
+                ),
+                (
+                    "schedule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="jobs.workflowschedule"
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "workflow_schedule_runs",
+                "ordering": ("-id",),
+            },
+        ),
+        migrations.CreateModel(
             name="WorkflowVersion",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -100,6 +189,32 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="savedworkflow",
             constraint=models.UniqueConstraint(fields=("owner", "name"), name="saved_workflow_name"),
+        ),
+        migrations.AddConstraint(
+            model_name="workflowschedule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("cron", ""), ("every_seconds__gt", 0)),
+                    models.Q(models.Q(("cron", ""), _negated=True), ("every_seconds", None)),
+                    _connector="OR",
+                ),
+                name="schedule_cron_or_interval",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="workflowschedule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("is_paused", True), ("next_run", None)),
+                    models.Q(("is_paused", False), ("next_run__isnull", False)),
+                    _connector="OR",
+                ),
+                name="schedule_paused_or_due",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="schedulerun",
+            constraint=models.UniqueConstraint(fields=("schedule", "due_at"), name="one_run_per_due_time"),
         ),
         migrations.AddConstraint(
             model_name="workflowversion",

@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from aiworkstation.access.models import ApiToken
 from jobs.saved_workflows import save_workflow
+from jobs.schedules import create_schedule
 from tests.support.documents import index, upload
 from tests.support.jobs import BODY, WORKER, claim, fail, start_job
 from tests.support.turns import turn
@@ -78,6 +79,7 @@ ROWS: dict[str, list[Row]] = {
     "documents/delete": [("POST", "/documents/delete", FORM), ("GET", "/documents/delete", FORM_ONLY)],
     "documents/upload": [("POST", "/documents/upload", FORM), ("GET", "/documents/upload", FORM_ONLY)],
     "jobs/": reads("/jobs/", PAGE),
+    "jobs/bulk": [("POST", "/jobs/bulk", FORM), ("GET", "/jobs/bulk", FORM_ONLY)],
     "jobs/panel": reads("/jobs/panel", PAGE),
     "jobs/new": [*reads("/jobs/new", PAGE), ("POST", "/jobs/new", "302 400 400 400 400 400 302")],
     "jobs/new/ingest": [("POST", "/jobs/new/ingest", FORM), ("GET", "/jobs/new/ingest", FORM_ONLY)],
@@ -182,6 +184,17 @@ ROWS: dict[str, list[Row]] = {
         ("POST", "/api/workflows/shared/runs", "401 202 202 202 202 202 202"),
         ("GET", "/api/workflows/report/runs", API_FORM_ONLY),
     ],
+    "api/schedules": [*reads("/api/schedules", API), ("POST", "/api/schedules", "401 400 201 201 201 201 201")],
+    "api/schedules/<str:schedule_id>": [
+        *reads("/api/schedules/{schedule}", OWNED_API),
+        ("PATCH", "/api/schedules/{schedule}", OWNED_API),
+        ("DELETE", "/api/schedules/{schedule}", "401 404 204 204 204 204 204"),
+        ("POST", "/api/schedules/{schedule}", API_FORM_ONLY),
+    ],
+    "api/schedules/<str:schedule_id>/run": [
+        ("POST", "/api/schedules/{schedule}/run", OWNED_ACCEPTED),
+        ("GET", "/api/schedules/{schedule}/run", API_FORM_ONLY),
+    ],
     "api/workflow/update-execution": [("POST", "/api/workflow/update-execution", SIGNED)],
     "api/workflow/update-step": [("POST", "/api/workflow/update-step", SIGNED)],
 }
@@ -194,6 +207,7 @@ BODIES: dict[str, Any] = {
     "/api/workflows": {"name": "another", "payload": BODY["payload"]},
     "/api/workflows/report": {"isShared": True},
     "/api/workflows/shared": {"isShared": False},
+    "/api/schedules": {"workflow": "report", "everySeconds": 3600},
 }
 
 ADMIN_MODELS = {
@@ -226,7 +240,8 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
     question = claim(asked.pk)[0]
     engine.ask(question, "Go on?", "")
     turn(WORKER, [Outcome.asked(question, 3600)], [])
-    save_workflow(alice, {"name": "report", "payload": BODY["payload"]})
+    report = save_workflow(alice, {"name": "report", "payload": BODY["payload"]})
+    schedule = create_schedule(alice, report, {"every_seconds": 3600})
     save_workflow(alice, {"name": "shared", "payload": BODY["payload"], "is_shared": True})
     token, _ = ApiToken.issue(alice)
     document = index(alice, upload(alice))
@@ -237,6 +252,7 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
         "question": question.step_id,
         "step": held.step_id,
         "token": token.pk,
+        "schedule": schedule.pk,
         "document": document.uid,
         "pdf": upload(alice, b"%PDF-1.4", "one.pdf").uid,
     }
