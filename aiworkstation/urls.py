@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from aiworkstation.access.sign_in import AdminSignInForm, SignInForm
 from aiworkstation.web import errors, openapi, views
+from aiworkstation.web.theme import theme
 from jobs.pages import job_page, new_job
 from workflows.monitoring import views as monitoring
 
@@ -17,6 +18,7 @@ admin.site.login_form = AdminSignInForm
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.landing, name="landing"),
     path("favicon.ico", views.favicon),
+    path("settings/theme", theme, name="theme"),
     path("login", LoginView.as_view(redirect_authenticated_user=True, authentication_form=SignInForm), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

@@ -40,6 +40,14 @@ class Fragment:
         return base64.urlsafe_b64encode(digest)[:DIGEST_LENGTH].decode()
 
 
+def news(name: str, text: str) -> Fragment:
+    """A live region, which screen readers announce when its text changes: keep it to changes of state.
+
+    The page includes `web/_news.html` with this `name`, and the text as `news`.
+    """
+    return Fragment(name, "web/_news.html", {"name": name, "news": text}, text)
+
+
 @dataclass(frozen=True)
 class LiveFragments:
     """The fragments of a page. `name` is the id of the element that polls `url`."""

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 from rest_framework.exceptions import ValidationError
 
-from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, page_url
+from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, news, page_url
 from aiworkstation.web.paging import page
 from aiworkstation.web.requests import MAX_TEXT, Request, query_number, query_text
 from documents.errors import DocumentError
@@ -143,7 +143,9 @@ def document(request: Request, id: str) -> HttpResponse:
         "members": members[:MEMBERS_SHOWN],
         "has_more": len(members) > MEMBERS_SHOWN,
     }
+    announced = f"{found.filename}: {found.state}"
     parts = [
+        news("document-news", announced),
         document_state(found),
         Fragment("document-facts", "documents/_facts.html", context, (found.changed_at, found.state)),
         Fragment(
@@ -156,7 +158,7 @@ def document(request: Request, id: str) -> HttpResponse:
     live = LiveFragments("document-live", page_url(request), parts, found.is_being_worked_on)
     if is_poll(request):
         return live.answer(request)
-    return render(request, "documents/document.html", {**context, "live": live})
+    return render(request, "documents/document.html", {**context, "news": announced, "live": live})
 
 
 @login_required

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from aiworkstation.web.live_fragments import Fragment, LiveFragments
+from aiworkstation.web.live_fragments import Fragment, LiveFragments, news
 from aiworkstation.web.requests import Request
 from jobs.display import Job, describe_jobs
 from jobs.lookup import NEWEST_FIRST, list_executions
@@ -27,12 +27,22 @@ class CompactPanel:
 
     @property
     def context(self) -> dict[str, Any]:
-        return {"jobs": self.jobs, "has_more": self.has_more}
+        return {"jobs": self.jobs, "has_more": self.has_more, "news": self._news}
+
+    @property
+    def _news(self) -> str:
+        """What a screen reader announces when it changes: states, but no progress."""
+        if not self.jobs:
+            return "No unfinished jobs"
+        count = f"More than {MAX_JOBS}" if self.has_more else str(len(self.jobs))
+        states = ", ".join(f"{job.name} {job.status}" for job in self.jobs)
+        return f"{count} unfinished job{'' if len(self.jobs) == 1 else 's'}: {states}"
 
     @property
     def live(self) -> LiveFragments:
         version = ([job.id for job in self.jobs], self.has_more)
         fragments = [Fragment("jobs-panel", "jobs/_panel_list.html", self.context, version)]
+        fragments.append(news("jobs-panel-news", self._news))
         fragments += [job_state(job, "panel") for job in self.jobs]
         return LiveFragments("jobs-panel-live", reverse("jobs:panel"), fragments, bool(self.jobs))
 

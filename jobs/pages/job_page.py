@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from aiworkstation.audit.models import AuditEvent
-from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, page_url
+from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, news, page_url
 from aiworkstation.web.requests import Request, query_number
 from jobs.attempts import attempts_of
 from jobs.display import HAS_OUTPUT, STEPS_SHOWN, Event, Job, Step, describe_events, describe_jobs, describe_steps
@@ -151,11 +151,16 @@ class JobPage:
             "files" if self.job.lists_files else "steps": self.steps,
             "result": lambda: None if self.job.output is None else render_output(self.job.output),
             "events": lambda: event_list(self.execution, limit=EVENTS_ON_JOB_PAGE),
+            "news": self._news,
             "reused": reused_text(self.job.reused) if self.job.reused else "",
             "can_rerun": can_rerun(self.job),
             "graph": self.steps.graph if isinstance(self.steps, StepList) else None,
             "timeline": self._timeline,
         }
+
+    @property
+    def _news(self) -> str:
+        return f"{self.job.name}: {self.job.status.replace('_', ' ')}"
 
     def _timeline(self) -> Timeline | None:
         return timeline(self.job, self.steps.steps) if isinstance(self.steps, StepList) else None
@@ -164,6 +169,7 @@ class JobPage:
     def live(self) -> LiveFragments:
         job, context = self.job, self.context
         fragments = [
+            news("job-news", self._news),
             job_state(job, "job"),
             job_actions(job, "job"),
             Fragment("job-again", "jobs/_job_again.html", context, job.is_finished),

@@ -174,7 +174,7 @@ def test_a_job_cancelled_in_the_panel(signed_in: Page, live_server: LiveServer, 
     page.wait_for_timeout(SETTLED)
     assert has_focus(page, ".side *")
     page.keyboard.press("Tab")
-    assert focused(page) == "Sign out"
+    assert focused(page) == "Light"
 
 
 def test_next_pages_begin_after_the_page_before(signed_in: Page, live_server: LiveServer, demo: User) -> None:

@@ -84,7 +84,7 @@ def test_cancel_cuts_a_stalled_model_call(signed_in: Page, worker: None, model_s
     page.locator("main").get_by_role("button", name="Cancel job Stalls for ever").click()
     expect(page.locator("#step-0-state")).to_contain_text("cancelled")
     assert model_server.cut.wait(30)
-    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry job")).to_be_visible()
     assert is_marked(page)
 
 
@@ -136,7 +136,7 @@ def test_the_files_of_a_job_are_followed(
     assert "remove the password" in download.value.path().read_text()
     page.get_by_role("link", name="Failed 1").click()
     expect(page.locator("table.files tbody tr")).to_have_count(1)
-    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Retry").first.click()
     expect(page.get_by_role("link", name="Failed")).to_contain_text("0")
 
 
@@ -158,12 +158,12 @@ def test_without_javascript(browser: Browser, live_server: LiveServer, demo: Use
         fill_in(page, "By hand", "", "One")
         page.locator("main").get_by_role("button", name="Cancel job By hand").click()
         expect(page.locator("#step-0-state")).to_contain_text("cancelled")
-        page.get_by_role("button", name="Retry").click()
+        page.get_by_role("button", name="Retry").first.click()
         job = WorkflowExecution.objects.get(owner=demo)
         complete_all(job, {"text": "*Done*.", "finishReason": "stop"})
         page.reload()
         expect(page.locator("#job-result em")).to_have_text("Done")
-        page.locator("#step-0-details summary").click()
+        page.locator("#step-0-details summary", has_text="Output").click()
         page.get_by_role("link", name="Open output").click()
         expect(page.locator(".output em")).to_have_text("Done")
         page.get_by_role("button", name="Sign out").click()

@@ -16,7 +16,7 @@ WIRE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 @register.filter
 def moment(at: datetime | None, precision: str = "minutes") -> SafeString | str:
-    """Shows a time in UTC. `static/app.js` converts it to the reader's time zone.
+    """Shows a time in UTC. `static/js/times.js` converts it to the reader's time zone.
 
     `precision` is "minutes" or "seconds".
     """
@@ -53,7 +53,7 @@ def duration(milliseconds: int | None) -> str:
 
 @register.filter
 def elapsed(since: datetime) -> SafeString:
-    """Shows the time since then. `static/app.js` lets it go on."""
+    """Shows the time since then. `static/js/times.js` lets it go on."""
     passed = max(round((timezone.now() - since).total_seconds() * 1000), 0)
     return format_html(
         '<span data-since="{}">{}</span>', f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", duration(passed)

@@ -157,3 +157,20 @@ def test_events(alice: User, at_alice: Client) -> None:
     assert "part 119" in text(first)
     earlier = first.context["events"].earlier
     assert "job.queued" in text(at_alice.get(f"/jobs/{job}/events?before={earlier}"))
+
+
+def test_only_changes_of_state_are_announced(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    (step,) = claim(job.pk)
+    page = at_alice.get(f"/jobs/{job.pk}")
+    assert "aria-live" not in text(page)
+    assert '<p id="job-news" class="hidden" role="status">Two steps: running</p>' in text(page)
+    WorkflowStep.objects.filter(pk=step.step_id).update(message="2.1 kB written")
+    answer = at_alice.get(poll_url(page, LIVE))
+    assert "job-news" not in text(answer)
+    complete(step)
+    complete_all(job)
+    answer = at_alice.get(poll_url(answer, LIVE))
+    assert '<p id="job-news" class="hidden" role="status" hx-swap-oob="innerHTML">Two steps: completed</p>' in text(
+        answer
+    )

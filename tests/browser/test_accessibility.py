@@ -1,0 +1,106 @@
+"""axe finds nothing on the pages of jobs, light and dark, wide and narrow, and none of them scrolls sideways."""
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page
+from pytest_django.fixtures import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from jobs.start import start
+from tests.browser.conftest import sign_in
+from tests.support.documents import upload
+from tests.support.jobs import claim, complete, fail, start_job
+from workflows.models import WorkflowExecution, WorkflowStep
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+LONG = "Quarterlyreviewofthesalesregionwithoutanyspaces"
+SCROLLS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+def diamond(user: User) -> WorkflowExecution:
+    """A failed job with a graph, an attempt that failed, and model usage."""
+    steps = [
+        {"name": LONG},
+        {"name": "Left", "dependsOn": [LONG]},
+        {"name": "Right", "dependsOn": [LONG]},
+        {"name": "Bottom", "dependsOn": ["Left", "Right"]},
+    ]
+    job = start_job(user, payload={"workflowName": LONG, "steps": steps}, tags=["legal"], projectId=LONG)
+    fail(claim(job.pk)[0], "the provider is busy", retryable=True)
+    WorkflowStep.objects.filter(execution=job, index=0).update(ready_at="2020-01-01T00:00:00Z")
+    usage = {"inputTokens": 812, "outputTokens": 96, "costUsd": "0.0030"}
+    complete(claim(job.pk)[0], "done", model="gpt-4o", usage=usage)
+    left, right = claim(job.pk, 2)
+    complete(left, "done")
+    fail(right, "the tool refused the arguments")
+    return job
+
+
+def running(user: User) -> WorkflowExecution:
+    job = start_job(user)
+    complete(claim(job.pk)[0], "done")
+    (step,) = claim(job.pk)
+    WorkflowStep.objects.filter(pk=step.step_id).update(message="2.1 kB written", progress=40)
+    return job
+
+
+def over_files(user: User) -> WorkflowExecution:
+    documents = [{"id": upload(user, name, f"{name}.txt").client_id} for name in ("one", "two", "three")]
+    job, _ = start(user, {"jobType": "bulk-documents", "payload": {"documents": documents}})
+    fail(claim(job.pk)[0], "remove the password")
+    return job
+
+
+def check(page: Page, scheme: str, width: int) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{page.url} {scheme} {width}\n{found.generate_report()}"
+    assert not page.evaluate(SCROLLS), f"{page.url} scrolls sideways, {scheme} {width}"
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_jobs(
+    browser: Browser,
+    live_server: LiveServer,
+    demo: User,
+    settings: Settings,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    failed, live, files = diamond(demo), running(demo), over_files(demo)
+    addresses = [
+        "/jobs/",
+        "/jobs/?q=nothing&tag=x",
+        "/jobs/new",
+        f"/jobs/{failed.pk}",
+        f"/jobs/{failed.pk}/rerun?from=2",
+        f"/jobs/{failed.pk}/steps/0",
+        f"/jobs/{failed.pk}/events",
+        f"/jobs/{live.pk}",
+        f"/jobs/{files.pk}",
+        f"/jobs/{files.pk}/steps/0",
+    ]
+    with browser.new_context(viewport={"width": width, "height": 800}) as context:
+        page = context.new_page()
+        sign_in(page, live_server.url)
+        page.get_by_role("button", name=scheme.capitalize()).click()
+        page.wait_for_selector(f"html[data-theme={scheme}]")
+        for address in addresses:
+            page.goto(f"{live_server.url}{address}")
+            for summary in page.locator("main summary").all():
+                summary.click()
+            page.wait_for_load_state("networkidle")  # what was opened is fetched
+            check(page, scheme, width)
+        page.goto(f"{live_server.url}/jobs/")
+        page.get_by_label("Select", exact=False).last.check()
+        page.get_by_role("button", name="Preview for selected jobs").click()
+        page.wait_for_url("**/jobs/bulk")
+        check(page, scheme, width)
+        page.keyboard.press("?")
+        check(page, scheme, width)
