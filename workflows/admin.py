@@ -91,7 +91,7 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Mode
-        fields = ("name", "prompt", "default_model", "tools", "hosts", "groups")
+        fields = ("name", "prompt", "default_model", "tools", "model_ids", "hosts", "groups")
 
     def clean_prompt(self) -> str:
         prompt: str = self.cleaned_data["prompt"]
@@ -107,7 +107,7 @@ class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = ModeForm
     list_display = ("name", "default_model", "tools")
     filter_horizontal = ("groups",)
-    AUDITED: ClassVar = ("name", "prompt", "default_model", "tools", "hosts")
+    AUDITED: ClassVar = ("name", "prompt", "default_model", "tools", "model_ids", "hosts")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mode | None = None) -> tuple[str, ...]:
         """The default mode keeps its name, because jobs that name no mode use it."""

@@ -450,6 +450,12 @@ class Mode(models.Model):
         blank=True,
         help_text="Slugs of the tools that it may use; empty: every tool.",
     )
+    model_ids = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text="The models that a job may name in it, separated by commas; empty: every model.",
+    )
     hosts = ArrayField(
         models.CharField(
             max_length=260,

@@ -139,6 +139,15 @@ class ModeItem(serializers.Serializer[Any]):
     tools = serializers.ListField(child=serializers.CharField())
 
 
+class JobState(serializers.Serializer[Any]):
+    """The answer to a callback that names no step of its sender."""
+
+    jobId = serializers.CharField()
+    status = serializers.ChoiceField(ExecutionStatus.values)
+    isFinished = serializers.BooleanField()
+    error = ErrorJson()
+
+
 class Duplicate(serializers.Serializer[Any]):
     duplicate = serializers.BooleanField()
 
@@ -439,7 +448,7 @@ describe(callbacks.update_execution, "POST", Operation(
     "End a job",
     "For outside workers. See `docs/outside-workers.md`.",
     body=callbacks.ExecutionUpdate,
-    answers={200: one_of("JobOrDuplicate", [JobWithSteps, Duplicate])},
+    answers={200: one_of("StepOrJobStateOrDuplicate", [StepSerializer, JobState, Duplicate])},
     errors=_CALLBACK_ERRORS,
     headers=_SIGNED,
     is_signed=True,

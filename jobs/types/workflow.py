@@ -86,6 +86,10 @@ class WorkflowPayload(PayloadSerializer):
                 _merge(found, {index: wrong})
         if isinstance(mode := value.get("mode"), Mode):
             _merge(found, _disallowed_tools(steps, mode))
+            if mode.model_ids and (model := value.get("model_id")) and model not in mode.model_ids:
+                known = ", ".join(mode.model_ids)
+                message = f"The mode {mode.name} does not allow the model {model}. It allows: {known}."
+                errors["modelId"] = invalid(message, "not_allowed")
         if found:
             _merge(errors.setdefault("steps", {}), found)
 

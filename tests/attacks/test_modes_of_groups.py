@@ -72,6 +72,15 @@ def test_the_default_modes_tools_count_if_none_is_named(as_alice: Client) -> Non
     assert refused.json()["errors"][0]["code"] == "not_allowed"
 
 
+@pytest.mark.parametrize("mode", [None, "General"])
+def test_a_mode_limits_the_models(as_alice: Client, mode: str | None) -> None:
+    Mode.objects.filter(name=Mode.DEFAULT).update(model_ids=["small"])
+    refused = start(as_alice, mode, modelId="large")
+    assert (refused.status_code, refused.json()["errors"][0]["attr"]) == (400, "payload.modelId")
+    assert start(as_alice, mode, modelId="small").status_code == 202
+    assert start(as_alice, mode).status_code == 202
+
+
 def test_a_rerun_is_checked_again(legal: Mode, lawyers: Group, bob: User, as_bob: Client) -> None:
     job = start(as_bob).json()["jobId"]
     as_bob.post(f"/api/jobs/{job}/cancel")

@@ -128,6 +128,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "model_ids",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=200),
+                        blank=True,
+                        default=list,
+                        help_text="The models that a job may name in it, separated by commas; empty: every model.",
+                        size=None,
+                    ),
+                ),
+                (
                     "hosts",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(
