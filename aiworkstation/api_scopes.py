@@ -1,4 +1,4 @@
-"""The scope that each address of the API needs, by method. A test fails for an address that is not here.
+"""The scopes that each address of the API needs, by method. A test fails for an address that is not here.
 
 The scope `admin` is none of these: with it, a token of a staff user reaches other users' objects, as the user does.
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 READ = {"GET": "read"}
 RUN = {"POST": "run"}
+# A webhook sends out what its owner can read: so it needs `read` too.
 NOBODYS: Mapping[str, str] = {}
 """An address that takes no API token."""
 
@@ -44,6 +45,12 @@ API_SCOPES: dict[str, Mapping[str, str]] = {
     "api/schedules": {"GET": "read", "POST": "run"},
     "api/schedules/<str:schedule_id>": {"GET": "read", "PATCH": "run", "DELETE": "run"},
     "api/schedules/<str:schedule_id>/run": RUN,
+    "api/webhooks": {"GET": "read", "POST": "read run"},
+    "api/webhooks/<str:id>": {"GET": "read", "PATCH": "read run", "DELETE": "read run"},
+    "api/webhooks/<str:id>/test": {"POST": "read run"},
+    "api/webhooks/<str:id>/rotate-secret": {"POST": "read run"},
+    "api/webhooks/<str:id>/deliveries": READ,
+    "api/webhooks/<str:id>/deliveries/<str:delivery_id>/resend": {"POST": "read run"},
     "api/workflow/update-execution": NOBODYS,
     "api/workflow/update-step": NOBODYS,
     "^api(?:/.*)?$": NOBODYS,

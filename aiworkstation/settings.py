@@ -24,6 +24,7 @@ if reason := config.weakness(SECRET_KEY):
 ALLOWED_HOSTS = [*CONFIG.allowed_hosts, *CONFIG.own_hosts]
 
 INSTALLED_APPS = [
+    "webhooks",
     "jobs",
     "documents",
     "workflows",
@@ -141,6 +142,10 @@ CALLBACK_PREFIX = "/api/workflow/update-"
 """The addresses at which outside workers report."""
 CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
 API_SCOPES = api_scopes.API_SCOPES
+MAINTENANCE_DUTIES = ["webhooks.outbox.Outbox"]
+"""Classes whose `do` maintenance calls every second, on one machine at a time."""
+UNLISTED_JOB_TYPES = {"webhook-delivery"}
+"""Jobs of these types are in lists only if the filter `type` names them, and cause no webhooks."""
 WORKER_MODEL = "workflows.Worker"
 FIRST_START_COMMAND = "submit_samples"
 

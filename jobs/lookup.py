@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Left
 from django.http import Http404
@@ -53,6 +54,11 @@ def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -
     return step
 
 
+def with_beginnings(rows: ExecutionQuerySet) -> ExecutionQuerySet:
+    """For lists: without payloads, and with the beginnings of descriptions. Either may be megabytes."""
+    return rows.defer("payload", "description").annotate(description_beginning=Left("description", MAX_DESCRIPTION + 1))
+
+
 def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQuerySet:
     """Returns the user's own unfinished jobs by default.
 
@@ -60,8 +66,7 @@ def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQueryS
     that the user may not see.
     """
     rows = owned_by(WorkflowExecution.objects.select_related("owner"), user, filters.get("owner", ""))
-    # A payload and a description may be megabytes.
-    rows = rows.defer("payload", "description").annotate(description_beginning=Left("description", MAX_DESCRIPTION + 1))
+    rows = with_beginnings(rows)
     statuses = filters.get("status") or []
     if not statuses:
         rows = rows.unfinished()
@@ -73,6 +78,8 @@ def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQueryS
 def matching(filters: Mapping[str, Any]) -> Q:
     """The filters `type`, `mode`, `project_id`, `tag`, `q` (in names and descriptions), `since` and `before`."""
     wanted = labels_match(filters, type_field="job_type")
+    if not filters.get("type"):
+        wanted &= ~Q(job_type__in=settings.UNLISTED_JOB_TYPES)
     if q := filters.get("q"):
         wanted &= Q(name__icontains=q) | Q(description__icontains=q)
     if since := filters.get("since"):

@@ -1,11 +1,15 @@
 """Errors that a step may raise, and what the engine does about each."""
 
+from collections.abc import Sequence
+
 
 class StepError(Exception):
     """The step failed."""
 
     code = "failed"
     retryable = True
+    retry_delays: Sequence[float] = ()
+    """Seconds before each further attempt, the last one for all that follow. By default the retry policy decides."""
 
     def __init__(self, message: str = "", *, code: str | None = None, retryable: bool | None = None) -> None:
         super().__init__(message or type(self).__doc__ or "")

@@ -58,4 +58,4 @@ def _needed_scopes(request: Request) -> tuple[str, ...]:
     if declared is None:
         return UNLISTED
     method = str(request.method).replace("HEAD", "GET")
-    return (declared[method],) if method in declared else ()
+    return tuple(declared.get(method, "").split())

@@ -1,12 +1,8 @@
 """The chain of seals over the audit trail: `Sealer` makes it behind the commits, `verify` checks it.
 
-A seal covers a range of ids without a gap between it and the range before. It may cover only ids that are decided:
-transactions commit in another order than they took their ids, and no event may appear behind a seal.
-
-1. Read the last id that was given out. Then take a transaction id of our own. The trigger of `audit_events` takes a
-   transaction id first and the event's id second, so every event up to that id belongs to an earlier transaction.
-2. When no earlier transaction is open, each of these ids is committed or will never be.
-3. Seal what is committed of them. An advisory lock and the seal's number let only one process do so at once.
+A seal covers a range of ids without a gap between it and the range before. It may cover only ids that are decided
+(`decided.py`), because no event may appear behind a seal. An advisory lock and the seal's number let only one process
+seal at once.
 
 A database user who owns the tables can rewrite the whole chain. So publish its head elsewhere (AUDIT_HEAD_FILE, or
 `manage.py audit_head`), and let `manage.py verify_audit` compare.
@@ -17,15 +13,14 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from aiworkstation.audit.decided import DecidedEvents
+
 MAX_IDS = 50_000
 """Ids in one seal: what one statement hashes at once."""
 SEALS_AT_ONCE = 100
 """Seals whose events one statement compares."""
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('audit_seals'))"
-_GIVEN_OUT = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM audit_events_id_seq"
-_OWN_TRANSACTION = "SELECT pg_current_xact_id()::text::bigint"
-_FIRST_OPEN = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _SEALED_UP_TO = "SELECT coalesce(max(last_id), 0) FROM audit_seals"
 _SEAL = """
 WITH last AS (
@@ -98,37 +93,16 @@ class Verified:
     findings: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Events up to `last_id` belong to transactions before `transaction`."""
-
-    last_id: int
-    transaction: int
-
-
 class Sealer:
     """Seals events whose transactions have ended. Each call of `seal` notes the events that a later call seals."""
 
     def __init__(self) -> None:
-        self._mark: _Mark | None = None
+        self._decided = DecidedEvents()
 
     def seal(self) -> int:
         """Returns how many events were sealed."""
-        mark, sealed = self._mark, 0
-        if mark is not None and _value(_FIRST_OPEN) >= mark.transaction:
-            sealed = _seal_up_to(mark.last_id)
-            self._mark = None
-        if self._mark is None:
-            self._mark = _new_mark()
-        return sealed
-
-
-def _new_mark() -> _Mark | None:
-    """None if there is nothing to seal. Two statements: a snapshot of the first would be too old for the second."""
-    given_out = _value(_GIVEN_OUT)
-    if given_out <= _value(_SEALED_UP_TO):
-        return None
-    return _Mark(given_out, _value(_OWN_TRANSACTION))
+        upto = self._decided.up_to(_value(_SEALED_UP_TO))
+        return 0 if upto is None else _seal_up_to(upto)
 
 
 @transaction.atomic

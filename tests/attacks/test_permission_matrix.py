@@ -23,6 +23,7 @@ from tests.support.documents import index, upload
 from tests.support.jobs import BODY, WORKER, claim, fail, start_job
 from tests.support.turns import turn
 from tests.support.users import client_of, make_user
+from webhooks import manage
 from workflows import engine
 from workflows.engine.outcomes import Outcome
 
@@ -54,6 +55,7 @@ def owned_reads(path: str) -> list[Row]:
 
 ASKED = "/api/jobs/{asked}/steps/{question}"
 JOB, STEP = "/api/jobs/{failed}", "/api/jobs/{failed}/steps/{step}"
+HOOK = "/api/webhooks/{webhook}"
 ROWS: dict[str, list[Row]] = {
     "": reads("/", "200 302 302 302 302 302 200"),
     "favicon.ico": reads("/favicon.ico", "302 302 302 302 302 302 302"),
@@ -109,6 +111,7 @@ ROWS: dict[str, list[Row]] = {
     "jobs/<uuid:id>/events": reads("/jobs/{failed}/events", OWNED_PAGE),
     "jobs/<uuid:id>/failures.csv": reads("/jobs/{failed}/failures.csv", OWNED_PAGE),
     "jobs/<uuid:id>/steps/<int:index>": reads("/jobs/{failed}/steps/0", OWNED_PAGE),
+    "jobs/bulk": [("POST", "/jobs/bulk", FORM), ("GET", "/jobs/bulk", FORM_ONLY)],
     "jobs/approvals": reads("/jobs/approvals", PAGE),
     "jobs/<uuid:id>/steps/<uuid:step_id>/approve": [
         ("POST", "/jobs/{asked}/steps/{question}/approve", OWNED_FORM),
@@ -120,6 +123,35 @@ ROWS: dict[str, list[Row]] = {
     ],
     "api/openapi.json": reads("/api/openapi.json", EVERYBODY),
     "api/docs": reads("/api/docs", EVERYBODY),
+    "webhooks": [*reads("/webhooks", PAGE), ("POST", "/webhooks", "302 400 400 400 400 400 302")],
+    "webhooks/<str:id>": [
+        *reads("/webhooks/{webhook}", OWNED_PAGE),
+        ("POST", "/webhooks/{webhook}", OWNED_PAGE),
+    ],
+    "webhooks/<str:id>/<str:action>": [
+        *(("POST", f"/webhooks/{{webhook}}/{action}", OWNED_FORM) for action in ("test", "pause", "resume", "delete")),
+        ("GET", "/webhooks/{webhook}/test", FORM_ONLY),
+    ],
+    "webhooks/<str:id>/deliveries/<str:delivery_id>/resend": [
+        ("POST", "/webhooks/{webhook}/deliveries/{delivery}/resend", OWNED_FORM),
+        ("GET", "/webhooks/{webhook}/deliveries/{delivery}/resend", FORM_ONLY),
+    ],
+    "api/webhooks": [*reads("/api/webhooks", API), ("POST", "/api/webhooks", "401 400 400 400 400 400 400")],
+    "api/webhooks/<str:id>": [
+        *reads(HOOK, OWNED_API),
+        ("DELETE", HOOK, "401 404 204 204 204 204 204"),
+        ("PATCH", HOOK, OWNED_API),
+    ],
+    "api/webhooks/<str:id>/test": [("POST", f"{HOOK}/test", OWNED_ACCEPTED), ("GET", f"{HOOK}/test", API_FORM_ONLY)],
+    "api/webhooks/<str:id>/rotate-secret": [
+        ("POST", f"{HOOK}/rotate-secret", OWNED_API),
+        ("GET", f"{HOOK}/rotate-secret", API_FORM_ONLY),
+    ],
+    "api/webhooks/<str:id>/deliveries": owned_reads(f"{HOOK}/deliveries"),
+    "api/webhooks/<str:id>/deliveries/<str:delivery_id>/resend": [
+        ("POST", f"{HOOK}/deliveries/{{delivery}}/resend", OWNED_ACCEPTED),
+        ("GET", f"{HOOK}/deliveries/{{delivery}}/resend", API_FORM_ONLY),
+    ],
     "^api(?:/.*)?$": reads("/api/nothing", "404 404 404 404 404 404 404"),
     "api/documents": [*reads("/api/documents", API), ("POST", "/api/documents", "401 400 400 400 400 400 400")],
     "api/documents/<str:id>": [
@@ -245,6 +277,9 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
     save_workflow(alice, {"name": "shared", "payload": BODY["payload"], "is_shared": True})
     token, _ = ApiToken.issue(alice)
     document = index(alice, upload(alice))
+    webhook = manage.create(alice, {"url": "https://example.com/hook"})
+    delivery = manage.send_test(alice, webhook)
+    engine.cancel(delivery.execution_id, actor="alice")
     return {
         "failed": failed.pk,
         "queued": queued.pk,
@@ -254,6 +289,8 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
         "token": token.pk,
         "schedule": schedule.pk,
         "document": document.uid,
+        "webhook": webhook.pk,
+        "delivery": delivery.pk,
         "pdf": upload(alice, b"%PDF-1.4", "one.pdf").uid,
     }
 

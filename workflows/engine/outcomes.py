@@ -85,7 +85,7 @@ class Outcome:
     def failed(cls, claim: Claim, error: StepError, policy: RetryPolicy = DEFAULT) -> Self:
         """Another attempt after a delay, if the error and the number of attempts allow it. Otherwise the end."""
         if error.retryable and claim.failures < claim.max_attempts:
-            delay = policy.delay(claim.failures)
+            delay = policy.delay(claim.failures, error.retry_delays)
             return cls(claim, StepStatus.WAITING, "step.retry_scheduled", delay=delay, error=error_json(error))
         return cls(claim, StepStatus.FAILED, "step.failed", error=error_json(error))
 

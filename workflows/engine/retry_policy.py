@@ -1,6 +1,7 @@
 """The retry policy, as data."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -20,9 +21,12 @@ class RetryPolicy:
     max_wait: float = 15 * 60.0
     max_crashes: int = 3
 
-    def delay(self, failures: int) -> float:
-        """Seconds to wait after `failures` (1, 2, …) failed attempts."""
-        full = min(self.first_delay * self.factor ** min(failures - 1, 32), self.max_delay)
+    def delay(self, failures: int, given: Sequence[float] = ()) -> float:
+        """Seconds to wait after `failures` (1, 2, …) failed attempts. `given` delays replace those of the policy."""
+        if given:
+            full = given[min(failures, len(given)) - 1]
+        else:
+            full = min(self.first_delay * self.factor ** min(failures - 1, 32), self.max_delay)
         return full * (1 - self.jitter * random.random())  # noqa: S311 - jitter
 
 

@@ -54,7 +54,8 @@ CROSS_ORIGIN_HEADERS = {
 class Request:
     """`trusted` lists `host:port` that may be private without a setting. `sensitive` lists texts that are never shown.
 
-    Without `follows` a redirect is a response like any other. `sign` returns headers that sign the complete body.
+    Without `follows` a redirect is a response like any other. Without `fills_secrets`, which needs a body in bytes,
+    placeholders of secrets are text like any other. `sign` returns headers that sign the complete body.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Request:
     trusted: frozenset[str] = frozenset()
     sensitive: frozenset[str] = frozenset()
     follows: bool = True
+    fills_secrets: bool = True
     sign: Callable[[bytes], dict[str, str]] | None = None
     is_redirected: bool = False
     """The URL is the other server's, so that no secret is filled in there."""
@@ -163,20 +165,36 @@ def host_and_port(url: str) -> str:
     return _host_and_port(_parsed(url))
 
 
+def check_url(url: str) -> None:
+    """Checks what is known of a URL before a name server is asked. Raises BadArguments or `address_not_allowed`."""
+    parsed = _parsed(url)
+    place, host = _host_and_port(parsed), parsed.raw_host.decode("ascii").lower().strip("[]").rstrip(".")
+    is_local = host == "localhost" or host.endswith(".localhost")
+    is_private = ssrf_guard.is_ip_address(host) and not ssrf_guard.is_public(host)
+    if (is_local or is_private) and not _is_allowed_private(place):
+        raise _not_allowed(place)
+
+
 async def _complete(request: Request, host: str) -> Request:
     """The request as it goes to this host: with its secrets, its body as bytes, signed."""
+    if not request.fills_secrets:
+        return _signed(request, dict(request.headers), request.body)
     url = "" if request.is_redirected else request.url
     text = (request.body or b"").decode("utf-8", errors="surrogateescape")
     filler = await secrets.Filler.for_request(host, [request.headers, url, request.json, text])
     body = request.body and filler.text(text).encode("utf-8", errors="surrogateescape")
     if request.json is not None:
         body = json.dumps(filler.json(request.json)).encode()
-    headers = filler.headers(request.headers)
+    filled = replace(request, url=filler.url(url) if url else request.url)
+    return _signed(filled, filler.headers(request.headers), body)
+
+
+def _signed(request: Request, headers: dict[str, str], body: bytes | None) -> Request:
     if request.sign:
         headers |= request.sign(body or b"")
     for name, value in headers.items():
         _check_header(name, value)
-    return replace(request, headers=headers, body=body, json=None, url=filler.url(url) if url else request.url)
+    return replace(request, headers=headers, body=body, json=None)
 
 
 def _check_header(name: str, value: str) -> None:
@@ -293,8 +311,12 @@ async def _allowed_addresses(url: httpx2.URL, trusted: frozenset[str]) -> list[s
         found = []
     if is_allowed or (found and all(ssrf_guard.is_public(address) for address in found)):
         return found
-    # The same answer for a name that nobody knows: otherwise it would show which names the private network has.
-    raise PermanentError(
+    raise _not_allowed(place)
+
+
+def _not_allowed(place: str) -> PermanentError:
+    """The same answer for a name that nobody knows: otherwise it would show which names the private network has."""
+    return PermanentError(
         f"{place} is unknown, or a private address, which steps may not reach."
         f" To allow a private address, set HTTP_ALLOWED_PRIVATE_HOSTS={place}",
         code="address_not_allowed",

@@ -1,8 +1,8 @@
 """Maintenance: one process at a time over all machines, by a leased row.
 
 It runs django-q2's scheduler, reaps leases that ran out, fails waits for silent outside workers, sweeps for executions
-that break the invariant, seals the audit trail, counts its events for the metrics, and deletes the rows of dead workers
-and the oldest results of plain tasks.
+that break the invariant, seals the audit trail, counts its events for the metrics, does the duties of other apps
+(`settings.MAINTENANCE_DUTIES`), and deletes the rows of dead workers and the oldest results of plain tasks.
 """
 
 import logging
@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django_q.brokers import get_broker
 from django_q.scheduler import scheduler
 from psycopg.errors import LockNotAvailable
@@ -62,7 +63,12 @@ class Maintenance:
         self.connected_at = float("-inf")
         """When the last outage ended, 0.0 during one. Monotonic."""
         self.swept_at = self.scheduled_at = self.sealed_at = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begins anew with what holds for one database server only."""
         self.sealer = Sealer()
+        self.duties = [import_string(path)() for path in settings.MAINTENANCE_DUTIES]
 
     def run(self, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
         connection.settings_dict["OPTIONS"]["options"] += _SHORT_TIMEOUTS
@@ -77,7 +83,7 @@ class Maintenance:
                 if not isinstance(error.__cause__, LockNotAvailable):
                     connection.close()
                     self.connected_at = 0.0
-                    self.sealer = Sealer()  # the server may be another one, which counts transactions anew
+                    self._forget()  # the server may be another one, which counts transactions anew
             time.sleep(ROUND_SECONDS)
         # So another process takes over at once, and not after the end of the lease.
         self._execute(_LEAVE_DUTY)
@@ -100,6 +106,7 @@ class Maintenance:
         if now - self.scheduled_at > SCHEDULE_EVERY:
             self.scheduled_at = now
             scheduler(get_broker())
+        self._do_duties()
         if now - self.sealed_at > SEAL_EVERY:
             self.sealed_at = now
             self.sealer.seal()
@@ -113,6 +120,16 @@ class Maintenance:
             keep_newest()
             drop_orphans()
             Worker.objects.filter(last_beat__lt=timezone.now() - timedelta(seconds=10 * self.lease)).delete()
+
+    def _do_duties(self) -> None:
+        """A defect of another app must not stop maintenance."""
+        for duty in self.duties:
+            try:
+                duty.do()
+            except Error:
+                raise
+            except Exception:
+                logger.exception("maintenance: %s", type(duty).__name__)
 
     def _execute(self, statement: str) -> bool:
         """Whether the statement changed a row."""

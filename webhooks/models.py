@@ -1,0 +1,185 @@
+"""Webhooks that users registered, their deliveries, and how far the audit trail has been read for them."""
+
+from datetime import timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from aiworkstation.access.models import OwnedQuerySet
+from aiworkstation.ids import uuid7
+from workflows.models import FINISHED_EXECUTION, WorkflowExecution
+
+
+class EventType(models.TextChoices):
+    """What a webhook can be told of."""
+
+    JOB_COMPLETED = "job.completed", "A job is completed, perhaps with errors"
+    JOB_FAILED = "job.failed", "A job failed"
+    JOB_CANCELLED = "job.cancelled", "A job was cancelled"
+    JOB_WAITING = "job.waiting", "A job waits for a person or an outside worker"
+    DOCUMENT_INDEXED = "document.indexed", "A document is indexed"
+    DOCUMENT_FAILED = "document.failed", "A document could not be indexed"
+
+
+class WebhookQuerySet(OwnedQuerySet["Webhook"]):
+    def at_work(self) -> "WebhookQuerySet":
+        return self.filter(is_paused=False, owner__is_active=True)
+
+
+class Webhook(models.Model):
+    """An address that is told what happens to its owner's jobs and documents."""
+
+    ROTATION: ClassVar = timedelta(hours=24)
+    """How long the secret before signs too."""
+    PATIENCE: ClassVar = timedelta(days=3)
+    """How long every try may fail until the webhook is paused."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks")
+    url = models.CharField(max_length=2000)
+    types = ArrayField(models.CharField(max_length=40))
+    project_id = models.CharField(max_length=200, blank=True, help_text="Empty: every project, and none.")
+    tag = models.CharField(max_length=200, blank=True, help_text="Empty: any tags.")
+    is_paused = models.BooleanField(default=False)
+    paused_reason = models.CharField(max_length=500, blank=True, help_text="Empty: its owner paused it.")
+    nonce = models.CharField(max_length=64, help_text="The secret is computed from it and SECRET_KEY.")
+    nonce_before = models.CharField(max_length=64, blank=True)
+    rotated_at = models.DateTimeField(null=True, blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True, help_text="The first failed try after a success.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        db_table = "webhooks"
+        ordering = ("-created_at", "-id")
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def host(self) -> str:
+        return self.url.partition("://")[2].partition("/")[0]
+
+    @property
+    def nonces(self) -> list[str]:
+        """Of the secrets that sign now, the newest first."""
+        is_rotating = self.rotated_at is not None and timezone.now() < self.rotated_at + self.ROTATION
+        return [self.nonce, *([self.nonce_before] if is_rotating else [])]
+
+    def wants(self, event_type: str, *, project_id: str, tags: list[str]) -> bool:
+        is_in_project = self.project_id in ("", project_id)
+        return event_type in self.types and is_in_project and (not self.tag or self.tag in tags)
+
+
+class DeliveryStatus(models.TextChoices):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def with_status(self) -> "DeliveryQuerySet":
+        """Annotates `status`, which follows from the job that delivers it."""
+        jobs = WorkflowExecution.objects.filter(pk=models.OuterRef("execution_id"))
+        is_open = models.Exists(jobs.exclude(status__in=FINISHED_EXECUTION))
+        status = models.Case(
+            models.When(delivered_at__isnull=False, then=models.Value(DeliveryStatus.DELIVERED.value)),
+            models.When(is_open, then=models.Value(DeliveryStatus.PENDING.value)),
+            default=models.Value(DeliveryStatus.FAILED.value),
+        )
+        return self.annotate(status=status)  # type: ignore[no-redef]  # declared on Delivery
+
+
+class Delivery(models.Model):
+    """One message to one webhook. All of its tries have the same `webhook-id` and the same body."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    event_id = models.BigIntegerField(null=True, help_text="The audit event that it tells of; null: a test.")
+    type = models.CharField(max_length=40)
+    body = models.TextField()
+    execution_id = models.UUIDField(help_text="The job that delivers it. Sent again, it is another one.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    status: str
+    """Of DeliveryStatus. Only `with_status` sets it."""
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        db_table = "webhook_deliveries"
+        ordering = ("-created_at", "-id")
+        indexes = (
+            models.Index(fields=["webhook", "-created_at", "-id"], name="delivery_by_webhook"),
+            models.Index(fields=["created_at"], name="delivery_by_age"),
+        )
+        constraints = (models.UniqueConstraint(fields=["event_id", "webhook"], name="one_delivery_of_an_event"),)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.message_id}"
+
+    @property
+    def message_id(self) -> str:
+        """The `webhook-id`."""
+        return f"msg_{self.id.hex}"
+
+    @property
+    def is_test(self) -> bool:
+        return self.event_id is None
+
+
+class Try(models.Model):
+    """A request that was sent, or could not be."""
+
+    MAX_RESPONSE: ClassVar = 1000
+    """Characters of a response that are kept."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="tries")
+    at = models.DateTimeField(db_default=Now())
+    status_code = models.IntegerField(null=True)
+    response = models.TextField(blank=True)
+    error = models.CharField(max_length=1000, blank=True, help_text="Empty: the endpoint accepted the message.")
+    duration_ms = models.IntegerField()
+
+    class Meta:
+        db_table = "webhook_tries"
+        ordering = ("at", "id")
+
+    def __str__(self) -> str:
+        return f"{self.status_code or self.error}"
+
+
+class AuditCursor(models.Model):
+    """The audit event up to which deliveries were made. Nobody moves it while there are no webhooks."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    last_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "webhook_audit_cursor"
+        constraints = (models.CheckConstraint(condition=models.Q(id=1), name="one_audit_cursor"),)
+
+    def __str__(self) -> str:
+        return str(self.last_id)
+
+    @classmethod
+    def locked(cls) -> "AuditCursor":
+        """Returns the row, locked until the transaction ends."""
+        cls.objects.get_or_create(pk=1, defaults={"last_id": 0})
+        return cls.objects.select_for_update().get(pk=1)
+
+    @classmethod
+    def begin(cls) -> None:
+        """Before the first webhook is stored: it is told of nothing that happened before."""
+        cursor = cls.locked()
+        if not Webhook.objects.exists():
+            with connection.cursor() as database:
+                database.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM audit_events_id_seq")
+                (cursor.last_id,) = database.fetchone()
+            cursor.save(update_fields=["last_id"])

@@ -1,0 +1,168 @@
+"""Makes deliveries of what the audit trail says, in maintenance.
+
+Every change writes its audit event in its own transaction. So the trail is an outbox that costs the engine nothing: a
+change that is rolled back has no event, and one that is committed is found, however many workers die meanwhile. The
+cursor moves in the transaction that starts the deliveries, so none is lost and none is made twice.
+"""
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from aiworkstation.audit.decided import DecidedEvents
+from aiworkstation.audit.models import AuditEvent
+from documents.api.serializers import DocumentSerializer
+from documents.lookup import readable
+from jobs.api.serializers import JobSerializer
+from jobs.display import describe_jobs
+from jobs.lookup import with_beginnings
+from webhooks import deliver
+from webhooks.models import AuditCursor, Delivery, EventType, Webhook
+from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "webhooks"
+BATCH = 200
+"""Events that one transaction treats."""
+WINDOW = 20_000
+"""Ids among which one transaction looks for them."""
+ROUNDS = 20
+"""Transactions of one call, so that maintenance comes to its other duties."""
+PRUNE_EVERY = timedelta(hours=1)
+
+ACTIONS = {
+    "job.completed": EventType.JOB_COMPLETED,
+    "job.completed_with_errors": EventType.JOB_COMPLETED,
+    "job.failed": EventType.JOB_FAILED,
+    "job.cancelled": EventType.JOB_CANCELLED,
+    "job.waiting": EventType.JOB_WAITING,
+    "document.indexed": EventType.DOCUMENT_INDEXED,
+    "document.failed": EventType.DOCUMENT_FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The job or document of an event: whose it is, its labels, and its JSON."""
+
+    owner_id: int
+    project_id: str
+    tags: list[str]
+    data: dict[str, Any]
+
+
+class Outbox:
+    """A duty of maintenance (`settings.MAINTENANCE_DUTIES`)."""
+
+    def __init__(self) -> None:
+        self._decided = DecidedEvents()
+        self._pruned_at: datetime | None = None
+
+    def do(self) -> int:
+        """Starts what is due. Returns the number of deliveries. Without webhooks it is one look at an empty table."""
+        if not Webhook.objects.exists():
+            return 0
+        self._prune()
+        last_id = AuditCursor.objects.values_list("last_id", flat=True).get(pk=1)
+        upto = self._decided.up_to(last_id)
+        if upto is None:
+            return 0
+        started = 0
+        for _ in range(ROUNDS):
+            count, last_id = _start_deliveries(upto)
+            started += count
+            if last_id >= upto:
+                break
+        return started
+
+    def _prune(self) -> None:
+        """Deletes deliveries with the jobs of their age."""
+        now, days = timezone.now(), settings.CONFIG.retention_days
+        if not days or (self._pruned_at and now - self._pruned_at < PRUNE_EVERY):
+            return
+        self._pruned_at = now
+        Delivery.objects.filter(created_at__lt=now - timedelta(days=days)).delete()
+
+
+@transaction.atomic
+def _start_deliveries(upto: int) -> tuple[int, int]:
+    """Treats the next events up to an id. Returns how many deliveries it started, and how far it came."""
+    cursor = AuditCursor.locked()
+    end = min(upto, cursor.last_id + WINDOW)
+    events = list(
+        AuditEvent.objects.filter(id__gt=cursor.last_id, id__lte=end, action__in=ACTIONS).order_by("id")[:BATCH]
+    )
+    if len(events) == BATCH:
+        end = events[-1].pk
+    count = _deliver(events) if events else 0
+    AuditCursor.objects.filter(last_id__lt=end).update(last_id=end)
+    return count, max(end, cursor.last_id)
+
+
+def _deliver(events: list[AuditEvent]) -> int:
+    subjects = _jobs(events) | _documents(events)
+    webhooks = defaultdict(list)
+    owners = {subject.owner_id for subject in subjects.values()}
+    for webhook in Webhook.objects.at_work().filter(owner__in=owners):
+        webhooks[webhook.owner_id].append(webhook)
+    asking = _asking({event.execution_id for event in events if event.action == "job.waiting"})
+    count = 0
+    for event in events:
+        subject = subjects.get(event.object)
+        if subject is None:
+            continue  # deleted meanwhile, or no subject of webhooks
+        if event.action == "job.waiting" and event.execution_id not in asking:
+            continue  # for a delay only
+        event_type = ACTIONS[event.action]
+        for webhook in webhooks[subject.owner_id]:
+            is_wanted = webhook.wants(event_type, project_id=subject.project_id, tags=subject.tags)
+            if is_wanted and event.at >= webhook.created_at:
+                body = deliver.message(event_type, event.at, _data(event, subject))
+                deliver.store(webhook, event_type, body, actor=ACTOR, event_id=event.pk)
+                count += 1
+    return count
+
+
+def _data(event: AuditEvent, subject: Subject) -> dict[str, Any]:
+    """The status is that of the event, even if the job went on in the moment since."""
+    status = event.changes.get("status")
+    return subject.data | ({"status": status} if event.action.startswith("job.") and status else {})
+
+
+def _jobs(events: list[AuditEvent]) -> dict[str, Subject]:
+    """By the `object` of the events."""
+    ids = {event.execution_id for event in events if event.object.startswith("job:") and event.execution_id}
+    rows = with_beginnings(WorkflowExecution.objects.select_related("owner")).filter(pk__in=ids)
+    found = list(rows.exclude(job_type__in=settings.UNLISTED_JOB_TYPES))
+    return {
+        f"job:{row.pk}": Subject(row.owner_id, row.project_id, row.tags, _without_output(JobSerializer(job).data))
+        for row, job in zip(found, describe_jobs(found), strict=True)
+    }
+
+
+def _asking(jobs: set[UUID | None]) -> set[UUID | None]:
+    """Those of the jobs with a step that waits for an answer, and not for the end of a delay."""
+    steps = WorkflowStep.objects.filter(execution__in=jobs, status=StepStatus.WAITING, ready_at=None)
+    return set(steps.values_list("execution_id", flat=True))
+
+
+def _without_output(job: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in job.items() if name != "output"}
+
+
+def _documents(events: list[AuditEvent]) -> dict[str, Subject]:
+    uids = {event.object.partition(":")[2] for event in events if event.object.startswith("document:")}
+    return {
+        f"document:{row.uid}": Subject(
+            row.owner_id, row.project_id, row.tags, dict(DocumentSerializer(row, context={"user": row.owner}).data)
+        )
+        for row in readable().filter(uid__in=uids)
+    }
