@@ -1,5 +1,6 @@
 """An endpoint of another system, and the maintenance and the worker that serve it."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,12 +8,14 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.fixtures import Settings
 
+from aiworkstation.audit.models import AuditEvent
 from tests.servers.local import Handler, LocalServer
 from tests.support.runner import work
 from webhooks import manage
-from webhooks.models import Webhook
+from webhooks.models import AuditCursor, Webhook
 from webhooks.outbox import Outbox
 from workflows.models import WorkflowExecution
+from workflows.worker.maintenance import Maintenance
 
 in_transactions = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +56,24 @@ def delivery_jobs() -> list[WorkflowExecution]:
 
 
 def drain(outbox: Outbox | None = None) -> int:
-    return (outbox or Outbox()).do()
+    """Until all that happened is treated. Transactions of other tests, in other databases of the server, delay it."""
+    outbox, started, deadline = outbox or Outbox(), 0, time.monotonic() + 60
+    last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+    while True:
+        started += outbox.do()
+        if not Webhook.objects.exists() or AuditCursor.objects.get().last_id >= last:
+            return started
+        assert time.monotonic() < deadline, "a transaction is open for long"
+        time.sleep(0.02)
+
+
+def do_rounds() -> None:
+    """Maintenance, until its duty has treated all that happened."""
+    maintenance, deadline = Maintenance(), time.monotonic() + 60
+    last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+    while AuditCursor.objects.get().last_id < last and time.monotonic() < deadline:
+        maintenance.do_round()
+        time.sleep(0.02)
 
 
 def send_all() -> list[WorkflowExecution]:

@@ -1,6 +1,7 @@
 """From a change to the jobs that tell of it. What is committed is told once, what is rolled back never."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from documents.models import Document
 from tests.support.documents import index, upload
 from tests.support.jobs import WORKER, claim, complete_all, fail, start_job
 from tests.support.turns import turn
-from tests.webhooks.conftest import Endpoint, delivery_jobs, drain, hook, in_transactions, send_all
+from tests.webhooks.conftest import Endpoint, delivery_jobs, do_rounds, drain, hook, in_transactions, send_all
 from webhooks import manage, signing
 from webhooks.models import Delivery
 from webhooks.outbox import Outbox
@@ -136,7 +137,8 @@ def test_a_transaction_that_commits_late_is_not_missed(alice: User, endpoint: En
                 [f"job:{late.pk}", late.pk],
             )
             engine.cancel(early.pk, actor="alice")
-            assert drain(outbox) == 0
+            for _ in range(3):
+                assert outbox.do() == 0
             cursor.execute("COMMIT")
         assert drain(outbox) == 2
         assert drain(outbox) == 0
@@ -297,7 +299,7 @@ def test_documents_of_other_users(alice: User, bob: User, endpoint: Endpoint) ->
 def test_maintenance_does_it(alice: User, endpoint: Endpoint) -> None:
     hook(alice, endpoint)
     complete_all(start_job(alice))
-    Maintenance().do_round()
+    do_rounds()
     assert len(delivery_jobs()) == 1
 
 
@@ -308,6 +310,8 @@ def test_a_defect_here_does_not_stop_maintenance(
     complete_all(start_job(alice))
     with monkeypatch.context() as patch:
         patch.setattr("webhooks.outbox._deliver", lambda events: 1 / 0)
-        Maintenance().do_round()
+        maintenance, deadline = Maintenance(), time.monotonic() + 60
+        while "ZeroDivisionError" not in caplog.text and time.monotonic() < deadline:
+            maintenance.do_round()
     assert "ZeroDivisionError" in caplog.text
     assert drain() == 1, "nothing is lost"
