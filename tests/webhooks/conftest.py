@@ -57,7 +57,7 @@ def delivery_jobs() -> list[WorkflowExecution]:
 
 def drain(outbox: Outbox | None = None) -> int:
     """Until all that happened is treated. Transactions of other tests, in other databases of the server, delay it."""
-    outbox, started, deadline = outbox or Outbox(), 0, time.monotonic() + 60
+    outbox, started, deadline = outbox or Outbox(), 0, time.monotonic() + 240
     last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
     while True:
         started += outbox.do()
@@ -69,7 +69,7 @@ def drain(outbox: Outbox | None = None) -> int:
 
 def do_rounds() -> None:
     """Maintenance, until its duty has treated all that happened."""
-    maintenance, deadline = Maintenance(), time.monotonic() + 60
+    maintenance, deadline = Maintenance(), time.monotonic() + 240
     last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
     while AuditCursor.objects.get().last_id < last and time.monotonic() < deadline:
         maintenance.do_round()

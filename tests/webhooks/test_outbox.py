@@ -218,7 +218,7 @@ def test_a_step_of_a_user_cannot_name_the_tool(as_alice: Client) -> None:
 def test_without_webhooks_it_is_one_query(alice: User) -> None:
     complete_all(start_job(alice))
     with CaptureQueriesContext(connection) as queries:
-        assert drain() == 0
+        assert Outbox().do() == 0
     assert len(queries) == 1
 
 
