@@ -8,10 +8,10 @@ from rest_framework.exceptions import ValidationError
 
 from aiworkstation.web.paging import PageQuery
 from aiworkstation.web.serializers import (
+    Boolean,
     BoundedList,
     Choice,
     Errors,
-    Json,
     Name,
     NullIfEmpty,
     StrictSerializer,
@@ -20,7 +20,7 @@ from aiworkstation.web.serializers import (
     invalid,
 )
 from documents.labels import MAX_TAG, ProjectIdField
-from webhooks.models import EventType
+from webhooks.models import DeliveryStatus, EventType
 from workflows.errors import StepError
 from workflows.network import http_client
 
@@ -58,15 +58,13 @@ class NewWebhook(StrictSerializer):
     types = EventTypesField(required=False)
     projectId = ProjectIdField(required=False, allow_null=True)
     tag = Text(max_length=MAX_TAG, required=False, allow_null=True, allow_blank=True)
-    isPaused = serializers.BooleanField(required=False, source="is_paused")
+    isPaused = Boolean(required=False, source="is_paused")
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:
         """null is "every project", and any tags."""
         for name in ("project_id", "tag"):
             if name in value:
                 value[name] = value[name] or ""
-        if not isinstance(data.get("isPaused", False), bool):
-            errors["isPaused"] = invalid("Must be true or false.")
 
 
 class WebhookChanges(NewWebhook):
@@ -81,18 +79,18 @@ class WebhookSerializer(serializers.Serializer[Any]):
     webhookId = serializers.CharField(source="id")
     owner = serializers.CharField(source="owner.username")
     url = serializers.CharField()
-    types = Json()
+    types = serializers.ListField(child=serializers.ChoiceField(EventType.values))
     projectId = NullIfEmpty(source="project_id")
     tag = NullIfEmpty()
     isPaused = serializers.BooleanField(source="is_paused")
     pausedReason = NullIfEmpty(source="paused_reason")
-    failingSince = Time(source="failing_since")
+    failingSince = Time(source="failing_since", allow_null=True)
     createdAt = Time(source="created_at")
 
 
 class TrySerializer(serializers.Serializer[Any]):
     at = Time()
-    statusCode = serializers.IntegerField(source="status_code")
+    statusCode = serializers.IntegerField(source="status_code", allow_null=True)
     response = serializers.CharField()
     error = NullIfEmpty()
     durationMs = serializers.IntegerField(source="duration_ms")
@@ -104,8 +102,8 @@ class DeliverySerializer(serializers.Serializer[Any]):
     deliveryId = serializers.CharField(source="id")
     messageId = serializers.CharField(source="message_id")
     type = serializers.CharField()
-    status = serializers.CharField()
+    status = serializers.ChoiceField(DeliveryStatus.values)
     jobId = serializers.CharField(source="execution_id")
     createdAt = Time(source="created_at")
-    deliveredAt = Time(source="delivered_at")
+    deliveredAt = Time(source="delivered_at", allow_null=True)
     tries = TrySerializer(many=True)

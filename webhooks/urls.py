@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from webhooks import api, pages
+from webhooks import pages
+from webhooks.api import views as api
 
 app_name = "webhooks"
 urlpatterns = [
