@@ -81,7 +81,6 @@ ROWS: dict[str, list[Row]] = {
     "documents/delete": [("POST", "/documents/delete", FORM), ("GET", "/documents/delete", FORM_ONLY)],
     "documents/upload": [("POST", "/documents/upload", FORM), ("GET", "/documents/upload", FORM_ONLY)],
     "jobs/": reads("/jobs/", PAGE),
-    "jobs/bulk": [("POST", "/jobs/bulk", FORM), ("GET", "/jobs/bulk", FORM_ONLY)],
     "jobs/panel": reads("/jobs/panel", PAGE),
     "jobs/new": [*reads("/jobs/new", PAGE), ("POST", "/jobs/new", "302 400 400 400 400 400 302")],
     "jobs/new/ingest": [("POST", "/jobs/new/ingest", FORM), ("GET", "/jobs/new/ingest", FORM_ONLY)],
@@ -111,7 +110,6 @@ ROWS: dict[str, list[Row]] = {
     "jobs/<uuid:id>/events": reads("/jobs/{failed}/events", OWNED_PAGE),
     "jobs/<uuid:id>/failures.csv": reads("/jobs/{failed}/failures.csv", OWNED_PAGE),
     "jobs/<uuid:id>/steps/<int:index>": reads("/jobs/{failed}/steps/0", OWNED_PAGE),
-    "jobs/bulk": [("POST", "/jobs/bulk", FORM), ("GET", "/jobs/bulk", FORM_ONLY)],
     "jobs/approvals": reads("/jobs/approvals", PAGE),
     "jobs/<uuid:id>/steps/<uuid:step_id>/approve": [
         ("POST", "/jobs/{asked}/steps/{question}/approve", OWNED_FORM),
