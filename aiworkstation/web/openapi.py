@@ -223,7 +223,8 @@ class ApiSchema(AutoSchema):
             if kind in _fields:
                 return append_meta(dict(_fields[kind]), self._get_serializer_field_meta(field, direction))
         schema = super()._map_serializer_field(field, direction, bypass_extensions)
-        if isinstance(field, serializers.CharField) and field.trim_whitespace and not field.allow_blank:
+        is_input = direction == "request" and isinstance(field, serializers.CharField)
+        if is_input and field.trim_whitespace and not field.allow_blank:
             schema["pattern"] = r"\S"
         return schema
 

@@ -10,7 +10,7 @@ from aiworkstation.web.openapi import Operation, answer_example, describe, descr
 from aiworkstation.web.paging import PageQuery
 from aiworkstation.web.serializers import JsonObject, NoParameters
 from documents.labels import ModeField
-from jobs.api import callbacks, saved_workflows, schedules, views
+from jobs.api import callbacks, metrics, saved_workflows, schedules, views
 from jobs.api.serializers import (
     ApprovalSerializer,
     AttemptSerializer,
@@ -418,6 +418,13 @@ describe(schedules.run, "POST", Operation(
     is_body_required=False,
     answers={202: Started},
     examples=[example("No parameters", {})],
+))  # fmt: skip
+describe(metrics.metrics_of_jobs, "GET", Operation(
+    "jobMetrics",
+    "Figures of jobs over time",
+    "By default the last 24 hours. A bucket counts the jobs that started in it, and those that ended in it.",
+    query=metrics.MetricsQuery,
+    answers={200: metrics.JobMetricsSerializer},
 ))  # fmt: skip
 
 _SIGNED = [

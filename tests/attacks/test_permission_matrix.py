@@ -161,6 +161,7 @@ ROWS: dict[str, list[Row]] = {
     "api/documents/<str:id>/preview": owned_reads("/api/documents/{document}/preview?chunkSize=100&overlap=10"),
     "api/documents/<str:id>/text": owned_reads("/api/documents/{document}/text"),
     "api/search": reads("/api/search?q=hello", API),
+    "api/metrics/jobs": reads("/api/metrics/jobs", API),
     "api/modes": reads("/api/modes", API),
     "api/tools": reads("/api/tools", API),
     "api/jobs": [*reads("/api/jobs", API), ("POST", "/api/jobs", "401 202 202 202 202 202 202")],
