@@ -61,6 +61,10 @@ ROWS: dict[str, list[Row]] = {
     "favicon.ico": reads("/favicon.ico", "302 302 302 302 302 302 302"),
     "login": reads("/login", "200 302 302 302 302 302 200"),
     "logout": [("POST", "/logout", "302 302 302 302 302 302 302"), ("GET", "/logout", "405 405 405 405 405 405 405")],
+    "settings/theme": [
+        ("POST", "/settings/theme", "302 302 302 302 302 302 302"),
+        ("GET", "/settings/theme", "405 405 405 405 405 405 405"),
+    ],
     "settings/password": [
         *reads("/settings/password", PAGE),
         ("POST", "/settings/password", "302 400 400 400 400 400 302"),
@@ -82,6 +86,7 @@ ROWS: dict[str, list[Row]] = {
     "documents/upload": [("POST", "/documents/upload", FORM), ("GET", "/documents/upload", FORM_ONLY)],
     "jobs/": reads("/jobs/", PAGE),
     "jobs/panel": reads("/jobs/panel", PAGE),
+    "jobs/bulk": [("POST", "/jobs/bulk", FORM), ("GET", "/jobs/bulk", FORM_ONLY)],
     "jobs/new": [*reads("/jobs/new", PAGE), ("POST", "/jobs/new", "302 400 400 400 400 400 302")],
     "jobs/new/ingest": [("POST", "/jobs/new/ingest", FORM), ("GET", "/jobs/new/ingest", FORM_ONLY)],
     "jobs/new/paste": [
