@@ -32,8 +32,12 @@ MAX_CODE_LETTERS = 5
 
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»‹›＂「」『』〝〞〟", '"') | dict.fromkeys("−－﹣‐‑–", "-"))
 # A quotation mark after a letter or digit does not open a phrase: 24" and the Hebrew צה"ל.
-_PARTS = re.compile(r'(?P<not>(?<!\S)-(?=["\w.]))?(?:(?<!\w)"(?P<phrase>[^"]*)"|(?P<word>(?:[^\s"]|(?<=\w)"(?=\w))+))')
-_CODE = re.compile(r"([^\W\d_]{1,5})(\d{3,})|(\d{3,})([^\W\d_]{1,5})")
+_HEBREW = r"[\u05d0-\u05ea]"
+_PARTS = re.compile(
+    rf'(?P<not>(?<!\S)-(?=["\w.]))?(?:(?<!\w)"(?P<phrase>(?:[^"]|(?<={_HEBREW})"(?={_HEBREW}))*)"'
+    r'|(?P<word>(?:[^\s"]|(?<=\w)"(?=\w))+))'
+)
+_CODE = re.compile(r"([^\W\d_]{1,5})(\d{3,})|(\d{3,})([^\W\d_]{1,5})|(\d{1,2})([^\W\d_]{2,5})")
 
 
 @dataclass(frozen=True)
@@ -232,8 +236,12 @@ def _code_parts(word: str) -> tuple[str, ...]:
 
 
 def _is_code(first: str, second: str) -> bool:
-    """Whether two words of a question may be one word in a text, such as `PPR 9087`."""
-    return first.isalpha() and len(first) <= MAX_CODE_LETTERS and second.isdigit() and not is_paired(first)
+    """Whether two words of a question may be one word in a text, such as `PPR 9087`, `10 kg` or `SW1A 1AA`."""
+    if is_paired(first) or is_paired(second):
+        return False
+    if first.isalpha():
+        return len(first) <= MAX_CODE_LETTERS and second.isdigit()
+    return first.isalnum() and (second.isalnum() and not second.isdigit()) and len(second) <= MAX_CODE_LETTERS
 
 
 def _any_lexeme(lexemes: Iterable[str]) -> str:
@@ -278,10 +286,10 @@ def _sequences(found: Cut) -> Iterable[list[_Group]]:
     written = [_signed_forms(found, number) or (word,) for number, word in enumerate(found.words)]
     joined, number = list[_Group](), 0
     while number < len(written):
-        longest = max(found.forms.get(number, ()), key=lambda form: form.span, default=None)
-        is_joined = longest is not None and longest.span > 1
-        joined.append((longest.text,) if longest is not None and is_joined else written[number])
-        number += longest.span if longest is not None and is_joined else 1
+        forms = found.forms.get(number, ())
+        span = max((form.span for form in forms), default=1)
+        joined.append(tuple(form.text for form in forms if form.span == span) if span > 1 else written[number])
+        number += span
     parts = [
         (part,) if part else group
         for group in written

@@ -27,8 +27,9 @@ _CYRILLIC_LETTERS = re.compile("[ИиУу]\u0306|[Іі]\u0308")
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True))
 _SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _SEPARATE = dict.fromkeys("™℠®©", " ") | {char: f" {char}" for char in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅟↉"}
-_APOSTROPHES = dict.fromkeys("‘’‛ʼʹ′´`＇׳", "'") | {"ʻ": "", "ʽ": "", "״": '"'}
-_SIGNS = str.maketrans(_SEPARATE | _APOSTROPHES | dict.fromkeys("‐‑‒–−﹣－", "-"))
+_APOSTROPHES = dict.fromkeys("‘’‛ʼʹ′´`＇׳", "'") | dict.fromkeys("ʻʽʾʿ", "") | {"״": '"'}
+_YIDDISH = {"װ": "וו", "ױ": "וי", "ײ": "יי"}
+_SIGNS = str.maketrans(_SEPARATE | _APOSTROPHES | _YIDDISH | dict.fromkeys("‐‑‒–−﹣－", "-"))
 
 
 def _plain_letters() -> dict[int, str]:
@@ -91,7 +92,7 @@ def fold_with_places(text: str) -> tuple[str, list[int]]:
     return "".join(folded), places
 
 
-_CLUSTER = re.compile("[⁰¹²³⁴-⁹]+|[\u1100-\u11ff]+|.[\u0300-\u036f\u3099\u309a\u093c\u09bc\u0a3c\u0b3c]*", re.DOTALL)
+_CLUSTER = re.compile("[⁰¹²³⁴-⁹]+|[\u1100-\u11ff]+|.[\u0300-\u036f\u3099\u309a\uff9e\uff9f\u093c\u09bc\u0a3c\u0b3c]*", re.DOTALL)
 """What Unicode composes: a character with its marks, and a run of Korean letters."""
 
 

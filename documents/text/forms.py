@@ -6,6 +6,8 @@
 | `DE89 3704 0044 0532 0130 00`, `030 / 123 45-67` | likewise, and parts of a phone number, as the code may be missing |
 | `0049 30 1234567` | likewise without the zeros, as after `+` |
 | `U.S.A.`, `J. K.` | only as one word: `usa`, `jk` |
+| `Wi-Fi`, `Ph.D.`, `O'Brien` | also as one word: `wifi`, `phd`, `obrien` |
+| `1,234,567.50`, `1'234` | also without what parts the thousands: `1234567` |
 | `C++`, `F#`, `A+`, `.NET` | also with the sign |
 | `10²`, `m^2` | also with the power: `10^2`; `m2` for a unit |
 
@@ -22,6 +24,7 @@ MIN_DIGITS, MAX_DIGITS = 7, 20
 MAX_PARTS, MAX_GROUPS = 4, 7
 """Longer runs of parts and of groups of digits are joined as a whole, or not at all."""
 UNIT = 3
+THOUSAND = 3
 IBAN_GROUP = 4
 
 
@@ -48,22 +51,26 @@ class Special(NamedTuple):
 
 
 _LETTER = "[a-zß-\u052f]"
+_LATIN = "[a-zß-\u024f]"
 _PART = "[0-9a-zß-\u052f]"
 _SPECIAL = re.compile(
     rf"(?<![\w.])(?P<acronym>{_LETTER}(?:\.{_LETTER})+(?!\w)\.?|{_LETTER}\.(?:[ ]{_LETTER}\.)+(?!\w))"
     rf"|(?<!\w)(?:(?P<iban>[a-z]{{2}}\d\d(?:[ -]?[a-z0-9]{{4}}){{2,7}}(?:[ -]?[a-z0-9]{{1,3}})?(?!\w))"
+    rf"|(?P<thousands>\d{{1,3}}(?:(?P<mark>[,'.])\d{{3}}(?:(?P=mark)\d{{3}})*)(?:[.,]\d{{1,2}})?(?![-./_,']?{_PART}))"
     rf"|(?P<number>\d+(?:(?:\)?[ ./-]{{1,3}}\(?|[()])\d+)+(?![-./_]?{_PART}))"
     rf"|(?P<abroad>00[1-9]\d{{7,13}}(?!\w))"
     rf"|(?P<code>{_PART}++(?:[-./_]{_PART}++)+)"
-    rf"|(?P<sign>{_PART}++(?:(?:\+\+|\#)(?![+#])|\+(?![\w+])|\^\d+)))"
+    rf"|(?P<apostrophe>{_LATIN}++'{_LATIN}++(?![\w']))"
+    rf"|(?P<sign>{_PART}++(?:(?:\+\+|\#)(?![+#]|\d{{3}})|\+(?![\w+])|\^\d+)))"
     rf"|(?<![\w.)\]])(?P<dot>\.{_LETTER}{_PART}*+)(?![.\w])"
 )
-_RARE = re.compile(rf"[0-9+#^.](?:(?<=[0-9+#^])|(?={_LETTER})|(?<=\W{_LETTER}\.)|(?<=\A{_LETTER}\.))")
+_RARE = re.compile(rf"[0-9+#^.'-](?:(?<=[0-9+#^])|(?={_LETTER})|(?<=\W{_LETTER}\.)|(?<=\A{_LETTER}\.))")
 """Every special has one of these characters, or begins with a word that has one. They are found much faster."""
 _BEGIN = re.compile(rf"{_PART}+|\.(?={_LETTER})")
 _REST = re.compile(rf"{_PART}*+")
 _WORD = re.compile(r"[^\W_]+")
-_DATE = re.compile(r"\d{4}[-./]\d\d?[-./]\d\d?(?!\d)|\d\d?[-./]\d\d?[-./](?:\d{4}|\d\d)(?!\d)")
+_DATE = re.compile(r"\d{4}[-./]\d\d?[-./]\d\d?(?!\d)|\d\d?[-./]\d\d?[-./](?:\d{4}(?!\d)|\d\d(?![-./]?\d))")
+_TITLE = re.compile(rf"(?=(?:.*\.)?{_LETTER}(?:\.|$)){_LETTER}{{1,4}}\.{_LETTER}{{1,4}}")
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 
 
@@ -125,13 +132,32 @@ def _number_forms(text: str) -> Iterator[Form]:
         yield Form("".join(without), 0, len(groups))
 
 
+def _thousands_forms(text: str) -> Iterator[Form]:
+    groups = _WORD.findall(text)
+    if _ADDRESS.fullmatch(text) or len(text) > MAX_JOINED:
+        return
+    count = next((number for number, group in enumerate(groups) if number and len(group) < THOUSAND), len(groups))
+    yield Form("".join(groups[:count]), 0, count)
+
+
+def _apostrophe_forms(text: str) -> Iterator[Form]:
+    """Yields the whole of a name or a contraction, not a word with an article (l'eau) or in the genitive."""
+    first, last = text.split("'")
+    if last != "s" and (len(first) > 1 or first == "o") and len(text) <= MAX_JOINED:
+        yield Form(first + last, 0, 2)
+
+
 def _abroad_forms(text: str) -> Iterator[Form]:
     yield Form(text[2:])
 
 
 def _code_forms(text: str) -> Iterator[Form]:
     parts = _WORD.findall(text)
-    if not any(map(str.isdigit, text)) or _DATE.match(text):
+    if not any(map(str.isdigit, text)):
+        if len(text) <= MAX_JOINED and ((len(parts) == 2 and "-" in text) or _TITLE.fullmatch(text)):
+            yield Form("".join(parts), 0, 2)
+        return
+    if _DATE.match(text):
         return
     found = _joined(parts, 1, MAX_JOINED) if len(parts) <= MAX_PARTS else [Form("".join(parts), 0, len(parts))]
     for form in found:
@@ -164,7 +190,9 @@ def _dot_forms(text: str) -> Iterator[Form]:
 
 _FORMS = {
     "iban": _iban_forms,
+    "thousands": _thousands_forms,
     "number": _number_forms,
+    "apostrophe": _apostrophe_forms,
     "abroad": _abroad_forms,
     "code": _code_forms,
     "sign": _sign_forms,

@@ -45,7 +45,7 @@ _QUESTION_WORDS = {
     ENGLISH: "about all am any been being can did do does doing had has he her here him his how i if into its itself"
     " may me more most must my no nor of off once only other our out over own she should so some such than their them"
     " then there these those through too under until up upon very we were what when where who whom why will would"
-    " you your",
+    " you your s t",
     "french": "comment quel quelle quels quelles quand ou pourquoi",
     "german": "wie was wer wo wann warum welche welcher welches sind war bei um an am zum zur",
     "italian": "quale quali quando dove perche chi cosa",

@@ -33,8 +33,11 @@ _SOUTH_EAST_ASIAN = "\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17d3"
 _PAIRED = _HAN_AND_KANA + _HANGUL + _SOUTH_EAST_ASIAN
 _MARKS = _marks()
 _WITHIN = _MARKS + "\u0300-\u036f\xad\u200b-\u200d\u2060"
-_APOSTROPHE = "(?:(?<=[\u0400-\u052f])'(?=[\u0400-\u052f])|(?<=[\u05d0-\u05ea])['\"](?=[\u05d0-\u05ea]))"
-"""Part of a word in Cyrillic (м'ята) and in Hebrew, which also has abbreviations with a double one."""
+_APOSTROPHE = (
+    "(?:(?<=[\u0400-\u052f])['`](?=[\u0400-\u052f])"
+    "|(?<=[\u05d0-\u05ea])['`\"“”„](?=[\u05d0-\u05ea])|(?<=l)·(?=l))"
+)
+"""Part of a word in Cyrillic (м'ята), in Hebrew, which also has abbreviations with a double one, and in Catalan."""
 WORD = re.compile(
     rf"[^\W_{_PAIRED}]+(?:(?:[{_WITHIN}]+|{_APOSTROPHE})[^\W_{_PAIRED}]*)*"
     rf"|[{_HAN_AND_KANA}][{_HAN_AND_KANA}{_WITHIN}]*|[{_HANGUL}]+"
@@ -45,7 +48,8 @@ _PLAIN_WORD = re.compile("[a-z0-9]+")
 """The same for folded ASCII text, where it takes half the time."""
 _IS_PAIRED = re.compile(rf"[{_PAIRED}]")
 _CHARACTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
-_NO_APOSTROPHES = str.maketrans("", "", "'\"")
+_APOSTROPHES = "'`\"“”„·"
+_NO_APOSTROPHES = str.maketrans("", "", _APOSTROPHES)
 
 
 class WordPlace(NamedTuple):
@@ -103,7 +107,7 @@ def _plain(word: str) -> str:
     """Returns a word as it is indexed: not too long, and without apostrophes."""
     if is_paired(word):
         return word
-    return word.translate(_NO_APOSTROPHES)[:MAX_WORD] if "'" in word or '"' in word else word[:MAX_WORD]
+    return (word if word.isalnum() else word.translate(_NO_APOSTROPHES))[:MAX_WORD]
 
 
 def is_paired(word: str) -> bool:

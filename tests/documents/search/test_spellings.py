@@ -81,6 +81,41 @@ SPELLINGS = [
     ("the U. S. A. today", "USA"),
     ("z. B.", "z.B."),
     ("1 234 567", "1234567"),
+    ("1,234,567", "1234567"),
+    ("1.234.567,50", "1234567"),
+    ("1’234’567", "1234567"),
+    ("12,345", "12345"),
+    ("06.12.34.56.78", "0612345678"),
+    ("Wi-Fi", "WiFi"),
+    ("e‑mail", "email"),
+    ("Coca-Cola", "CocaCola"),
+    ("TNF-α", "TNFα"),
+    ("Ph.D.", "PhD"),
+    ("M.Sc.", "MSc"),
+    ("E.ON", "EON"),
+    ("O’Brien", "OBrien"),
+    ("Xi'an", "Xian"),
+    ("Hawai‘i", "Hawaii"),
+    ("ʿAbd al-ʿAzīz", "Abd al-Aziz"),
+    ("Baʿalbek", "Baalbek"),
+    ("paral·lel", "parallel"),
+    ("paraŀlel", "parallel"),
+    ("п`ять", "п'ять"),
+    ('ארה"ב', "ארה”ב"),
+    ("ײדיש", "יידיש"),
+    ("ｶﾞｷﾞ", "ガギ"),
+    ("PPR#9087", "PPR9087"),
+    ("10kg", "10 kg"),
+    ("1234 AB", "1234AB"),
+]
+
+QUOTED = [
+    ('ארה"ב', "ארה״ב"),
+    ("0049 30 901820", "+49-30-901820"),
+    ("+33 (0)6 12 34 56 78", "+33612345678"),
+    ("Wi-Fi", "WiFi"),
+    ("O'Brien", "OBrien"),
+    ("1,234,567", "1234567"),
 ]
 
 
@@ -97,6 +132,13 @@ def test_both_spellings_find_each_other(alice: User, one: str, other: str) -> No
         found = search(alice, Question(question))
         assert f"doc{number}" in [result.document_id for result in found]
         assert found[0].snippet.marks
+
+
+@pytest.mark.parametrize(("one", "other"), QUOTED)
+def test_a_quoted_spelling_finds_the_other(alice: User, one: str, other: str) -> None:
+    add(alice, f"The text names {one} and more.", client_id="one")
+    add(alice, f"The text names {other} and more.", client_id="other")
+    assert set(find(alice, f'"{one}"')) == set(find(alice, f'"{other}"')) == {"one", "other"}
 
 
 @pytest.mark.parametrize(
@@ -155,11 +197,15 @@ def test_phrases_with_codes(alice: User, phrase: str) -> None:
         "5.1.2024",
         "1990/12/31",
         "12.50",
-        "4,711.50",
         "192.168.1.10",
         "3.14",
         "12 34",
         "and/or",
+        "l'eau",
+        "the company's",
+        "state-of-the-art",
+        "node.js",
+        "5.1.24",
         "a value_of_x",
         "18+",
     ],
