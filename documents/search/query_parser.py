@@ -184,7 +184,8 @@ class _Terms:
             self.counts.update((pair,) for pair in run)
             self._have(number, " & ".join(f"'{pair}'" for pair in run))
             return
-        signed = tuple(form.text for form in self.found.forms.get(number, ()) if form.span == 1)
+        forms = _signed_forms(self.found, number)
+        signed = tuple(dict.fromkeys(lexeme for form in forms for lexeme in self.lexemes(form)))
         if signed:
             self.counts[signed] += 1
             self._have(number, _any_lexeme(signed))

@@ -149,6 +149,7 @@ def test_a_quoted_spelling_finds_the_other(alice: User, one: str, other: str) ->
         ("C#", ["c#"]),
         ("F#", ["f#"]),
         (".NET", [".net"]),
+        (".gitignore", ["gitignore"]),
         ("Ａ＋", ["a+"]),
         ("Notepad++", ["notepad", "plain"]),
         ("node.js", ["node"]),
@@ -170,6 +171,7 @@ def test_words_with_signs(alice: User, question: str, expected: list[str]) -> No
         "notepad": "Edit it with Notepad++.",
         "plain": "Write it on a notepad.",
         "node": "It needs node.js here.",
+        "gitignore": "Add it to .gitignore first.",
     }
     for name, text in texts.items():
         add(alice, text, client_id=name.replace("+", "p").replace("#", "s"))
