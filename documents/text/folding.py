@@ -92,7 +92,8 @@ def fold_with_places(text: str) -> tuple[str, list[int]]:
     return "".join(folded), places
 
 
-_CLUSTER = re.compile("[⁰¹²³⁴-⁹]+|[\u1100-\u11ff]+|.[\u0300-\u036f\u3099\u309a\uff9e\uff9f\u093c\u09bc\u0a3c\u0b3c]*", re.DOTALL)
+_COMPOSING = "\u0300-\u036f\u3099\u309a\uff9e\uff9f\u093c\u09bc\u0a3c\u0b3c"
+_CLUSTER = re.compile(rf"[⁰¹²³⁴-⁹]+|[\u1100-\u11ff]+|.[{_COMPOSING}]*", re.DOTALL)
 """What Unicode composes: a character with its marks, and a run of Korean letters."""
 
 

@@ -34,8 +34,7 @@ _PAIRED = _HAN_AND_KANA + _HANGUL + _SOUTH_EAST_ASIAN
 _MARKS = _marks()
 _WITHIN = _MARKS + "\u0300-\u036f\xad\u200b-\u200d\u2060"
 _APOSTROPHE = (
-    "(?:(?<=[\u0400-\u052f])['`](?=[\u0400-\u052f])"
-    "|(?<=[\u05d0-\u05ea])['`\"“”„](?=[\u05d0-\u05ea])|(?<=l)·(?=l))"
+    "(?:(?<=[\u0400-\u052f])['`](?=[\u0400-\u052f])|(?<=[\u05d0-\u05ea])['`\"“”„](?=[\u05d0-\u05ea])|(?<=l)·(?=l))"
 )
 """Part of a word in Cyrillic (м'ята), in Hebrew, which also has abbreviations with a double one, and in Catalan."""
 WORD = re.compile(
