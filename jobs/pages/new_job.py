@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException, ValidationError
 
+from aiworkstation.access.lookup import as_uuid
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.requests import Request
 from documents.pages.upload_form import receive_files
@@ -18,6 +19,7 @@ from documents.storage.multipart import answers_allowance, screened
 from jobs.pages.forms import (
     IngestForm,
     PasteForm,
+    StepForm,
     WorkflowForm,
     WorkflowSteps,
     bulk_documents_body,
@@ -25,6 +27,8 @@ from jobs.pages.forms import (
     place_errors,
     workflow_body,
 )
+from jobs.pages.rendered_output import pretty_json
+from jobs.saved_workflows import get_workflow_by_id
 from jobs.start import start
 from workflows import tools
 from workflows.models import WorkflowExecution
@@ -35,7 +39,9 @@ from workflows.models import WorkflowExecution
 def new(request: Request) -> HttpResponse:
     """Starts a workflow from its form. The button `more` only adds a row to the form."""
     if request.method == "GET":
-        return _new_job_page(request, WorkflowForm(user=request.user), WorkflowSteps(prefix="steps"))
+        return _edit_saved(request) or _new_job_page(
+            request, WorkflowForm(user=request.user), WorkflowSteps(prefix="steps")
+        )
     if "more" in request.POST:
         steps = WorkflowSteps(request.POST, prefix="steps").with_another_row()
         return _new_job_page(request, WorkflowForm(initial=request.POST.dict(), user=request.user), steps)
@@ -47,6 +53,28 @@ def new(request: Request) -> HttpResponse:
         except ValidationError as error:
             place_errors(error, form, steps)
     return _new_job_page(request, form, steps, status=HTTPStatus.BAD_REQUEST)
+
+
+def _edit_saved(request: Request) -> HttpResponse | None:
+    """The page with a saved workflow, as JSON if the form has no fields for all that it says."""
+    key = as_uuid(request.GET.get("workflow", ""))
+    if key is None:
+        return None
+    payload = get_workflow_by_id(request.user, key).payload
+    form, steps = WorkflowForm(user=request.user), WorkflowSteps(prefix="steps")
+    if {*payload} - {*WorkflowForm.FIELD_OF_KEY, "steps"} or any(
+        {*step} - {*StepForm.base_fields} for step in payload["steps"]
+    ):
+        pasted = PasteForm(initial={"body": pretty_json(workflow_body(payload))})
+        return _new_job_page(request, form, steps, pasted)
+    initial = {field: payload[name] for name, field in WorkflowForm.FIELD_OF_KEY.items() if name in payload}
+    rows = [
+        {**step, "arguments": pretty_json(step["arguments"])} if "arguments" in step else step
+        for step in payload["steps"]
+    ]
+    return _new_job_page(
+        request, WorkflowForm(initial=initial, user=request.user), WorkflowSteps(prefix="steps", initial=rows)
+    )
 
 
 def _start_once(request: Request, body: dict[str, Any], key: str) -> WorkflowExecution:

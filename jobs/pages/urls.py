@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from jobs.pages import actions, approvals, bulk_page, compact_panel, job_list, job_page, new_job, rerun_page
+from jobs.pages import (
+    actions,
+    approvals,
+    bulk_page,
+    compact_panel,
+    job_list,
+    job_page,
+    new_job,
+    rerun_page,
+    saved_workflows,
+)
 
 urlpatterns = [
     path("jobs/", job_list.job_list, name="list"),
@@ -19,9 +29,13 @@ urlpatterns = [
     path("jobs/<uuid:id>/rerun", rerun_page.rerun, name="rerun"),
     path("jobs/<uuid:id>/delete", actions.delete, name="delete"),
     path("jobs/<uuid:id>/failures.csv", job_page.failures_csv, name="failures"),
+    path("jobs/<uuid:id>/save", saved_workflows.save_job, name="save_job"),
     path("jobs/<uuid:id>/events", job_page.events, name="events"),
     path("jobs/<uuid:id>/steps/<int:index>", job_page.step, name="step"),
     path("jobs/<uuid:id>/steps/<int:index>/retry", actions.retry_step, name="retry_step"),
     path("jobs/<uuid:id>/steps/<uuid:step_id>/approve", approvals.approve, name="approve"),
     path("jobs/<uuid:id>/steps/<uuid:step_id>/reject", approvals.reject, name="reject"),
+    path("workflows", saved_workflows.workflow_list, name="workflows"),
+    path("workflows/<uuid:id>", saved_workflows.workflow, name="workflow"),
+    path("schedules/<uuid:id>", saved_workflows.schedule, name="schedule"),
 ]

@@ -112,6 +112,21 @@ ROWS: dict[str, list[Row]] = {
         ("POST", "/jobs/{failed}/steps/0/retry", OWNED_FORM),
         ("GET", "/jobs/{failed}/steps/0/retry", FORM_ONLY),
     ],
+    "jobs/<uuid:id>/save": [
+        *reads("/jobs/{failed}/save", OWNED_PAGE),
+        ("POST", "/jobs/{failed}/save", "302 404 400 400 400 400 302"),
+    ],
+    "workflows": [*reads("/workflows", PAGE), ("POST", "/workflows", FORM_ONLY)],
+    "workflows/<uuid:id>": [
+        *reads("/workflows/{report}", OWNED_PAGE),
+        *reads("/workflows/{shared}", PAGE),
+        ("POST", "/workflows/{report}", OWNED_FORM),
+        ("POST", "/workflows/{shared}", FORM),
+    ],
+    "schedules/<uuid:id>": [
+        ("POST", "/schedules/{schedule}", OWNED_FORM),
+        ("GET", "/schedules/{schedule}", FORM_ONLY),
+    ],
     "jobs/<uuid:id>/events": reads("/jobs/{failed}/events", OWNED_PAGE),
     "jobs/<uuid:id>/failures.csv": reads("/jobs/{failed}/failures.csv", OWNED_PAGE),
     "jobs/<uuid:id>/steps/<int:index>": reads("/jobs/{failed}/steps/0", OWNED_PAGE),
@@ -278,7 +293,7 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
     turn(WORKER, [Outcome.asked(question, 3600)], [])
     report = save_workflow(alice, {"name": "report", "payload": BODY["payload"]})
     schedule = create_schedule(alice, report, {"every_seconds": 3600})
-    save_workflow(alice, {"name": "shared", "payload": BODY["payload"], "is_shared": True})
+    shared = save_workflow(alice, {"name": "shared", "payload": BODY["payload"], "is_shared": True})
     token, _ = ApiToken.issue(alice)
     document = index(alice, upload(alice))
     webhook = manage.create(alice, {"url": "https://example.com/hook"})
@@ -292,6 +307,8 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
         "step": held.step_id,
         "token": token.pk,
         "schedule": schedule.pk,
+        "report": report.pk,
+        "shared": shared.pk,
         "document": document.uid,
         "webhook": webhook.pk,
         "delivery": delivery.pk,
