@@ -187,7 +187,8 @@ class StepQuerySet(models.QuerySet["WorkflowStep"]):
         return self if owner is None else self.filter(execution__owner=owner)
 
     def awaiting_approval(self) -> Self:
-        return self.filter(answer_by__isnull=False, approval__isnull=False)
+        """An approved step may wait for an outside worker's answer then: nobody is asked any more."""
+        return self.filter(answer_by__isnull=False, approval__isnull=False).exclude(approval__has_key="answer")
 
     def answerable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """Steps with a question that `user` may answer: staff, the owner, and members of the step's group."""

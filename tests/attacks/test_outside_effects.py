@@ -11,6 +11,7 @@ from django.test import Client
 from tests.servers.model_server import ModelServer, Reply
 from tests.servers.outside_worker import SECRET, signed
 from tests.servers.web_server import WebServer
+from tests.support.html import text as text_of
 from tests.support.jobs import WORKER, claim
 from tests.support.runner import work
 from tests.support.turns import turn
@@ -110,6 +111,28 @@ def test_a_no_sends_nothing_and_a_retry_asks_again(
     assert answer(as_alice, step, "reject").json()["error"]["code"] == "rejected"
     as_alice.post(f"/api/jobs/{step.execution_id}/retry")
     assert (go_on(step).status, server.requests) == ("waiting", [])
+
+
+def test_a_yes_is_for_one_round(alice: User, as_alice: Client, model: ModelServer, server: WebServer) -> None:
+    step = run(alice, model, {"url": f"{server.url}/status/400"})
+    answer(as_alice, step, "approve")
+    assert (go_on(step).status, len(server.requests)) == ("failed", 1)
+    as_alice.post(f"/api/jobs/{step.execution_id}/retry")
+    assert (go_on(step).status, len(server.requests)) == ("waiting", 1)
+
+
+def test_an_approved_step_that_waits_for_its_worker_asks_nobody(
+    alice: User, as_alice: Client, at_alice: Client, model: ModelServer, server: WebServer
+) -> None:
+    step = run(alice, model, {"url": f"{server.url}/echo", "payload": 1}, tool="EXTERNAL_WORKER")
+    assert "Approvals (1)" in text_of(at_alice.get("/jobs/"))
+    answer(as_alice, step, "approve")
+    go_on(step)
+    assert (step.status, len(server.requests)) == ("waiting", 1)
+    assert answer(as_alice, step, "approve").status_code == 409
+    assert "Approvals (" not in text_of(at_alice.get("/jobs/"))
+    assert "outside answer" in as_alice.get(f"/api/jobs/{step.execution_id}").json()["waitingFor"]
+    assert "Approve step" not in text_of(at_alice.get(f"/jobs/{step.execution_id}"))
 
 
 def test_what_the_person_changed_is_sent(

@@ -178,7 +178,7 @@ def _delayed(step: WorkflowStep | None, now: datetime) -> str:
         return ""
     if step.ready_at is None:
         until = f", until {wire_time(step.answer_by)}" if step.answer_by else ""
-        if step.approval is not None:
+        if step.approval is not None and "answer" not in step.approval:
             return f'"{step.name}" is waiting for a person to approve it{until}.'
         return f'"{step.name}" is waiting for an outside answer{until}.'
     if step.ready_at <= now:
