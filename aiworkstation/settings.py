@@ -5,6 +5,7 @@ import warnings
 from importlib.util import find_spec
 from typing import Any
 
+import django
 import psycopg.conninfo
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "aiworkstation.access",
     "aiworkstation.audit",
     *CONFIG.extra_apps,
+    *(["django_tasks"] if django.VERSION < (6,) else []),
     "django_q",
     "django_htmx",
     "rest_framework",
@@ -135,6 +137,9 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": 1000,
     "label": "Background tasks",
 }
+
+# Django's task framework, for the apps of EXTRA_APPS.
+TASKS = {"default": {"BACKEND": "workflows.django_tasks.Backend"}}
 
 # Links from lower packages to higher ones. This module is above all packages, so it may name both ends.
 ABSOLUTE_URL_OVERRIDES = {"workflows.workflowexecution": lambda job: reverse("jobs:job", args=[job.pk])}

@@ -7,6 +7,7 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         # Tools register themselves when their module is imported: ours, and the `tools.py` of every installed app.
+        from workflows import django_tasks  # noqa: F401 - registers its tools
         from workflows.django_q import schedules
         from workflows.tools import import_builtin_tools
 
