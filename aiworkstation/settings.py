@@ -139,7 +139,7 @@ Q_CLUSTER: dict[str, Any] = {
 }
 
 # Django's task framework, for the apps of EXTRA_APPS.
-TASKS = {"default": {"BACKEND": "workflows.django_tasks.Backend"}}
+TASKS: dict[str, Any] = {"default": {"BACKEND": "workflows.django_tasks.Backend"}}
 
 # Links from lower packages to higher ones. This module is above all packages, so it may name both ends.
 ABSOLUTE_URL_OVERRIDES = {"workflows.workflowexecution": lambda job: reverse("jobs:job", args=[job.pk])}

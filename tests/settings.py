@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["ENV_FILE"] = ""
 
@@ -52,5 +53,9 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     # Names without hashes: nothing has collected the files.
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+TASKS: dict[str, Any] = {
+    "default": {"BACKEND": "workflows.django_tasks.Backend", "QUEUES": []},
+    "patient": {"BACKEND": "workflows.django_tasks.Backend", "OPTIONS": {"max_attempts": 3, "owner": "charlie"}},
 }
 WHITENOISE_AUTOREFRESH = True  # from where they lie

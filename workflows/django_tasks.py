@@ -21,7 +21,7 @@ from aiworkstation.audit.models import AuditEvent
 from aiworkstation.audit.origin import current_actor
 from workflows import engine
 from workflows.errors import PermanentError, StepError
-from workflows.models import FINISHED_EXECUTION, ExecutionStatus, Queue, WorkflowExecution, WorkflowStep
+from workflows.models import FINISHED_EXECUTION, ExecutionStatus, Queue, WorkflowStep
 from workflows.steps import NewExecution, NewStep
 from workflows.tools import Arguments, StepContext, Tool, register
 from workflows.worker.threads import in_thread

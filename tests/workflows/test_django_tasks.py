@@ -11,23 +11,17 @@ from django.utils import timezone
 from django_tasks import TaskResult, TaskResultStatus, task_backends
 from django_tasks.exceptions import InvalidTaskError, TaskResultDoesNotExist
 from django_tasks.signals import task_enqueued, task_finished, task_started
-from pytest_django.fixtures import Settings
 
 from tests.support.runner import work
 from tests.workflows import task_functions as tasks
 from workflows import engine
 from workflows.models import WorkflowExecution
 
-BACKEND = "workflows.django_tasks.Backend"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def backends(settings: Settings) -> None:
-    settings.TASKS = {
-        "default": {"BACKEND": BACKEND, "QUEUES": []},
-        "patient": {"BACKEND": BACKEND, "OPTIONS": {"max_attempts": 3, "owner": "charlie"}},
-    }
+def no_calls() -> None:
     tasks.calls.clear()
 
 
