@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 os.environ["ENV_FILE"] = ""
 
@@ -54,7 +53,7 @@ STORAGES = {
     # Names without hashes: nothing has collected the files.
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-TASKS: dict[str, Any] = {
+TASKS = {
     "default": {"BACKEND": "workflows.django_tasks.Backend", "QUEUES": []},
     "patient": {"BACKEND": "workflows.django_tasks.Backend", "OPTIONS": {"max_attempts": 3, "owner": "charlie"}},
 }
