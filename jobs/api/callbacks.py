@@ -161,11 +161,11 @@ def update_step(request: Request) -> Response:
         sender = _sender_of(request)
         own = {step.pk for step in _own_steps(execution, sender)}
         step = find_step(execution, value.get("step_id"), value.get("step_index"))
+        callback.object, callback.execution_id = f"step:{step.pk}", execution.pk
         if step.pk not in own and sender.needs_token:
             raise Http404("The job has no such step.")
         if step.pk not in own:
             raise Conflict(NOT_WAITING, code="wrong_state")
-        callback.object, callback.execution_id = f"step:{step.pk}", execution.pk
         if sender.needs_token and value.get("token") is None:
             raise ValidationError({"callbackToken": invalid("Send the callbackToken of the task.", "required")})
         answer = _answer(value, _message_of(request).signed_at)

@@ -32,7 +32,7 @@ def test_it_works(as_alice: Client, alice: User) -> None:
     job = get(as_alice, execution)
     keys = (
         "jobId jobType name description owner status waitingFor mode modelId projectId tags priority progress"
-        " output error usage rerunOf reused isFinished createdAt startedAt finishedAt durationMs"
+        " output error usage rerunOf reused workflow workflowVersion isFinished createdAt startedAt finishedAt durationMs"
         " payload steps stepsNextCursor"
     )
     assert " ".join(job) == keys
