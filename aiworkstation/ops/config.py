@@ -10,12 +10,12 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -222,6 +222,12 @@ class Config(BaseSettings):
         if value and (wrong := webhook_secret_error(value)):
             raise ValueError(wrong)
         return value
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if self.debug and self.app_url.startswith("https://"):
+            raise ValueError("DEBUG: must be false if APP_URL begins with https://, because error pages show the code")
+        return self
 
     @property
     def public_url(self) -> str:

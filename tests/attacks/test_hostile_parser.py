@@ -108,7 +108,14 @@ def test_it_reads_no_other_document(sandbox: Sandbox, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["/tmp/attack", "/dev/shm/attack", "{project}/workflows/attack.py", "../attack", "/usr/attack"]
+    "target",
+    [
+        "/tmp/of-a-hostile-parser",
+        "/dev/shm/of-a-hostile-parser",
+        "{project}/workflows/attack.py",
+        "../attack",
+        "/usr/attack",
+    ],
 )
 def test_it_writes_nowhere_else(sandbox: Sandbox, folder: Path, target: str) -> None:
     path = target.format(project=BASE_DIR)

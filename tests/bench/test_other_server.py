@@ -11,7 +11,7 @@ from bench import contenders, run_environment
         ("postgresql://app:x@db:25599/app", "postgresql://app:x@db:25599/bench"),
         ("postgresql://app@db", "postgresql://app@db/bench"),
         ("postgresql:///app?host=/tmp/x&user=app", "postgresql:///bench?host=/tmp/x&user=app"),
-        ("", f"postgresql://aiworkstation@/bench?host={str(run_environment.SOCKETS).replace('/', '%2F')}&port=5432"),
+        ("", f"postgresql://aiworkstation:@/bench?host={str(run_environment.SOCKETS).replace('/', '%2F')}&port=5432"),
     ],
 )
 def test_databases_are_made_there(monkeypatch: pytest.MonkeyPatch, server: str, url: str) -> None:

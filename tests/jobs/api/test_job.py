@@ -32,8 +32,8 @@ def test_it_works(as_alice: Client, alice: User) -> None:
     job = get(as_alice, execution)
     keys = (
         "jobId jobType name description owner status waitingFor mode modelId projectId tags priority progress"
-        " output error usage rerunOf reused workflow workflowVersion isFinished createdAt startedAt finishedAt durationMs"
-        " payload steps stepsNextCursor"
+        " output error usage rerunOf reused workflow workflowVersion isFinished createdAt startedAt finishedAt"
+        " durationMs payload steps stepsNextCursor"
     )
     assert " ".join(job) == keys
     assert (job["status"], job["waitingFor"], job["owner"]) == ("running", None, "alice")

@@ -16,7 +16,9 @@ BEGIN
       SELECT execution, slot, count(*) AS number FROM unnest(_executions, _slots) AS given(execution, slot)
       GROUP BY execution, slot
     ) wanted
-    JOIN workflow_executions e ON e.id = wanted.execution AND e.finished_at IS NULL
+    -- ANY, although the join implies it: without statistics the planner would read all executions instead.
+    JOIN workflow_executions e
+      ON e.id = wanted.execution AND e.id = ANY(_executions) AND e.finished_at IS NULL
     CROSS JOIN LATERAL (
       SELECT id, ready_at, index FROM workflow_steps
       WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)

@@ -28,7 +28,9 @@ BEGIN
         count(*) FILTER (WHERE status IN ('completed', 'failed', 'skipped')) AS finished
       FROM unnest(_executions, _statuses) AS given(execution, status) GROUP BY execution
     ) given
-    JOIN workflow_executions e ON e.id = given.execution AND e.finished_at IS NULL
+    -- ANY, although the join implies it: without statistics the planner would read all executions instead.
+    JOIN workflow_executions e
+      ON e.id = given.execution AND e.id = ANY(_executions) AND e.finished_at IS NULL
     LEFT JOIN LATERAL (
       SELECT tool, CASE WHEN crashes < 2 THEN slot ELSE 'alone' END AS slot, ready_at FROM workflow_steps s
       WHERE s.execution_id = e.id AND s.status IN ('ready', 'waiting') AND s.ready_at IS NOT NULL
