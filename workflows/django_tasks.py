@@ -3,6 +3,8 @@
 A task is a job of one step. Django 6 has the framework built in; before that, the package django-tasks is the same one.
 """
 
+from __future__ import annotations  # the classes of Django 6 take no parameters at run time
+
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

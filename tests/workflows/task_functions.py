@@ -2,12 +2,17 @@
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import django
 from django.contrib.auth.models import User
-from django_tasks import TaskContext, task
 
 from workflows.errors import TryLater
+
+if TYPE_CHECKING or django.VERSION < (6,):
+    from django_tasks import TaskContext, task
+else:
+    from django.tasks import TaskContext, task
 
 calls: list[Any] = []
 

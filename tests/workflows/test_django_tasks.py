@@ -1,21 +1,29 @@
 """Django's task framework on the engine."""
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import django
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
-from django_tasks import TaskResult, TaskResultStatus, task_backends
-from django_tasks.exceptions import InvalidTaskError, TaskResultDoesNotExist
-from django_tasks.signals import task_enqueued, task_finished, task_started
 
 from tests.support.runner import work
 from tests.workflows import task_functions as tasks
 from workflows import engine
 from workflows.models import WorkflowExecution
+
+if TYPE_CHECKING or django.VERSION < (6,):
+    from django_tasks import TaskResult, TaskResultStatus, task_backends
+    from django_tasks.exceptions import InvalidTaskError, TaskResultDoesNotExist
+    from django_tasks.signals import task_enqueued, task_finished, task_started
+else:
+    from django.tasks import TaskResult, TaskResultStatus, task_backends
+    from django.tasks.exceptions import InvalidTask as InvalidTaskError
+    from django.tasks.exceptions import TaskResultDoesNotExist
+    from django.tasks.signals import task_enqueued, task_finished, task_started
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +33,7 @@ def no_calls() -> None:
     tasks.calls.clear()
 
 
-def run(result: TaskResult[Any]) -> TaskResult[Any]:
+def run(result: "TaskResult[Any]") -> "TaskResult[Any]":
     work(WorkflowExecution.objects.get(pk=result.id))
     result.refresh()
     return result
