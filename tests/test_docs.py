@@ -68,7 +68,11 @@ def test_examples_import_what_exists(module: str, name: str) -> None:
 
 
 INTERNAL = {"await_ready", "execute_alone"}
-COMMANDS = {path.stem for path in BASE_DIR.glob("*/**/management/commands/[a-z]*.py") if ".venv" not in path.parts}
+COMMANDS = {
+    path.stem
+    for path in BASE_DIR.glob("*/**/management/commands/[a-z]*.py")
+    if not path.relative_to(BASE_DIR).parts[0].startswith(".")
+}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS - INTERNAL))
