@@ -1,4 +1,4 @@
-"""Measures the front gate under attack: `python bench/front_gate.py URL TOKEN [--pid PID]`.
+"""Measures the front gate under attack: `python bench/front_gate.py URL TOKEN ATTACKERS_TOKEN [--pid PID]`.
 
 Half of the time `GET /api/jobs` alone, then with 200 dripping bodies, 50 slow readers, 20 refused uploads of 1 GB and 8
 hostile JSON bodies at once. Prints p50 and p95 of both, their ratio, and the memory of the web process.
@@ -127,6 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("token")
+    parser.add_argument("attacker", help="the token of another user")
     parser.add_argument("--pid", type=int, help="the web process, whose memory is measured")
     parser.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
@@ -134,7 +135,7 @@ def main() -> None:
     host, port = place.hostname or "127.0.0.1", place.port or 80
     latencies(host, port, options.token, 2)
     alone = latencies(host, port, options.token, options.seconds)
-    attack = Attack(host, port, options.token)
+    attack = Attack(host, port, options.attacker)
     attack.start()
     time.sleep(3)
     attacked = latencies(host, port, options.token, options.seconds)
