@@ -86,7 +86,7 @@ class Operation:
     is_body_required: bool = True
     """Without it, a request without a body is valid too."""
     answers: Mapping[Any, Any] = field(default_factory=dict)
-    """By status, or by status and media type: a serializer, a type, or None for no body."""
+    """The body of each status, or of each status and media type: a serializer, a type, or None if there is no body."""
     errors: Mapping[int, str] = field(default_factory=dict)
     """More errors than an operation has by its kind: the codes and what they mean."""
     is_conditional: bool = False

@@ -1,4 +1,4 @@
-"""From a change to the jobs that tell of it. What is committed is told once, what is rolled back never."""
+"""A committed change starts one delivery for each webhook. A change that is rolled back starts none."""
 
 import json
 import time

@@ -163,7 +163,7 @@ def test_what_is_no_json() -> None:
 
 
 def test_only_tasks_are_run() -> None:
-    """A row names a function. Whoever can write rows must not run any function."""
+    """A job's row names a function. Write access to rows must not be enough to run any function."""
     result = tasks.add.enqueue(1, 2)
     job = WorkflowExecution.objects.get()
     step = job.steps.get()

@@ -120,7 +120,7 @@ def test_refused(tmp_path: Path, content: bytes, name: str, error: type[Document
     ],
 )
 def test_old_office_files(tmp_path: Path, stream: str, format_name: str) -> None:
-    """By the streams in their container, whatever the name says."""
+    """The streams in the container decide the format, not the file's name."""
     assert _detect(write_ole(tmp_path / "stored", {stream: b"x"})) == (format_name, False)
 
 

@@ -364,7 +364,7 @@ def test_a_task_that_kills_its_process_fails_in_the_end(alice: object, ledger: P
 
 
 def crash(tasks: PlainTasks) -> None:
-    """What is left if the process that `tasks` stands for dies: the lease runs out."""
+    """Simulates the death of the process that runs the tasks: only the lease is left, and it runs out."""
     tasks.lease.leave()
     OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1))
 
