@@ -10,6 +10,8 @@ import re
 from typing import Any
 
 MAX_DEPTH = 100
+MAX_COUNTED = 100_000
+"""Levels that are counted for the message. Counting millions of them would take seconds."""
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -42,7 +44,8 @@ def depth_of(value: Any) -> int:
 
 
 def _too_deep(depth: int) -> BadJson:
-    return BadJson(f"It is nested {depth} levels deep. At most {MAX_DEPTH} are allowed.")
+    counted = f"{depth} levels" if depth <= MAX_COUNTED else f"more than {MAX_COUNTED:,} levels"
+    return BadJson(f"It is nested {counted} deep. At most {MAX_DEPTH} are allowed.")
 
 
 def _depth_of_text(text: str | bytes) -> int:
@@ -53,6 +56,8 @@ def _depth_of_text(text: str | bytes) -> int:
     for token in _TOKENS.finditer(text):
         depth += (token[0] in "[{") - (token[0] in "]}")
         deepest = max(deepest, depth)
+        if deepest > MAX_COUNTED:
+            break
     return deepest
 
 

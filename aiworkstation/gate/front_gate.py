@@ -112,7 +112,8 @@ class FrontGate:
         environ = {**wsgi.environ_of(scope, body), **(changes or {})}
         # In this order: a client that waits for an expensive place holds only a place of its own.
         async with self._client_places.take(client_of(scope)):
-            if not route.is_expensive:
+            # A large body takes long to check, whatever it holds.
+            if not route.is_expensive and body.size <= request_body.IN_MEMORY:
                 return await self._in_thread(environ)
             async with self._expensive_places.take(""):
                 return await self._in_thread(environ)

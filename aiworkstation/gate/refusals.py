@@ -16,11 +16,10 @@ Send = Callable[[Message], Awaitable[None]]
 API_PREFIX = "/api/"
 LINGER_SECONDS = 20.0
 """How long the rest of a refused body is read and dropped."""
-LINGER_AT_FULL_SPEED = 128 * 1024 * 1024
+LINGER_RATE = 50 * 1024 * 1024
+"""Bytes a second that are dropped for all clients together, so that endless bodies cost little."""
 LINGER_SILENCE = 0.5
 """Seconds without a byte after which the client is taken to have read the answer."""
-LINGER_PAUSE = 0.02
-"""Seconds between two reads after that, so that endless bodies cost little."""
 
 
 class Disconnected(Exception):
@@ -107,14 +106,27 @@ async def refuse(
     await send({"type": "http.response.body", "body": b""})
 
 
+class DropRate:
+    """Spreads what all connections drop over time."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    async def wait(self, size: int) -> None:
+        now = asyncio.get_running_loop().time()
+        # Each block reserves the next span of time. No await in between, so no other connection gets the same one.
+        self._next = max(now, self._next) + size / LINGER_RATE
+        await asyncio.sleep(self._next - now)
+
+
+_drop_rate = DropRate()
+
+
 async def drop_body(receive: Receive) -> None:
-    dropped = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
             while (block := await _next_block(receive)) is not None:
-                dropped += len(block)
-                if dropped > LINGER_AT_FULL_SPEED:
-                    await asyncio.sleep(LINGER_PAUSE)
+                await _drop_rate.wait(len(block))
 
 
 async def _next_block(receive: Receive) -> bytes | None:

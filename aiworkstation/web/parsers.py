@@ -1,5 +1,6 @@
 """JSON bodies that PostgreSQL can store."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,17 +10,21 @@ from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from aiworkstation import strict_json
 
 Path = tuple[str | int, ...]
+_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]|\x00")
+"""An escaped NUL or half of a pair, and the same in other encodings than UTF-8: there every byte may be a NUL."""
 
 
 class JSONParser(parsers.JSONParser):
     """Accepts strict JSON, without text that PostgreSQL refuses (NUL, half a surrogate pair)."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        raw = stream.read()
         try:
-            body = strict_json.loads(stream.read())
+            body = strict_json.loads(raw)
         except strict_json.BadJson as error:
             raise ParseError(f"JSON parse error - {error}") from error
-        if unstorable := [path for path, text in _texts(body) if not _storable(text)]:
+        # Strict JSON can have such a character as an escape only, so that most bodies need no walk through their texts.
+        if _UNSTORABLE.search(raw) and (unstorable := [path for path, text in _texts(body) if not _storable(text)]):
             detail = ErrorDetail("Contains NUL or half of a surrogate pair, which cannot be stored.", "invalid")
             raise ValidationError(_nested(unstorable[0], detail))
         return body

@@ -45,5 +45,10 @@ def test_the_depth_is_limited_and_named() -> None:
                 loads(text)
 
 
+def test_millions_of_levels_are_not_counted() -> None:
+    with pytest.raises(BadJson, match="nested more than 100,000 levels deep"):
+        loads("[" * 5_000_000)
+
+
 def test_depth_counts_arrays_and_objects() -> None:
     assert [depth_of(value) for value in (1, "[[", [], {"a": 1}, [[1], {"a": [{}]}])] == [0, 0, 1, 1, 4]
