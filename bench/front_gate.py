@@ -6,12 +6,14 @@ hostile JSON bodies at once. Prints p50 and p95 of both, their ratio, and the me
 
 import argparse
 import http.client
+import multiprocessing
 import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Event
 from urllib.parse import urlsplit
 
 import psutil
@@ -36,31 +38,20 @@ def latencies(host: str, port: int, token: str, seconds: float) -> list[float]:
 
 
 class Attack:
-    """Threads that keep their connections busy until `stop`."""
+    """Threads that keep their connections busy. They run in processes of their own: see `attacking`."""
 
-    def __init__(self, host: str, port: int, token: str) -> None:
+    def __init__(self, host: str, port: int, token: str, ends: Event) -> None:
         self.address = (host, port)
         self.token = token
-        self.ends = threading.Event()
-        self.threads: list[threading.Thread] = []
+        self.ends = ends
 
-    def start(self) -> None:
-        kinds: list[tuple[int, Callable[[], None]]] = [
-            (1, self.drip_many),
-            (1, self.read_slowly_many),
-            (UPLOADS, self.upload),
-            (HOSTILE, self.send_hostile_json),
-        ]
-        for number, attack in kinds:
-            for _ in range(number):
-                thread = threading.Thread(target=self.repeat, args=(attack,), daemon=True)
-                thread.start()
-                self.threads.append(thread)
-
-    def stop(self) -> None:
-        self.ends.set()
-        for thread in self.threads:
-            thread.join(30)
+    def run(self, kind: str, number: int) -> None:
+        """Repeats an attack in so many threads until `ends` is set."""
+        threads = [threading.Thread(target=self.repeat, args=(getattr(self, kind),)) for _ in range(number)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def repeat(self, attack: Callable[[], None]) -> None:
         while not self.ends.is_set():
@@ -119,6 +110,26 @@ class Attack:
             connection.close()
 
 
+@contextmanager
+def attacking(host: str, port: int, token: str) -> Iterator[None]:
+    """One process for each kind, so that the attackers do not hold the interpreter of the client that measures."""
+    context = multiprocessing.get_context("spawn")
+    ends = context.Event()
+    attack = Attack(host, port, token, ends)
+    kinds = {"drip_many": 1, "read_slowly_many": 1, "upload": UPLOADS, "send_hostile_json": HOSTILE}
+    processes = [context.Process(target=attack.run, args=item) for item in kinds.items()]
+    for process in processes:
+        process.start()
+    try:
+        time.sleep(3)
+        yield
+    finally:
+        ends.set()
+        for process in processes:
+            process.join(30)
+            process.kill()
+
+
 def p(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1]
 
@@ -135,12 +146,9 @@ def main() -> None:
     host, port = place.hostname or "127.0.0.1", place.port or 80
     latencies(host, port, options.token, 2)
     alone = latencies(host, port, options.token, options.seconds)
-    attack = Attack(host, port, options.attacker)
-    attack.start()
-    time.sleep(3)
-    attacked = latencies(host, port, options.token, options.seconds)
-    memory = psutil.Process(options.pid).memory_info().rss / 2**20 if options.pid else 0
-    attack.stop()
+    with attacking(host, port, options.attacker):
+        attacked = latencies(host, port, options.token, options.seconds)
+        memory = psutil.Process(options.pid).memory_info().rss / 2**20 if options.pid else 0
     for name, values in (("alone", alone), ("attacked", attacked)):
         print(f"{name:9} p50 {p(values, 50):6.1f} ms  p95 {p(values, 95):6.1f} ms  ({len(values)} requests)")
     print(f"p95 attacked / alone: {p(attacked, 95) / p(alone, 95):.2f}   web process: {memory:.0f} MB")

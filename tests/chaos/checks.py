@@ -215,6 +215,13 @@ def refused_values_fail_their_step_alone(evidence: Evidence) -> Result:
 
 
 @check
+def refused_reports_change_nothing(evidence: Evidence) -> Result:
+    """Reports of the outside worker that the database refuses. The jobs end as they should, which `ends` checks."""
+    problems = [f"an impossible report about step {step} was accepted" for step in evidence.reports.accepted]
+    return Result("a report that the database refuses changes nothing", f"{evidence.reports.refused} reports", problems)
+
+
+@check
 def faults_are_no_attempts(evidence: Evidence) -> Result:
     problems = []
     for execution in evidence.trail.executions:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from tests.chaos.call_server import CallServer
+from tests.chaos.callbacks import Received
 from tests.chaos.faults import CHILD, CUT, DEATH, SLOW, STALL, Fault
 from tests.chaos.ledger import END, START, Line
 from tests.chaos.trail import Claim, Trail
@@ -21,6 +22,7 @@ class Evidence:
     acknowledged: list[UUID]
     tasks: list[str]
     lease: float
+    reports: Received
     runs: dict[tuple[str, int], list[tuple[float, float]]] = field(default_factory=dict)
     """Maps step and worker to start and end of each run that was completed."""
 
@@ -33,7 +35,8 @@ class Evidence:
                 self.runs.setdefault((line.step, line.holder), []).append((began[line.step, line.holder], line.at))
 
     def keeps_a_ledger(self, claim: Claim) -> bool:
-        return str(self.trail.steps[claim.step].tool).startswith("CHAOS_")
+        tool = str(self.trail.steps[claim.step].tool)
+        return tool.startswith("CHAOS_") and tool != "CHAOS_OUTSIDE"
 
     def run_of(self, claim: Claim) -> tuple[float, float] | None:
         """The run that was completed within this claim."""

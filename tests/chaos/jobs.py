@@ -53,7 +53,7 @@ class Shapes:
         self.tag += 1
         common: list[Callable[[], Shape]] = [self.chain, self.chain, self.lanes, self.lanes, self.http, self.children]
         common += [self.long, self.long]
-        common += [self.refused]
+        common += [self.refused, self.outside]
         rare = [self.waits, self.fails, self.tolerates, self.blocks, self.cancelled, self.delayed]
         return self.chance.choice([*common, *rare])()
 
@@ -108,6 +108,10 @@ class Shapes:
         odd = self.step("odd", 0.2, refuses=self.chance.choice(["model", "output", "usage"]))
         odd.max_attempts = 1
         return Shape([odd, self.step("fine", 1.0)], Expected("failed", ["failed", "completed"], [1, 1]))
+
+    def outside(self) -> Shape:
+        """A step that an outside worker answers, first with a value that the database refuses."""
+        return Shape([self.step("outside", tool="OUTSIDE"), self.step("after", 0.1, [0])])
 
     def blocks(self) -> Shape:
         """Steps that run plain functions in threads."""

@@ -16,6 +16,7 @@ from django.db import Error, connection
 from aiworkstation.ops import postgres
 from tests.chaos import ledger, trail
 from tests.chaos.call_server import CallServer
+from tests.chaos.callbacks import OutsideWorker
 from tests.chaos.checks import CHECKS, Result
 from tests.chaos.database import Database
 from tests.chaos.evidence import ZOMBIE_SECONDS, Evidence
@@ -60,6 +61,7 @@ class Run:
         self.chaos = Chaos(self.trees, database, self.ledger, self.lease, seed)
         self.stall_witness = StallWitness(database, self.chaos, self.lease / 3)
         self.producer = Producer(calls, seed)
+        self.outside_worker = OutsideWorker(seed)
         self.results: list[Result] = []
         self.is_over = threading.Event()
 
@@ -69,6 +71,7 @@ class Run:
         boot = self._wait_for_workers()
         self.stall_witness.start()
         self.producer.start()
+        self.outside_worker.start()
         time.sleep(1)
         taken = freeze_past_its_lease(self.chaos, self.trees, self.database)
         self._result("a frozen worker finds successors when it comes back", f"{taken} steps", taken == 0)
@@ -84,6 +87,7 @@ class Run:
         number = len(self.producer.acknowledged)
         self._result(f"there are {at_least} executions at least", str(number), number < at_least)
         self._drain()
+        self.outside_worker.end()
         self._stop()
         self.stall_witness.end()
         self.is_over.set()
@@ -169,6 +173,7 @@ class Run:
             faults=self.chaos.faults,
             acknowledged=self.producer.acknowledged,
             tasks=self.producer.tasks,
+            reports=self.outside_worker.received,
             lease=self.lease,
         )
         self.results += [check(evidence) for check in CHECKS]

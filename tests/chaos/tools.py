@@ -17,7 +17,7 @@ from workflows.engine.outcomes import Outcome
 from workflows.errors import StepError, TryLater
 from workflows.models import StepStatus
 from workflows.network import http_client
-from workflows.tools import Arguments, StepContext, Tool, register
+from workflows.tools import Arguments, OutsideAnswer, StepContext, Tool, register
 from workflows.worker.sandbox.confinement import ChildFiles
 from workflows.worker.step_executor import StepExecutor
 
@@ -91,6 +91,19 @@ class Async(Tool):
                 await asyncio.sleep(min(left, SLICE))
                 run.write(ALIVE)
         return "done"
+
+
+@register
+class Outside(Tool):
+    slug = "CHAOS_OUTSIDE"
+    description = "Hands the step to the outside worker of `callbacks.py`."
+    Arguments = Work
+    is_answered_outside = True
+
+    async def run(self, context: StepContext, arguments: Work) -> OutsideAnswer:
+        headers = {"idempotency-key": context.idempotency_key}
+        await http_client.send(http_client.Request("POST", arguments.url, headers=headers, body=b"{}"))
+        return OutsideAnswer(600)
 
 
 @register
