@@ -31,7 +31,7 @@ def main() -> None:
         from tests.chaos.run import Run
 
         run = Run(home, database, calls, environment, options.seed)
-        holds = run.play(options.seconds, options.gap, at_least=options.at_least)
+        holds = run.play(options.seconds, options.gap, at_least=options.at_least, patience=options.patience)
     if holds and not options.keep:
         shutil.rmtree(home)
     else:
@@ -46,6 +46,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="keep logs, ledger and database")
     parser.add_argument("--gap", type=float, nargs=2, default=(0.3, 2.2), help="seconds between two faults")
     parser.add_argument("--at-least", type=int, default=200, help="the smallest number of jobs that must be started")
+    parser.add_argument(
+        "--patience", type=float, default=1, help="by how much limits of time are raised, if others work"
+    )
     options = parser.parse_args()
     print(f"chaos for {options.seconds:g} s, seed {options.seed}", flush=True)
     return options

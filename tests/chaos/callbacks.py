@@ -1,9 +1,10 @@
-"""An outside worker of the chaos run: it answers steps of CHAOS_OUTSIDE, first with a value that the database refuses."""
+"""An outside worker of the chaos run. It first answers a step with a value that the database refuses."""
 
 import random
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from django.db import DataError, Error, IntegrityError, connection
@@ -14,11 +15,7 @@ from workflows.engine.outside_answers import Answer, Reception
 from workflows.models import StepStatus, WorkflowStep
 from workflows.network import webhooks
 
-REFUSED = (
-    {"progress": 10**9},
-    {"progress": 101},
-    {"message": "half a word\0"},
-)
+REFUSED: tuple[dict[str, Any], ...] = ({"progress": 10**9}, {"message": "half a word\0"})
 """The API refuses such reports where they arrive. Here they come as far as the database."""
 
 
@@ -58,7 +55,7 @@ class OutsideWorker(threading.Thread):
             time.sleep(0.01)
 
     def _send_refused(self, step: WorkflowStep, token: str) -> None:
-        odd = Answer(StepStatus.RUNNING, timezone.now(), token, **self.chance.choice(REFUSED))  # type: ignore[arg-type]
+        odd = Answer(StepStatus.RUNNING, timezone.now(), token, **self.chance.choice(REFUSED))
         try:
             reception = engine.answer(step.execution_id, step.pk, odd, actor="outside worker")
         except (DataError, IntegrityError):

@@ -65,8 +65,11 @@ class Run:
         self.results: list[Result] = []
         self.is_over = threading.Event()
 
-    def play(self, seconds: float, gap: tuple[float, float], *, at_least: int) -> bool:
-        """Returns whether every check holds, and at least so many jobs were started."""
+    def play(self, seconds: float, gap: tuple[float, float], *, at_least: int, patience: float) -> bool:
+        """Returns whether every check holds, and at least so many jobs were started.
+
+        `patience` raises the limits of the time until all works again, for a machine that has other work.
+        """
         threading.Thread(target=self._restart_database, daemon=True).start()
         boot = self._wait_for_workers()
         self.stall_witness.start()
@@ -79,7 +82,7 @@ class Run:
         self.chaos.play(seconds, gap)
         at_work = until_answered(WorkflowStep.objects.filter(status="running").count)
         self._result("work is under way up to the last fault", f"{at_work} steps at work", at_work == 0)
-        limit = max(self.lease, 2 * boot)
+        limit = max(self.lease, 2 * boot) * patience
         over = self._now()
         self._canary(limit, boot)
         self._wait_for_children(over + limit)
