@@ -14,7 +14,7 @@ ROUTES: list[Route] = [
     route("/api/documents/[^/]*/preview/?|/documents/[^/]*/preview", MEGABYTE, is_expensive=True),
     route("/api/search/?|/search", MEGABYTE, is_expensive=True),
     route("/api/.*|/jobs/new/?", JSON_BODY),
-    route("/login|/logout|/password.*|/tokens.*", 64 * KILOBYTE),
+    route("/login|/logout|/settings/.*", 64 * KILOBYTE),
     route("(?s:.*)", MEGABYTE),
 ]
 application = FrontGate(django, ROUTES, THREADS)

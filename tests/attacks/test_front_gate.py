@@ -99,6 +99,9 @@ def head_of_gigabyte(site: httpx2.Client, path: str) -> int:
     ("path", "size", "status"),
     [
         ("/login", 65 * 1024, 413),
+        ("/logout", 65 * 1024, 413),
+        ("/settings/password", 65 * 1024, 413),
+        ("/settings/tokens", 65 * 1024, 413),
         ("/jobs/", 1 << 21, 413),
         ("/api/jobs", 11 << 20, 413),
         ("/api/workflow/update-step", 11 << 20, 413),
