@@ -187,6 +187,11 @@ class SignInAttempts(models.Model):
         return int(attempts)
 
     @classmethod
+    def give_back(cls, key: str) -> None:
+        """Takes back one attempt, which was none."""
+        cls.objects.filter(key=key, attempts__gt=0).update(attempts=models.F("attempts") - 1)
+
+    @classmethod
     def forget(cls, key: str) -> bool:
         """Forgets the attempts of the key, and all that are old. Returns whether the key had any."""
         cls.objects.filter(until__lt=timezone.now()).exclude(key=key).delete()

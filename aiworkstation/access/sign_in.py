@@ -45,6 +45,9 @@ class LimitedBackend(ModelBackend):
         user = super().authenticate(request, username=str(name), password=password)
         if user is not None:
             SignInAttempts.forget(name_key(str(name)))
+            if request is not None:
+                # Only this attempt: with an account of their own, a client could otherwise guess others' for ever.
+                SignInAttempts.give_back(address_key(client_address(request)))
         return user
 
 

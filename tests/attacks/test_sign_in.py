@@ -97,6 +97,18 @@ class TestLimits:
             assert sign_in(client, "alice", RIGHT).status_code == 302
             client.logout()
 
+    def test_an_address_is_charged_for_failures_only(self, client: Client, alice: User, limits: Any) -> None:
+        """Many users may sign in behind one router. A success gives back no guesses at other names."""
+        for _ in range(20):
+            assert sign_in(client, "alice", RIGHT).status_code == 302
+            client.logout()
+        for number in range(15):
+            sign_in(client, f"user{number}", "wrong")
+            if number < 14:
+                assert sign_in(client, "alice", RIGHT).status_code == 302
+                client.logout()
+        assert b"Too many" in sign_in(client, "alice", RIGHT).content
+
     def test_time_gives_them_back_and_guessing_does_not_delay_it(
         self, client: Client, alice: User, limits: Any
     ) -> None:
