@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 READ = {"GET": "read"}
 RUN = {"POST": "run"}
-# A webhook sends out what its owner can read: so it needs `read` too.
 NOBODYS: Mapping[str, str] = {}
 """An address that takes no API token."""
 
@@ -46,6 +45,7 @@ API_SCOPES: dict[str, Mapping[str, str]] = {
     "api/schedules": {"GET": "read", "POST": "run"},
     "api/schedules/<str:schedule_id>": {"GET": "read", "PATCH": "run", "DELETE": "run"},
     "api/schedules/<str:schedule_id>/run": RUN,
+    # A webhook sends out what its owner can read, so it needs `read` too.
     "api/webhooks": {"GET": "read", "POST": "read run"},
     "api/webhooks/<str:id>": {"GET": "read", "PATCH": "read run", "DELETE": "read run"},
     "api/webhooks/<str:id>/test": {"POST": "read run"},

@@ -7,11 +7,11 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 
+from aiworkstation.web.live_fragments import is_poll
+
 USED_AT = "used_at"
 NOTE_EVERY = 60
 """Seconds between two updates of the session."""
-POLL = "seen"
-"""The parameter of a page that refreshes itself (`web.live_fragments`): an open page is no use of the session."""
 
 
 class IdleSessions:
@@ -31,5 +31,6 @@ class IdleSessions:
         idle = now - request.session.get(USED_AT, now)
         if idle > seconds:
             logout(request)
-        elif POLL not in request.GET and (USED_AT not in request.session or idle >= NOTE_EVERY):
+        # A page that is left open polls, and that is no use.
+        elif not is_poll(request) and (USED_AT not in request.session or idle >= NOTE_EVERY):
             request.session[USED_AT] = now

@@ -3,7 +3,7 @@
 `aiworkstation/api_scopes.py` lists the scope that each address of the API needs.
 """
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from rest_framework.exceptions import PermissionDenied
@@ -40,15 +40,11 @@ class HasScope(BasePermission):
             return True
         for scope in _needed_scopes(request):
             if scope not in token.scopes:
-                _refuse(scope)
+                raise InsufficientScope(scope)
         owner = request.query_params.get("owner", "")
         if token.is_narrowed and owner not in ("", token.owner.username):
-            _refuse(Scope.ADMIN)
+            raise InsufficientScope(Scope.ADMIN)
         return True
-
-
-def _refuse(scope: str) -> NoReturn:
-    raise InsufficientScope(scope)
 
 
 def _needed_scopes(request: Request) -> tuple[str, ...]:
