@@ -48,7 +48,7 @@ def current_actor() -> str:
     """Who acts now, for changes whose caller does not know: the request's user, the worker, or the command's user."""
     origin = current()
     if origin.request is not None:
-        user = _user_of(origin.request)
+        user = user_of(origin.request)
         return str(user.get_username()) if user is not None else "anonymous"
     return f"worker {origin.address}:{os.getpid()}" if origin.channel == "worker" else command_line_actor()
 
@@ -91,8 +91,12 @@ def _channel(request: HttpRequest) -> Channel:
     return "token" if "Authorization" in request.headers else "page"
 
 
-def _user_of(request: HttpRequest) -> Any:
-    """None for anonymous callers. DRF sets the user of an API token on the request."""
-    user = getattr(request, "user", None)
-    user = user if user is not None and user.is_authenticated else get_user(request)
+def user_of(request: HttpRequest) -> Any:
+    """Returns None for anonymous callers, and before the session is known. DRF sets the user of an API token.
+
+    If the CSRF token is missing, DRF drops the session's user: so the session is asked again.
+    """
+    if not hasattr(request, "user"):
+        return None
+    user = request.user if request.user.is_authenticated else get_user(request)
     return user if user.is_authenticated else None

@@ -13,12 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
-from django.contrib.auth import get_user
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
 
+from aiworkstation.audit.origin import user_of
 from aiworkstation.audit.record import record
 from aiworkstation.audit.requests import AuditedRequest
 
@@ -79,6 +78,7 @@ class Budget:
             self.dropped.clear()
             if self.timer is not None:
                 self.timer.cancel()
+                self.timer = None
 
     def _record_after(self, seconds: float) -> None:
         self.timer = threading.Timer(seconds, self._record_in_thread)
@@ -126,16 +126,8 @@ def _refused_object(request: AuditedRequest) -> str:
     return getattr(request, "refused_object", "")
 
 
-def _user(request: AuditedRequest) -> Any:
-    """Returns None for anonymous callers. If the CSRF token is missing, DRF drops the session's user: ask again."""
-    if not hasattr(request, "user"):
-        return None
-    user = request.user if request.user.is_authenticated else get_user(request)
-    return user if user.is_authenticated else None
-
-
 def _may_record(request: AuditedRequest) -> bool:
-    if _user(request) is not None:
+    if user_of(request) is not None:
         return True
     if request.method in READING and "Authorization" not in request.headers:
         return False
@@ -149,4 +141,4 @@ def _record(request: AuditedRequest, status: int) -> None:
         "path": request.path[:500],
         "requestId": getattr(request, "request_id", ""),
     }
-    record(_user(request), "request.refused", _refused_object(request) or f"path:{request.path}", changes)
+    record(user_of(request), "request.refused", _refused_object(request) or f"path:{request.path}", changes)

@@ -76,7 +76,7 @@ def _related(
 
 
 def _linked(instance: models.Model, model: type[models.Model], *, reverse: bool) -> Iterable[models.Model]:
-    """Notes the objects that `clear` is about to remove."""
+    """Returns the objects that `clear` is about to remove."""
     name = {User: "user_set", Group: "group_set"}.get(model) if reverse else None
     forward = {Group: "groups", Permission: "permissions" if isinstance(instance, Group) else "user_permissions"}
     rows: Iterable[models.Model] = getattr(instance, name or forward[model]).all()
