@@ -11,7 +11,7 @@ from functools import partial
 from django.conf import settings
 from django.db import connection
 
-from workflows import engine
+from workflows.engine.reaper import stranded
 
 _OPEN = "('pending', 'ready', 'running', 'waiting')"
 _OVER = "('completed', 'failed', 'skipped', 'cancelled')"
@@ -185,7 +185,7 @@ def _broken_rows(statement: str) -> list[str]:
 
 RULES: dict[str, Find] = {
     "an unfinished job has a leased step, a message, or waits for an outside answer": lambda: (
-        f"job {execution}" for execution in engine.stranded()
+        f"job {execution}" for execution in stranded()
     ),
     **{rule: rows_found_by(f"{_STEPS} WHERE {is_broken}") for rule, is_broken in _OF_STEPS.items()},
     **{rule: rows_found_by(f"{_JOBS} WHERE {is_broken}") for rule, is_broken in _OF_JOBS.items()},
