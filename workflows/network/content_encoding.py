@@ -8,6 +8,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = zlib.MAX_WBITS | 16
 _ZLIB = zlib.MAX_WBITS
 _RAW_DEFLATE = -zlib.MAX_WBITS
+_BLOCK = 16 * 1024
+"""Bytes that are unpacked at a time. zlib copies what is behind a member, so a body of many members needs small ones."""
 _NOT_SUPPORTED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"}
 
 
@@ -40,10 +42,11 @@ def decode(body: bytes, content_encoding: str, most: int) -> bytes:
 def _gunzip(body: bytes, most: int) -> bytes:
     """A gzip body may have several members (RFC 1952 2.2). Bytes behind the last one are padding."""
     whole = bytearray()
+    end = 0
     while True:
-        member, body = _unpacked(body, _GZIP, most - len(whole))
+        member, end = _unpacked(body, _GZIP, most - len(whole), start=end)
         whole += member
-        if not body.startswith(_GZIP_MAGIC):
+        if not body.startswith(_GZIP_MAGIC, end):
             return bytes(whole)
 
 
@@ -61,15 +64,20 @@ class _Damaged(StepError):
     code = "bad_answer"
 
 
-def _unpacked(body: bytes, format: int, most: int) -> tuple[bytes, bytes]:
-    """Returns what was packed, and the bytes behind it."""
+def _unpacked(body: bytes, format: int, most: int, *, start: int = 0) -> tuple[bytes, int]:
+    """Returns what was packed in the bytes from `start` on, and where it ends."""
     unpacker = zlib.decompressobj(format)
-    try:
-        unpacked = unpacker.decompress(body, most + 1)
-    except zlib.error as error:
-        raise _Damaged from error
-    if len(unpacked) > most:
-        raise TooLarge
-    if not unpacker.eof:
-        raise StepError("The compressed answer ended early.", code="connection_cut")
-    return unpacked, unpacker.unused_data
+    unpacked = bytearray()
+    end = start
+    while not unpacker.eof:
+        block = body[end : end + _BLOCK]
+        if not block:
+            raise StepError("The compressed answer ended early.", code="connection_cut")
+        try:
+            unpacked += unpacker.decompress(block, most + 1 - len(unpacked))
+        except zlib.error as error:
+            raise _Damaged from error
+        if len(unpacked) > most:
+            raise TooLarge
+        end += len(block)
+    return bytes(unpacked), end - len(unpacker.unused_data)
