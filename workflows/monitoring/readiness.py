@@ -15,7 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from workflows.engine.why_waiting import NO_WORKER, SlotUse, alive_workers, slot_use
+from workflows.engine.why_waiting import NO_WORKER, alive_workers, slot_use
 from workflows.models import Pause, Worker
 from workflows.monitoring.queue_state import oldest_due_by_slot
 
@@ -85,14 +85,8 @@ def _queue() -> Check:
     detail = f"The oldest due job has waited for {oldest.total_seconds():.0f} s."
     if Pause.objects.exists():
         return Check(True, f"{detail} All work is paused.")
-    stuck = [
-        kind for kind, age in ages.items() if age > STUCK_AFTER and _has_free_slot(kind, slot_use(alive_workers()))
-    ]
-    if stuck:
+    late = [kind for kind, age in ages.items() if age > STUCK_AFTER]
+    slots = (slot_use(alive_workers()) or {}) if late else {}
+    if stuck := [kind for kind in late if kind in slots and slots[kind].busy < slots[kind].total]:
         return Check(False, f"{detail} No worker takes it, although slots of the kind {', '.join(stuck)} are free.")
     return Check(True, detail)
-
-
-def _has_free_slot(kind: str, slots: dict[str, SlotUse] | None) -> bool:
-    use = (slots or {}).get(kind)
-    return use is not None and use.busy < use.total
