@@ -8,7 +8,10 @@ seconds after it happened. The counter `counted_up_to` is the id of the last cou
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from django.db import connection, transaction
+from django.db import transaction
+from psycopg.types.json import Jsonb
+
+from workflows.engine.query import rows_of
 
 MAX_IDS = 50_000
 """Ids that one transaction counts."""
@@ -37,7 +40,6 @@ RUN_ENDS = {
 }
 """How a run of a step ended, by the action of its event."""
 
-SEPARATOR = "\x1f"
 Key = tuple[str, tuple[str, ...]]
 """The name of a counter, and the values of its labels."""
 
@@ -90,8 +92,9 @@ WHERE id > %(since)s AND id <= %(upto)s AND action = ANY(%(actions)s) GROUP BY 1
 _JOB_ACTIONS = ["queued", "completed", "completed_with_errors", "failed", "cancelled"]
 _ADD = """
 INSERT INTO workflow_counters (name, labels, value)
-SELECT name, string_to_array(labels, E'\\x1f'), value
-FROM unnest(%(names)s::text[], %(labels)s::text[], %(values)s::float8[]) AS new(name, labels, value)
+SELECT name, ARRAY(
+  SELECT label FROM jsonb_array_elements_text(labels) WITH ORDINALITY AS each(label, place) ORDER BY place), value
+FROM unnest(%(names)s::text[], %(labels)s::jsonb[], %(values)s::float8[]) AS new(name, labels, value)
 ON CONFLICT (name, labels) DO UPDATE SET value = workflow_counters.value + excluded.value
 """
 
@@ -108,43 +111,39 @@ def count_sealed_events() -> int:
 
 
 def read_counters() -> dict[Key, float]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT name, labels, value FROM workflow_counters")
-        return {(name, tuple(labels)): value for name, labels, value in cursor.fetchall()}
+    rows = rows_of("SELECT name, labels, value FROM workflow_counters")
+    return {(name, tuple(labels)): value for name, labels, value in rows}
 
 
 def counting_lag() -> int:
     """How many ids of events were given out, but are not counted yet."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LAG, {"mark": _MARK})
-        return max(0, int(cursor.fetchone()[0]))
+    ((lag,),) = rows_of(_LAG, mark=_MARK)
+    return max(0, int(lag))
 
 
 @transaction.atomic
 def _count_batch() -> int:
-    with connection.cursor() as cursor:
-        # The lock on the row lets one process at a time count.
-        cursor.execute(_LOCK_MARK, {"mark": _MARK})
-        since, sealed = cursor.fetchone()
-        upto = min(since + MAX_IDS, sealed)
-        if upto <= since:
-            return 0
-        scope = {"since": since, "upto": upto}
-        cursor.execute(_STEP_EVENTS, {**scope, "bounds": list(BOUNDS)})
-        found: dict[Key, float] = defaultdict(float)
-        for row in cursor.fetchall():
-            for key, value in _of_steps(*row):
-                found[key] += value
-        cursor.execute(_JOB_EVENTS, {**scope, "actions": [f"job.{name}" for name in _JOB_ACTIONS]})
-        for action, job_type, number in cursor.fetchall():
-            found["jobs", (job_type, action)] += number
-        found = _within_limits(found, read_counters())
-        found[_MARK, ()] = upto - since
-        names, labels = zip(*found, strict=True)
-        texts = [SEPARATOR.join(each) for each in labels]
-        cursor.execute(
-            _ADD, {"names": list(names), "labels": texts, "values": [float(each) for each in found.values()]}
-        )
+    # The lock on the row lets one process at a time count.
+    ((since, sealed),) = rows_of(_LOCK_MARK, mark=_MARK)
+    upto = min(since + MAX_IDS, sealed)
+    if upto <= since:
+        return 0
+    found: dict[Key, float] = defaultdict(float)
+    for row in rows_of(_STEP_EVENTS, since=since, upto=upto, bounds=list(BOUNDS)):
+        for key, value in _of_steps(*row):
+            found[key] += value
+    actions = [f"job.{name}" for name in _JOB_ACTIONS]
+    for action, job_type, number in rows_of(_JOB_EVENTS, since=since, upto=upto, actions=actions):
+        found["jobs", (job_type, action)] += number
+    found = _within_limits(found, read_counters())
+    found[_MARK, ()] = upto - since
+    rows_of(
+        _ADD,
+        names=[name for name, _ in found],
+        # As JSON, because the lists differ in length, and a model's name may have any character.
+        labels=[Jsonb(labels) for _, labels in found],
+        values=[float(value) for value in found.values()],
+    )
     return int(upto - since)
 
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, get_args
+from typing import get_args
 
-from django.db import connection
-
+from workflows.engine.query import rows_of
 from workflows.models import Queue
 from workflows.tools import Slot
 
@@ -40,7 +39,7 @@ class QueueState:
 def oldest_due_by_slot() -> dict[str, timedelta]:
     """The age of the oldest due job of each kind of slot that has one."""
     found: dict[str, timedelta] = {}
-    for slot, _, age in _rows(_OLDEST, slots=list(get_args(Slot))):
+    for slot, _, age in rows_of(_OLDEST, slots=list(get_args(Slot))):
         found[slot] = max(found.get(slot, timedelta()), age)
     return found
 
@@ -48,15 +47,9 @@ def oldest_due_by_slot() -> dict[str, timedelta]:
 def queue_states() -> dict[str, QueueState]:
     """Every queue, also those without jobs."""
     found = {queue: QueueState() for queue in Queue.values}
-    for _, place, age in _rows(_OLDEST, slots=list(get_args(Slot))):
+    for _, place, age in rows_of(_OLDEST, slots=list(get_args(Slot))):
         state = found[Queue.values[place // 2]]
         state.oldest_due = max(state.oldest_due, age)
-    for queue, due, delayed in _rows(_COUNTS, most=MAX_COUNTED):
+    for queue, due, delayed in rows_of(_COUNTS, most=MAX_COUNTED):
         found[queue].due, found[queue].delayed = due, delayed
     return found
-
-
-def _rows(statement: str, **parameters: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return list(cursor.fetchall())

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.jobs import claim, complete, complete_all, fail, start_job
 from workflows.models import Cooldown, Counter, Pause, Worker, WorkflowExecution, WorkflowStep
 from workflows.monitoring import counters
+from workflows.monitoring.counters import read_counters, with_name
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 Count = Callable[[], int]
@@ -169,6 +170,18 @@ def test_labels_are_limited(client: Client, alice: User, count_events: Count, mo
         "aiworkstation_model_input_tokens_total{model=b}": 1,
         "aiworkstation_model_input_tokens_total{model=other}": 2,
     }
+
+
+@committed
+def test_a_label_may_have_any_character(client: Client, alice: User, count_events: Count) -> None:
+    """A provider names its model. A name that was taken apart would be the series of another one, twice."""
+    names = ["gpt", "gpt\x1fx", 'gpt\n"{},\\', "gpt ü🦩"]
+    for name in names:
+        held = claim(start_job(alice).pk)[0]
+        complete(held, None, model=name, usage={"inputTokens": 1, "outputTokens": 0, "costUsd": None})
+    count_events()
+    counted = with_name(read_counters(), "input_tokens")
+    assert counted == [((name,), 1) for name in sorted(names)]
 
 
 def test_the_queue(client: Client, alice: User) -> None:
