@@ -5,6 +5,7 @@ tests/workflows/llm/test_provider_manners.py plays each.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,9 @@ MAX_CHARACTERS = 4_000_000
 MAX_TOOL_CALLS = 100
 MAX_NAME = 200
 MAX_TOKENS = 2**53
+MAX_SEARCHED = 10 * MAX_CHARACTERS
+"""Characters that are read to find JSON in a text. Each place that only looks like its beginning may cost many."""
+_OBJECT = re.compile(r'\{\s*["}]')
 _THINKING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -109,14 +113,21 @@ class AnswerStream:
 def arguments_in(text: str) -> str | None:
     """The JSON object in an answer that wrote its arguments as text, perhaps in a code fence. None if there is none."""
     decoder = json.JSONDecoder()
-    start = text.find("{")
-    while start >= 0:
+    left = MAX_SEARCHED
+    for found in _OBJECT.finditer(text):
+        start = found.start()
         try:
-            value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            start = text.find("{", start + 1)
-            continue
-        return text[start:end] if isinstance(value, dict) else None
+            _, end = decoder.raw_decode(text, start)
+        except RecursionError:
+            return None  # what lies inside is nested too deeply as well
+        except ValueError as error:
+            place = getattr(error, "pos", len(text))  # an error of a number has none
+            # The error also counts the lines before it, about a hundred times as fast as JSON is read.
+            left -= place - start + place // 100
+            if left < 0:
+                return None
+        else:
+            return text[start:end]
     return None
 
 

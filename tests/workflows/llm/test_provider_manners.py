@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.servers.local import Handler, LocalServer
 from tests.workflows.conftest import Configure
 from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm import client, refused_parameters
-from workflows.llm.answer_stream import MAX_CHARACTERS
+from workflows.llm.answer_stream import MAX_CHARACTERS, arguments_in
 from workflows.llm.chat import ModelAnswer, ModelRequest, TokenUsage
 from workflows.llm.model_step import ChosenArguments, choose_arguments, run_model_step
 from workflows.llm.prompt import ModelTask
@@ -190,6 +191,25 @@ def test_a_tool_call(provider: Provider, manner: str) -> None:
     provider.say([*TOOL_CALLS[manner], CALLED])
     assert choose().arguments["city"] == "Zürich"
     assert len(provider.requests) == 1, "paid for once"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a":' * 500_000, None),
+        (('{"a":' * 500 + "x ") * 1000, None),
+        ("{" * MAX_CHARACTERS, None),
+        ('{"a"}' * 500_000, None),
+        ('{"a"} {x} ' * 10_000 + ZURICH, ZURICH),
+        (f'{{"a": {"9" * 5000}}} {ZURICH}', ZURICH),
+    ],
+    ids=["deep", "wide", "braces", "near", "after many braces", "after a long number"],
+)
+def test_a_search_for_arguments_in_a_text_ends_soon(text: str, found: str | None) -> None:
+    """It runs in the event loop of all steps: a text of a hostile server's must not stop that for minutes."""
+    started = time.process_time()
+    assert arguments_in(text) == found
+    assert time.process_time() - started < 10
 
 
 def test_arguments_that_do_not_fit_are_asked_for_once_more(provider: Provider) -> None:
