@@ -16,11 +16,10 @@ from urllib.parse import quote, quote_plus
 
 from dotenv import dotenv_values
 
-from aiworkstation import BASE_DIR
+from aiworkstation.ops import config
 from workflows.errors import BadArguments, NotConfigured, PermanentError
 from workflows.placeholders import SECRET, misplaced_in_url
 
-ENV_FILE = BASE_DIR / ".env"
 REDACTED = "[secret]"
 NOT_FOR_STEPS = ("KEY", "KEY_FALLBACKS")  # SECRET_KEY is the application's own
 
@@ -164,7 +163,7 @@ def _percent_encoded(secret: str) -> str:
 
 
 def _environment(name: str) -> str | None:
-    return os.environ.get(name) or dotenv_values(ENV_FILE).get(name)
+    return os.environ.get(name) or (dotenv_values(config.ENV_FILE).get(name) if config.ENV_FILE else None)
 
 
 def _forms(used: Collection[str]) -> set[str]:

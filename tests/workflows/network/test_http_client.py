@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from aiworkstation.ops import config
 from tests.servers.local import LocalServer
 from tests.servers.web_server import WebHandler, WebServer
 from tests.workflows.conftest import Configure
@@ -350,6 +351,15 @@ class TestSecrets:
         assert isinstance(error, NotConfigured)
         assert "SECRET_CRM" in error.message
         assert server.requests == []
+
+    def test_from_the_file_of_the_settings(
+        self, server: WebServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.delenv("SECRET_CRM")
+        (tmp_path / "own.env").write_text(f"SECRET_CRM={SECRET}\n")
+        monkeypatch.setattr(config, "ENV_FILE", str(tmp_path / "own.env"))
+        send(f"{server.url}/echo", headers={"a": "{{secret.CRM}}"})
+        assert server.requests[0]["headers"]["a"] == SECRET
 
     def test_key_of_the_application_is_none_of_them(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SECRET_KEY", "of-django")
