@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
@@ -15,7 +15,9 @@ from tests.servers.web_server import WebServer
 from tests.support.runner import work
 from workflows import engine
 from workflows.models import Mode, SecretGrant, WorkflowExecution
+from workflows.network import http_client
 from workflows.steps import NewExecution, NewStep
+from workflows.tools import Arguments, StepContext, Tool, registry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VALUE = "Tok/en+1"
@@ -145,6 +147,34 @@ def test_a_grant_is_for_its_groups(server: WebServer, alice: User, bob: User) ->
     grant(server).groups.add(crm)
     assert refusal(alice, authorized(server)) == "secret_not_granted"
     assert run(bob, authorized(server)).status == "completed"
+
+
+class FetchArguments(Arguments):
+    url: str
+    headers: dict[str, str]
+
+
+class Careless(Tool):
+    """Raises an exception whose text is not made of its `args`."""
+
+    slug = "PROBE_CARELESS"
+    description = "Fails with what came back."
+    Arguments: ClassVar[type[Arguments]] = FetchArguments
+    secrets_in: ClassVar[frozenset[str]] = frozenset({"headers"})
+
+    async def run(self, context: StepContext, arguments: FetchArguments) -> None:
+        response = await http_client.send(http_client.Request("GET", arguments.url, headers=arguments.headers))
+        raise FileNotFoundError(2, "No such file", response.body.decode())
+
+
+def test_an_exception_of_a_tool_does_not_show_it(
+    server: WebServer, alice: User, as_alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._registry, Careless.slug, Careless())
+    grant(server)
+    execution = run(alice, authorized(server), tool=Careless.slug)
+    assert "No such file" in step_error(execution)["message"]
+    assert VALUE not in everything_about(execution, as_alice)
 
 
 def test_an_unknown_secret_and_an_ungranted_one_look_the_same(server: WebServer, alice: User) -> None:

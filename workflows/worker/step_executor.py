@@ -197,7 +197,9 @@ def _as_step_error(error: Exception, claim: Claim) -> StepError:
     if isinstance(error, OperationalError | InterfaceError):
         return TryLater(f"the database went away: {error}", code="database_unavailable", delay=1.0)
     logger.error("step %s of %s", claim.step_id, claim.execution_id, exc_info=error)
-    return StepError(f"{type(error).__name__}: {error}", code="exception")
+    # The text of an exception need not be made of its `args`.
+    message = secrets.redact(f"{type(error).__name__}: {error}", secrets.in_use())
+    return StepError(message, code="exception")
 
 
 def _model_step() -> ModuleType:
