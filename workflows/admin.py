@@ -100,14 +100,50 @@ class ModeForm(forms.ModelForm):  # type: ignore[type-arg]
         return prompt
 
 
-@admin.register(Mode)
-class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Every change is an audit event with the values before and after it."""
+class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Every change is an audit event with the object before and after it. Django commits both together."""
 
+    noun: ClassVar[str]
+    """In the audit trail."""
+
+    def described(self, obj: Any) -> dict[str, Any]:
+        """What the audit trail keeps of an object."""
+        raise NotImplementedError
+
+    def changes(self, before: dict[str, Any] | None, after: dict[str, Any], form: Any) -> dict[str, Any]:
+        return {"before": before, "after": after}
+
+    def deletion(self, obj: Any) -> dict[str, Any]:
+        return {"before": self.described(obj)}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        stored = self.model._default_manager.filter(pk=obj.pk).first()
+        request.audited_before = self.described(stored) if stored else None  # type: ignore[attr-defined]
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The groups of an object are stored here, after the object."""
+        super().save_related(request, form, formsets, change)
+        before, after = request.audited_before, self.described(form.instance)  # type: ignore[attr-defined]
+        action = f"{self.noun}.{'changed' if change else 'added'}"
+        record(request.user, action, f"{self.noun}:{form.instance.pk}", self.changes(before, after, form))
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        record(request.user, f"{self.noun}.deleted", f"{self.noun}:{obj.pk}", self.deletion(obj))
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for obj in queryset:
+            self.delete_model(request, obj)
+
+
+@admin.register(Mode)
+class ModeAdmin(AuditedAdmin):
     form = ModeForm
     list_display = ("name", "default_model", "tools")
     filter_horizontal = ("groups",)
-    AUDITED: ClassVar = ("name", "prompt", "default_model", "tools", "model_ids", "hosts")
+    noun = "mode"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mode | None = None) -> tuple[str, ...]:
         """The default mode keeps its name, because jobs that name no mode use it."""
@@ -117,77 +153,35 @@ class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         is_default = obj is not None and obj.name == Mode.DEFAULT
         return not is_default and super().has_delete_permission(request, obj)
 
-    @transaction.atomic
-    def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
-        return super().changeform_view(request, *arguments, **named)
+    def described(self, obj: Mode) -> dict[str, Any]:
+        names = ("name", "prompt", "default_model", "tools", "model_ids", "hosts")
+        return {name: getattr(obj, name) for name in names} | {"groups": _names(obj.groups)}
 
-    def save_model(self, request: HttpRequest, obj: Mode, form: Any, change: bool) -> None:
-        request.mode_before = self._audited(Mode.objects.filter(pk=obj.pk).first())  # type: ignore[attr-defined]
-        super().save_model(request, obj, form, change)
+    def changes(self, before: dict[str, Any] | None, after: dict[str, Any], form: Any) -> dict[str, Any]:
+        old = before or {}
+        return {name: [old.get(name), value] for name, value in after.items() if old.get(name) != value}
 
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        before, after = request.mode_before, self._audited(form.instance)  # type: ignore[attr-defined]
-        changes = {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
-        record(request.user, "mode.changed" if change else "mode.added", f"mode:{form.instance.pk}", changes)
-
-    def _audited(self, mode: Mode | None) -> dict[str, Any]:
-        if mode is None:
-            return {}
-        groups = sorted(mode.groups.values_list("name", flat=True))
-        return {name: getattr(mode, name) for name in self.AUDITED} | {"groups": groups}
-
-    @transaction.atomic
-    def delete_model(self, request: HttpRequest, obj: Mode) -> None:
-        record(request.user, "mode.deleted", f"mode:{obj.pk}", {"name": obj.name})
-        super().delete_model(request, obj)
+    def deletion(self, obj: Mode) -> dict[str, Any]:
+        return {"name": obj.name}
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Mode]) -> None:
-        for mode in queryset.exclude(name=Mode.DEFAULT):
-            self.delete_model(request, mode)
+        super().delete_queryset(request, queryset.exclude(name=Mode.DEFAULT))
 
 
 @admin.register(SecretGrant)
-class SecretGrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Every change is an audit event with the whole grant before and after it."""
-
+class SecretGrantAdmin(AuditedAdmin):
     list_display = ("secret", "hosts", "places")
     filter_horizontal = ("modes", "groups")
+    noun = "secret_grant"
 
-    @transaction.atomic
-    def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
-        return super().changeform_view(request, *arguments, **named)
-
-    def save_model(self, request: HttpRequest, obj: SecretGrant, form: Any, change: bool) -> None:
-        request.grant_before = _grant_json(SecretGrant.objects.filter(pk=obj.pk).first())  # type: ignore[attr-defined]
-        super().save_model(request, obj, form, change)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        changes = {"before": request.grant_before, "after": _grant_json(form.instance)}  # type: ignore[attr-defined]
-        action = "secret_grant.changed" if change else "secret_grant.added"
-        record(request.user, action, f"secret_grant:{form.instance.pk}", changes)
-
-    @transaction.atomic
-    def delete_model(self, request: HttpRequest, obj: SecretGrant) -> None:
-        record(request.user, "secret_grant.deleted", f"secret_grant:{obj.pk}", {"before": _grant_json(obj)})
-        super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SecretGrant]) -> None:
-        for grant in queryset:
-            self.delete_model(request, grant)
-
-
-def _grant_json(grant: SecretGrant | None) -> dict[str, Any] | None:
-    if grant is None:
-        return None
-    return {
-        "secret": grant.secret,
-        "hosts": grant.hosts,
-        "places": grant.places,
-        "modes": [mode.name for mode in grant.modes.all()],
-        "groups": [group.name for group in grant.groups.all()],
-    }
+    def described(self, obj: SecretGrant) -> dict[str, Any]:
+        return {
+            "secret": obj.secret,
+            "hosts": obj.hosts,
+            "places": obj.places,
+            "modes": _names(obj.modes),
+            "groups": _names(obj.groups),
+        }
 
 
 class OutsideWorkerForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -218,46 +212,28 @@ class OutsideWorkerForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(OutsideWorker)
-class OutsideWorkerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Every change is an audit event with the worker before and after it, without its secret."""
-
+class OutsideWorkerAdmin(AuditedAdmin):
     form = OutsideWorkerForm
     list_display = ("name", "addresses")
     filter_horizontal = ("groups",)
-
-    @transaction.atomic
-    def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
-        return super().changeform_view(request, *arguments, **named)
+    noun = "outside_worker"
 
     def save_model(self, request: HttpRequest, obj: OutsideWorker, form: Any, change: bool) -> None:
-        before = OutsideWorker.objects.filter(pk=obj.pk).first()
-        request.worker_before = _worker_json(before)  # type: ignore[attr-defined]
         given = form.cleaned_data["new_secret"]
-        obj.secret = given or (before.secret if before else webhooks.new_secret())
+        # The form has no field for the secret, so a stored worker keeps its own.
+        obj.secret = given or obj.secret or webhooks.new_secret()
         super().save_model(request, obj, form, change)
         if not change and not given:
             self.message_user(request, f"The secret of {obj}, shown once: {obj.secret}", messages.WARNING)
 
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        before = request.worker_before  # type: ignore[attr-defined]
-        changes = {"before": before, "after": _worker_json(form.instance)}
-        changes["newSecret"] = not change or bool(form.cleaned_data["new_secret"])
-        action = "outside_worker.changed" if change else "outside_worker.added"
-        record(request.user, action, f"outside_worker:{form.instance.pk}", changes)
+    def described(self, obj: OutsideWorker) -> dict[str, Any]:
+        """Without its secret."""
+        return {"name": obj.name, "addresses": obj.addresses, "groups": _names(obj.groups)}
 
-    @transaction.atomic
-    def delete_model(self, request: HttpRequest, obj: OutsideWorker) -> None:
-        record(request.user, "outside_worker.deleted", f"outside_worker:{obj.pk}", {"before": _worker_json(obj)})
-        super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[OutsideWorker]) -> None:
-        for worker in queryset:
-            self.delete_model(request, worker)
+    def changes(self, before: dict[str, Any] | None, after: dict[str, Any], form: Any) -> dict[str, Any]:
+        is_new = before is None or bool(form.cleaned_data["new_secret"])
+        return super().changes(before, after, form) | {"newSecret": is_new}
 
 
-def _worker_json(worker: OutsideWorker | None) -> dict[str, Any] | None:
-    if worker is None:
-        return None
-    groups = [group.name for group in worker.groups.all()]
-    return {"name": worker.name, "addresses": worker.addresses, "groups": groups}
+def _names(related: Any) -> list[str]:
+    return sorted(related.values_list("name", flat=True))
