@@ -431,10 +431,18 @@ class SeenWebhook(models.Model):
         cls.objects.filter(seen_at__lt=timezone.now() - cls.KEPT).delete()
 
 
+HOST_AND_PORT = RegexValidator(r"\A[a-z0-9.\[\]:_-]+:[0-9]{1,5}\Z", "Write host:port, in lower case.")
+
+
+def _granted_to(user_id: int) -> Q:
+    """Rows whose groups the user is in, and those that are granted to everybody."""
+    return Q(groups=None) | Q(groups__user=user_id)
+
+
 class ModeQuerySet(models.QuerySet["Mode"]):
     def usable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """Those that are granted to one of the user's groups, and those that are granted to everybody."""
-        return self.filter(Q(groups=None) | Q(groups__user=user.pk or 0)).distinct()
+        return self.filter(_granted_to(user.pk or 0)).distinct()
 
 
 class Mode(models.Model):
@@ -458,10 +466,7 @@ class Mode(models.Model):
         help_text="The models that a job may name in it, separated by commas; empty: every model.",
     )
     hosts = ArrayField(
-        models.CharField(
-            max_length=260,
-            validators=[RegexValidator(r"\A[a-z0-9.\[\]:_-]+:[0-9]{1,5}\Z", "Write host:port, in lower case.")],
-        ),
+        models.CharField(max_length=260, validators=[HOST_AND_PORT]),
         default=list,
         blank=True,
         help_text="host:port, separated by commas, to which arguments may go that a model chose, such as "
@@ -488,8 +493,7 @@ class SecretGrantQuerySet(models.QuerySet["SecretGrant"]):
     def for_job(self, mode: str, owner_id: int) -> Self:
         """Those that a job of this mode and owner may use."""
         of_mode = Q(modes=None) | Q(modes__name=mode)
-        of_owner = Q(groups=None) | Q(groups__user=owner_id)
-        return self.filter(of_mode, of_owner).distinct()
+        return self.filter(of_mode, _granted_to(owner_id)).distinct()
 
 
 class SecretGrant(models.Model):
@@ -501,10 +505,7 @@ class SecretGrant(models.Model):
         help_text="The name as in {{secret.NAME}}. The value is SECRET_NAME in the environment of the workers.",
     )
     hosts = ArrayField(
-        models.CharField(
-            max_length=260,
-            validators=[RegexValidator(r"\A[a-z0-9.\[\]:_-]+:[0-9]{1,5}\Z", "Write host:port, in lower case.")],
-        ),
+        models.CharField(max_length=260, validators=[HOST_AND_PORT]),
         help_text="host:port, separated by commas, such as api.example.com:443. Reached over https only, except "
         "hosts in HTTP_ALLOWED_PRIVATE_HOSTS.",
     )
@@ -539,7 +540,7 @@ class SecretGrant(models.Model):
 class OutsideWorkerQuerySet(models.QuerySet["OutsideWorker"]):
     def usable_by(self, owner_id: int) -> Self:
         """Those whose groups the owner of a job is in."""
-        return self.filter(Q(groups=None) | Q(groups__user=owner_id)).distinct()
+        return self.filter(_granted_to(owner_id)).distinct()
 
 
 class OutsideWorker(models.Model):
