@@ -29,7 +29,7 @@ from jobs.models import Missed, Overlap, RunOutcome, SavedWorkflow, ScheduleRun,
 from jobs.saved_workflows import WorkflowName, get_workflow, run_workflow
 from jobs.schedule_times import cron_problem
 from workflows.django_q.clocks import set_clock, stop_clock
-from workflows.models import FINISHED_EXECUTION, WorkflowExecution
+from workflows.models import WorkflowExecution
 
 ACTOR = "schedule"
 FUNCTION = "jobs.schedules.fire"
@@ -250,11 +250,17 @@ def _note(schedule: WorkflowSchedule, run: ScheduleRun, *, actor: str = ACTOR) -
     record(actor, f"schedule.{run.outcome}", _object(schedule), changes, execution_id=run.execution_id)
     settled = schedule.runs.exclude(outcome=RunOutcome.QUEUED).order_by("-id")
     if oldest := settled.values_list("pk", flat=True)[RUNS_KEPT : RUNS_KEPT + 1].first():
-        settled.filter(pk__lte=oldest).delete()
+        # A run whose job is not finished is what overlapping runs are skipped for, however many those are.
+        open_runs = _open_runs(schedule).values("pk")
+        settled.filter(pk__lte=oldest).exclude(pk__in=open_runs).delete()
+
+
+def _open_runs(schedule: WorkflowSchedule) -> QuerySet[ScheduleRun]:
+    return schedule.runs.filter(execution__in=WorkflowExecution.objects.unfinished())
 
 
 def _is_busy(schedule: WorkflowSchedule) -> bool:
-    return schedule.runs.filter(execution__isnull=False).exclude(execution__status__in=FINISHED_EXECUTION).exists()
+    return _open_runs(schedule).exists()
 
 
 def _queued(schedule: WorkflowSchedule) -> QuerySet[ScheduleRun]:

@@ -388,9 +388,20 @@ def test_only_the_newest_runs_are_kept(report: None, as_alice: Client, alice: Us
     schedule = make(alice, overlap="allow")
     for _ in range(5):
         fire_due(schedule)
+        finish()
     assert schedule.runs.count() == 3
     monkeypatch.setattr(schedules, "RUNS_SHOWN", 2)
     assert len(as_alice.get(f"/api/schedules/{schedule.pk}").json()["lastRuns"]) == 2
+
+
+def test_a_run_that_is_not_finished_is_kept(report: None, alice: User, monkeypatch: Any) -> None:
+    """Otherwise a long job would be forgotten after so many skipped runs, and another one would start."""
+    monkeypatch.setattr(schedules, "RUNS_KEPT", 3)
+    schedule = make(alice)
+    for _ in range(8):
+        fire_due(schedule)
+    assert outcomes(schedule) == ["started", "skipped", "skipped", "skipped"]
+    assert WorkflowExecution.objects.count() == 1
 
 
 def test_lists(report: None, as_alice: Client, alice: User) -> None:
