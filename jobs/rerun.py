@@ -19,7 +19,7 @@ from aiworkstation.web.serializers import JsonObject, StrictSerializer, invalid
 from jobs import model_usage
 from jobs.job_type import JobType, find_job_type
 from jobs.model_usage import Usage, usage_of_sums
-from jobs.start import new_execution
+from jobs.start import labels_beside_payload, new_execution
 from workflows import engine
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 from workflows.steps import NewExecution, NewStep
@@ -74,7 +74,7 @@ def plan_rerun(execution: WorkflowExecution, value: Mapping[str, Any]) -> Rerun:
     if not payload.is_valid():
         raise ValidationError({"payload": payload.errors})
     new = new_execution(execution.owner, job_type, payload.validated_data, raw)
-    _keep_options(execution, new, labels=payload.validated_data)
+    _keep_options(execution, new)
     if body is None:
         new.workflow_id, new.workflow_name = execution.workflow_id, execution.workflow_name
         new.workflow_version = execution.workflow_version
@@ -101,14 +101,12 @@ def reused_text(reused: Mapping[str, Any]) -> str:
     return f"{steps} step{'' if steps == 1 else 's'}" + (f" ({usage.text})" if usage.text else "")
 
 
-def _keep_options(execution: WorkflowExecution, new: NewExecution, *, labels: Mapping[str, Any]) -> None:
-    """The payload's own project and tags count first, as at the start."""
-    before = execution.payload if isinstance(execution.payload, dict) else {}
-    kept = [tag for tag in execution.tags if tag not in (before.get("tags") or [])]
+def _keep_options(execution: WorkflowExecution, new: NewExecution) -> None:
+    """As at the start, tags beside the payload follow its own ones, and a project there replaces its own."""
+    tags, project_id = labels_beside_payload(execution, execution.payload)
     new.queue, new.max_parallel = execution.queue, execution.max_parallel
-    new.tags = list(dict.fromkeys([*labels.get("tags", []), *kept]))
-    if execution.project_id != before.get("projectId"):
-        new.project_id = execution.project_id
+    new.tags = list(dict.fromkeys([*new.tags, *tags]))
+    new.project_id = project_id or new.project_id
 
 
 def _copies(execution: WorkflowExecution, new: NewExecution, from_step: str | int) -> dict[int, UUID]:

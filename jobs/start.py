@@ -198,6 +198,13 @@ def new_execution(user: User, job_type: JobType, payload: dict[str, Any], raw: d
     )
 
 
+def labels_beside_payload(execution: WorkflowExecution, payload: Any) -> tuple[list[str], str]:
+    """Returns the tags and the project of a job that its payload does not give: those that were sent beside it."""
+    inside = payload if isinstance(payload, dict) else {}
+    tags = [tag for tag in execution.tags if tag not in (inside.get("tags") or [])]
+    return tags, "" if execution.project_id == inside.get("projectId") else execution.project_id
+
+
 def _set_options(new: NewExecution, value: dict[str, Any]) -> None:
     """Applies the options at the top level of the body."""
     new.project_id = value.get("project_id") or new.project_id

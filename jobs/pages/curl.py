@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from jobs.large_json import LargeJson
+from jobs.start import labels_beside_payload
 from workflows.models import WorkflowExecution
 
 _DEFAULT_PARALLEL = WorkflowExecution._meta.get_field("max_parallel").default
@@ -22,12 +23,12 @@ def curl_command(request: HttpRequest, execution: WorkflowExecution, payload: An
 
 def _body(execution: WorkflowExecution, payload: Any) -> dict[str, Any]:
     """Options that the payload or the default gives already are left out."""
-    inside = payload if isinstance(payload, dict) else {}
     body: dict[str, Any] = {"jobType": execution.job_type, "payload": payload, "priority": execution.queue}
-    if tags := [tag for tag in execution.tags if tag not in (inside.get("tags") or [])]:
+    tags, project_id = labels_beside_payload(execution, payload)
+    if tags:
         body["tags"] = tags
-    if execution.project_id and execution.project_id != inside.get("projectId"):
-        body["projectId"] = execution.project_id
+    if project_id:
+        body["projectId"] = project_id
     if execution.max_parallel != _DEFAULT_PARALLEL:
         body["maxParallel"] = execution.max_parallel
     return body

@@ -144,6 +144,14 @@ class TestAnotherPayload:
         assert WorkflowExecution.objects.count() == 1
         assert post(as_alice, job, {"fromStep": 0, "payload": payload}).status_code == 202
 
+    def test_its_project_counts_unless_one_was_sent_beside_the_first(self, as_alice: Client, alice: User) -> None:
+        payload = PAYLOAD | {"projectId": "new"}
+        without, with_one = finished(alice), finished(alice, projectId="beside")
+        assert post(as_alice, without, {"payload": payload}).json()["projectId"] == "new"
+        assert post(as_alice, with_one, {"payload": payload}).json()["projectId"] == "beside"
+        inside = finished(alice, payload=PAYLOAD | {"projectId": "old"})
+        assert post(as_alice, inside, {"payload": payload}).json()["projectId"] == "new"
+
     def test_it_is_checked_like_any_other(self, as_alice: Client, alice: User) -> None:
         job = finished(alice)
         assert errors(post(as_alice, job, {"payload": {"steps": [{"name": ""}], "x": 1}})) == {
