@@ -1,6 +1,6 @@
 """The filters of the job list, in its address, and its tabs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -90,7 +90,8 @@ class JobFilter(ListFilter):
             "q": self.q,
             "owner": self.owner,
             "since": since,
-            "before": until + timedelta(days=1) if until else None,
+            # No day comes after the last one, so it is no limit.
+            "before": until + timedelta(days=1) if until and until.date() < date.max else None,
         }
 
     def jobs(self) -> QuerySet[WorkflowExecution]:
@@ -122,8 +123,7 @@ class JobFilter(ListFilter):
         return {"read": found["read"], **{name: found[f"n{number}"] for number, name in enumerate(states)}}
 
     def _url_of(self, status: str) -> str:
-        others = {name: value for name, value in self.chosen.items() if name != "status"}
-        return JobFilter(self.user, **others, status=status).url()
+        return replace(self, status=status).url()
 
 
 def _day(text: str) -> datetime | None:

@@ -73,6 +73,7 @@ def test_filters_by_labels_and_days(alice: User, at_alice: Client) -> None:
         assert shown(query) == ["Red"], query
     assert shown("since=2026-02-01") == ["Blue"]
     assert shown("until=2026-01-30") == []
+    assert shown("since=0001-01-01&until=9999-12-31") == ["Blue", "Red"]
     assert "soon is not a day. Enter one such as 2026-01-31." in text(at_alice.get("/jobs/?since=soon"))
     page = text(at_alice.get("/jobs/?tag=legal&since=2026-01-01"))
     assert '<input type="date" name="since" value="2026-01-01">' in page
