@@ -41,6 +41,7 @@ MAX_QUEUED = 100
 MAX_EVERY = 366 * 24 * 3600
 RUNS_SHOWN = 10
 RUNS_KEPT = 100
+HIDDEN = "The owner of the schedule cannot see its workflow any more."
 
 
 class CronField(Name):
@@ -154,9 +155,7 @@ def create_schedule(user: User, workflow: SavedWorkflow, value: Mapping[str, Any
 @transaction.atomic
 def change_schedule(user: User, schedule: WorkflowSchedule, value: Mapping[str, Any]) -> WorkflowSchedule:
     """`value` is validated ScheduleOptions. New times, and the end of a pause, count from now."""
-    locked = _lock(schedule.pk)
-    if locked is None:
-        raise Http404("There is no such schedule.")
+    locked = _locked(schedule)
     before = (locked.timing, locked.is_paused)
     _apply(locked, value)
     if (locked.timing, locked.is_paused) != before:
@@ -176,14 +175,16 @@ def delete_schedule(user: User, schedule: WorkflowSchedule) -> None:
 
 
 @transaction.atomic
-def run_now(user: User, schedule: WorkflowSchedule) -> WorkflowExecution:
+def run_now(user: User, schedule: WorkflowSchedule, *, idempotency_key: str | None = None) -> WorkflowExecution:
     """Starts a job of the schedule's owner, whatever the rules on overlapping runs and pauses say."""
-    _lock(schedule.pk)
-    workflow = SavedWorkflow.objects.visible_to(schedule.owner).filter(pk=schedule.workflow_id).first()
+    locked = _locked(schedule)
+    workflow = _visible_workflow(locked)
     if workflow is None:
-        raise Http404("The owner of the schedule cannot see its workflow any more.")
-    execution, _ = run_workflow(schedule.owner, workflow, {}, actor=user.get_username())
-    _note(schedule, ScheduleRun(outcome=RunOutcome.STARTED, execution=execution), actor=user.get_username())
+        raise Http404(HIDDEN)
+    actor = user.get_username()
+    execution, is_new = run_workflow(locked.owner, workflow, {}, idempotency_key=idempotency_key, actor=actor)
+    if is_new:
+        _note(locked, ScheduleRun(outcome=RunOutcome.STARTED, execution=execution), actor=actor)
     return execution
 
 
@@ -220,13 +221,13 @@ def _come_due(schedule: WorkflowSchedule, run: ScheduleRun, *, is_missed: bool) 
 def _start(schedule: WorkflowSchedule, run: ScheduleRun) -> None:
     """Starts the job, or notes why it cannot be started."""
     owner = schedule.owner
-    workflow = SavedWorkflow.objects.visible_to(owner).filter(pk=schedule.workflow_id).first()
+    workflow = _visible_workflow(schedule)
     run.at = timezone.now()
     run.outcome = RunOutcome.REFUSED
     if not owner.is_active:
         run.error = f"The user {owner.get_username()} is deactivated."
     elif workflow is None:
-        run.error = "The owner of the schedule cannot see its workflow any more."
+        run.error = HIDDEN
     else:
         try:
             with transaction.atomic():
@@ -269,6 +270,19 @@ def _queued(schedule: WorkflowSchedule) -> QuerySet[ScheduleRun]:
 
 def _lock(id: UUID) -> WorkflowSchedule | None:
     return _schedules().select_for_update(of=("self",)).filter(pk=id).first()
+
+
+def _locked(schedule: WorkflowSchedule) -> WorkflowSchedule:
+    """Raises Http404 if it was deleted meanwhile."""
+    found = _lock(schedule.pk)
+    if found is None:
+        raise Http404("There is no such schedule.")
+    return found
+
+
+def _visible_workflow(schedule: WorkflowSchedule) -> SavedWorkflow | None:
+    """The schedule's workflow, None if the owner cannot see it any more."""
+    return SavedWorkflow.objects.visible_to(schedule.owner).filter(pk=schedule.workflow_id).first()
 
 
 def _apply(schedule: WorkflowSchedule, value: Mapping[str, Any]) -> None:

@@ -1,20 +1,14 @@
 """Starts a job for the API, the pages and the command line: from the body of a request to stored steps."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import (
     Choice,
     Errors,
@@ -26,16 +20,14 @@ from aiworkstation.web.serializers import (
     invalid,
 )
 from documents.labels import ProjectIdField, TagsField
+from jobs.idempotency import KEY, MAX_KEY, start_once
 from jobs.job_type import JobType, find_job_type, job_type_names
-from jobs.models import IdempotencyKey
 from workflows import engine
 from workflows.models import Queue, WorkflowExecution
 from workflows.steps import NewExecution
 
 MAX_DELAY = 30 * 24 * 3600
 MAX_PARALLEL = 200
-KEY = "idempotencyKey"
-KEY_LIFETIME = timedelta(hours=24)
 
 
 class JobTypeField(serializers.Field[JobType, Any, Any, Any]):
@@ -54,7 +46,7 @@ class JobTypeField(serializers.Field[JobType, Any, Any, Any]):
 class JobOptions(StrictSerializer):
     """The keys of a request that starts a job, beside its type and payload."""
 
-    idempotencyKey = Name(max_length=255, required=False, source="idempotency_key")
+    idempotencyKey = Name(max_length=MAX_KEY, required=False, source="idempotency_key")
     delaySeconds = Number(min_value=0, max_value=MAX_DELAY, default=0, source="delay")
     priority = Choice(Queue.values, required=False)
     tags = TagsField()
@@ -106,20 +98,16 @@ def start(
     """
     key, wrong = _idempotency_key(body, idempotency_key)
     # A repeated request to run a saved workflow is the same request, even if the workflow was changed meanwhile.
-    digest = _digest(body if origin is None else {"workflow": str(origin.id), **origin.request})
-    if key and (first := _first_job(user, key, digest)):
-        return first, False
-    request = JobRequest(data=body, context={"user": user})
-    if not request.is_valid() or wrong:
-        raise ValidationError({**request.errors, **wrong})
-    try:
+    sent = body if origin is None else {"workflow": str(origin.id), **origin.request}
+
+    def start_new() -> UUID:
+        request = JobRequest(data=body, context={"user": user})
+        if not request.is_valid() or wrong:
+            raise ValidationError({**request.errors, **wrong})
         new = _new_job(user, request.validated_data, body, origin)
-        return _store(user, new, request.validated_data, actor or user.username, (key, digest)), True
-    except IntegrityError:
-        # Another request with this key was stored in the meantime: the unique constraint decided the race.
-        if not key or not (first := _first_job(user, key, digest)):
-            raise
-        return first, False
+        return _store(new, request.validated_data, actor=actor or user.username)
+
+    return start_once(user, key, sent, start_new)
 
 
 def _idempotency_key(body: Any, header: str | None) -> tuple[str, Errors]:
@@ -129,31 +117,12 @@ def _idempotency_key(body: Any, header: str | None) -> tuple[str, Errors]:
     if given is None:
         return "", {}
     try:
-        key = Name(max_length=255).run_validation(given)
+        key = Name(max_length=MAX_KEY).run_validation(given)
     except ValidationError as error:
         return "", {KEY: error.detail}
     if header is not None and header.strip() != key:
         return "", {KEY: invalid("The header Idempotency-Key has another value. Send the same key in both, or in one.")}
     return str(key), {}
-
-
-def _digest(body: Any) -> str:
-    """Returns the same digest for the same JSON: spaces, the order of keys and the idempotency key do not count."""
-    rest = {name: value for name, value in body.items() if name != KEY} if isinstance(body, Mapping) else body
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _first_job(user: User, key: str, digest: str) -> WorkflowExecution | None:
-    recent = IdempotencyKey.objects.filter(owner=user, key=key, created_at__gt=timezone.now() - KEY_LIFETIME)
-    found = recent.select_related("execution__owner").first()
-    if found is None:
-        return None
-    if found.body_sha256 != digest:
-        raise Conflict(
-            "This idempotency key was used with another body. Use a new key.",
-            code="idempotency_key_reused",
-        )
-    return found.execution
 
 
 def _new_job(user: User, value: dict[str, Any], body: Mapping[str, Any], origin: Origin | None) -> NewExecution:
@@ -164,19 +133,11 @@ def _new_job(user: User, value: dict[str, Any], body: Mapping[str, Any], origin:
     return new
 
 
-@transaction.atomic
-def _store(
-    user: User, new: NewExecution, value: dict[str, Any], actor: str, idempotency: tuple[str, str]
-) -> WorkflowExecution:
-    key, digest = idempotency
+def _store(new: NewExecution, value: dict[str, Any], *, actor: str) -> UUID:
     execution_id = engine.start(new, actor=actor)
     # In the same transaction: documents must not point to a job that does not exist.
     value["job_type"].stored(execution_id, value["payload"])
-    if key:
-        # An expired key would still violate the unique constraint.
-        IdempotencyKey.objects.filter(owner=user, key=key, created_at__lte=timezone.now() - KEY_LIFETIME).delete()
-        IdempotencyKey.objects.create(owner=user, key=key, body_sha256=digest, execution_id=execution_id)
-    return WorkflowExecution.objects.select_related("owner").get(pk=execution_id)
+    return execution_id
 
 
 def new_execution(user: User, job_type: JobType, payload: dict[str, Any], raw: dict[str, Any]) -> NewExecution:

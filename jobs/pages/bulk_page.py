@@ -4,8 +4,6 @@ The first request shows what would happen, the second starts a job that does it.
 """
 
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -14,9 +12,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 from rest_framework.exceptions import APIException
 
-from aiworkstation.web.requests import Request
+from aiworkstation.ids import uuid7
+from aiworkstation.web.requests import Request, posted_text
 from jobs.bulk_actions import Selected, count_by_status, selected_jobs, start_bulk_action
-from jobs.pages.forms import error_lines
+from jobs.idempotency import MAX_KEY
+from jobs.pages.forms import error_lines, start_once_from_form
 from jobs.pages.job_filter import JobFilter
 from workflows.models import FINISHED_EXECUTION, RETRYABLE_EXECUTION, ExecutionStatus
 
@@ -67,11 +67,16 @@ def bulk(request: Request) -> HttpResponse:
         return _refuse(request, filter, *error_lines(error))
     plan = _plan(action, jobs)
     if "confirm" in request.POST and plan.changes:
-        asked: dict[str, Any] = {"filter": filter.chosen} if is_all else {"jobIds": ids}
-        started = start_bulk_action(request.user, {"action": action}, jobs, {"action": action, **asked})
+        asked = {"action": action, **({"filter": filter.chosen} if is_all else {"jobIds": ids})}
+        started = start_once_from_form(
+            request.user,
+            posted_text(request, "key", MAX_KEY),
+            asked,
+            lambda: start_bulk_action(request.user, {"action": action}, jobs, asked).pk,
+        )
         return redirect("jobs:job", started.pk)
-    context = {"plan": plan, "filter": filter, "ids": [] if is_all else ids, "is_all": is_all}
-    return render(request, "jobs/bulk.html", context, status=HTTPStatus.OK)
+    context = {"plan": plan, "filter": filter, "ids": [] if is_all else ids, "is_all": is_all, "key": uuid7()}
+    return render(request, "jobs/bulk.html", context)
 
 
 def _plan(action: str, jobs: Selected) -> Plan:

@@ -1,9 +1,11 @@
 """Forms that start jobs. They build the body of an API call, which `jobs.start` validates."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django import forms
+from django.contrib.auth.models import User
 from django.forms.renderers import get_default_renderer
 from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException, ValidationError
@@ -13,9 +15,10 @@ from aiworkstation.ids import uuid7
 from aiworkstation.web.form_fields import Choice, Line
 from documents.labels import ModeFormMixin
 from documents.pages.chunk_sizes import ChunkSizesForm
+from jobs.idempotency import MAX_KEY, KeyReused, start_once
 from jobs.types.workflow import MAX_STEPS
 from workflows import tools
-from workflows.models import Mode
+from workflows.models import Mode, WorkflowExecution
 
 EMPTY_ROWS = 5
 Body = dict[str, Any]
@@ -41,9 +44,12 @@ class JsonText(Line):
         return found
 
 
-class WorkflowForm(ModeFormMixin, forms.Form):
-    """`key` is the idempotency key: two clicks start one job."""
+def form_key() -> Line:
+    """The idempotency key of a form that starts a job: two clicks start one."""
+    return Line(widget=forms.HiddenInput, required=False, max_length=MAX_KEY, initial=uuid7)
 
+
+class WorkflowForm(ModeFormMixin, forms.Form):
     name = Line(label="Name", required=False, max_length=300)
     description = Line(label="Purpose", required=False, widget=forms.Textarea({"rows": 2}))
     mode = Choice(required=False, initial=Mode.DEFAULT)
@@ -52,7 +58,7 @@ class WorkflowForm(ModeFormMixin, forms.Form):
         required=False,
         help_text="Empty: the model of the mode, or the server's default.",
     )
-    key = Line(widget=forms.HiddenInput, required=False, initial=uuid7)
+    key = form_key()
 
     FIELD_OF_KEY = {
         "workflowName": "name",
@@ -124,6 +130,7 @@ class PasteForm(forms.Form):
         widget=forms.Textarea({"rows": 16, "spellcheck": "false"}),
         error_messages={"required": "Paste the JSON of a job."},
     )
+    key = form_key()
 
     def job_body(self) -> Body:
         body: Body = self.cleaned_data["body"]
@@ -167,6 +174,17 @@ def place_errors(error: ValidationError, form: WorkflowForm, steps: WorkflowStep
                 steps.filled[int(number)].add_error(None, found.detail)
             case _:
                 form.add_error(None, found.detail)
+
+
+def start_once_from_form(user: User, key: str, request: Any, start: Callable[[], UUID]) -> WorkflowExecution:
+    """Two clicks on the button of a form start one job. `key` is the form's, `request` what was entered.
+
+    If the form was changed after it had started a job, this is no second click: another job starts.
+    """
+    try:
+        return start_once(user, key, request, start)[0]
+    except KeyReused:
+        return start_once(user, "", request, start)[0]
 
 
 def error_lines(error: APIException) -> list[str]:

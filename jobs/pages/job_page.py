@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from aiworkstation.audit.models import AuditEvent
+from aiworkstation.ids import uuid7
 from aiworkstation.web.live_fragments import Fragment, LiveFragments, is_poll, news, page_url
 from aiworkstation.web.requests import Request, query_number
 from jobs.attempts import attempts_of
@@ -154,6 +155,7 @@ class JobPage:
             "news": self._news,
             "reused": reused_text(self.job.reused) if self.job.reused else "",
             "can_rerun": can_rerun(self.job),
+            "key": uuid7(),
             "graph": self.steps.graph if isinstance(self.steps, StepList) else None,
             "timeline": self._timeline,
         }

@@ -12,10 +12,10 @@ from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException, ValidationError
 
 from aiworkstation.access.lookup import as_uuid
-from aiworkstation.web.errors import Conflict
 from aiworkstation.web.requests import Request
 from documents.pages.upload_form import receive_files
 from documents.storage.multipart import answers_allowance, screened
+from jobs.idempotency import KEY, KeyReused
 from jobs.pages.forms import (
     IngestForm,
     PasteForm,
@@ -80,7 +80,7 @@ def _edit_saved(request: Request) -> HttpResponse | None:
 def _start_once(request: Request, body: dict[str, Any], key: str) -> WorkflowExecution:
     try:
         return start(request.user, body, idempotency_key=key or None)[0]
-    except Conflict:
+    except KeyReused:
         # The form was changed after it had started a job, so this is no second click: start another job.
         return start(request.user, body)[0]
 
@@ -92,8 +92,9 @@ def paste(request: Request) -> HttpResponse:
     form = PasteForm(request.POST)
     if form.is_valid():
         try:
-            execution, _ = start(request.user, form.job_body())
-            return redirect("jobs:job", execution.pk)
+            body = form.job_body()
+            key = "" if KEY in body else form.cleaned_data["key"]
+            return redirect("jobs:job", _start_once(request, body, key).pk)
         except APIException as error:
             for line in error_lines(error):
                 form.add_error("body", line)

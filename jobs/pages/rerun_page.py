@@ -14,12 +14,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 from rest_framework.exceptions import APIException
 
+from aiworkstation.ids import uuid7
 from aiworkstation.web.form_fields import Choice
 from aiworkstation.web.requests import Request
 from jobs.job_type import find_job_type
 from jobs.large_json import LargeJson, read_up_to
 from jobs.lookup import get_execution
-from jobs.pages.forms import JsonText, error_lines
+from jobs.pages.forms import JsonText, error_lines, form_key, start_once_from_form
 from jobs.pages.rendered_output import pretty_json
 from jobs.rerun import Rerun, plan_rerun, reused_text, start_rerun
 from workflows.models import WorkflowExecution, WorkflowStep
@@ -39,6 +40,7 @@ class RerunForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = [("", "the beginning"), *((str(index), f"step {index + 1}: {name}") for index, name in steps)]
         self.fields["from"] = Choice(label="Run from", choices=choices, required=False)
+        self.fields["key"] = form_key()
 
     def body(self, stored: Any) -> dict[str, Any]:
         """A validated RerunRequest."""
@@ -72,12 +74,18 @@ def rerun(request: Request, id: str) -> HttpResponse:
         try:
             plan = plan_rerun(execution, form.body(stored))
             if is_start:
-                return redirect("jobs:job", start_rerun(plan, actor=request.user.get_username()))
+                return redirect("jobs:job", _start_once(request, form, plan).pk)
             preview = _preview(plan)
         except APIException as error:
             preview = Preview([], [], "", error_lines(error))
     context = {"job": execution, "form": form, "preview": preview, "is_large": isinstance(stored, LargeJson)}
     return render(request, "jobs/rerun.html", context, status=HTTPStatus.BAD_REQUEST if is_start else HTTPStatus.OK)
+
+
+def _start_once(request: Request, form: RerunForm, plan: Rerun) -> WorkflowExecution:
+    entered = {"rerunOf": str(plan.source), "from": form.cleaned_data["from"], "payload": plan.new.payload}
+    actor = request.user.get_username()
+    return start_once_from_form(request.user, form.cleaned_data["key"], entered, lambda: start_rerun(plan, actor=actor))
 
 
 def _form(execution: WorkflowExecution, stored: Any, posted: QueryDict | None, start: str) -> RerunForm:
@@ -86,7 +94,7 @@ def _form(execution: WorkflowExecution, stored: Any, posted: QueryDict | None, s
     rows = WorkflowStep.objects.filter(execution=execution).order_by("index")
     steps = [] if job_type is None or job_type.lists_files else list(rows.values_list("index", "name"))
     shown = "" if isinstance(stored, LargeJson) else pretty_json(stored)
-    form = RerunForm(steps, posted if posted is not None else {"from": start, "payload": shown})
+    form = RerunForm(steps, posted if posted is not None else {"from": start, "payload": shown, "key": str(uuid7())})
     if isinstance(stored, LargeJson):
         del form.fields["payload"]
     return form

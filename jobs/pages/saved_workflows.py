@@ -202,7 +202,8 @@ def schedule(request: Request, id: UUID) -> HttpResponse:
     action = request.POST.get("action", "")
     if action == "run":
         try:
-            return redirect("jobs:job", run_now(request.user, found).pk)
+            key = request.POST.get("key") or None
+            return redirect("jobs:job", run_now(request.user, found, idempotency_key=key).pk)
         except APIException as error:
             return _back(request, workflow, error)
     if action in ("pause", "resume"):

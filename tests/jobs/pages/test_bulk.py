@@ -44,6 +44,14 @@ def test_nothing_is_done_before_it_is_confirmed(alice: User, at_alice: Client) -
     assert bulk_job().name == "Retry 2 jobs"
 
 
+def test_two_clicks_start_one_job(alice: User, at_alice: Client) -> None:
+    failed, _ = jobs_of(alice)
+    asked = {"action": "rerun", "job": [str(failed.pk)]}
+    sent = {**asked, "confirm": "1", "key": str(at_alice.post("/jobs/bulk", asked).context["key"])}
+    first, second = (at_alice.post("/jobs/bulk", sent)["Location"] for _ in range(2))
+    assert first == second == f"/jobs/{bulk_job().pk}"
+
+
 def test_all_that_match(alice: User, bob: User, at_alice: Client) -> None:
     failed, _ = jobs_of(alice)
     jobs_of(bob)

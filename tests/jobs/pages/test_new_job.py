@@ -57,6 +57,17 @@ def test_sent_twice_is_one_job(alice: User, at_alice: Client) -> None:
     assert WorkflowExecution.objects.count() == 2
 
 
+def test_json_that_is_sent_twice_is_one_job(alice: User, at_alice: Client) -> None:
+    payload = {"workflowName": "Pasted", "steps": [{"name": "One"}]}
+    sent = {"body": json.dumps(payload), "key": "0190-key"}
+    first, second = (at_alice.post("/jobs/new/paste", sent)["Location"] for _ in range(2))
+    assert first == second
+    body = {"jobType": "workflow", "payload": payload, "idempotencyKey": "of the body"}
+    for key in ("one", "two"):
+        assert at_alice.post("/jobs/new/paste", {"body": json.dumps(body), "key": key}).status_code == 302
+    assert WorkflowExecution.objects.count() == 2
+
+
 def test_errors_stand_beside_their_fields(at_alice: Client) -> None:
     sent = form(
         {},

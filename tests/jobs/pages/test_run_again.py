@@ -1,6 +1,7 @@
 """Run again, run from a step, retry one step, delete, and copy as curl."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -35,6 +36,24 @@ def test_a_finished_job_runs_again_at_once(alice: User, at_alice: Client) -> Non
     assert new.rerun_of == job.pk
     assert new.payload == job.payload
     assert f'href="/jobs/{job.pk}"' in text(at_alice.get(f"/jobs/{new.pk}"))
+
+
+def key_in(page: str) -> str:
+    """The key of the page's last form that has one."""
+    return re.findall(r'name="key" value="([^"]+)"', page)[-1]
+
+
+@pytest.mark.parametrize("address", ["/jobs/{id}", "/jobs/{id}/rerun"])
+def test_two_clicks_start_one_job(alice: User, at_alice: Client, address: str) -> None:
+    job = finished_after_one_step(alice)
+    sent = {"key": key_in(text(at_alice.get(address.format(id=job.pk))))}
+    first, second = (at_alice.post(f"/jobs/{job.pk}/rerun", sent)["Location"] for _ in range(2))
+    assert first == second == f"/jobs/{newest(job).pk}"
+    edited = {**sent, "payload": json.dumps({**job.payload, "workflowName": "Edited, after going back"})}
+    at_alice.post(f"/jobs/{job.pk}/rerun", edited)
+    assert WorkflowExecution.objects.count() == 3
+    at_alice.post(f"/jobs/{job.pk}/rerun", {"key": key_in(text(at_alice.get(address.format(id=job.pk))))})
+    assert WorkflowExecution.objects.count() == 4, "another page, another job"
 
 
 def test_an_unfinished_job_is_not_run_again(alice: User, at_alice: Client) -> None:

@@ -130,7 +130,9 @@ def test_the_buttons_of_a_schedule(report: SavedWorkflow, alice: User, at_alice:
     at_alice.post(path, {"action": "resume"})
     schedule.refresh_from_db()
     assert not schedule.is_paused
-    job = at_alice.post(path, {"action": "run"})["Location"]
+    job, again = (at_alice.post(path, {"action": "run", "key": "k"})["Location"] for _ in range(2))
+    assert again == job, "two clicks start one job"
+    assert schedule.runs.count() == 1
     assert job in text(at_alice.get(f"/workflows/{report.pk}"))
     at_alice.post(path, {"action": "delete"})
     assert not WorkflowSchedule.objects.exists()
