@@ -6,9 +6,9 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ErrorDetail, UnsupportedMediaType, ValidationError
 from rest_framework.fields import SkipField
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 from rest_framework.settings import api_settings
 
 MAX_ERRORS = 100
@@ -77,6 +77,20 @@ def read_body(serializer: type[StrictSerializer], request: Request) -> dict[str,
     body = serializer(data=request.data)
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)
+
+
+def read_optional_body(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """The same for a request that may have no body: it is then empty."""
+    return {} if has_no_body(request) else read_body(serializer, request)
+
+
+def has_no_body(request: Request) -> bool:
+    """Many clients send an empty form when they mean no body. Raises UnsupportedMediaType for any other form."""
+    if not is_form_media_type(request.content_type):
+        return False
+    if request._request.POST or request._request.FILES:
+        raise UnsupportedMediaType(request.content_type)
+    return True
 
 
 class BoundedList(serializers.ListField):

@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from aiworkstation.web.conditional import check_if_match, conditional, etag
 from aiworkstation.web.paging import PageQuery, page
 from aiworkstation.web.requests import MAX_TEXT, READING
-from aiworkstation.web.serializers import Json, StrictSerializer, Time, read_query
-from jobs.api.views import has_no_body, started
+from aiworkstation.web.serializers import Json, StrictSerializer, Time, has_no_body, read_query
+from jobs.api.views import started
 from jobs.models import SavedWorkflow, WorkflowVersion
 from jobs.saved_workflows import (
     ChangeRequest,

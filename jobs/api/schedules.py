@@ -16,8 +16,8 @@ from rest_framework.response import Response
 from aiworkstation.web.conditional import conditional, etag
 from aiworkstation.web.paging import PageQuery, page
 from aiworkstation.web.requests import READING
-from aiworkstation.web.serializers import NoParameters, NullIfEmpty, Time, read_body, read_query
-from jobs.api.views import has_no_body, started
+from aiworkstation.web.serializers import NoParameters, NullIfEmpty, Time, read_body, read_optional_body, read_query
+from jobs.api.views import started
 from jobs.models import WorkflowSchedule
 from jobs.schedules import (
     ScheduleOptions,
@@ -103,8 +103,7 @@ def schedule(request: Request, schedule_id: str) -> HttpResponseBase:
 def run(request: Request, schedule_id: str) -> HttpResponseBase:
     found = get_schedule(request.user, schedule_id)
     read_query(NoParameters, request)
-    if not has_no_body(request):
-        read_body(NoParameters, request)
+    read_optional_body(NoParameters, request)
     return started(run_now(cast(User, request.user), found), is_new=True)
 
 

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework.decorators import api_view
-from rest_framework.exceptions import NotFound, UnsupportedMediaType
-from rest_framework.request import Request, is_form_media_type
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiworkstation.audit.models import AuditEvent
@@ -17,7 +17,7 @@ from aiworkstation.web.conditional import conditional
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, decode, encode, page
 from aiworkstation.web.requests import READING
-from aiworkstation.web.serializers import NoParameters, StrictSerializer, read_body, read_query
+from aiworkstation.web.serializers import NoParameters, StrictSerializer, read_body, read_optional_body, read_query
 from jobs.api.serializers import (
     AttemptSerializer,
     EventSerializer,
@@ -164,7 +164,7 @@ def reject(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
 def rerun(request: Request, job_id: str) -> HttpResponseBase:
     execution = get_execution(request.user, job_id)
     query = read_query(RerunQuery, request)
-    plan = plan_rerun(execution, {} if has_no_body(request) else read_body(RerunRequest, request))
+    plan = plan_rerun(execution, read_optional_body(RerunRequest, request))
     if query["dry_run"]:
         return Response({"reused": plan.reused})
     new = get_execution(request.user, start_rerun(plan, actor=request.user.get_username()))
@@ -265,8 +265,7 @@ def _job_answer(request: Request, execution: WorkflowExecution) -> HttpResponseB
 def _steer(request: Request, job_id: str, verb: Callable[..., bool], refusal: str) -> Response:
     """Calls the engine's verb. Raises Conflict with `refusal` if the job is in the wrong state."""
     execution = get_execution(request.user, job_id)
-    if not has_no_body(request):
-        read_body(NoParameters, request)
+    read_optional_body(NoParameters, request)
     if not verb(execution.pk, actor=request.user.get_username()):
         raise Conflict(refusal, code="wrong_state")
     execution.refresh_from_db()
@@ -278,22 +277,12 @@ def _answer_approval(
 ) -> Response:
     user = cast(User, request.user)
     step = get_step_to_answer(user, job_id, step_id)
-    given = {} if has_no_body(request) else read_body(body, request)
-    answer_step(step, user, answer, given)
+    answer_step(step, user, answer, read_optional_body(body, request))
     step.refresh_from_db()
     if WorkflowExecution.objects.visible_to(user).filter(pk=step.execution_id).exists():
         return Response(step_json(step), status=HTTPStatus.ACCEPTED)
     # A member of the group sees the question, but not the job.
     return Response(question_json(step), status=HTTPStatus.ACCEPTED)
-
-
-def has_no_body(request: Request) -> bool:
-    """Many clients send an empty form when they mean no body. Raises UnsupportedMediaType for any other form."""
-    if not is_form_media_type(request.content_type):
-        return False
-    if request._request.POST or request._request.FILES:
-        raise UnsupportedMediaType(request.content_type)
-    return True
 
 
 def job_with_steps(execution: WorkflowExecution) -> dict[str, Any]:

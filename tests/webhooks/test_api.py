@@ -99,6 +99,13 @@ def test_rotate_secret(as_alice: Client, alice: User) -> None:
     assert rotated["secret"] != made["secret"]
 
 
+def test_a_body_that_is_not_json_is_not_ignored(as_alice: Client, alice: User, endpoint: Endpoint) -> None:
+    address = f"/api/webhooks/{hook(alice, endpoint).pk}/rotate-secret"
+    assert as_alice.post(address, {"a": "1"}).status_code == 415
+    assert errors(post(as_alice, address, a=1)) == {"a": "unknown"}
+    assert as_alice.post(address).status_code == 200
+
+
 def test_pages(as_alice: Client, alice: User, endpoint: Endpoint) -> None:
     made = [str(hook(alice, endpoint).pk) for _ in range(3)]
     first = as_alice.get("/api/webhooks?limit=2").json()

@@ -6,13 +6,13 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import api_view
-from rest_framework.request import Request, is_form_media_type
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiworkstation.web.conditional import conditional
 from aiworkstation.web.paging import PageQuery, page
 from aiworkstation.web.requests import READING
-from aiworkstation.web.serializers import NoParameters, read_body, read_query
+from aiworkstation.web.serializers import NoParameters, read_body, read_optional_body, read_query
 from webhooks import manage, signing
 from webhooks.lookup import NEWEST_FIRST, get_delivery, get_webhook, list_deliveries, list_webhooks
 from webhooks.models import Webhook
@@ -47,14 +47,14 @@ def webhook(request: Request, id: str) -> HttpResponseBase:
 @api_view(["POST"])
 def test(request: Request, id: str) -> HttpResponseBase:
     found = get_webhook(request.user, id)
-    _read_no_body(request)
+    read_optional_body(NoParameters, request)
     return _accepted(found, str(manage.send_test(_user(request), found).pk))
 
 
 @api_view(["POST"])
 def rotate_secret(request: Request, id: str) -> HttpResponseBase:
     found = get_webhook(request.user, id)
-    _read_no_body(request)
+    read_optional_body(NoParameters, request)
     return Response(_with_secret(manage.rotate_secret(_user(request), found)))
 
 
@@ -71,18 +71,13 @@ def deliveries(request: Request, id: str) -> HttpResponseBase:
 def resend(request: Request, id: str, delivery_id: str) -> HttpResponseBase:
     found = get_webhook(request.user, id)
     delivery = get_delivery(found, delivery_id)
-    _read_no_body(request)
+    read_optional_body(NoParameters, request)
     manage.resend(_user(request), delivery)
     return _accepted(found, delivery_id)
 
 
 def _user(request: Request) -> User:
     return cast(User, request.user)
-
-
-def _read_no_body(request: Request) -> None:
-    if not is_form_media_type(request.content_type):
-        read_body(NoParameters, request)
 
 
 def _with_secret(webhook: Webhook) -> dict[str, Any]:
