@@ -5,7 +5,6 @@ change that is rolled back has no event, and one that is committed is found, how
 cursor moves in the transaction that starts the deliveries, so none is lost and none is made twice.
 """
 
-import logging
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,10 +23,8 @@ from jobs.api.serializers import JobSerializer
 from jobs.display import describe_jobs
 from jobs.lookup import with_beginnings
 from webhooks import deliver
-from webhooks.models import AuditCursor, Delivery, EventType, Webhook
+from webhooks.models import AuditCursor, Delivery, DeliveryStatus, EventType, Webhook
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
-
-logger = logging.getLogger(__name__)
 
 ACTOR = "webhooks"
 BATCH = 200
@@ -84,12 +81,13 @@ class Outbox:
         return started
 
     def _prune(self) -> None:
-        """Deletes deliveries with the jobs of their age."""
+        """Deletes deliveries with the jobs of their age. One that is resent, or still tried, stays as its job does."""
         now, days = timezone.now(), settings.CONFIG.retention_days
         if not days or (self._pruned_at and now - self._pruned_at < PRUNE_EVERY):
             return
         self._pruned_at = now
-        Delivery.objects.filter(created_at__lt=now - timedelta(days=days)).delete()
+        old = Delivery.objects.with_status().filter(created_at__lt=now - timedelta(days=days))
+        old.exclude(status=DeliveryStatus.PENDING).delete()
 
 
 @transaction.atomic

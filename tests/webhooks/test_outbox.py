@@ -285,6 +285,9 @@ def test_old_deliveries_are_deleted(alice: User, endpoint: Endpoint, settings: A
     with connection.cursor() as cursor:
         cursor.execute("UPDATE webhook_deliveries SET created_at = created_at - interval '25 hours'")
     drain(Outbox())
+    assert Delivery.objects.exists(), "it is still to be sent"
+    send_all()
+    drain(Outbox())
     assert not Delivery.objects.exists()
 
 
