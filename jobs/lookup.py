@@ -9,8 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Left
 from django.http import Http404
 
-from aiworkstation.access.lookup import ALL, Caller, as_uuid, labels_match, owned_by
-from aiworkstation.access.not_yours import NotYours
+from aiworkstation.access.lookup import ALL, Caller, as_uuid, get_visible, labels_match, owned_by
 from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
 NEWEST_FIRST = ("-created_at", "-id")
@@ -20,24 +19,21 @@ MAX_DESCRIPTION = 1000
 
 def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:
     """Raises Http404 if the job does not exist, and NotYours, which looks the same, if it is another user's."""
-    key = as_uuid(str(id))
-    rows = WorkflowExecution.objects.select_related("owner").defer("payload")
-    execution = rows.visible_to(user).filter(pk=key).first() if key else None
-    if execution is not None:
-        return execution
-    if key and rows.filter(pk=key).exists():
-        raise NotYours(f"job:{key}")
-    raise Http404("There is no such job.")
+    return get_visible(_single_jobs(), user, as_uuid(str(id)), "job")
 
 
 def find_execution(id: str) -> WorkflowExecution:
     """Finds any user's job, for callbacks: their signature is valid for every job. Raises Http404."""
     key = as_uuid(id)
-    rows = WorkflowExecution.objects.select_related("owner").defer("payload")
-    execution = rows.filter(pk=key).first() if key else None
+    execution = _single_jobs().filter(pk=key).first() if key else None
     if execution is None:
         raise Http404("There is no such job.")
     return execution
+
+
+def _single_jobs() -> ExecutionQuerySet:
+    """Without payloads, which may be megabytes."""
+    return WorkflowExecution.objects.select_related("owner").defer("payload")
 
 
 def find_step(execution: WorkflowExecution, id: str | None, index: int | None) -> WorkflowStep:

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.http import Http404
 from rest_framework.exceptions import ValidationError
 
-from aiworkstation.access.lookup import Caller, owned_by
+from aiworkstation.access.lookup import Caller, get_visible, owned_by
 from aiworkstation.access.not_yours import NotYours
 from aiworkstation.audit.record import record
 from aiworkstation.web.errors import Conflict, PreconditionFailed
@@ -106,8 +106,7 @@ def get_workflow(user: Caller, name: str, owner: str = "") -> SavedWorkflow:
 
 def get_workflow_by_id(user: Caller, id: UUID) -> SavedWorkflow:
     """The same for its id."""
-    rows = SavedWorkflow.objects.select_related("owner").filter(pk=id)
-    return rows.visible_to(user).first() or _missing(rows)
+    return get_visible(SavedWorkflow.objects.select_related("owner"), user, id, "workflow")
 
 
 def check_may_change(user: Caller, workflow: SavedWorkflow) -> SavedWorkflow:

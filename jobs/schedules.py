@@ -20,9 +20,8 @@ from django.utils import timezone
 from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException, ValidationError
 
-from aiworkstation.access.lookup import Caller, as_uuid, owned_by
+from aiworkstation.access.lookup import Caller, as_uuid, get_visible, owned_by
 from aiworkstation.access.models import OwnedQuerySet
-from aiworkstation.access.not_yours import NotYours
 from aiworkstation.audit.record import record
 from aiworkstation.web.serializers import Boolean, Choice, Errors, Integer, Name, StrictSerializer, invalid
 from jobs.models import Missed, Overlap, RunOutcome, SavedWorkflow, ScheduleRun, WorkflowSchedule
@@ -110,14 +109,7 @@ class ScheduleRequest(ScheduleOptions):
 
 def get_schedule(user: Caller, id: str | UUID) -> WorkflowSchedule:
     """Raises Http404, or NotYours if it is another user's."""
-    key = as_uuid(str(id))
-    rows = _schedules().filter(pk=key) if key else _schedules().none()
-    found = rows.visible_to(user).first()
-    if found is not None:
-        return found
-    if rows.exists():
-        raise NotYours(f"schedule:{key}")
-    raise Http404("There is no such schedule.")
+    return get_visible(_schedules(), user, as_uuid(str(id)), "schedule")
 
 
 def list_schedules(user: Caller, filters: Mapping[str, Any]) -> OwnedQuerySet[WorkflowSchedule]:

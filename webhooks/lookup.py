@@ -2,8 +2,7 @@
 
 from django.http import Http404
 
-from aiworkstation.access.lookup import Caller, as_uuid, owned_by
-from aiworkstation.access.not_yours import NotYours
+from aiworkstation.access.lookup import Caller, as_uuid, get_visible, owned_by
 from webhooks.models import Delivery, DeliveryQuerySet, Webhook, WebhookQuerySet
 
 NEWEST_FIRST = ("-created_at", "-id")
@@ -11,14 +10,7 @@ NEWEST_FIRST = ("-created_at", "-id")
 
 def get_webhook(user: Caller, id: str) -> Webhook:
     """Raises Http404 if it does not exist, and NotYours, which looks the same, if it is another user's."""
-    key = as_uuid(id)
-    rows = Webhook.objects.select_related("owner")
-    webhook = rows.visible_to(user).filter(pk=key).first() if key else None
-    if webhook is not None:
-        return webhook
-    if key and rows.filter(pk=key).exists():
-        raise NotYours(f"webhook:{key}")
-    raise Http404("There is no such webhook.")
+    return get_visible(Webhook.objects.select_related("owner"), user, as_uuid(id), "webhook")
 
 
 def list_webhooks(user: Caller, owner: str = "") -> WebhookQuerySet:

@@ -5,15 +5,18 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Q
+from django.db.models import Model, Q
+from django.http import Http404
 
 from aiworkstation.access.models import OwnedQuerySet
+from aiworkstation.access.not_yours import NotYours
 
 Caller = AbstractBaseUser | AnonymousUser
 ALL = "all"
 """The value of the filters `owner` and `status` that selects every one."""
 
 Rows = TypeVar("Rows", bound=OwnedQuerySet[Any])
+Row = TypeVar("Row", bound=Model)
 
 
 def as_uuid(text: str) -> UUID | None:
@@ -23,6 +26,19 @@ def as_uuid(text: str) -> UUID | None:
     except ValueError:
         return None
     return key if str(key) == text else None
+
+
+def get_visible(rows: OwnedQuerySet[Row], user: Caller, key: UUID | None, noun: str) -> Row:
+    """Returns the row with this key.
+
+    Raises Http404 if there is none, and NotYours, which looks the same, if the user may not see it.
+    """
+    found = rows.visible_to(user).filter(pk=key).first() if key else None
+    if found is not None:
+        return found
+    if key and rows.filter(pk=key).exists():
+        raise NotYours(f"{noun}:{key}")
+    raise Http404(f"There is no such {noun}.")
 
 
 def owned_by(rows: Rows, user: Caller, owner: str) -> Rows:
