@@ -4,6 +4,7 @@ Jobs that began or ended in the period are found by the time of their end (the i
 the unfinished ones. So the cost depends on the period, not on all jobs.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,7 +66,7 @@ class Period:
         """The beginnings of the buckets, in seconds since 1970."""
         width = self.seconds
         first = int(self.start.timestamp()) // width * width
-        return range(first, max(first + 1, -int(-self.end.timestamp() // 1)), width)
+        return range(first, max(first + 1, math.ceil(self.end.timestamp())), width)
 
 
 def job_metrics(user: Caller, filters: Mapping[str, Any], period: Period) -> dict[str, Any]:
@@ -87,9 +88,7 @@ def _buckets(rows: ExecutionQuerySet, period: Period) -> list[dict[str, Any]]:
     starts = period.buckets()
     begin, end = (datetime.fromtimestamp(at, UTC) for at in (starts.start, starts[-1] + period.seconds))
     touched = rows.filter(Q(finished_at__gte=begin) | Q(pk__in=rows.unfinished().values("pk")))
-    jobs = (
-        touched.filter(created_at__lt=end).order_by().values("id", "status", "created_at", "started_at", "finished_at")
-    )
+    jobs = touched.filter(created_at__lt=end).order_by().values(*_COLUMNS)
     ended, started, usage = (_by_bucket(sql, jobs, period.seconds, begin, end) for sql in (_ENDED, _STARTED, _USAGE))
     return [
         {

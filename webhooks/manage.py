@@ -39,9 +39,8 @@ def change(user: User, webhook: Webhook, fields: dict[str, Any]) -> Webhook:
     before = _state(webhook)
     for name, value in fields.items():
         setattr(webhook, name, value)
-    if "is_paused" in fields:
-        webhook.paused_reason = "" if not webhook.is_paused or not before["isPaused"] else webhook.paused_reason
-        webhook.failing_since = webhook.failing_since if webhook.is_paused else None
+    if not fields.get("is_paused", True):
+        webhook.paused_reason, webhook.failing_since = "", None
     webhook.save()
     if after := {name: value for name, value in _state(webhook).items() if value != before[name]}:
         changed = {name: {"from": before[name], "to": value} for name, value in after.items()}

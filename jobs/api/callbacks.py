@@ -45,7 +45,7 @@ from jobs.lookup import find_execution, find_step
 from workflows import engine, tools
 from workflows.engine.outside_answers import Answer, Reception
 from workflows.errors import StepError
-from workflows.models import ExecutionStatus, SeenWebhook, StepStatus, WorkflowExecution, WorkflowStep
+from workflows.models import ExecutionStatus, SeenWebhook, StepQuerySet, StepStatus, WorkflowExecution, WorkflowStep
 from workflows.network import outside_workers, secrets, webhooks
 
 Signed = tuple[webhooks.SignedMessage, outside_workers.Sender]
@@ -131,12 +131,16 @@ def _sender_of(request: Request) -> outside_workers.Sender:
 
 def _own_steps(execution: WorkflowExecution, sender: outside_workers.Sender) -> list[WorkflowStep]:
     """The steps of the job that the sender has. Raises Http404 if there are none: it learns nothing of other jobs."""
-    outside = [tool.slug for tool in tools.all_tools() if tool.is_answered_outside]
-    steps = execution.steps.filter(tool__in=outside).defer("output", "arguments").order_by("index")
+    steps = _outside_steps(execution).defer("output", "arguments").order_by("index")
     owned = sender.own(steps.annotate(worker_name=F("arguments__worker"), worker_url=F("arguments__url")))
     if not owned:
         raise Http404("There is no such job.")
     return owned
+
+
+def _outside_steps(execution: WorkflowExecution) -> StepQuerySet:
+    outside = [tool.slug for tool in tools.all_tools() if tool.is_answered_outside]
+    return WorkflowStep.objects.filter(execution=execution, tool__in=outside)
 
 
 @dataclass
@@ -249,8 +253,7 @@ def _accepted_if(done: bool) -> Reception:
 
 def _error_json(execution: WorkflowExecution, error: StepError) -> dict[str, Any]:
     """Leaves out the secrets that the job's outside workers were sent."""
-    outside = [tool.slug for tool in tools.all_tools() if tool.is_answered_outside]
-    sent = secrets.known_values(list(execution.steps.filter(tool__in=outside).values_list("arguments", flat=True)))
+    sent = secrets.known_values(list(_outside_steps(execution).values_list("arguments", flat=True)))
     return {"code": error.code, "message": secrets.redact(error.message, sent), "retryable": error.retryable}
 
 

@@ -16,6 +16,7 @@ from aiworkstation.web.paging import PageQuery, page
 from aiworkstation.web.requests import MAX_TEXT, READING
 from aiworkstation.web.serializers import Json, StrictSerializer, Time, has_no_body, read_query
 from jobs.api.views import started
+from jobs.lookup import NEWEST_FIRST
 from jobs.models import SavedWorkflow, WorkflowVersion
 from jobs.saved_workflows import (
     ChangeRequest,
@@ -73,7 +74,7 @@ def workflows(request: Request) -> HttpResponseBase:
         return _answer(saved, HTTPStatus.CREATED, {"Location": address})
     query = read_query(WorkflowsQuery, request)
     rows = list_workflows(request.user, query)
-    found = page(rows, ("-created_at", "-id"), limit=query["limit"], cursor=query["cursor"])
+    found = page(rows, NEWEST_FIRST, limit=query["limit"], cursor=query["cursor"])
     listed = WorkflowSerializer(found.rows, many=True).data
     return conditional(request, {"workflows": listed, "nextCursor": found.next_cursor})
 

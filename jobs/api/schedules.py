@@ -18,6 +18,7 @@ from aiworkstation.web.paging import PageQuery, page
 from aiworkstation.web.requests import READING
 from aiworkstation.web.serializers import NoParameters, NullIfEmpty, Time, read_body, read_optional_body, read_query
 from jobs.api.views import started
+from jobs.lookup import NEWEST_FIRST
 from jobs.models import WorkflowSchedule
 from jobs.schedules import (
     ScheduleOptions,
@@ -80,7 +81,7 @@ def schedules(request: Request) -> HttpResponseBase:
         return Response(shown, status=HTTPStatus.CREATED, headers=headers)
     query = read_query(SchedulesQuery, request)
     rows = list_schedules(user, query)
-    found = page(rows, ("-created_at", "-id"), limit=query["limit"], cursor=query["cursor"])
+    found = page(rows, NEWEST_FIRST, limit=query["limit"], cursor=query["cursor"])
     return conditional(request, {"schedules": _json(found.rows), "nextCursor": found.next_cursor})
 
 

@@ -22,7 +22,7 @@ from aiworkstation.web.paging import page
 from aiworkstation.web.requests import Request
 from jobs.display import describe_jobs
 from jobs.large_json import LargeJson, read_up_to
-from jobs.lookup import get_execution
+from jobs.lookup import NEWEST_FIRST, get_execution
 from jobs.models import Missed, Overlap, SavedWorkflow, WorkflowSchedule, WorkflowVersion
 from jobs.pages.forms import JsonText, error_lines
 from jobs.pages.rendered_output import pretty_json
@@ -91,7 +91,7 @@ def workflow_list(request: Request) -> HttpResponse:
     rows = SavedWorkflow.objects.select_related("owner").defer("payload")
     rows = rows.filter(Q(owner=request.user) | Q(is_shared=True))
     try:
-        found = page(rows, ("-created_at", "-id"), cursor=request.GET.get("cursor", ""))
+        found = page(rows, NEWEST_FIRST, cursor=request.GET.get("cursor", ""))
     except ValidationError:
         return redirect("jobs:workflows")
     context = {"workflows": found.rows, "older": found.next_cursor, "key": uuid7()}
