@@ -1,6 +1,7 @@
 """A job's page, and the pages below it: a step's output, the audit trail, the failures as CSV."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from jobs.lookup import get_execution
 from jobs.pages.curl import curl_command
 from jobs.pages.files_table import FilesTable
 from jobs.pages.fragments import job_actions, job_state
-from jobs.pages.rendered_output import render_json, render_output
+from jobs.pages.rendered_output import RenderedOutput, render_json, render_output
 from jobs.pages.step_graph import StepGraph, step_graph
 from jobs.pages.timeline import Timeline, timeline, timeline_age
 from jobs.rerun import reused_text
@@ -146,24 +147,36 @@ class JobPage:
 
     @property
     def context(self) -> dict[str, Any]:
-        """The values that cost a query or much work are functions: a poll that does not show them saves them."""
+        """The values that cost a query or much work are functions: a poll that does not show them saves them.
+
+        Templates call a function at each mention, so each of these has its value only once.
+        """
         return {
             "job": self.job,
             "files" if self.job.lists_files else "steps": self.steps,
-            "result": lambda: None if self.job.output is None else render_output(self.job.output),
-            "events": lambda: event_list(self.execution, limit=EVENTS_ON_JOB_PAGE),
+            "result": lambda: self._result,
+            "events": lambda: self._events,
             "news": self._news,
             "reused": reused_text(self.job.reused) if self.job.reused else "",
             "can_rerun": can_rerun(self.job),
             "key": uuid7(),
             "graph": self.steps.graph if isinstance(self.steps, StepList) else None,
-            "timeline": self._timeline,
+            "timeline": lambda: self._timeline,
         }
 
     @property
     def _news(self) -> str:
         return f"{self.job.name}: {self.job.status.replace('_', ' ')}"
 
+    @cached_property
+    def _result(self) -> RenderedOutput | None:
+        return None if self.job.output is None else render_output(self.job.output)
+
+    @cached_property
+    def _events(self) -> EventList:
+        return event_list(self.execution, limit=EVENTS_ON_JOB_PAGE)
+
+    @cached_property
     def _timeline(self) -> Timeline | None:
         return timeline(self.job, self.steps.steps) if isinstance(self.steps, StepList) else None
 
@@ -187,7 +200,7 @@ class JobPage:
     @property
     def _timeline_fragment(self) -> Fragment:
         version = (self.job.changed_at, timeline_age(self.job))
-        return Fragment("job-timeline", "jobs/_timeline.html", {"timeline": self._timeline}, version)
+        return Fragment("job-timeline", "jobs/_timeline.html", {"timeline": lambda: self._timeline}, version)
 
 
 def can_rerun(job: Job) -> bool:

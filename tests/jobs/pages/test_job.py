@@ -1,8 +1,12 @@
 """`/jobs/<id>` and the pages below it."""
 
+from collections import Counter
+
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django.asserts import assertNumQueries
 
 from jobs.pages import rendered_output
@@ -132,6 +136,16 @@ def test_a_poll_is_few_queries(alice: User, at_alice: Client) -> None:
     url = poll_url(at_alice.get(f"/jobs/{job}"), LIVE)
     with assertNumQueries(7):  # session, user, job, figures, message, steps, arguments
         assert at_alice.get(url).status_code == 204
+
+
+def test_a_page_reads_everything_once(alice: User, at_alice: Client) -> None:
+    job = start_job(alice)
+    complete_all(job, "All is well.")
+    with CaptureQueriesContext(connection) as queries:
+        page = text(at_alice.get(f"/jobs/{job.pk}"))
+    assert "All is well." in page
+    read = Counter(query["sql"] for query in queries)
+    assert [sql for sql, times in read.items() if times > 1] == []
 
 
 def test_a_large_job(alice: User, at_alice: Client) -> None:
