@@ -14,6 +14,8 @@ MAX_NAME = 20
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """The box of a step, in pixels."""
+
     step: Step
     parents: list[str]
     x: int
@@ -27,6 +29,14 @@ class Node:
     @property
     def text_x(self) -> int:
         return self.x + 12
+
+    @property
+    def width(self) -> int:
+        return BOX_WIDTH
+
+    @property
+    def height(self) -> int:
+        return BOX_HEIGHT
 
 
 @dataclass(frozen=True, slots=True)
