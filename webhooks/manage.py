@@ -11,7 +11,7 @@ from aiworkstation.audit.record import record
 from aiworkstation.web.errors import Conflict
 from webhooks import deliver
 from webhooks.models import AuditCursor, Delivery, EventType, Webhook
-from workflows.models import FINISHED_EXECUTION, WorkflowExecution
+from workflows.models import WorkflowExecution
 
 MAX_WEBHOOKS = 100
 """Of one user."""
@@ -79,8 +79,7 @@ def send_test(user: User, webhook: Webhook) -> Delivery:
 def resend(user: User, delivery: Delivery) -> Delivery:
     """Sends the same message again, with the same `webhook-id`. Raises Conflict while it is being delivered."""
     delivery = Delivery.objects.select_for_update(of=("self",)).select_related("webhook").get(pk=delivery.pk)
-    job = WorkflowExecution.objects.filter(pk=delivery.execution_id)
-    if job.exclude(status__in=FINISHED_EXECUTION).exists():
+    if WorkflowExecution.objects.unfinished().filter(pk=delivery.execution_id).exists():
         raise Conflict("The message is being delivered already.", code="wrong_state")
     if delivery.webhook.is_paused:
         raise Conflict("The webhook is paused. Resume it first.", code="wrong_state")

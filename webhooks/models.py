@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from aiworkstation.access.models import OwnedQuerySet
 from aiworkstation.ids import uuid7
-from workflows.models import FINISHED_EXECUTION, WorkflowExecution
+from workflows.models import WorkflowExecution
 
 
 class EventType(models.TextChoices):
@@ -85,14 +85,21 @@ class DeliveryStatus(models.TextChoices):
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def with_status(self) -> "DeliveryQuerySet":
         """Annotates `status`, which follows from the job that delivers it."""
-        jobs = WorkflowExecution.objects.filter(pk=models.OuterRef("execution_id"))
-        is_open = models.Exists(jobs.exclude(status__in=FINISHED_EXECUTION))
         status = models.Case(
             models.When(delivered_at__isnull=False, then=models.Value(DeliveryStatus.DELIVERED.value)),
-            models.When(is_open, then=models.Value(DeliveryStatus.PENDING.value)),
+            models.When(_is_open(), then=models.Value(DeliveryStatus.PENDING.value)),
             default=models.Value(DeliveryStatus.FAILED.value),
         )
         return self.annotate(status=status)  # type: ignore[no-redef]  # declared on Delivery
+
+    def over(self) -> "DeliveryQuerySet":
+        """Those whose job is finished, or deleted."""
+        return self.exclude(_is_open())
+
+
+def _is_open() -> models.Exists:
+    """Whether a delivery's job is not finished."""
+    return models.Exists(WorkflowExecution.objects.unfinished().filter(pk=models.OuterRef("execution_id")))
 
 
 class Delivery(models.Model):

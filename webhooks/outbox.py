@@ -23,7 +23,7 @@ from jobs.api.serializers import JobSerializer
 from jobs.display import describe_jobs
 from jobs.lookup import with_beginnings
 from webhooks import deliver
-from webhooks.models import AuditCursor, Delivery, DeliveryStatus, EventType, Webhook
+from webhooks.models import AuditCursor, Delivery, EventType, Webhook
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 ACTOR = "webhooks"
@@ -86,8 +86,7 @@ class Outbox:
         if not days or (self._pruned_at and now - self._pruned_at < PRUNE_EVERY):
             return
         self._pruned_at = now
-        old = Delivery.objects.with_status().filter(created_at__lt=now - timedelta(days=days))
-        old.exclude(status=DeliveryStatus.PENDING).delete()
+        Delivery.objects.over().filter(created_at__lt=now - timedelta(days=days)).delete()
 
 
 @transaction.atomic

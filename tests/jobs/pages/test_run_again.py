@@ -40,7 +40,7 @@ def test_a_finished_job_runs_again_at_once(alice: User, at_alice: Client) -> Non
 
 def key_in(page: str) -> str:
     """The key of the page's last form that has one."""
-    return re.findall(r'name="key" value="([^"]+)"', page)[-1]
+    return str(re.findall(r'name="key" value="([^"]+)"', page)[-1])
 
 
 @pytest.mark.parametrize("address", ["/jobs/{id}", "/jobs/{id}/rerun"])
