@@ -21,8 +21,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.documents.sections import table
 from workflows.errors import ChildCrashed, ChildFailed
 from workflows.worker.sandbox.client import Sandbox
+from workflows.worker.sandbox.confinement import ChildFiles
 
 OUTPUT = Path(__file__).resolve().parent / "ODD_FILES.md"
 SECONDS = 60
@@ -74,6 +76,10 @@ class Outcome:
     reason: str
     seconds: float
 
+    @property
+    def is_refused(self) -> bool:
+        return self.code not in {"read", "wrong"}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,8 +118,10 @@ async def _read_all(files: list[tuple[str, Path, Path]]) -> list[Outcome]:
 async def _read(sandbox: Sandbox, project: str, path: Path, members: Path) -> tuple[str, str]:
     output = members / "document.json"
     arguments = {"path": str(path), "filename": path.name, "chunkSize": 500, "overlap": 100, "output": str(output)}
+    arguments["members"] = str(members)
+    files = ChildFiles((str(path),), str(members))
     try:
-        await sandbox.run("documents.reading.pipeline:read_in_child", {**arguments, "members": str(members)})
+        await sandbox.run("documents.reading.pipeline:read_in_child", arguments, files=files)
     except ChildFailed as error:
         return error.code or "failed", str(error)
     except ChildCrashed as error:
@@ -155,27 +163,27 @@ def _report(outcomes: list[Outcome], sample: int) -> str:
         "damaged on purpose, or no documents at all: then a refusal with the right reason is the right answer.",
         *([f"Of each project but chardet about {sample} files were read, evenly spread."] if sample else []),
         "",
-        "| project | files | read | wrong | refused | slower than 10 s |",
-        "|---|---|---|---|---|---|",
     ]
-    projects = list(dict.fromkeys(each.project for each in outcomes))
-    for project in projects:
-        own = [each for each in outcomes if each.project == project]
-        refused = [each for each in own if each.code not in {"read", "wrong"}]
-        counts = [
-            len(own),
-            sum(each.code == "read" for each in own),
-            sum(each.code == "wrong" for each in own),
-            len(refused),
-            sum(each.seconds > SLOW_SECONDS for each in own),
-        ]
-        lines.append(f"| {project} | {' | '.join(map(str, counts))} |")
+    projects = dict.fromkeys(each.project for each in outcomes)
+    head = ["project", "files", "read", "wrong", "refused", f"slower than {SLOW_SECONDS} s"]
+    lines += table(head, [_counts(project, outcomes) for project in projects])
     lines += _section("Wrong", (each for each in outcomes if each.code == "wrong"))
-    lines += _section("Refused", (each for each in outcomes if each.code not in {"read", "wrong"}))
-    lines += ["", "## Slow", "", "| project | seconds | file | outcome |", "|---|---|---|---|"]
-    slow = sorted((each for each in outcomes if each.seconds > SLOW_SECONDS), key=lambda each: -each.seconds)
-    lines += [f"| {each.project} | {each.seconds:.0f} | {_cell(each.name)} | {each.code} |" for each in slow]
-    return "\n".join(lines) + "\n"
+    lines += _section("Refused", (each for each in outcomes if each.is_refused))
+    slow = sorted(filter(_is_slow, outcomes), key=lambda each: -each.seconds)
+    rows = [[each.project, f"{each.seconds:.0f}", _cell(each.name), each.code] for each in slow]
+    lines += ["## Slow", "", *table(["project", "seconds", "file", "outcome"], rows)]
+    return "\n".join(lines)
+
+
+def _counts(project: str, outcomes: Iterable[Outcome]) -> list[str]:
+    own = [each for each in outcomes if each.project == project]
+    read, wrong = (sum(each.code == code for each in own) for code in ("read", "wrong"))
+    refused, slow = sum(each.is_refused for each in own), sum(map(_is_slow, own))
+    return [project, *map(str, (len(own), read, wrong, refused, slow))]
+
+
+def _is_slow(outcome: Outcome) -> bool:
+    return outcome.seconds > SLOW_SECONDS
 
 
 def _section(title: str, outcomes: Iterable[Outcome]) -> list[str]:
@@ -183,12 +191,12 @@ def _section(title: str, outcomes: Iterable[Outcome]) -> list[str]:
     for each in outcomes:
         reason = KNOWN.get(each.name.removeprefix("tests/"), each.reason)
         groups[each.project, each.code, reason].append(each.name)
-    lines = ["", f"## {title}", "", "| project | code | reason | files | names |", "|---|---|---|---|---|"]
+    rows = []
     for (project, code, reason), names in sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1]))):
         shown = ", ".join(Path(name).name for name in names[:MAX_NAMES])
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-        lines.append(f"| {project} | {code} | {_cell(reason)} | {len(names)} | {_cell(shown)}{more} |")
-    return lines
+        rows.append([project, code, _cell(reason), str(len(names)), _cell(shown) + more])
+    return [f"## {title}", "", *table(["project", "code", "reason", "files", "names"], rows)]
 
 
 def _cell(text: str) -> str:

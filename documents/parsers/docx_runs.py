@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from documents.parsers.raised import superscript
+from documents.parsers.raised import as_drawn
 from documents.parsers.safe_xml import Element, attribute, local_name
 from documents.parsers.symbol_fonts import is_symbol_font, symbols
 
@@ -21,8 +21,7 @@ class Looks:
     font: str = ""
 
     def shown(self, text: str) -> str:
-        text = symbols(text, self.font)
-        return superscript(text) if self.shift == "superscript" else text
+        return as_drawn(text, self.font, is_raised=self.shift == "superscript")
 
 
 _PLAIN = Looks()

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from documents.parsers.formulas import formula_text, joined, part_of
-from documents.parsers.raised import superscript
+from documents.parsers.raised import as_drawn
 from documents.parsers.safe_xml import Element, attribute, descendants, local_name
-from documents.parsers.symbol_fonts import symbols
 
 _HIDDEN = {"rPr", "pPr", "rPh", "phoneticPr", "Fallback"}
 """Properties, the pronunciation of a text, and the second copy of a formula, for older versions."""
@@ -36,9 +35,7 @@ def _run(run: Element) -> str:
     """Returns the text of a run: raised characters and signs of symbol fonts as what they show."""
     text = "".join(_pieces(run))
     for properties in (child for child in run if local_name(child) == "rPr"):
-        text = symbols(text, _font(properties))
-        if _is_raised(properties):
-            text = superscript(text)
+        text = as_drawn(text, _font(properties), is_raised=_is_raised(properties))
     return text
 
 

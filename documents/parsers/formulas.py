@@ -84,15 +84,16 @@ _ENDS_OPEN = re.compile(r"[/^_][^\W_]+(?:[.,]\d+)?\Z")
 def tex_text(source: str) -> str:
     """Returns a formula in TeX, the text of a picture in a web page, without what only its looks need."""
     text = " ".join(_TEX_COMMANDS.sub("", source).split())
-    while text.startswith("{") and text.endswith("}") and _is_one_group(text):
+    while _is_within(text, "{", "}"):
         text = text[1:-1].strip()
     return text
 
 
-def _is_one_group(text: str) -> bool:
+def _is_within(text: str, left: str, right: str) -> bool:
+    """Whether the bracket that begins the text ends with it: true for (a+b), false for (a)(b)."""
     depth = 0
-    for place, character in enumerate(text):
-        depth += {"{": 1, "}": -1}.get(character, 0)
+    for place, character in enumerate(text if text.startswith(left) else ""):
+        depth += (character == left) - (character == right)
         if depth == 0:
             return place == len(text) - 1
     return False
@@ -121,18 +122,9 @@ def _inner(part: Part) -> str:
 def _grouped(text: str) -> str:
     """Returns the text in parentheses, unless it is one number or word, or has parentheses around it."""
     text = text.strip()
-    if _SIMPLE.fullmatch(text) or (text.startswith("(") and _is_parenthesized(text)):
+    if _SIMPLE.fullmatch(text) or _is_within(text, "(", ")"):
         return text
     return f"({text})"
-
-
-def _is_parenthesized(text: str) -> bool:
-    depth = 0
-    for place, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth == 0:
-            return place == len(text) - 1
-    return False
 
 
 def _over(top: str, bottom: str) -> str:

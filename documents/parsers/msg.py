@@ -6,7 +6,6 @@ same kind: its text becomes a document, and its attachments become documents bes
 
 import re
 import struct
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from documents.parsers import Member, ParsedDocument, Report, register
 from documents.parsers.decoding import decode
 from documents.parsers.html import read_page
 from documents.parsers.ole import open_ole, stream
-from documents.parsers.rtf import RtfParser
+from documents.parsers.rtf import rtf_text
 
 MAX_DEPTH = 5
 MAX_ATTACHMENTS = 2_000
@@ -134,7 +133,7 @@ class _Mail:
         if page_text := self.text_of(_HTML):
             return read_page(page_text.encode(), "utf-8").text
         packed = self._stream(_RTF, _BINARY)
-        return _rtf_text(unpacked_rtf(packed)) if packed else ""
+        return rtf_text(unpacked_rtf(packed)) if packed else ""
 
     def _decoded(self, data: bytes) -> str:
         """Decodes a text by the code page that the mail names."""
@@ -168,13 +167,6 @@ class _Mail:
         return stream(self.container, *self.folder, f"__substg1.0_{number:04X}{kind:04X}")
 
 
-def _rtf_text(source: bytes) -> str:
-    with tempfile.NamedTemporaryFile(suffix=".rtf") as file:
-        file.write(source)
-        file.flush()
-        return RtfParser().parse(Path(file.name), lambda done, total: None).pages[0]
-
-
 _DICTIONARY = (
     rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor "
     rb"MS Sans SerifSymbolArialTimes New RomanCourier{\colortbl\red0\green0\blue0"
@@ -196,6 +188,8 @@ def unpacked_rtf(data: bytes) -> bytes:
         raise Corrupt()
     text = bytearray(_DICTIONARY)
     for token in _tokens(data[16:]):
+        if len(text) >= len(_DICTIONARY) + size:  # a bomb goes on
+            break
         if isinstance(token, int):
             text.append(token)
             continue

@@ -4,14 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
-from lxml import etree
-
-from documents.errors import Corrupt
 from documents.parsers.number_formats import general
 from documents.parsers.opendocument_text import TextStyles, paragraphs
-from documents.parsers.safe_xml import SAFE_OPTIONS, Element, attribute, error_of, local_name
+from documents.parsers.safe_xml import Element, attribute, events_of, local_name
 from documents.parsers.sheet_rows import CellLimit, Sheet, SheetRows
-from documents.parsers.zip_limits import ZIP_DAMAGE
 
 MAX_COLUMN, MAX_ROW = 16_384, 1_048_576
 """The limits of LibreOffice."""
@@ -27,29 +23,22 @@ def read_sheets(file: IO[bytes], limit: CellLimit, styles: TextStyles) -> Iterat
     """Yields the sheets. Raises Corrupt, TooComplex and TooLarge."""
     names = (f"{{{_TABLE}}}{name}" for name in ("table", "table-row", _SHAPES))
     table: _Table | None = None
-    try:
-        for event, element in etree.iterparse(
-            file, events=("start", "end"), tag=(*names, f"{{{_OFFICE}}}automatic-styles"), **SAFE_OPTIONS
-        ):
-            name = local_name(element)
-            if event == "start":
-                if name == "table" and local_name(element.getparent()) == "spreadsheet":
-                    table = _Table(attribute(element, "name"), SheetRows(limit), styles)
-            elif name == "automatic-styles":
-                styles.add(element)
-            elif table and name == "table-row":
-                table.add_row(element)
-                element.clear()
-            elif table and name == _SHAPES:
-                table.texts += paragraphs(element, styles)
-            elif table and local_name(element.getparent()) == "spreadsheet":
-                yield Sheet(table.name, table.rows.table(), table.texts)
-                table = None
-                element.clear()
-    except etree.XMLSyntaxError as error:
-        raise error_of(error) from error
-    except ZIP_DAMAGE as error:
-        raise Corrupt() from error
+    for event, element in events_of(file, [*names, f"{{{_OFFICE}}}automatic-styles"], ["start", "end"]):
+        name = local_name(element)
+        if event == "start":
+            if name == "table" and local_name(element.getparent()) == "spreadsheet":
+                table = _Table(attribute(element, "name"), SheetRows(limit), styles)
+        elif name == "automatic-styles":
+            styles.add(element)
+        elif table and name == "table-row":
+            table.add_row(element)
+            element.clear()
+        elif table and name == _SHAPES:
+            table.texts += paragraphs(element, styles)
+        elif table and local_name(element.getparent()) == "spreadsheet":
+            yield Sheet(table.name, table.rows.table(), table.texts)
+            table = None
+            element.clear()
 
 
 class _Table:

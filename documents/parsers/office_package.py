@@ -76,6 +76,11 @@ def related(archive: ZipFile, source: str, *kinds: str) -> list[str]:
     return [found.target for found in relationships(archive, source) if found.kind in kinds]
 
 
+def relationship_id(element: Element) -> str:
+    """Returns the `r:id` of an element, not its own `id` or an attribute that ends with it."""
+    return next((str(element.get(name)) for name in element.attrib if name.endswith("}id")), "")
+
+
 def unseen(names: Iterable[str], seen: set[str]) -> Iterator[str]:
     """Yields parts that no other slide or sheet has named: a bomb may name one part many times."""
     for name in names:

@@ -253,7 +253,7 @@ def _first_reading(document: pdfium.PdfDocument | None, index: int) -> _Page:
     written = read_annotations(document, page, text)
     return _Page(
         "\n".join(filter(None, [text, *written.texts])),
-        is_poor=kinds[pdfium_c.FPDF_PAGEOBJ_TEXT] > _letters(text),
+        is_poor=bool(kinds) and kinds[pdfium_c.FPDF_PAGEOBJ_TEXT] > _letters(text),
         is_doubtful=DOUBTFUL_SHARE < unmapped <= GARBLED_SHARE,
         is_garbled=is_garbled(text) or has_names(text) or unmapped > GARBLED_SHARE,
         has_picture=kinds[pdfium_c.FPDF_PAGEOBJ_IMAGE] > 0,

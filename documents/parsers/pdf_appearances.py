@@ -49,8 +49,13 @@ class Appearances:
 
 def is_drawn(form: pdfium.PdfFormEnv | None, annotation: object) -> bool:
     """Whether the annotation is visible and may draw words that are not in its value or its comment."""
-    if pdfium_c.FPDFAnnot_GetFlags(annotation) & (pdfium_c.FPDF_ANNOT_FLAG_HIDDEN | pdfium_c.FPDF_ANNOT_FLAG_NOVIEW):
+    if not _may_draw(form, annotation):  # asked first: a page may have hundreds of links
         return False
+    hidden = pdfium_c.FPDF_ANNOT_FLAG_HIDDEN | pdfium_c.FPDF_ANNOT_FLAG_NOVIEW
+    return not pdfium_c.FPDFAnnot_GetFlags(annotation) & hidden
+
+
+def _may_draw(form: pdfium.PdfFormEnv | None, annotation: object) -> bool:
     kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
     if kind != pdfium_c.FPDF_ANNOT_WIDGET or form is None:
         return kind in DRAWN

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from operator import add
 from unicodedata import combining, normalize
 
 MIN_PAIRS = 10
@@ -98,11 +98,17 @@ def share_of_usual_pairs(text: str) -> float:
 
 def _pairs(words: Iterable[str]) -> tuple[int, int]:
     """Returns how many pairs of neighbors within words are usual ones, and how many there are."""
-    bare = (_folded(word).strip(_PUNCTUATION) for word in words)
-    pairs = [a + b for word in bare for a, b in pairwise(word) if not (a.isdigit() and b.isdigit())]
-    # A capital after a small letter is unusual. Words in capitals are not.
-    good = sum(pair.lower() in _USUAL_PAIRS and not (pair[0].islower() and pair[1].isupper()) for pair in pairs)
-    return good, len(pairs)
+    bare = "\n".join(_folded(word).strip(_PUNCTUATION) for word in words)
+    good = pairs = 0
+    # Counted first: a text has thousands of pairs, and few different ones.
+    for pair, count in Counter(map(add, bare, bare[1:])).items():
+        if "\n" in pair or pair.isdigit():
+            continue
+        pairs += count
+        # A capital after a small letter is unusual. Words in capitals are not.
+        if pair.lower() in _USUAL_PAIRS and not (pair[0].islower() and pair[1].isupper()):
+            good += count
+    return good, pairs
 
 
 def _folded(word: str) -> str:

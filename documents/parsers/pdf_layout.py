@@ -54,7 +54,7 @@ _SPACED = re.compile(
     r"|\n[^\W\d_]{1,2} [^\W\d_]{1,2} (?:[^\W\d_]{1,2} [^\W\d_]{1,2}(?!\S)|[^\W\d_]{1,2}[\r\n])"
 )
 _EAST_ASIAN = re.compile("[\u3001-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff60]")
-_UPRIGHT = re.compile(r"(?:\n[^\S\n]?[^\W\d_][^\S\n]{,2}){3}\n")
+_UPRIGHT = re.compile(r"\n(?:[^\S\n]?[^\W\d_][^\S\n]{,2}\n){3}")
 
 Line = list[int]
 """The places of a line's characters in the text of PDFium."""

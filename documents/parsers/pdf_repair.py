@@ -90,7 +90,7 @@ def _repair_page(page: str, known: Counter[str]) -> str:
 
 def has_lost_letters(page: str) -> bool:
     """Whether words of a repaired page lack letters."""
-    return _LOST_LETTER.search(page) is not None
+    return "\ufffd" in page and _LOST_LETTER.search(page) is not None
 
 
 def _filled(gap: re.Match[str], known: Counter[str]) -> str:

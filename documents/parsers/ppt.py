@@ -7,6 +7,7 @@ part counts: a list at the end says where they are.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from documents.errors import Corrupt, Encrypted
@@ -47,7 +48,7 @@ class PptParser:
             if len(user) >= 16 and struct.unpack_from("<I", user, 12)[0] == _ENCRYPTED_TOKEN:
                 raise Encrypted()
             presentation = _Presentation(data, user)
-            pages = list(presentation.pages())[:MAX_PAGES]
+            pages = list(islice(presentation.pages(), MAX_PAGES + 1))  # one more: such a document is refused
             report(len(pages), len(pages))
             return ParsedDocument(pages, ole_metadata(container))
 
@@ -61,12 +62,20 @@ class _Presentation:
     def pages(self) -> Iterator[str]:
         lists = {record.instance: record for record in self._children(self.document) if record.kind == _SLIDE_LIST}
         notes = self._notes(lists.get(_NOTES_LIST))
-        for id, reference, outline in self._slides(lists.get(_SLIDES)):
-            slide = self._record(self.places.get(reference, -1))
+        for id, slide, outline in self._parts(lists.get(_SLIDES)):
             drawn = self._texts(slide) if slide is not None and slide.kind == _SLIDE else []
             texts = [*outline, *(text for text in drawn if text not in outline)]
             said = "\n".join(notes.get(id, []))
             yield "\n\n".join([*texts, *([f"Notes: {said}"] if said else [])])
+
+    def _parts(self, listed: _Record | None) -> Iterator[tuple[int, _Record | None, list[str]]]:
+        """Yields each slide's id, its part, and its texts in the outline. A bomb may name one part many times."""
+        seen = set[int]()
+        for id, reference, outline in self._slides(listed):
+            place = self.places.get(reference, -1)
+            if place not in seen:
+                yield id, self._record(place), outline
+            seen |= {place} - {-1}
 
     def _slides(self, listed: _Record | None) -> Iterator[tuple[int, int, list[str]]]:
         """Yields each slide's id, the number of its part, and its texts in the outline."""
@@ -85,8 +94,7 @@ class _Presentation:
     def _notes(self, listed: _Record | None) -> dict[int, list[str]]:
         """Returns the texts of notes by the id of their slide."""
         found: dict[int, list[str]] = {}
-        for _, reference, outline in self._slides(listed):
-            page = self._record(self.places.get(reference, -1))
+        for _, page, outline in self._parts(listed):
             if page is None or page.kind != _NOTES:
                 continue
             atom = next((record for record in self._children(page) if record.kind == 1009), None)

@@ -12,7 +12,16 @@ from documents.errors import Corrupt
 from documents.parsers import CELL_SEPARATOR, ParsedDocument, Report, register
 from documents.parsers.drawing import labels, line
 from documents.parsers.emf import emf_texts
-from documents.parsers.office_package import core_properties, part, related, relationships, unseen, xml_part, xml_parts
+from documents.parsers.office_package import (
+    core_properties,
+    part,
+    related,
+    relationship_id,
+    relationships,
+    unseen,
+    xml_part,
+    xml_parts,
+)
 from documents.parsers.safe_xml import Element, attribute, descendants, local_name
 from documents.parsers.zip_limits import open_zip
 
@@ -42,14 +51,9 @@ def _slides(archive: ZipFile) -> list[str]:
     """Returns the parts of the slides in order, each once, as a bomb may name one many times."""
     for main in related(archive, "", "officeDocument"):
         targets = {found.id: found.target for found in relationships(archive, main)}
-        ids = [_relationship_id(item) for item in descendants(xml_part(archive, main), "sldId")]
+        ids = [relationship_id(item) for item in descendants(xml_part(archive, main), "sldId")]
         return list(dict.fromkeys(targets[id] for id in ids if id in targets))
     raise Corrupt("The file is a presentation without its main part: save it again in PowerPoint and upload that.")
-
-
-def _relationship_id(item: Element) -> str:
-    """Returns `r:id`, not the slide's own `id`."""
-    return next((str(item.get(name)) for name in item.attrib if name.endswith("}id")), "")
 
 
 def _slide_text(archive: ZipFile, slide: str, number: int, warnings: list[str], seen: set[str]) -> str:

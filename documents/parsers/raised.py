@@ -5,6 +5,8 @@ Lowered text stays as it is: H2O.
 
 import re
 
+from documents.parsers.symbol_fonts import symbols
+
 _LETTERED_NOTE = re.compile(r"\([a-z]{1,2}\)", re.IGNORECASE)
 """The mark of a note, such as (a). Nobody reads it as a part of the word before it."""
 _RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
@@ -19,6 +21,12 @@ def superscript(text: str) -> str:
     if not raised:
         return text
     return text.replace(raised, _superscript(raised))
+
+
+def as_drawn(text: str, font: str, *, is_raised: bool) -> str:
+    """Returns the text of a run as a reader sees it: signs of a symbol font, and raised text raised."""
+    text = symbols(text, font)
+    return superscript(text) if is_raised else text
 
 
 def _superscript(text: str) -> str:

@@ -38,20 +38,33 @@ class RtfParser:
     formats = ("rtf",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        source = path.read_bytes().decode("latin-1").replace("\0", "")
-        stripped = _PICTURES.sub(" ", source).replace(r"{\pntext", r"{\listtext")
-        if len(stripped) > MAX_CHARACTERS:
-            raise TooLarge()
-        if stripped.count("{") > MAX_GROUPS:
-            raise TooComplex()
-        plain = _move_outside_text(with_plain_signs(stripped))
-        try:
-            text: str = rtf_to_text(plain, encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
-        except (LookupError, ValueError) as error:
-            raise Corrupt() from error
+        source = _source(path.read_bytes())
         title = _TITLE.search(source)
         report(1, 1)
-        return ParsedDocument(["\n".join(map(_line, text.splitlines()))], {"title": title[1]} if title else {})
+        return ParsedDocument([_text(source)], {"title": title[1]} if title else {})
+
+
+def rtf_text(data: bytes) -> str:
+    """Returns the text of Rich Text. Raises Corrupt, TooComplex and TooLarge."""
+    return _text(_source(data))
+
+
+def _source(data: bytes) -> str:
+    return data.decode("latin-1").replace("\0", "")
+
+
+def _text(source: str) -> str:
+    stripped = _PICTURES.sub(" ", source).replace(r"{\pntext", r"{\listtext")
+    if len(stripped) > MAX_CHARACTERS:
+        raise TooLarge()
+    if stripped.count("{") > MAX_GROUPS:
+        raise TooComplex()
+    plain = _move_outside_text(with_plain_signs(stripped))
+    try:
+        text: str = rtf_to_text(plain, encoding=_encoding(source), errors="replace")  # type: ignore[no-untyped-call]
+    except (LookupError, ValueError) as error:
+        raise Corrupt() from error
+    return "\n".join(map(_line, text.splitlines()))
 
 
 def _move_outside_text(source: str) -> str:

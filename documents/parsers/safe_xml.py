@@ -1,11 +1,12 @@
 """Parses untrusted XML: no external entities, no DTD, no network. Names are compared without their namespaces."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
 
 from lxml import etree
 
 from documents.errors import Corrupt, DocumentError, TooComplex
+from documents.parsers.zip_limits import ZIP_DAMAGE
 
 Element = Any
 """lxml's elements have no type annotations."""
@@ -34,12 +35,25 @@ def parse_xml(data: bytes, *, is_damaged: bool = False, classes: etree.ElementCl
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        raise error_of(error) from error
+        raise _error_of(error) from error
     except ValueError as error:  # an empty file, or characters that are not allowed in XML
         raise Corrupt() from error
 
 
-def error_of(error: SyntaxError) -> DocumentError:
+def events_of(file: IO[bytes], tags: Iterable[str], events: Sequence[str] = ("end",)) -> Iterator[tuple[str, Element]]:
+    """Yields the elements with these tags while the file is read. Raises Corrupt and TooComplex.
+
+    Clear each element after its end: it stays in memory otherwise.
+    """
+    try:
+        yield from etree.iterparse(file, events=events, tag=tags, remove_comments=True, remove_pis=True, **SAFE_OPTIONS)
+    except etree.XMLSyntaxError as error:
+        raise _error_of(error) from error
+    except ZIP_DAMAGE as error:
+        raise Corrupt() from error
+
+
+def _error_of(error: SyntaxError) -> DocumentError:
     """Returns our error for libxml2's: TooComplex for a file that looks like an attack, otherwise Corrupt."""
     words = ("depth", "too long", "too big", "huge", "amplification", "loop")
     return TooComplex() if any(word in str(error) for word in words) else Corrupt()

@@ -1,6 +1,6 @@
 """Spreadsheets of Excel and OpenDocument: a page for every sheet, also for hidden ones, with its rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zipfile import ZipFile
@@ -8,7 +8,7 @@ from zipfile import ZipFile
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from documents.errors import Corrupt, Encrypted
-from documents.parsers import MAX_CELLS, ParsedDocument, Report, register
+from documents.parsers import ParsedDocument, Report, register
 from documents.parsers.csv import rows_text
 from documents.parsers.number_formats import general
 from documents.parsers.ods import read_sheets
@@ -16,7 +16,7 @@ from documents.parsers.office_package import xml_part
 from documents.parsers.opendocument_text import TextStyles
 from documents.parsers.sheet_rows import CellLimit, Sheet, SheetRows
 from documents.parsers.xls import read_xls
-from documents.parsers.xlsx import Workbook
+from documents.parsers.xlsx import SheetPart, Workbook
 from documents.parsers.xlsx_drawings import texts_of_sheet
 from documents.parsers.zip_limits import ZIP_DAMAGE, is_zip, open_zip
 
@@ -30,7 +30,7 @@ class SheetParser:
     formats = ("xlsx", "xls", "ods")
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        limit = CellLimit(MAX_CELLS)
+        limit = CellLimit()
         if not is_zip(path):
             return _read_old_or_flat(path, limit, report)
         with open_zip(path) as archive:
@@ -39,43 +39,40 @@ class SheetParser:
             workbook = Workbook(archive)
             if workbook.is_binary:
                 return _document(_calamine_sheets(path, limit), report)
-            return _read_xlsx(workbook, limit, report)
+            parts = [part for part in workbook.sheets() if part.kind == _WORKSHEET]
+            warnings: list[str] = []
+            return _document(_xlsx_sheets(workbook, parts, limit, warnings), report, warnings, total=len(parts))
 
 
-def _read_xlsx(workbook: Workbook, limit: CellLimit, report: Report) -> ParsedDocument:
-    """Reads the sheets. A damaged one becomes a warning and a blank page. Raises Corrupt if all are damaged."""
-    parts = [part for part in workbook.sheets() if part.kind == _WORKSHEET]
-    warnings: list[str] = []
-    sheets, seen, damaged = [], set[str](), 0
-    for done, part in enumerate(parts, start=1):
+def _document(
+    sheets: Iterator[Sheet], report: Report, warnings: list[str] | None = None, total: int = 0
+) -> ParsedDocument:
+    """Returns a page for every sheet. Reading them adds to `warnings`. A `total` of 0 means that it is not known."""
+    document = ParsedDocument([], rows=[], warnings=[] if warnings is None else warnings)
+    assert document.rows is not None
+    for done, sheet in enumerate(sheets, start=1):
+        document.rows.append(sheet.rows)
+        texts = [rows_text(sheet.rows), *sheet.texts]
+        document.pages.append("\n".join([sheet.name, *filter(None, texts)]) if any(texts) else "")
+        report(done, total or done)
+    return document
+
+
+def _xlsx_sheets(
+    workbook: Workbook, parts: Sequence[SheetPart], limit: CellLimit, warnings: list[str]
+) -> Iterator[Sheet]:
+    """Yields the sheets. A damaged one becomes a warning and is blank. Raises Corrupt if all are damaged."""
+    seen, damaged = set[str](), 0
+    for part in parts:
         try:
             sheet = workbook.read(part, limit)
         except Corrupt:
             sheet, damaged = Sheet(part.name), damaged + 1
             warnings.append(f"The sheet {part.name} is missing or damaged: its cells were left out.")
         sheet.texts += texts_of_sheet(workbook.archive, part.part, warnings, seen)
-        sheets.append(sheet)
-        report(done, len(parts))
-    if damaged == len(sheets):
+        yield sheet
+    if damaged == len(parts):
         raise Corrupt()
-    document = _document(iter(sheets), _no_report)
-    document.warnings += warnings
-    return document
-
-
-def _no_report(done: int, total: int) -> None:
-    """For sheets that have been read already."""
-
-
-def _document(sheets: Iterator[Sheet], report: Report) -> ParsedDocument:
-    document = ParsedDocument([], rows=[])
-    assert document.rows is not None
-    for done, sheet in enumerate(sheets, start=1):
-        document.rows.append(sheet.rows)
-        texts = [rows_text(sheet.rows), *sheet.texts]
-        document.pages.append("\n".join([sheet.name, *filter(None, texts)]) if any(texts) else "")
-        report(done, done)
-    return document
 
 
 def _opendocument_sheets(archive: ZipFile, limit: CellLimit) -> Iterator[Sheet]:
@@ -94,11 +91,9 @@ def _read_old_or_flat(path: Path, limit: CellLimit, report: Report) -> ParsedDoc
             return _document(read_sheets(file, limit, TextStyles()), report)
     warnings: list[str] = []
     try:
-        document = _document(read_xls(path, limit, warnings), report)
+        return _document(read_xls(path, limit, warnings), report, warnings)
     except Corrupt:
         return _document(_calamine_sheets(path, limit), report)
-    document.warnings += warnings
-    return document
 
 
 def _calamine_sheets(path: Path, limit: CellLimit) -> Iterator[Sheet]:

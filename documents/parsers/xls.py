@@ -1,6 +1,5 @@
 """Old Excel workbooks (.xls): Excel 2 to 2003. xlrd reads their cells, number formats and fonts."""
 
-import struct
 import zlib
 from collections.abc import Iterator
 from io import StringIO
@@ -13,14 +12,11 @@ from xlrd.sheet import Sheet as OldSheet
 
 from documents.errors import Corrupt, Encrypted
 from documents.parsers.number_formats import BUILT_IN, GENERAL, shown, shown_text
-from documents.parsers.raised import superscript
+from documents.parsers.ole import OLE_DAMAGE
+from documents.parsers.raised import as_drawn
 from documents.parsers.sheet_rows import CellLimit, Sheet, SheetRows
-from documents.parsers.symbol_fonts import symbols
 
-_DAMAGE = (
-    *(xlrd.XLRDError, AssertionError, AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError),
-    *(struct.error, zlib.error, NotImplementedError, EOFError),
-)
+_DAMAGE = (*OLE_DAMAGE, xlrd.XLRDError, zlib.error)
 """What xlrd raises for a damaged workbook."""
 _RAISED = 1
 _FOLLOWS_SETTINGS = {14, 22}
@@ -107,5 +103,4 @@ class _Cells:
         if font >= len(self.book.font_list):
             return text
         looks = self.book.font_list[font]
-        text = symbols(text, looks.name)
-        return superscript(text) if looks.escapement == _RAISED else text
+        return as_drawn(text, looks.name, is_raised=looks.escapement == _RAISED)

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from zipfile import ZipFile
 
-from lxml import etree
-
 from documents.errors import Corrupt
 from documents.parsers.drawing import line
 from documents.parsers.number_formats import BUILT_IN, GENERAL, shown, shown_text
-from documents.parsers.office_package import Relationship, related, relationships, xml_part
-from documents.parsers.raised import superscript
-from documents.parsers.safe_xml import SAFE_OPTIONS, Element, attribute, descendants, error_of, local_name
+from documents.parsers.office_package import Relationship, related, relationship_id, relationships, xml_part
+from documents.parsers.raised import as_drawn, superscript
+from documents.parsers.safe_xml import Element, attribute, descendants, events_of, local_name
 from documents.parsers.sheet_rows import CellLimit, Sheet, SheetRows
-from documents.parsers.symbol_fonts import symbols
 from documents.parsers.zip_limits import ZIP_DAMAGE
 
 MAX_COLUMN = 16_384
@@ -43,8 +40,7 @@ class _CellStyle:
     is_raised: bool = False
 
     def text(self, value: str) -> str:
-        text = symbols(shown_text(value, self.code), self.font)
-        return superscript(text) if self.is_raised else text
+        return as_drawn(shown_text(value, self.code), self.font, is_raised=self.is_raised)
 
 
 _NO_STYLE = _CellStyle(GENERAL)
@@ -69,7 +65,7 @@ class Workbook:
 
     def sheets(self) -> list[SheetPart]:
         none = Relationship("", "", "")
-        found = ((sheet, self._links.get(_relationship_id(sheet), none)) for sheet in descendants(self._root, "sheet"))
+        found = ((sheet, self._links.get(relationship_id(sheet), none)) for sheet in descendants(self._root, "sheet"))
         return [SheetPart(attribute(sheet, "name"), link.target, link.kind) for sheet, link in found]
 
     @cached_property
@@ -142,18 +138,15 @@ class Workbook:
 def elements(archive: ZipFile, name: str, wanted: str) -> Iterator[Element]:
     """Yields the elements with this name, and forgets each after it. Raises Corrupt and TooComplex."""
     try:
-        with archive.open(name) as file:
-            for _, element in etree.iterparse(
-                file, events=("end",), tag=("{*}" + wanted,), remove_comments=True, remove_pis=True, **SAFE_OPTIONS
-            ):
-                yield element
-                element.clear()
-                while (before := element.getprevious()) is not None:
-                    element.getparent().remove(before)
-    except etree.XMLSyntaxError as error:
-        raise error_of(error) from error
+        file = archive.open(name)
     except (*ZIP_DAMAGE, KeyError) as error:
         raise Corrupt() from error
+    with file:
+        for _, element in events_of(file, ["{*}" + wanted]):
+            yield element
+            element.clear()
+            while (before := element.getprevious()) is not None:
+                element.getparent().remove(before)
 
 
 def _styles(root: Element) -> Iterator[_CellStyle]:
@@ -189,8 +182,3 @@ def _column(place: str, expected: int) -> int:
 def _unescaped(text: str) -> str:
     """Replaces characters that Excel writes as `_x000D_`, because XML cannot hold them."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
-
-
-def _relationship_id(item: Element) -> str:
-    """Returns `r:id`, not another attribute that ends with it."""
-    return next((str(item.get(name)) for name in item.attrib if name.endswith("}id")), "")

@@ -47,14 +47,14 @@ class PartNames(dict[str, ZipInfo]):
 
     def __init__(self, entries: Iterable[ZipInfo]) -> None:
         super().__init__((entry.filename, entry) for entry in entries)
-        self._names = {_plain_name(name): name for name in reversed(self)}
+        self._names = {plain_name(name): name for name in reversed(self)}
 
     def known(self, name: str) -> str:
         """Returns the name as the archive spells it, or as it is given if there is no such part."""
-        return name if super().__contains__(name) else self._names.get(_plain_name(name), name)
+        return name if super().__contains__(name) else self._names.get(plain_name(name), name)
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and _plain_name(name) in self._names)
+        return super().__contains__(name) or (isinstance(name, str) and plain_name(name) in self._names)
 
     def get(self, name: str, default: Any = None) -> Any:
         return super().get(self.known(name), default)
@@ -63,7 +63,8 @@ class PartNames(dict[str, ZipInfo]):
         return super().__getitem__(self.known(name))
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Returns the name of a part without what programs spell differently."""
     return unquote(name).replace("\\", "/").lstrip("/").casefold()
 
 

@@ -7,7 +7,6 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import unquote
 from zipfile import ZipFile
 
 from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
@@ -18,7 +17,7 @@ from documents.parsers.mbox import is_mailbox
 from documents.parsers.ole import OLE_DAMAGE, open_ole
 from documents.parsers.pdf_source import begins_with_header, is_pdf_inside
 from documents.parsers.safe_xml import Element, attribute, local_name, parse_xml
-from documents.parsers.zip_limits import open_zip, small_part
+from documents.parsers.zip_limits import open_zip, plain_name, small_part
 
 HEAD_BYTES = 4096
 
@@ -175,8 +174,11 @@ _OPENDOCUMENT = {
     "graphics": "odg",
     "chart": "odg",
     "formula": "odg",
+    "writer": "odt",
+    "impress": "odp",
+    "draw": "odg",
 }
-"""The formats of OpenDocument by the end of their media type."""
+"""The formats of OpenDocument by the end of their media type, also those of OpenOffice 1 (`sun.xml`)."""
 _MEDIA_TYPE = re.compile(r"application/vnd\.(?:oasis\.opendocument|sun\.xml)\.([a-z-]+)")
 _FLAT_OPENDOCUMENT = re.compile(r"<(?:\w+:)?document\s[^>]*?:mimetype\s*=\s*[\"']([^\"']+)")
 _EPUB = b"application/epub+zip"
@@ -317,8 +319,7 @@ def _opendocument(text: str) -> str:
     """Returns the format that a media type of OpenDocument names, or ""."""
     found = _MEDIA_TYPE.search(text)
     kind = found[1].removesuffix("-template") if found else ""
-    old = {"writer": "odt", "impress": "odp", "draw": "odg"}
-    return _OPENDOCUMENT.get(kind) or old.get(kind, "")
+    return _OPENDOCUMENT.get(kind, "")
 
 
 def _format_of_package(archive: ZipFile) -> str:
@@ -342,15 +343,11 @@ def _content_type(archive: ZipFile, part: str) -> str:
     extension = part.rpartition(".")[2].lower()
     default = ""
     for entry in _entries(archive, "[Content_Types].xml"):
-        if _plain(attribute(entry, "PartName")) == _plain(part):
+        if plain_name(attribute(entry, "PartName")) == plain_name(part):
             return attribute(entry, "ContentType")
         if local_name(entry) == "Default" and attribute(entry, "Extension").lower() == extension:
             default = attribute(entry, "ContentType")
     return default
-
-
-def _plain(name: str) -> str:
-    return unquote(name).replace("\\", "/").lstrip("/").lower()
 
 
 def _entries(archive: ZipFile, name: str) -> list[Element]:

@@ -172,18 +172,23 @@ async def _read_in_child(reading: Reading, output: Path, unpacked: Path) -> None
             raise in_words_for_readers(error) from error
         summary = {"needsOcr": 1}
     if summary["needsOcr"] and _may_recognize():
-        arguments["ocr"] = {
-            "pages": settings.CONFIG.ocr_pages,
-            "seconds": OCR_SHARE * settings.CONFIG.ocr_seconds,
-        }
-        limits = ChildLimits(settings.CONFIG.ocr_memory_mb << 20, settings.CONFIG.ocr_seconds)
-        # One at a time: text recognition takes as much memory as everything else together.
-        async with _ocr_lock:
-            try:
-                await run_child(READ, arguments, on_progress=reading.report, limits=limits, files=files)
-            except ChildFailed as error:
-                if not output.exists():  # otherwise the first reading found some text, which is better than nothing
-                    raise in_words_for_readers(error) from error
+        try:
+            await _recognize_in_child(reading, arguments, files)
+        except ChildFailed as error:
+            if not output.exists():  # otherwise the first reading found some text, which is better than nothing
+                raise in_words_for_readers(error) from error
+
+
+async def _recognize_in_child(reading: Reading, arguments: dict[str, Any], files: ChildFiles) -> None:
+    config, run_child = settings.CONFIG, reading.context.run_child
+    assert run_child is not None
+    ocr_arguments = {"pages": config.ocr_pages, "seconds": OCR_SHARE * config.ocr_seconds}
+    limits = ChildLimits(config.ocr_memory_mb << 20, config.ocr_seconds)
+    # One at a time: text recognition takes as much memory as everything else together.
+    async with _ocr_lock:
+        await run_child(
+            READ, {**arguments, "ocr": ocr_arguments}, on_progress=reading.report, limits=limits, files=files
+        )
 
 
 def in_words_for_readers(error: ChildFailed) -> ChildFailed:

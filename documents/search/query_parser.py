@@ -169,7 +169,7 @@ class _Terms:
         self.found = found
         every = {*found.words, *(form.text for forms in found.forms.values() for form in forms)}
         every |= {part for word in found.words for part in _code_parts(word)}
-        every |= {first + second for first, second in pairwise(found.words)}
+        every |= {first + second for first, second in pairwise(found.words) if _is_code(first, second)}
         self.stems = stems_of_each([({word for word in every if not is_paired(word)}, name) for name in languages])
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.having: dict[int, list[str]] = {}

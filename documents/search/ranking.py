@@ -15,7 +15,7 @@ of cursors. The second query may give up chunks that could only just reach the s
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -217,22 +217,23 @@ class _ChunkScorer:
             "whole": query.whole_phrase.exact if query.whole_phrase else None,
         }
         # The filter of neighbors rules out most chunks; only the rest is compared with the phrase, place by place.
-        conditions = []
-        for number, phrase in enumerate([*query.phrases, *query.excluded]):
-            self.parameters[f"phrase{number}"] = phrase.exact
-            if number < len(query.phrases):
-                conditions.append(f"s.lexemes @@ %(phrase{number})s::tsquery")
-            else:
-                conditions.append(f"NOT s.lexemes @@ %(phrase{number})s::tsquery")
-                conditions.append(_NOT_NAMED.format(name=f"phrase{number}"))
-        self.conditions = " AND ".join(conditions) or "true"
+        self.conditions = " AND ".join(self._phrase_conditions()) or "true"
         self.neighbors = " AND ".join(map(_may_have_phrase, query.phrases)) or "true"
+        self.required = [prefix.query for prefix in query.prefixes] + [phrase.words for phrase in query.phrases]
+
+    def _phrase_conditions(self) -> Iterator[str]:
+        for number, phrase in enumerate([*self.query.phrases, *self.query.excluded]):
+            name = f"phrase{number}"
+            self.parameters[name] = phrase.exact
+            if number < len(self.query.phrases):
+                yield f"s.lexemes @@ %({name})s::tsquery"
+            else:
+                yield f"NOT s.lexemes @@ %({name})s::tsquery"
+                yield _NOT_NAMED.format(name=name)
 
     def score_candidates(self, candidates: str) -> list[Hit]:
         """Scores the chunks that the tsquery finds. "" means all chunks that have what the question requires."""
-        required = [candidates] if candidates else []
-        required += [prefix.query for prefix in self.query.prefixes]
-        required += [phrase.words for phrase in self.query.phrases]
+        required = [*filter(None, [candidates]), *self.required]
         if self.scope.owner is not None and self.is_rare_owner:
             required.append(f"'{OWNER}{self.scope.owner}'")
         return self._best(_SCORED.format(neighbors=self.neighbors, correction=_CORRECTION), query=" & ".join(required))
@@ -240,10 +241,9 @@ class _ChunkScorer:
     def score_scope(self) -> list[Hit]:
         """Scores all chunks of the scope's documents."""
         scored = _SCORED_OF_FEW.format(scope=self._scope("few"), neighbors=self.neighbors, correction=_CORRECTION)
-        required = [prefix.query for prefix in self.query.prefixes] + [phrase.words for phrase in self.query.phrases]
-        if required:
+        if self.required:
             scored += " AND i.lexemes @@ %(query)s::tsquery"
-        return self._best(scored, query=" & ".join(required))
+        return self._best(scored, query=" & ".join(self.required))
 
     def score_named(self) -> list[Hit]:
         """Scores the chunks of the documents whose names have words of the question."""
@@ -251,8 +251,7 @@ class _ChunkScorer:
         if not named:
             return []
         self.parameters.update(named=named, name_scores=scores, most_named=CHUNKS_PER_NAME)
-        required = [prefix.query for prefix in self.query.prefixes] + [phrase.words for phrase in self.query.phrases]
-        every = required or [any_of(term.query for term in self.terms)]
+        every = self.required or [any_of(term.query for term in self.terms)]
         scored = _NAMED.format(scope=self._scope("few"), correction=CORRECTION.format(row="t", now=_NOW))
         return self._best(scored, query=" & ".join(every))
 

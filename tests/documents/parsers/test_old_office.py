@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from documents.errors import Corrupt, DocumentError, Encrypted
+import documents.parsers.ppt
+import documents.reading.pipeline
+from documents.errors import Corrupt, DocumentError, Encrypted, TooLarge
 from documents.parsers import ParsedDocument, parser_for
 from documents.parsers.msg import unpacked_rtf
 from documents.reading.pipeline import read
@@ -88,6 +90,24 @@ def test_a_presentation(tmp_path: Path) -> None:
 def test_a_presentation_with_a_password(tmp_path: Path) -> None:
     with pytest.raises(Encrypted):
         read(write_ole(tmp_path / "stored", ppt([("x", "y", "z")], token=0xF3D1C4DF)), "stored")
+
+
+def test_a_presentation_whose_slides_name_one_part(tmp_path: Path) -> None:
+    """A bomb names one part many times: it counts once."""
+    streams = ppt([("One", "1", ""), ("Two", "2", "")])
+    data = streams["PowerPoint Document"]
+    places = data.rindex(struct.pack("<H", 6002)) + 10
+    first, second = places + 4, places + 12
+    streams["PowerPoint Document"] = data[:second] + data[first : first + 4] + data[second + 4 :]
+    assert _parse(write_ole(tmp_path / "a.ppt", streams)).pages == ["One\n\n1"]
+
+
+def test_a_presentation_with_too_many_slides_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read in part."""
+    for module in (documents.parsers.ppt, documents.reading.pipeline):
+        monkeypatch.setattr(module, "MAX_PAGES", 2)
+    with pytest.raises(TooLarge):
+        read(write_ole(tmp_path / "a.ppt", ppt([("One", "1", ""), ("Two", "2", ""), ("Three", "3", "")])), "a.ppt")
 
 
 SENT = struct.pack("<HHIq", 0x0040, 0x0039, 0, 133_000_000_000_000_000)
