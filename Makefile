@@ -92,7 +92,7 @@ $(NEXT): requirements-next.txt
 	$(call INSTALL,Django 6.1 and the tools of its tests,.venv-next,-r requirements-next.txt)
 	@touch $@
 
-# Writes docs/openapi.json, which a test compares with what the server gives.
+# Writes docs/openapi.json, which a test compares with what the server returns.
 openapi: $(TOOLS)
 	$(PRODUCTION) $(BIN)/python manage.py openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 

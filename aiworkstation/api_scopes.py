@@ -1,6 +1,6 @@
 """The scopes that each address of the API needs, by method. A test fails for an address that is not here.
 
-The scope `admin` is none of these: with it, a token of a staff user reaches other users' objects, as the user does.
+The scope `admin` is not among these: with it, a token of a staff user reaches other users' objects, as the user does.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,7 @@ from aiworkstation.wsgi import application as django
 THREADS = 4
 JSON_BODY = 10 * MEGABYTE
 UPLOAD_LISTS: dict[str, list[str]] = {"documents": [], "rejected": []}
-"""What an error of `POST /api/documents` has in addition (see `documents.api.views.with_upload_lists`)."""
+"""The additional keys of an error of `POST /api/documents` (see `documents.api.views.with_upload_lists`)."""
 ROUTES: list[Route] = [
     route("/api/documents/?", MEGABYTE, takes_files=True, error_extras=UPLOAD_LISTS),
     route("/documents/upload|/jobs/new/upload", MEGABYTE, takes_files=True),

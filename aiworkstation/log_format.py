@@ -1,4 +1,4 @@
-"""The format of the log (LOG_FORMAT), and what each record knows: the request, its user, the job and the step.
+"""The format of the log (LOG_FORMAT), and what each record contains: the request, its user, the job and the step.
 
 Django sets up logging before it loads models, so this module imports none.
 """

@@ -148,7 +148,7 @@ CALLBACK_PREFIX = "/api/workflow/update-"
 CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
 API_SCOPES = api_scopes.API_SCOPES
 MAINTENANCE_DUTIES = ["webhooks.outbox.Outbox"]
-"""Classes whose `do` maintenance calls every second, on one machine at a time."""
+"""Maintenance calls the method `do` of these classes every second, on one machine at a time."""
 UNLISTED_JOB_TYPES = {"webhook-delivery"}
 """Jobs of these types are in lists only if the filter `type` names them, and cause no webhooks."""
 WORKER_MODEL = "workflows.Worker"

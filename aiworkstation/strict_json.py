@@ -11,7 +11,7 @@ from typing import Any
 
 MAX_DEPTH = 100
 MAX_COUNTED = 100_000
-"""Levels that are counted for the message. Counting millions of them would take seconds."""
+"""How many levels are counted for the message. Counting millions of them would take seconds."""
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 

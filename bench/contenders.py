@@ -83,6 +83,6 @@ CONTENDERS = (
 
 
 def contenders_for(figure: str) -> list[Contender]:
-    """On another server than the embedded one only the application takes part."""
+    """On a server other than the embedded one, only the application takes part."""
     entered = [contender for contender in CONTENDERS if figure in contender.figures]
     return [contender for contender in entered if contender.python == PYTHON] if SERVER else entered

@@ -1,7 +1,7 @@
 """Measures the front gate under attack: `python bench/front_gate.py URL TOKEN ATTACKERS_TOKEN [--pid PID]`.
 
-Half of the time `GET /api/jobs` alone, then with 200 dripping bodies, 50 slow readers, 20 refused uploads of 1 GB and 8
-hostile JSON bodies at once. Prints p50 and p95 of both, their ratio, and the memory of the web process.
+Sends `GET /api/jobs` alone for half of the time, then with 200 dripping bodies, 50 slow readers, 20 refused uploads of
+1 GB and 8 hostile JSON bodies at once. Prints p50 and p95 of both, their ratio, and the memory of the web process.
 """
 
 import argparse

@@ -159,9 +159,9 @@ def _report(outcomes: list[Outcome], sample: int) -> str:
     lines = [
         "# Odd files",
         "",
-        "Files of other projects' tests, read as a worker does. `bench/odd_files.py` wrote this. Many of these are",
-        "damaged on purpose, or no documents at all: then a refusal with the right reason is the right answer.",
-        *([f"Of each project but chardet about {sample} files were read, evenly spread."] if sample else []),
+        "These files of other projects' tests were read as a worker does. `bench/odd_files.py` wrote this. Many are",
+        "damaged on purpose, or are not documents. For those, a refusal with the right reason is the right answer.",
+        *([f"About {sample} files of each project except chardet were read, evenly spread."] if sample else []),
         "",
     ]
     projects = dict.fromkeys(each.project for each in outcomes)

@@ -1,7 +1,7 @@
 """Checks that Django runs at the start of every command: whether the parsers of extensions can be imported.
 
-They are imported in a process of its own, as the worker does later, because they and their libraries take memory.
-Without this check, one broken module would make every document fail, and nothing would say so.
+They are imported in a separate process, as the worker does later, because they and their libraries take memory. Without
+this check, one broken module would make every document fail, and nothing would show why.
 """
 
 import subprocess
@@ -50,6 +50,6 @@ def _check(module: str) -> list[CheckMessage]:
 def _error(module: str, reason: str) -> CheckMessage:
     return Error(
         f"The module {module} of an app in EXTRA_APPS cannot be imported: {reason}",
-        hint=f"Mend it, or remove the app from EXTRA_APPS. To see more: python -c 'import {module}'",
+        hint=f"Fix it, or remove the app from EXTRA_APPS. To see more: python -c 'import {module}'",
         id="documents.E001",
     )

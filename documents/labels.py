@@ -44,10 +44,10 @@ def split_tags(texts: Iterable[Any]) -> list[str]:
 class ModeField(serializers.Field[Mode, Any, Any, Any]):
     """The name of a mode that `context["user"]` may use. The validated value is the mode's row.
 
-    One that is granted to others looks like one that does not exist.
+    A mode that is granted only to others looks like one that does not exist.
     """
 
-    default_error_messages = {"unknown": "There is no mode {name}. There are: {known}."}
+    default_error_messages = {"unknown": "There is no mode {name}. Choose one of: {known}."}
 
     def to_internal_value(self, data: Any) -> Mode:
         name = Name(max_length=60).run_validation(data)
@@ -78,7 +78,7 @@ def mode_choices(user: User) -> list[tuple[str, str]]:
 
 
 class ModeFormMixin:
-    """For forms with a field `mode`: `user` may choose those that they may use."""
+    """For forms with a field `mode`, which lists the modes that `user` may use."""
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -38,7 +38,7 @@ class ApprovalBody(RejectionBody):
 def get_step_to_answer(user: User, job_id: str, step_id: str) -> WorkflowStep:
     """Raises Http404 if there is no such step, and NotYours, which looks the same, if `user` may not answer it.
 
-    A step of one's own job is found even if nobody was asked: that it waits for no answer is then a conflict.
+    Users find any step of their own job. If it waits for no answer, answering it is a conflict.
     """
     job, key = as_uuid(str(job_id)), as_uuid(str(step_id))
     rows = WorkflowStep.objects.filter(pk=key, execution=job).defer("output") if job and key else None

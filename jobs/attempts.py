@@ -9,7 +9,7 @@ from jobs.display import STEP_OBJECT
 from jobs.model_usage import usage_json
 from workflows.models import FINISHED_STEP, StepStatus, WorkflowStep
 
-# What each event says of the attempt. A run that does not count is followed by another one with the same number.
+# The status of the attempt after each event. A run that does not count is followed by another one with the same number.
 _STATUS_AFTER = {
     "step.completed": StepStatus.COMPLETED,
     "step.failed": StepStatus.FAILED,
@@ -38,7 +38,7 @@ class Attempt:
 
 
 def attempts_of(step: WorkflowStep) -> list[Attempt]:
-    """Returns the attempts in their order."""
+    """Returns the attempts in order."""
     events = AuditEvent.objects.filter(execution_id=step.execution_id, object=f"{STEP_OBJECT}{step.pk}")
     attempts: dict[int, Attempt] = {}
     for event in events.order_by("pk"):

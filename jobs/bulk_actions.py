@@ -1,4 +1,4 @@
-"""Bulk actions: one act on many jobs, which a job of its own carries out in slices."""
+"""Bulk actions: one action on many jobs, which a separate job carries out in slices."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ def count_by_status(jobs: Selected) -> dict[str, Any]:
 
 @transaction.atomic
 def start_bulk_action(user: User, value: Mapping[str, Any], jobs: Selected, body: dict[str, Any]) -> WorkflowExecution:
-    """Starts the job that treats these jobs, one slice after another."""
+    """Starts the job that processes these jobs, one slice after another."""
     action: Action = value["action"]
     count = f"{len(jobs):,} job" + ("" if len(jobs) == 1 else "s")
     new = NewExecution(
@@ -115,7 +115,7 @@ def start_bulk_action(user: User, value: Mapping[str, Any], jobs: Selected, body
 
 
 def _slices(ids: list[str], arguments: dict[str, Any]) -> list[NewStep]:
-    """Each step follows the one before, whose counts it adds to its own. No jobs are one empty slice."""
+    """Each step adds the counts of the step before to its own. Without jobs, there is one empty slice."""
     return [
         NewStep(
             f"Jobs {start + 1:,} to {min(start + SLICE, len(ids)):,}" if ids else "No jobs",

@@ -50,7 +50,7 @@ class BulkAction(Tool):
         """A cancelled slice stops after the job that it is processing."""
         counts = await in_thread(_actors, _counts_before, context)
         for number, id in enumerate(arguments.job_ids):
-            context.report(100 * number // len(arguments.job_ids), f"{sum(counts.values())} jobs treated")
+            context.report(100 * number // len(arguments.job_ids), f"{sum(counts.values())} jobs processed")
             counts[await in_thread(_actors, _treat, context, arguments, id)] += 1
         return {name: counts[name] for name in ("done", "skipped", "failed")}
 
@@ -68,7 +68,7 @@ def _treat(context: StepContext, arguments: BulkActionArguments, id: UUID) -> Re
     changes = {"action": arguments.action, "bulkJob": str(context.execution_id)}
     try:
         with transaction.atomic():
-            # The lock first, as in every verb: a worker that was taken for dead may still be treating the job.
+            # Lock first, as every verb does: a worker that was taken for dead may still be processing the job.
             job = jobs.select_for_update(of=("self",)).filter(pk=id).first()
             if AuditEvent.objects.filter(execution_id=id, action=EVENT, changes=changes).exists():
                 return "done"

@@ -252,7 +252,7 @@ def describe_jobs(
     """Returns the jobs in the order of the rows.
 
     Without `with_results`, finished jobs cost no query: their error and usage stay empty. Outputs are read only with
-    `max_output`, and up to so many bytes.
+    `max_output`, and up to that many bytes.
     """
     queried = [row for row in executions if with_results or not row.is_finished]
     sums = _sums(queried) if queried else {}

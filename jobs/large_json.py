@@ -1,6 +1,6 @@
 """JSON in the database that may be large: a step's output and arguments, and a job's payload.
 
-Lists and pages read it up to a limit, and show how the rest begins. All of it is a stream of its own.
+Lists and pages read it up to a limit, and show only the beginning of a larger one. Other addresses stream all of it.
 """
 
 import json
@@ -14,9 +14,9 @@ from django.db import connection, transaction
 from django.db.models import Model
 
 MAX_OUTPUT = 256 * 1024
-"""Bytes of an output in an answer that shows other things too."""
+"""The most bytes of an output in an answer that shows other things too."""
 BEGINNING = 4_000
-"""Characters that are shown of what is larger."""
+"""How many characters are shown of a larger one."""
 BLOCK = 256 * 1024
 
 # The text is made once for each row: OFFSET 0 keeps the planner from repeating the expression.

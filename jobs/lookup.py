@@ -14,7 +14,7 @@ from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
 NEWEST_FIRST = ("-created_at", "-id")
 MAX_DESCRIPTION = 1000
-"""Characters of a job's description in a list."""
+"""The most characters of a job's description in a list."""
 
 
 def get_execution(user: Caller, id: str | UUID) -> WorkflowExecution:

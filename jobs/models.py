@@ -34,7 +34,7 @@ class IdempotencyKey(models.Model):
 
 class SavedWorkflowQuerySet(OwnedQuerySet["SavedWorkflow"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """Everybody who is signed in also sees, and may run, the shared ones."""
+        """Every signed-in user may also see and run shared workflows."""
         owner = sees_only(user)
         return self if owner is None else self.filter(Q(owner_id=owner) | Q(is_shared=True)) if owner else self.none()
 
@@ -109,7 +109,7 @@ class WorkflowSchedule(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="workflow_schedules")
     workflow = models.ForeignKey(SavedWorkflow, on_delete=models.CASCADE, related_name="schedules")
-    cron = models.CharField(max_length=100, blank=True, help_text="Empty: an interval.")
+    cron = models.CharField(max_length=100, blank=True, help_text="Empty if it has an interval.")
     every_seconds = models.IntegerField(null=True, blank=True)
     timezone = models.CharField(max_length=64, default="UTC")
     overlap = models.CharField(max_length=10, choices=Overlap.choices, default=Overlap.SKIP)
@@ -143,7 +143,7 @@ class WorkflowSchedule(models.Model):
 
     @property
     def next_runs(self) -> list[datetime]:
-        """The next five, which depend on nothing but the row. None while it is paused."""
+        """The next five due times, computed from the row alone. Empty while it is paused."""
         return [] if self.next_run is None else self.timing.from_time(self.next_run, 5)
 
 
@@ -159,7 +159,7 @@ class ScheduleRun(models.Model):
     """What a schedule did at one of its times."""
 
     schedule = models.ForeignKey(WorkflowSchedule, on_delete=models.CASCADE, related_name="runs")
-    due_at = models.DateTimeField(null=True, blank=True, help_text="Null: a user started it.")
+    due_at = models.DateTimeField(null=True, blank=True, help_text="Null if a user started it.")
     at = models.DateTimeField(db_default=Now())
     outcome = models.CharField(max_length=10, choices=RunOutcome.choices)
     execution = models.ForeignKey(WorkflowExecution, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
@@ -176,5 +176,5 @@ class ScheduleRun(models.Model):
 
     @property
     def status(self) -> str:
-        """That of its job, if there is one."""
+        """The status of its job, if there is one."""
         return self.execution.status if self.execution else self.outcome

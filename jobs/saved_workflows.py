@@ -64,7 +64,7 @@ class SaveRequest(SavedPayload):
 
 
 class ChangeRequest(SavedPayload):
-    """The body of `PUT /api/workflows/<name>`. Without a payload, it only shares the workflow, or ends that."""
+    """The body of `PUT /api/workflows/<name>`. Without a payload, it only starts or stops sharing the workflow."""
 
     payload = JsonObject(required=False)
     version = Integer(required=False, min_value=1)
@@ -105,7 +105,7 @@ def get_workflow(user: Caller, name: str, owner: str = "") -> SavedWorkflow:
 
 
 def get_workflow_by_id(user: Caller, id: UUID) -> SavedWorkflow:
-    """The same for its id."""
+    """The same, by its id."""
     return get_visible(SavedWorkflow.objects.select_related("owner"), user, id, "workflow")
 
 

@@ -43,7 +43,7 @@ def cron_problem(cron: str) -> str:
     try:
         next(CronSim(cron, datetime.now(UTC)))
     except CronSimError as error:
-        return f"This is no cron expression: {error}. Such as 0 9 * * mon-fri: at 9:00 from Monday to Friday."
+        return f"This is not a cron expression: {error}. An example is 0 9 * * mon-fri: at 9:00 from Monday to Friday."
     except StopIteration:
         return "This cron expression has no time in the next 50 years."
     return ""

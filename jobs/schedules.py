@@ -1,7 +1,7 @@
-"""Schedules of saved workflows: exactly one job for each due time, whatever number of workers there is.
+"""Schedules of saved workflows: exactly one job for each due time, however many workers there are.
 
 django-q2's scheduler calls `fire` through a clock (workflows.django_q.clocks). The schedule's own row decides what is
-due: who has its lock looks at `next_run` and moves it on in the transaction that starts the job.
+due: the process that holds its lock reads `next_run` and advances it in the transaction that starts the job.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ from workflows.models import WorkflowExecution
 ACTOR = "schedule"
 FUNCTION = "jobs.schedules.fire"
 MISSED_AFTER = timedelta(minutes=5)
-"""A due time is missed if it is so late. Workers that are only busy need less."""
+"""A due time that is this late is missed. Busy workers are faster than that."""
 QUEUE_POLL = timedelta(seconds=5)
-"""How often a queued run looks whether the earlier ones are finished."""
+"""How often a queued run checks whether the earlier ones are finished."""
 MAX_QUEUED = 100
 MAX_EVERY = 366 * 24 * 3600
 RUNS_SHOWN = 10
@@ -160,7 +160,7 @@ def change_schedule(user: User, schedule: WorkflowSchedule, value: Mapping[str, 
 
 @transaction.atomic
 def delete_schedule(user: User, schedule: WorkflowSchedule) -> None:
-    """Its jobs stay."""
+    """Deletes a schedule. Its jobs stay."""
     record(user, "schedule.deleted", _object(schedule), {"workflow": schedule.workflow.name})
     stop_clock(_clock(schedule.pk))
     schedule.delete()
@@ -182,7 +182,7 @@ def run_now(user: User, schedule: WorkflowSchedule, *, idempotency_key: str | No
 
 @transaction.atomic
 def fire(id: str) -> None:
-    """Does what is due. The clock of the schedule calls it; a call too many does nothing."""
+    """Starts what is due. The schedule's clock calls it. An extra call does nothing."""
     schedule = _lock(UUID(id))
     if schedule is None:  # its workflow or its owner was deleted
         stop_clock(_clock(UUID(id)))

@@ -33,7 +33,7 @@ MAX_PARALLEL = 200
 class JobTypeField(serializers.Field[JobType, Any, Any, Any]):
     """The name of a job type. The validated value is the job type itself."""
 
-    default_error_messages = {"unknown": "There is no job type {name}. There are: {known}."}
+    default_error_messages = {"unknown": "There is no job type {name}. Choose one of: {known}."}
 
     def to_internal_value(self, data: Any) -> JobType:
         name = Name().run_validation(data)
@@ -44,7 +44,7 @@ class JobTypeField(serializers.Field[JobType, Any, Any, Any]):
 
 
 class JobOptions(StrictSerializer):
-    """The keys of a request that starts a job, beside its type and payload."""
+    """The keys of a request that starts a job, besides its type and payload."""
 
     idempotencyKey = Name(max_length=MAX_KEY, required=False, source="idempotency_key")
     delaySeconds = Number(min_value=0, max_value=MAX_DELAY, default=0, source="delay")

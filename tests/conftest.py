@@ -24,7 +24,7 @@ refused_requests.anonymous_events.limit = sys.maxsize
 
 CORPUS = Path(os.environ.get("CORPUS") or Path(__file__).parents[2] / "shared" / "corpus")
 REPORTS = CORPUS.parent / "reports" / "documents"
-"""Small files made after public bug reports on other readers, and cases.jsonl, which says what each must give."""
+"""Small files made after public bug reports on other readers, and cases.jsonl, with the expected results."""
 PATIENCE = 30_000
 """Milliseconds until a browser test gives up."""
 CHROMIUM_FLAGS = [

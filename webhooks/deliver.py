@@ -1,4 +1,4 @@
-"""Starts the jobs that deliver messages."""
+"""Starts jobs that deliver messages."""
 
 import json
 from datetime import datetime

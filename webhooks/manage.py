@@ -14,7 +14,7 @@ from webhooks.models import AuditCursor, Delivery, EventType, Webhook
 from workflows.models import WorkflowExecution
 
 MAX_WEBHOOKS = 100
-"""Of one user."""
+"""The most webhooks of one user."""
 TEST_TYPE = "webhook.test"
 WIRE_NAMES = {"url": "url", "types": "types", "project_id": "projectId", "tag": "tag", "is_paused": "isPaused"}
 
@@ -34,7 +34,7 @@ def create(user: User, fields: dict[str, Any]) -> Webhook:
 
 @transaction.atomic
 def change(user: User, webhook: Webhook, fields: dict[str, Any]) -> Webhook:
-    """Whoever resumes a webhook begins anew with its failures."""
+    """Pauses or resumes a webhook, or changes its fields. Resuming it resets its failures."""
     webhook = _locked(webhook)
     before = _state(webhook)
     for name, value in fields.items():
@@ -50,7 +50,7 @@ def change(user: User, webhook: Webhook, fields: dict[str, Any]) -> Webhook:
 
 @transaction.atomic
 def rotate_secret(user: User, webhook: Webhook) -> Webhook:
-    """For 24 hours, messages are signed with the secret before too."""
+    """Replaces the secret. For 24 hours, messages are also signed with the previous one."""
     webhook = _locked(webhook)
     webhook.nonce_before, webhook.nonce, webhook.rotated_at = webhook.nonce, _nonce(), timezone.now()
     webhook.save(update_fields=["nonce", "nonce_before", "rotated_at"])
@@ -60,7 +60,7 @@ def rotate_secret(user: User, webhook: Webhook) -> Webhook:
 
 @transaction.atomic
 def delete(user: User, webhook: Webhook) -> None:
-    """Deliveries that are waiting for another try end at that try."""
+    """Deletes a webhook. Deliveries that are waiting for another try end at that try."""
     record(user, "webhook.deleted", _object(webhook), _state(webhook))
     webhook.delete()
 

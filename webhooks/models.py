@@ -15,7 +15,7 @@ from workflows.models import WorkflowExecution
 
 
 class EventType(models.TextChoices):
-    """What a webhook can be told of."""
+    """The events that a webhook can report."""
 
     JOB_COMPLETED = "job.completed", "A job is completed, perhaps with errors"
     JOB_FAILED = "job.failed", "A job failed"
@@ -31,21 +31,21 @@ class WebhookQuerySet(OwnedQuerySet["Webhook"]):
 
 
 class Webhook(models.Model):
-    """An address that is told what happens to its owner's jobs and documents."""
+    """An address that gets messages about its owner's jobs and documents."""
 
     ROTATION: ClassVar = timedelta(hours=24)
-    """How long the secret before signs too."""
+    """How long the previous secret signs too."""
     PATIENCE: ClassVar = timedelta(days=3)
-    """How long every try may fail until the webhook is paused."""
+    """How long every try may fail before the webhook is paused."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks")
     url = models.CharField(max_length=2000)
     types = ArrayField(models.CharField(max_length=40))
-    project_id = models.CharField(max_length=200, blank=True, help_text="Empty: every project, and none.")
-    tag = models.CharField(max_length=200, blank=True, help_text="Empty: any tags.")
+    project_id = models.CharField(max_length=200, blank=True, help_text="Empty for every project, and none.")
+    tag = models.CharField(max_length=200, blank=True, help_text="Empty for any tags.")
     is_paused = models.BooleanField(default=False)
-    paused_reason = models.CharField(max_length=500, blank=True, help_text="Empty: its owner paused it.")
+    paused_reason = models.CharField(max_length=500, blank=True, help_text="Empty if its owner paused it.")
     nonce = models.CharField(max_length=64, help_text="The secret is computed from it and SECRET_KEY.")
     nonce_before = models.CharField(max_length=64, blank=True)
     rotated_at = models.DateTimeField(null=True, blank=True)
@@ -67,7 +67,7 @@ class Webhook(models.Model):
 
     @property
     def nonces(self) -> list[str]:
-        """Of the secrets that sign now, the newest first."""
+        """The nonces of the secrets that sign now, newest first."""
         is_rotating = self.rotated_at is not None and timezone.now() < self.rotated_at + self.ROTATION
         return [self.nonce, *([self.nonce_before] if is_rotating else [])]
 
@@ -107,15 +107,15 @@ class Delivery(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
-    event_id = models.BigIntegerField(null=True, help_text="The audit event that it tells of; null: a test.")
+    event_id = models.BigIntegerField(null=True, help_text="The audit event that it reports. Null for a test.")
     type = models.CharField(max_length=40)
     body = models.TextField()
-    execution_id = models.UUIDField(help_text="The job that delivers it. Sent again, it is another one.")
+    execution_id = models.UUIDField(help_text="The job that delivers it. Resending starts another.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     delivered_at = models.DateTimeField(null=True, blank=True)
 
     status: str
-    """Of DeliveryStatus. Only `with_status` sets it."""
+    """A DeliveryStatus. Only `with_status` sets it."""
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -145,13 +145,13 @@ class Try(models.Model):
     """A request that was sent, or could not be."""
 
     MAX_RESPONSE: ClassVar = 1000
-    """Characters of a response that are kept."""
+    """How many characters of a response are kept."""
 
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="tries")
     at = models.DateTimeField(db_default=Now())
     status_code = models.IntegerField(null=True)
     response = models.TextField(blank=True)
-    error = models.CharField(max_length=1000, blank=True, help_text="Empty: the endpoint accepted the message.")
+    error = models.CharField(max_length=1000, blank=True, help_text="Empty if the endpoint accepted the message.")
     duration_ms = models.IntegerField()
 
     class Meta:
@@ -163,7 +163,7 @@ class Try(models.Model):
 
 
 class AuditCursor(models.Model):
-    """The audit event up to which deliveries were made. Nobody moves it while there are no webhooks."""
+    """The audit event up to which deliveries were made. It does not move while there are no webhooks."""
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
     last_id = models.BigIntegerField()
@@ -183,7 +183,7 @@ class AuditCursor(models.Model):
 
     @classmethod
     def begin(cls) -> None:
-        """Before the first webhook is stored: it is told of nothing that happened before."""
+        """Call it before the first webhook is stored, so that the webhook reports no earlier events."""
         cursor = cls.locked()
         if not Webhook.objects.exists():
             with connection.cursor() as database:

@@ -1,4 +1,4 @@
-"""Makes deliveries of what the audit trail says, in maintenance.
+"""Turns audit events into deliveries, in maintenance.
 
 Every change writes its audit event in its own transaction. So the trail is an outbox that costs the engine nothing: a
 change that is rolled back has no event, and one that is committed is found, however many workers die meanwhile. The
@@ -28,11 +28,11 @@ from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 ACTOR = "webhooks"
 BATCH = 200
-"""Events that one transaction treats."""
+"""How many events one transaction processes."""
 WINDOW = 20_000
-"""Ids among which one transaction looks for them."""
+"""How many ids one transaction searches for them."""
 ROUNDS = 20
-"""Transactions of one call, so that maintenance comes to its other duties."""
+"""How many transactions one call makes, so that maintenance gets to its other duties."""
 PRUNE_EVERY = timedelta(hours=1)
 
 ACTIONS = {
@@ -64,7 +64,7 @@ class Outbox:
         self._pruned_at: datetime | None = None
 
     def do(self) -> int:
-        """Starts what is due. Returns the number of deliveries. Without webhooks it is one look at an empty table."""
+        """Starts what is due. Returns the number of deliveries. Without webhooks, it only reads an empty table."""
         if not Webhook.objects.exists():
             return 0
         self._prune()
@@ -91,7 +91,7 @@ class Outbox:
 
 @transaction.atomic
 def _start_deliveries(upto: int) -> tuple[int, int]:
-    """Treats the next events up to an id. Returns how many deliveries it started, and how far it came."""
+    """Processes the next events up to an id. Returns how many deliveries it started, and how far it came."""
     cursor = AuditCursor.locked()
     end = min(upto, cursor.last_id + WINDOW)
     events = list(
@@ -129,13 +129,13 @@ def _deliver(events: list[AuditEvent]) -> int:
 
 
 def _data(event: AuditEvent, subject: Subject) -> dict[str, Any]:
-    """The status is that of the event, even if the job went on in the moment since."""
+    """The status is that of the event, even if the job has changed since."""
     status = event.changes.get("status")
     return subject.data | ({"status": status} if event.action.startswith("job.") and status else {})
 
 
 def _jobs(events: list[AuditEvent]) -> dict[str, Subject]:
-    """By the `object` of the events."""
+    """Returns the jobs of the events, by the events' `object`."""
     ids = {event.execution_id for event in events if event.object.startswith("job:") and event.execution_id}
     rows = with_beginnings(WorkflowExecution.objects.select_related("owner")).filter(pk__in=ids)
     found = list(rows.exclude(job_type__in=settings.UNLISTED_JOB_TYPES))
@@ -146,7 +146,7 @@ def _jobs(events: list[AuditEvent]) -> dict[str, Subject]:
 
 
 def _asking(jobs: set[UUID | None]) -> set[UUID | None]:
-    """Those of the jobs with a step that waits for an answer, and not for the end of a delay."""
+    """Returns the jobs with a step that waits for an answer, not for the end of a delay."""
     steps = WorkflowStep.objects.filter(execution__in=jobs, status=StepStatus.WAITING, ready_at=None)
     return set(steps.values_list("execution_id", flat=True))
 

@@ -23,9 +23,9 @@ from webhooks.serializers import MAX_URL, UrlField
 
 
 class WebhookForm(forms.Form):
-    """Without any field `types`, all types."""
+    """A form without `types` selects all types."""
 
-    url = forms.CharField(max_length=MAX_URL, label="URL", error_messages={"required": "Give the URL."})
+    url = forms.CharField(max_length=MAX_URL, label="URL", error_messages={"required": "Enter the URL."})
     project_id = forms.CharField(max_length=MAX_PROJECT_ID, required=False, label="Project")
     tag = forms.CharField(max_length=MAX_TAG, required=False, label="Tag")
     types = forms.MultipleChoiceField(
@@ -91,7 +91,7 @@ def _test(request: Request, found: Webhook) -> None:
 
 def _pause(request: Request, found: Webhook) -> None:
     manage.change(request.user, found, {"is_paused": True})
-    messages.success(request, "The webhook is paused. It is told of nothing until you resume it.")
+    messages.success(request, "The webhook is paused. It gets no messages until you resume it.")
 
 
 def _resume(request: Request, found: Webhook) -> None:

@@ -1,7 +1,7 @@
 """The secrets of webhooks, and the signatures of Standard Webhooks (standardwebhooks.com).
 
 A secret is computed from SECRET_KEY, the webhook's id and a nonce, and not stored: a copy of the database has none. If
-SECRET_KEY is replaced and kept in SECRET_KEY_FALLBACKS, the secrets of before sign too.
+SECRET_KEY is replaced and kept in SECRET_KEY_FALLBACKS, the earlier secrets sign too.
 """
 
 import base64
@@ -21,7 +21,7 @@ def secret_of(webhook: Webhook) -> str:
 
 
 def signed_headers(webhook: Webhook, message_id: str, body: bytes) -> dict[str, str]:
-    """With a signature for each secret that is valid now, separated by spaces."""
+    """Returns the headers, with a signature for each secret that is valid now, separated by spaces."""
     now = datetime.now(UTC)
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     secrets = [_secret(webhook, nonce, key) for nonce in webhook.nonces for key in keys]

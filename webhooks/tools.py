@@ -105,7 +105,7 @@ def _refusal(response: http_client.Response) -> NotDelivered | None:
 
 @transaction.atomic
 def _note(sent: Try) -> None:
-    """Stores the try, and what follows from it for the webhook. Tests show only that an endpoint works again."""
+    """Stores the try, and updates the webhook. A test can only show that the endpoint works again."""
     delivery, now = sent.delivery, timezone.now()
     if not Delivery.objects.filter(pk=delivery.pk).exists():
         return  # deleted meanwhile, with its webhook

@@ -170,6 +170,8 @@ class ModeAdmin(AuditedAdmin):
 
 @admin.register(SecretGrant)
 class SecretGrantAdmin(AuditedAdmin):
+    """Records each change as an audit event with the whole grant before and after it."""
+
     list_display = ("secret", "hosts", "places")
     filter_horizontal = ("modes", "groups")
     noun = "secret_grant"
@@ -189,8 +191,8 @@ class OutsideWorkerForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=200,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="whsec_ and random bytes in base64. It is not shown again. Empty: a new worker gets a random one, "
-        "which is shown once, and others keep theirs.",
+        help_text="whsec_ and random bytes in base64. It is not shown again. If you leave it empty, a new worker "
+        "gets a random secret, which is shown once, and an existing worker keeps its secret.",
     )
 
     class Meta:
@@ -213,6 +215,8 @@ class OutsideWorkerForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(OutsideWorker)
 class OutsideWorkerAdmin(AuditedAdmin):
+    """Records each change as an audit event with the worker before and after it, without its secret."""
+
     form = OutsideWorkerForm
     list_display = ("name", "addresses")
     filter_horizontal = ("groups",)

@@ -17,7 +17,7 @@ LOST = (
     psycopg.errors.IdleInTransactionSessionTimeout,
     db.OperationalError,
     db.InterfaceError,
-    db.InternalError,  # as Django wraps IdleInTransactionSessionTimeout
+    db.InternalError,  # Django's name for IdleInTransactionSessionTimeout
 )
 """Errors of a lost connection, a worker's or Django's: reconnect and try again."""
 RECONNECT_SECONDS = 0.5
@@ -31,7 +31,7 @@ REJECTED = (
 )
 """Errors that the same values will cause again: too long, too deep, out of range, against a constraint.
 
-Errors of a missing migration or of a server in recovery are not among them: those pass when somebody acts.
+Errors of a missing migration or of a server in recovery are not among them: those pass only after an operator acts.
 """
 
 # Statements are prepared once, perhaps while the tables are small, and PostgreSQL keeps the plan. It must be the plan
@@ -70,7 +70,7 @@ def _prepares(purpose: Purpose) -> bool:
 
 
 def _settings(purpose: Purpose, parameters: dict[str, Any]) -> str:
-    """What gives the session its settings if a pooler did not pass them on. `workflow_turn` has its own, in sql/."""
+    """Returns the statement that sets what a pooler did not pass on. `workflow_turn` has its own settings, in sql/."""
     return session_settings.statement(parameters["options"], is_shared=not _prepares(purpose))
 
 

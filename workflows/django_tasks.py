@@ -1,6 +1,7 @@
 """Django's task framework on this engine: `TASKS = {"default": {"BACKEND": "workflows.django_tasks.Backend"}}`.
 
-A task is a job of one step. Django 6 has the framework built in; before that, the package django-tasks is the same one.
+A task is a job of one step. Django 6 has the framework built in. For older versions, the package django-tasks provides
+it.
 """
 
 from __future__ import annotations  # the classes of Django 6 take no parameters at run time
@@ -44,7 +45,7 @@ JOB_TYPE = "django-task"
 OWNER = "tasks"
 """The user who owns the jobs, unless the option `owner` names another one."""
 MAX_TRACEBACK = 10_000
-"""Characters of a traceback that are kept: its end."""
+"""How many characters are kept from the end of a traceback."""
 
 _database = ThreadPoolExecutor(2, thread_name_prefix="django task")
 
@@ -58,7 +59,7 @@ class Backend(BaseTaskBackend):
     supports_priority = True
 
     def enqueue(self, task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[Any]:
-        """Stores the job in the caller's transaction, if there is one: what is rolled back is not run."""
+        """Stores the job in the caller's transaction, if there is one. A job that is rolled back does not run."""
         self.validate_task(task)
         now = timezone.now()
         result = _result(task, self.alias, list(args), dict(kwargs), enqueued_at=now)
@@ -184,7 +185,7 @@ def _path(kind: type) -> str:
 
 
 def _find(path: str) -> Task[Any, Any]:
-    """A row names a function, and rows are data: only functions with the decorator `task` are run."""
+    """Returns the task at this path. A row names the path, so only functions with the decorator `task` count."""
     try:
         found = import_string(path)
     except ImportError as error:
@@ -249,7 +250,7 @@ class AsyncTask(_TaskTool):
 
 
 def _begun(context: StepContext, path: str) -> TaskResult[Any]:
-    """The result of the task that the step is, as its functions and receivers of signals see it."""
+    """Returns the result of the step's task, as the task's function and signal receivers see it."""
     alias = WorkflowStep.objects.values_list("arguments__backend", flat=True).get(pk=context.step_id)
     result = _find(path).using(backend=alias).get_backend().get_result(str(context.execution_id))
     object.__setattr__(result, "status", TaskResultStatus.RUNNING)
@@ -268,7 +269,7 @@ def _positional(result: TaskResult[Any]) -> list[Any]:
 
 
 def _finish(result: TaskResult[Any], value: Any) -> Any:
-    """Raises StepError if the value is no JSON."""
+    """Raises StepError if the value is not JSON."""
     try:
         stored = json.loads(json.dumps(value))
     except (TypeError, ValueError) as error:
@@ -281,7 +282,7 @@ def _finish(result: TaskResult[Any], value: Any) -> Any:
 
 
 def _as_step_error(error: Exception) -> StepError:
-    """Keeps the class and the traceback. A StepError decides itself whether the task runs again."""
+    """Keeps the class and the traceback. A StepError itself decides whether the task runs again."""
     if isinstance(error, StepError):
         return error
     trace = "".join(format_exception(error))

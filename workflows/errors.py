@@ -9,7 +9,7 @@ class StepError(Exception):
     code = "failed"
     retryable = True
     retry_delays: Sequence[float] = ()
-    """Seconds before each further attempt, the last one for all that follow. By default the retry policy decides."""
+    """Seconds before each further attempt. The last number repeats. By default, the retry policy decides."""
 
     def __init__(self, message: str = "", *, code: str | None = None, retryable: bool | None = None) -> None:
         super().__init__(message or type(self).__doc__ or "")

@@ -187,7 +187,7 @@ class StepQuerySet(models.QuerySet["WorkflowStep"]):
         return self if owner is None else self.filter(execution__owner=owner)
 
     def awaiting_approval(self) -> Self:
-        """An approved step may wait for an outside worker's answer then: nobody is asked any more."""
+        """Steps that wait for a person. An approved step that waits for an outside worker is not one of them."""
         return self.filter(answer_by__isnull=False, approval__isnull=False).exclude(approval__has_key="answer")
 
     def answerable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
@@ -330,7 +330,7 @@ class Worker(models.Model):
 
 
 class TaskRuns(models.Model):
-    """How often a plain task was begun without coming to an end: its process died each time.
+    """How often a plain task began and did not end, because its process died each time.
 
     A row exists while the task runs, and after a crash.
     """
@@ -441,7 +441,7 @@ def _granted_to(user_id: int) -> Q:
 
 class ModeQuerySet(models.QuerySet["Mode"]):
     def usable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """Those that are granted to one of the user's groups, and those that are granted to everybody."""
+        """The modes that are granted to one of the user's groups, or to everybody."""
         return self.filter(_granted_to(user.pk or 0)).distinct()
 
 
@@ -491,13 +491,13 @@ class Mode(models.Model):
 
 class SecretGrantQuerySet(models.QuerySet["SecretGrant"]):
     def for_job(self, mode: str, owner_id: int) -> Self:
-        """Those that a job of this mode and owner may use."""
+        """The grants that a job of this mode and owner may use."""
         of_mode = Q(modes=None) | Q(modes__name=mode)
         return self.filter(of_mode, _granted_to(owner_id)).distinct()
 
 
 class SecretGrant(models.Model):
-    """Where the secret SECRET_NAME may be sent. Without a grant, it is sent nowhere. Staff make them in the admin."""
+    """Where the secret SECRET_NAME may be sent. Without a grant, it is not sent. Staff create grants in the admin."""
 
     secret = models.CharField(
         max_length=100,
@@ -539,14 +539,14 @@ class SecretGrant(models.Model):
 
 class OutsideWorkerQuerySet(models.QuerySet["OutsideWorker"]):
     def usable_by(self, owner_id: int) -> Self:
-        """Those whose groups the owner of a job is in."""
+        """The workers that are granted to one of the owner's groups, or to everybody."""
         return self.filter(_granted_to(owner_id)).distinct()
 
 
 class OutsideWorker(models.Model):
     """Another system that may carry out steps. Staff register it in the admin.
 
-    While there is none, steps may name any address, and CALLBACK_SECRET signs.
+    While there is none, steps may name any address, and CALLBACK_SECRET signs the requests.
     """
 
     name = models.CharField(

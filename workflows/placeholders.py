@@ -1,4 +1,4 @@
-"""The text `{{…}}` in what users write: `{{secret.NAME}}` is the only one that is replaced.
+"""Placeholders `{{…}}` in users' texts. Only `{{secret.NAME}}` is replaced.
 
 Anything else would silently stay as it is, so it is refused when a job starts.
 """
@@ -52,7 +52,7 @@ def misplaced_in_url(url: str) -> bool:
 def step_reference(text: str, step_names: Collection[str] = ()) -> str:
     """Returns the first `{{…}}` that means the output of a step, such as `{{steps.Read.output}}` or `{{Read}}`.
 
-    Other braces may be what a prompt is about, such as a template. Empty if there is none.
+    Other braces may be what a prompt is about, such as a template. Returns an empty text if there is none.
     """
     for found in _ANY.finditer(text):
         name = found[1].strip()

@@ -34,7 +34,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class UnlockingUserAdmin(UserAdmin):  # type: ignore[type-arg]
-    """Django's own, with an action for users who have used up their attempts to sign in."""
+    """Django's user admin, with an action for users who have used up their attempts to sign in."""
 
     actions = ("unlock",)
 

@@ -54,12 +54,12 @@ class ApiToken(models.Model):
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, in hex.")
     created_at = models.DateTimeField(auto_now_add=True)
     scopes = ArrayField(models.CharField(max_length=20))
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on, calls with it are refused.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="The time from which it is refused.")
     last_used_at = models.DateTimeField(null=True, blank=True)
     last_used_from = models.CharField(max_length=100, blank=True, default="", help_text="The caller's address.")
 
     is_narrowed = False
-    """Whether the owner is staff, and calls with this token as a user who is not."""
+    """Whether the owner is staff, but calls with this token count as a user's who is not."""
 
     objects = OwnedQuerySet.as_manager()
 
@@ -151,7 +151,7 @@ class ApiUse(models.Model):
 
 
 class SignInAttempts(models.Model):
-    """The failed attempts to sign in with a name, or from an address, until a time."""
+    """The failed attempts to sign in with a name, or from an address. They are forgotten at the time `until`."""
 
     key = models.CharField(primary_key=True, max_length=200, help_text="`user:<name>` or `address:<address>`.")
     attempts = models.PositiveIntegerField()

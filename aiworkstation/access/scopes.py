@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # that module reads the settings, which name this one
     from rest_framework.views import APIView
 
 UNLISTED = tuple(scope for scope in ALL_SCOPES if scope != Scope.ADMIN)
-"""What an address needs that the list does not have, such as one of your own app."""
+"""The scopes for an address that the list does not have, such as one of your own app."""
 
 
 class InsufficientScope(PermissionDenied):

@@ -1,8 +1,8 @@
 """Sign-in, with limits by name and by address that count before a password is hashed.
 
 A hash takes a third of a second of a processor, and a guess may be right. A client without attempts left waits for
-SIGN_IN_LOCK_MINUTES, or asks staff: an action on users in the admin, or `manage.py unlock`. The answer is the same for
-names that no user has.
+SIGN_IN_LOCK_MINUTES, or asks staff, who use an action on users in the admin or `manage.py unlock`. The answer is the
+same for names that no user has.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ from aiworkstation.audit.client_address import client_address
 from aiworkstation.audit.record import record
 
 PER_ADDRESS = 5
-"""An address may try so many times as often as a name: users behind one router share it."""
+"""An address gets this many times the attempts of a name, because users behind one router share it."""
 MAX_NAME = 150
 
 

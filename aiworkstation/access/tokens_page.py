@@ -23,7 +23,7 @@ DEFAULT_LIFETIME = "90"
 
 
 class TokenForm(forms.Form):
-    """A form without any field `scopes` gives all scopes of the user. The page always sends one: it has to choose."""
+    """A form without `scopes` gives all scopes of the user. The page's own form requires a choice."""
 
     name = forms.CharField(
         max_length=MAX_NAME,

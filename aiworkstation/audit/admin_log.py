@@ -15,7 +15,7 @@ HAPPENED = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 
 
 def connect() -> None:
-    """Django saves one entry, or creates several at once, which sends no signal: actions on a list do so."""
+    """Django saves one entry, or creates several at once for an action on a list, which sends no signal."""
     post_save.connect(_entry_saved, sender=LogEntry, dispatch_uid="audit")
     LogEntryManager.bulk_create = _bulk_create  # type: ignore[method-assign]
 

@@ -1,8 +1,8 @@
-"""The chain of seals over the audit trail: `Sealer` makes it behind the commits, `verify` checks it.
+"""The chain of seals over the audit trail: `Sealer` extends it after events are committed, and `verify` checks it.
 
 A seal covers a range of ids without a gap between it and the range before. It may cover only ids that are decided
-(`decided.py`), because no event may appear behind a seal. An advisory lock and the seal's number let only one process
-seal at once.
+(`decided.py`), because no event may appear in its range later. An advisory lock and the seal's number let only one
+process seal at once.
 
 A database user who owns the tables can rewrite the whole chain. So publish its head elsewhere (AUDIT_HEAD_FILE, or
 `manage.py audit_head`), and let `manage.py verify_audit` compare.
@@ -16,9 +16,9 @@ from django.db import connection, transaction
 from aiworkstation.audit.decided import DecidedEvents
 
 MAX_IDS = 50_000
-"""Ids in one seal: what one statement hashes at once."""
+"""The most ids in one seal, which one statement hashes at once."""
 SEALS_AT_ONCE = 100
-"""Seals whose events one statement compares."""
+"""How many seals one statement compares with their events."""
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('audit_seals'))"
 _SEALED_UP_TO = "SELECT coalesce(max(last_id), 0) FROM audit_seals"
@@ -75,7 +75,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> "Head":
-        """Raises ValueError if the text is no head."""
+        """Raises ValueError if the text is not a head."""
         number, _, digest = text.strip().partition(":")
         if len(bytes.fromhex(digest)) != 32:
             raise ValueError("a head is written as NUMBER:DIGEST")
@@ -84,7 +84,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`findings` is a sentence for each thing that is wrong. Events of the last seconds are not sealed yet."""
+    """`findings` has a line for each problem. The events of the last seconds are not sealed yet."""
 
     seals: int
     sealed: int
@@ -137,7 +137,7 @@ def _broken_links(links: list[Any]) -> list[str]:
         elif first != last_id + 1 or last < first:
             findings.append(f"seal {found}: changed (it does not begin where the one before ends)")
         elif not holds:
-            findings.append(f"seal {found}: changed, or the digest of the one before")
+            findings.append(f"seal {found}: this seal or the one before was changed")
         number, last_id = found, last
     return findings
 
@@ -161,7 +161,7 @@ def _broken_heads(links: list[Any], published: list[Head]) -> list[str]:
         if known.number > newest:
             findings.append(f"seals {newest + 1} to {known.number}: cut off (seal {known.number} was published)")
         elif digests.get(known.number) != known.digest:
-            findings.append(f"seal {known.number}: differs from the published head, so the chain was written anew")
+            findings.append(f"seal {known.number}: differs from the published head, so the chain was rewritten")
     return findings
 
 

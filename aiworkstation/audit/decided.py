@@ -1,9 +1,9 @@
-"""Up to which id the audit trail is decided: each of these events is committed, or will never be.
+"""Finds the id up to which the audit trail is decided: each event up to it is committed, or never will be.
 
-Transactions commit in another order than they took their ids, so a reader that goes on behind the last id that it saw
+Transactions do not commit in the order of their events' ids, so a reader that continues after the last id that it saw
 would miss events.
 
-1. Read the last id that was given out. Then take a transaction id of our own. The trigger of `audit_events` takes a
+1. Read the last id that was given out. Then take our own transaction id. The trigger of `audit_events` takes a
    transaction id first and the event's id second, so every event up to that id belongs to an earlier transaction.
 2. When no earlier transaction is open, each of these ids is decided.
 """
@@ -27,13 +27,13 @@ class _Mark:
 
 
 class DecidedEvents:
-    """Ask now and then, outside transactions: what is marked in one call may be decided in a later one."""
+    """Call `up_to` now and then, outside transactions. The ids that one call marks may be decided in a later call."""
 
     def __init__(self) -> None:
         self._mark: _Mark | None = None
 
     def up_to(self, known: int) -> int | None:
-        """Returns an id behind `known` up to which all is decided, or None if there is none yet."""
+        """Returns an id after `known` up to which all events are decided, or None if there is none yet."""
         if self._mark is None:
             given_out = _value(_GIVEN_OUT)
             if given_out <= known:

@@ -1,4 +1,4 @@
-"""The audit trail: what happened, who did it, from where, and what changed. And the seals that make it a chain."""
+"""The audit trail (what happened, who did it, from where, and what changed), and the seals that make it a chain."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models

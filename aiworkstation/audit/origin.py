@@ -59,7 +59,7 @@ def command_line_actor() -> str:
 
 
 def stamped(actor: str) -> str:
-    """Returns the actor together with channel and address, as the trigger of `audit_events` takes them apart.
+    """Returns the actor, the channel and the address as one text, which the trigger of `audit_events` splits.
 
     So the engine's statements need no parameters for these, and no setting of the session, which a pooled connection
     could carry into another request.

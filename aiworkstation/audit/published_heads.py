@@ -29,7 +29,7 @@ def publish_head(path: str) -> bool:
 
 
 def read_heads(path: Path) -> list[Head]:
-    """Raises ValueError if a line is no head."""
+    """Raises ValueError if a line is not a head."""
     return [Head.parse(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 

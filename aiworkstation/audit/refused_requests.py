@@ -1,9 +1,9 @@
 """Audit events of refused requests, to the API and to pages alike.
 
-Recorded are 401, 403 and 409, and a 404 that hides another user's object. An anonymous caller is recorded only if a
-credential failed or the request tried to change something, and only so many times a minute: nothing else limits how
-often anonymous callers come. What goes beyond that is counted, and the count is recorded when the minute is over. The
-log has every request. A refusal with an event of its own gets no second one.
+Refusals with 401, 403 and 409 are recorded, and so is a 404 that hides another user's object. An anonymous caller is
+recorded only if a credential failed or the request tried to change something, and only a limited number of times a
+minute, because nothing else limits anonymous callers. The others are counted, and the count is recorded when the minute
+is over. The log has every request. A refusal that has its own event gets no second one.
 """
 
 import atexit
@@ -28,7 +28,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 class Budget:
-    """Allows at most `limit` events in each window of so many seconds in this process.
+    """Allows at most `limit` events in each window of `seconds` in this process.
 
     The others are counted by their action. At the end of the window the event `refusals.dropped` has the counts.
     """

@@ -1,6 +1,6 @@
-"""Audit events of changes to users, groups and permissions, wherever they are made: Django's own signals bring them.
+"""Audit events of changes to users, groups and permissions, wherever they are made: Django's own signals report them.
 
-They have the values before and after. A password is never among them: only that it changed.
+They have the values before and after. A password is never among them. The event only shows that it changed.
 """
 
 from collections.abc import Iterable
@@ -63,7 +63,7 @@ def _related(
     pk_set: set[int] | None,
     **signal: Any,
 ) -> None:
-    """`user.groups.add(group)` and, in reverse, `group.user_set.add(user)`. `clear` names nothing: its signal does."""
+    """`user.groups.add(group)` and, in reverse, `group.user_set.add(user)`. The signal for `clear` names none."""
     if action in ("post_add", "post_remove") and pk_set:
         names = sorted(str(each) for each in model._default_manager.filter(pk__in=pk_set))
     elif action == "pre_clear":

@@ -23,9 +23,9 @@ from aiworkstation.gate.request_body import Body
 from aiworkstation.gate.routes import Route
 
 ASKS_ALLOWANCE = "gate.asks_allowance"
-"""The key of the environ in the gate's own question, a GET of the same address. No header of a client can set it."""
+"""The key of the environ that marks the gate's own question, a GET of the same address. No client can set it."""
 ALLOWANCE_HEADER = b"x-upload-allowance"
-"""The application's answer to it: how many bytes the body may have. Without it, the answer is the client's."""
+"""The application's answer to it: how many bytes the body may have. An answer without it goes to the client."""
 PLACE_SECONDS = 10
 """How long a request waits for a place, before it is answered with a 429."""
 

@@ -12,7 +12,7 @@ IN_MEMORY = 256 * 1024
 """Bytes of a body that are kept in memory. A larger one goes to a file without a name, which ends with the request."""
 GRACE_SECONDS = 15.0
 MIN_RATE = 16 * 1024
-"""Bytes a second. A body may take the grace and the time it needs at this rate."""
+"""The slowest rate, in bytes a second. A body may take the grace and the time it needs at this rate."""
 MIN_FREE = 512 * 1024 * 1024
 """Bytes of disk that bodies leave free."""
 CHECK_DISK_EVERY = 16 * 1024 * 1024

@@ -21,7 +21,7 @@ class Route:
     is_expensive: bool = False
     """Such requests share a few threads, so that they never take all."""
     error_extras: Mapping[str, Any] | None = None
-    """What a JSON error of this address has beside `type` and `errors`."""
+    """The keys of this address's JSON errors besides `type` and `errors`."""
 
 
 def route(pattern: str, max_body: int, **rules: Any) -> Route:
@@ -29,5 +29,5 @@ def route(pattern: str, max_body: int, **rules: Any) -> Route:
 
 
 def find(routes: Sequence[Route], path: str) -> Route:
-    """Returns the first that matches. The last one of `routes` must match every path."""
+    """Returns the first route that matches. The last one of `routes` must match every path."""
     return next(route for route in routes if route.pattern.fullmatch(path))

@@ -134,15 +134,15 @@ class Config(BaseSettings):
     audit_head_file: str = Field(default="", description="file to which the head of the audit chain is appended")
     max_upload_mb: int = Field(default=100, ge=1, le=1_000_000, description="largest size of one document")
     max_upload_files: int = Field(default=200, ge=1, le=10_000, description="documents in one request")
-    max_upload_total_mb: int = Field(default=512, ge=1, le=1_000_000, description="all documents of one request")
-    user_quota_mb: int = Field(default=10240, ge=1, le=1_000_000_000, description="all documents of one user")
+    max_upload_total_mb: int = Field(default=512, ge=1, le=1_000_000, description="size of one request's documents")
+    user_quota_mb: int = Field(default=10240, ge=1, le=1_000_000_000, description="size of one user's documents")
     sign_in_attempts: int = Field(default=10, ge=0, le=1_000_000, description="failed attempts for a name; 0: no limit")
-    sign_in_lock_minutes: int = Field(default=15, ge=1, le=100_000, description="minutes to wait after so many")
+    sign_in_lock_minutes: int = Field(default=15, ge=1, le=100_000, description="minutes to wait after them")
     session_idle_minutes: int = Field(
         default=480, ge=0, le=1_000_000, description="minutes after which a session ends; 0: never"
     )
     api_rate: int = Field(default=0, ge=0, le=1_000_000, description="requests a minute; 0: no limit")
-    metrics_token: str = Field(default="", description="who may read /metrics; empty: only this machine")
+    metrics_token: str = Field(default="", description="token to read /metrics; empty: only this machine")
     log_format: Literal["line", "json"] = "line"
 
     @field_validator("data_dir")
@@ -257,7 +257,7 @@ def weakness(key: str) -> str:
     if not key:
         return f"set it to {MIN_KEY_LENGTH} or more random characters, and keep them: `openssl rand -base64 48`"
     if key.startswith("django-insecure-"):
-        return "begins with django-insecure-: Django marks keys in this way that are not secret"
+        return "begins with django-insecure-, which marks keys that are not secret"
     if len(key) < MIN_KEY_LENGTH or len(set(key)) < MIN_KEY_CHARACTERS:
         return f"must be {MIN_KEY_LENGTH} or more random characters: `openssl rand -base64 48`"
     return ""
@@ -289,9 +289,10 @@ def _without_password(text: str) -> str:
 
 
 def _parts_of(url: str) -> dict[str, Any]:
-    """Raises ValueError without a word of the address: libpq's own messages quote it.
+    """Raises ValueError with a message that shows nothing of the address. libpq's own messages quote it.
 
-    A password with a character that has a meaning in URLs moves into the port, which the server's messages quote.
+    If a password has a character with a meaning in URLs, a part of it is read as the port, which libpq's messages
+    quote.
     """
     unreadable = (
         "cannot be read. Write postgresql://user:password@host:port/database, and in the password %23 for #, %25 for %,"

@@ -144,7 +144,7 @@ def create_demo() -> None:
 def await_ready() -> None:
     """Returns when the web server answers and a worker is alive.
 
-    On the first start with the embedded database, it submits the sample jobs. Nothing is added to a database of others.
+    On the first start with the embedded database, it submits the sample jobs. It adds nothing to another database.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not (web_answers() and workers_are_ready()):

@@ -1,6 +1,6 @@
 """The settings of a database session, such as `jit = off`, when a pooler does not pass them on.
 
-libpq sends them in the startup parameter `options`. pgbouncer refuses this parameter, or drops it without a word if it
+libpq sends them in the startup parameter `options`. pgbouncer refuses this parameter, or silently drops it if it
 is one of its `ignore_startup_parameters`. Then they are set by a statement, after the connection is opened.
 """
 
@@ -26,10 +26,10 @@ def without(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def statement(options: str, *, is_shared: bool) -> str:
-    """What sets `options`, a text like `-c jit=off -c lock_timeout=10s`.
+    """Returns the statement that sets `options`, a text like `-c jit=off -c lock_timeout=10s`.
 
-    With `is_shared`, the pooler gives each transaction another session, so what is set here meets other connections. It
-    may only be what all of them want.
+    With `is_shared`, the pooler gives each transaction another session, so settings that are made here also reach other
+    connections. Only settings that all of them want may be made.
     """
     given = {} if is_shared else dict(_SETTING.findall(options))
     chosen = {**given, "jit": "off"}

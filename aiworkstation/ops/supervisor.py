@@ -50,7 +50,7 @@ class BackOff:
         return time.monotonic() >= self._not_before
 
     def note_failure(self, *, was_steady: bool = False) -> float:
-        """Returns the delay in seconds. What ran for a while did not fail at its start."""
+        """Returns the delay in seconds. A process that ran for a while did not fail at its start."""
         self.failures = 1 if was_steady else self.failures + 1
         delay = min(2.0 ** min(self.failures - 2, 10), MAX_DELAY)
         self._not_before = time.monotonic() + delay
@@ -63,7 +63,7 @@ class BackOff:
 class Service:
     """A process that must always run. Once it has sent a sign of life, it must continue to send them.
 
-    `was_ready` is whether it has been ready once, in this or an earlier process. It is restarted for ever then.
+    `was_ready` is true if it has been ready once, in this or an earlier process. Then it is restarted for ever.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Service:
         if is_failure:
             self._failed_starts = 1 if was_steady else self._failed_starts + 1
         if not self.was_ready and self._failed_starts >= self._max_failures:
-            raise CannotGoOn(f"{self.name} failed {self._failed_starts} times at its start, at last it {how}")
+            raise CannotGoOn(f"{self.name} failed {self._failed_starts} times at its start. The last time, it {how}")
         delay = self._back_off.note_failure(was_steady=was_steady)
         print_now(f"{self.name} {how}; it is started again in {delay:g} s")
 

@@ -20,7 +20,7 @@ CHECK_GAP = 2.0
 
 
 def notify_alive() -> None:
-    """Sends a sign of life, if somebody watches. It never waits."""
+    """Sends a sign of life if a watchdog listens. It never waits."""
     address = os.environ.get(ADDRESS, "")
     if not address:
         return
@@ -32,8 +32,8 @@ def notify_alive() -> None:
 class Watch:
     """Watches one process at a time, which must have `environment`.
 
-    Its silence counts from its first sign of life. With `starts_within` that sign must come within so many seconds;
-    without, a process that never sends one is left alone.
+    Its silence counts from its first sign of life. With `starts_within`, that sign must come within so many seconds.
+    Without it, a process that never sends one is left alone.
     """
 
     def __init__(self, silence: float = SILENCE, *, starts_within: float | None = None) -> None:

@@ -8,7 +8,7 @@ from django import forms
 class Line(forms.CharField):
     default_error_messages = {
         "required": "Fill in this field.",
-        "max_length": "At most %(limit_value)d characters are allowed. These are %(show_value)d.",
+        "max_length": "At most %(limit_value)d characters are allowed. You entered %(show_value)d.",
     }
 
 
@@ -27,5 +27,5 @@ class Choice(forms.ChoiceField):
     def validate(self, value: Any) -> None:
         if value and not self.valid_value(value):
             known = ", ".join(str(name) for name, _ in self.widget.choices if name)
-            raise forms.ValidationError(f"There is no {value}. There are: {known}.", code="invalid_choice")
+            raise forms.ValidationError(f"There is no {value}. Choose one of: {known}.", code="invalid_choice")
         super().validate(value)

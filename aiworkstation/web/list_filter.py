@@ -35,7 +35,7 @@ class ListFilter:
         for name, choices in self.choices().items():
             known = [value for value, _ in choices]
             if getattr(self, name) not in known:
-                return f"There is no {name} {getattr(self, name)}. There are: {', '.join(filter(None, known))}."
+                return f"There is no {name} {getattr(self, name)}. Choose one of: {', '.join(filter(None, known))}."
         return ""
 
     @property

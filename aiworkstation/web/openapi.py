@@ -1,7 +1,7 @@
-"""The OpenAPI document of the API: what the views cannot say themselves, and how it is put together.
+"""The OpenAPI document of the API: what the views cannot declare themselves, and the code that builds it.
 
-A view reads its query and its body with serializers, in its own code. So each app says in its `openapi.py`, with
-`describe`, what each of its operations takes and gives. drf-spectacular makes the document from this.
+A view reads its query and its body with serializers, in its own code. So each app describes in its `openapi.py` what
+each of its operations takes and returns. drf-spectacular builds the document from this.
 """
 
 import json
@@ -47,7 +47,7 @@ _PATH_PARAMETER = re.compile(r"{([a-z]+(?:_[a-z]+)+)}")
 COMMON_ERRORS = {
     401: "`not_authenticated`, `authentication_failed`, `token_expired`: no valid credentials.",
     403: "`permission_denied`: a session without its CSRF token. `insufficient_scope`: an API token without the scope.",
-    404: "`not_found`: it does not exist, or belongs to somebody else.",
+    404: "`not_found`: it does not exist, or belongs to another user.",
     429: "`throttled`: too many requests. The header `Retry-After` says when to try again.",
 }
 INPUT_ERRORS = {
@@ -73,7 +73,7 @@ class Error(serializers.Serializer[Any]):
 
 @dataclass(frozen=True)
 class Operation:
-    """What one method of one address takes and gives."""
+    """What one method of one address takes and returns."""
 
     id: str
     summary: str
@@ -88,7 +88,7 @@ class Operation:
     answers: Mapping[Any, Any] = field(default_factory=dict)
     """The body of each status, or of each status and media type: a serializer, a type, or None if there is no body."""
     errors: Mapping[int, str] = field(default_factory=dict)
-    """More errors than an operation has by its kind: the codes and what they mean."""
+    """Errors besides those of every operation of this kind: the codes and what they mean."""
     is_conditional: bool = False
     """It sends an ETag, and 304 if nothing has changed."""
     headers: Sequence[OpenApiParameter] = ()
@@ -98,7 +98,7 @@ class Operation:
 
 _operations: dict[tuple[type, str], Operation] = {}
 undescribed: set[str] = set()
-"""Operations of the document that nobody has described, such as those of your own app."""
+"""Operations of the document without a description, such as those of your own app."""
 _fields: dict[type, Schema] = {
     Json: {},
     Boolean: {"type": "boolean"},
@@ -109,12 +109,12 @@ _fields: dict[type, Schema] = {
 
 
 def describe(view: Callable[..., Any], method: str, operation: Operation) -> None:
-    """Says what a method of an API view takes and gives."""
+    """Declares what a method of an API view takes and returns."""
     _operations[view.cls, method] = operation  # type: ignore[attr-defined]
 
 
 def describe_field(kind: type, schema: Schema) -> None:
-    """Says what values a field of our own takes or gives."""
+    """Declares what values one of our own fields takes or returns."""
     _fields[kind] = schema
 
 
@@ -275,7 +275,7 @@ def _load_descriptions() -> None:
 
 
 def _tidy(value: Any) -> None:
-    """Removes what says nothing: lists of enumerated values as text, docstrings about the code, empty descriptions."""
+    """Removes empty text: lists of enumerated values as text, docstrings about the code, empty descriptions."""
     if isinstance(value, list):
         for item in value:
             _tidy(item)

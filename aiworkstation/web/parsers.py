@@ -11,7 +11,7 @@ from aiworkstation import strict_json
 
 Path = tuple[str | int, ...]
 _UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]|\x00")
-"""An escaped NUL or half of a pair, and the same in other encodings than UTF-8: there every byte may be a NUL."""
+"""An escaped NUL or half of a pair, and the same in encodings other than UTF-8, in which every byte may be a NUL."""
 
 
 class JSONParser(parsers.JSONParser):
@@ -23,7 +23,7 @@ class JSONParser(parsers.JSONParser):
             body = strict_json.loads(raw)
         except strict_json.BadJson as error:
             raise ParseError(f"JSON parse error - {error}") from error
-        # Strict JSON can have such a character as an escape only, so that most bodies need no walk through their texts.
+        # Strict JSON can have such a character only as an escape, so most bodies need no walk through their texts.
         if _UNSTORABLE.search(raw) and (unstorable := [path for path, text in _texts(body) if not _storable(text)]):
             detail = ErrorDetail("Contains NUL or half of a surrogate pair, which cannot be stored.", "invalid")
             raise ValidationError(_nested(unstorable[0], detail))

@@ -35,7 +35,7 @@ def query_text(request: HttpRequest, name: str, most: int = MAX_TEXT) -> str:
 
 
 def posted_text(request: HttpRequest, name: str, most: int = MAX_TEXT) -> str:
-    """The same of a form."""
+    """The same for a form."""
     return _text(request.POST, name, most)
 
 

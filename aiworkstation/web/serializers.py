@@ -48,7 +48,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def _unknown_key_message(self) -> str:
         known = ", ".join(self.known_keys())
-        return f"Unknown key. There are: {known}." if known else "Unknown key. This request takes none."
+        return f"Unknown key. Known keys: {known}." if known else "Unknown key. This request takes none."
 
     def known_keys(self) -> list[str]:
         """The keys that the error for an unknown key lists."""
@@ -108,7 +108,7 @@ class BoundedList(serializers.ListField):
     def to_internal_value(self, data: Any) -> list[Any]:
         if isinstance(data, list) and len(data) > self.most:
             allowed = str(self.error_messages["max_length"]).format(max_length=self.most)
-            raise ValidationError(invalid(f"{allowed} These are {len(data):,}.", "max_length"))
+            raise ValidationError(invalid(f"{allowed} You sent {len(data):,}.", "max_length"))
         return list(super().to_internal_value(data))
 
     def run_child_validation(self, data: Any) -> list[Any]:
@@ -194,7 +194,7 @@ class Boolean(serializers.Field[bool, Any, Any, Any]):
 class Choice(serializers.ChoiceField):
     """One of a list of strings. The error lists them."""
 
-    default_error_messages = {"invalid_choice": '"{input}" is not a valid choice. There are: {known}.'}
+    default_error_messages = {"invalid_choice": '"{input}" is not a valid choice. Choose one of: {known}.'}
 
     def fail(self, key: str, **kwargs: Any) -> NoReturn:
         super().fail(key, known=", ".join(self.choice_strings_to_values), **kwargs)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the documents API: see `aiworkstation.web.openapi`."""
+"""The documents API in the OpenAPI document: see `aiworkstation.web.openapi`."""
 
 from typing import Any
 
@@ -82,7 +82,7 @@ class Found(serializers.Serializer[Any]):
 class SearchAnswer(serializers.Serializer[Any]):
     results = Found(many=True)
     relaxed = serializers.BooleanField(
-        required=False, help_text="Nothing fits all that was asked, so less was searched for."
+        required=False, help_text="No result matches the whole query. The results match only some of it."
     )
 
 

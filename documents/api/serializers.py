@@ -50,7 +50,7 @@ class UploadSerializer(StrictSerializer):
     csrfmiddlewaretoken = Text(required=False)
 
     def known_keys(self) -> list[str]:
-        """With the files, and without what only a page sends."""
+        """Adds the key of the files, and leaves out the key that only a page sends."""
         return ["file", *(key for key in super().known_keys() if key != "csrfmiddlewaretoken")]
 
     def cross_check(self, data: Mapping[str, Any], value: dict[str, Any], errors: Errors) -> None:

@@ -121,7 +121,7 @@ def _shape_score(words: _Words, encoding: str) -> float:
 
 
 def _misfits(text: str) -> float:
-    """Counts neighbours that do not go together, and characters that do not belong into a text."""
+    """Counts neighbours that do not go together, and characters that do not belong in a text."""
     pairs = sum(_misfit(a, b) for a, b in pairwise(text) if a > "\x7f" or b > "\x7f")
     return pairs + sum(1 for each in text if each == "\ufffd" or "\x80" <= each <= "\x9f")
 

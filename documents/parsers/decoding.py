@@ -141,7 +141,7 @@ def _as_code_page(data: bytes) -> str | None:
 
 
 def _as_wide_han(data: bytes) -> str | None:
-    """Detects UTF-16 without a BOM and without ASCII characters, which some Chinese texts have none of."""
+    """Detects UTF-16 without a BOM and without ASCII characters, as in some Chinese texts."""
     sample = data[:SNIFFED_BYTES]
     is_little_endian = len(set(sample[1::2])) < len(set(sample[0::2]))  # there are fewer high bytes than low ones
     encoding = "utf-16-le" if is_little_endian else "utf-16-be"

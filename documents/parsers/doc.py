@@ -1,7 +1,7 @@
-"""Word documents of the old format (.doc): Word 6 to 2003, by [MS-DOC].
+"""Word documents of the old format (.doc): Word 6 to 2003, as in [MS-DOC].
 
-No kept library reads them. The text lies in pieces, which a table lists in their order. Tables of properties say which
-characters are deleted, hidden, raised or signs, and which marks end a row of a table. Styles are not read.
+No maintained library reads them. The text lies in pieces, which a table lists in their order. Tables of properties say
+which characters are deleted, hidden, raised or signs, and which marks end a row of a table. Styles are not read.
 """
 
 import re

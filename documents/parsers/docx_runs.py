@@ -1,4 +1,4 @@
-"""How a run of a Word document looks, as far as it changes the text: hidden, raised, or in a font of signs."""
+"""How a run of a Word document looks, as far as it changes the text: hidden, raised, or in a symbol font."""
 
 from dataclasses import dataclass, replace
 

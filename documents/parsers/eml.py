@@ -22,7 +22,7 @@ MIN_STUB_WORDS = 3
 MAX_STUB_WORDS = 40
 MIN_SHARED_WORDS = 0.5
 MIN_STUB_FACTOR = 5
-"""A plain version is a stub if it is short and says something else than the page, or if the page says far more."""
+"""A plain version is a stub if it is short and differs from the page, or if the page says far more."""
 MAX_HEADER = 20_000
 MAX_DEPTH = 50
 """Limit for parts in parts. Each line is compared with the boundaries of all enclosing parts."""
@@ -62,7 +62,7 @@ class EmlParser:
     formats = ("eml",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """Returns one page. Of a body as plain text and as a web page, the plain text is used, unless it is a stub."""
+        """Returns one page. If the body is plain text and a web page, the plain text is used, unless it is a stub."""
         parts = _mail_parts(path)
         if _is_encrypted(parts[0]):
             raise Encrypted("The mail is encrypted: save it in your mail program as a readable copy, and upload that.")
@@ -148,7 +148,7 @@ def _decoded_words(raw: str) -> str:
 
 
 def _visible_texts(part: MailPart) -> Iterator[str]:
-    """Yields what a reader sees: text that is not attached. Of alternatives, the plain one, unless it is a stub."""
+    """Yields what a reader sees: text that is not attached. The plain alternative is used, unless it is a stub."""
     inside = _subparts(part)
     if part.get_content_subtype() == "alternative" and inside:
         versions = [list(_visible_texts(each)) for each in sorted(inside, key=_is_page)]

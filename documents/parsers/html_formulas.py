@@ -69,7 +69,7 @@ def is_raised(node: LexborNode) -> bool:
 
 
 def signs_of(node: LexborNode) -> str | None:
-    """Returns the text of an element in a font of signs, such as Symbol, or None."""
+    """Returns the text of an element in a symbol font, such as Symbol, or None."""
     if node.tag not in {"font", "span"}:
         return None
     attributes = node.attributes

@@ -1,4 +1,4 @@
-"""Mails of Outlook (.msg): headers and body as text, by [MS-OXMSG]. Attachments become separate documents.
+"""Mails of Outlook (.msg): headers and body as text, as in [MS-OXMSG]. Attachments become separate documents.
 
 Each property of the mail is a stream whose name holds its number and its type. An attached mail is a folder of the
 same kind: its text becomes a document, and its attachments become documents beside it.
@@ -27,7 +27,7 @@ MAX_RTF = 50_000_000
 _CLASS, _SUBJECT, _BODY, _HTML, _RTF = 0x001A, 0x0037, 0x1000, 0x1013, 0x1009
 _SENDER, _SENDER_SMTP, _SENDER_ADDRESS, _TO, _CC = 0x0C1A, 0x5D01, 0x0C1F, 0x0E04, 0x0E03
 _DATES = (0x0039, 0x0E06, 0x3007)
-"""When it was sent, received, or made."""
+"""When it was sent, received, or created."""
 _CODE_PAGES = (0x3FDE, 0x3FFD)
 _DATA, _LONG_NAME, _NAME, _DISPLAY_NAME, _CONTENT_ID = 0x3701, 0x3707, 0x3704, 0x3001, 0x3712
 _STRING, _STRING_8, _BINARY, _OBJECT = 0x001F, 0x001E, 0x0102, 0x000D
@@ -45,7 +45,7 @@ class MsgParser:
     formats = ("msg",)
 
     def parse(self, path: Path, report: Report) -> ParsedDocument:
-        """Returns one page. Of the body's versions, the plain one is used, unless it is empty."""
+        """Returns one page. The plain version of the body is used, unless it is empty."""
         with open_ole(path) as container:
             mail = _Mail(container)
             if mail.text_of(_CLASS).upper() == "IPM.NOTE.SMIME":

@@ -1,7 +1,7 @@
 """Numbers and dates as a spreadsheet program shows them, by Excel's number formats: 15.5%, 00501, 15.03.2024.
 
-No kept library renders these formats. The rules are those of ISO/IEC 29500-1, 18.8.31. Decimal points and the names of
-months are English. Formats that follow the reader's own settings, such as the short date, give ISO dates.
+No maintained library renders these formats. The rules are those of ISO/IEC 29500-1, 18.8.31. Decimal points and the
+names of months are English. Formats that follow the reader's own settings, such as the short date, give ISO dates.
 """
 
 import re
@@ -189,7 +189,7 @@ def _epoch(value: float, is_1904: bool) -> datetime:
 
 
 def _with_minutes(tokens: tuple[Token, ...]) -> list[Token]:
-    """Tells minutes from months: minutes follow hours, or come before seconds."""
+    """Distinguishes minutes from months: minutes follow hours, or come before seconds."""
     parts = [("date", text.lower()) if kind == "date" else (kind, text) for kind, text in tokens]
     places = [place for place, (kind, _) in enumerate(parts) if kind in {"date", "elapsed"}]
     for number, place in enumerate(places):

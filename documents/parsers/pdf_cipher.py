@@ -1,4 +1,4 @@
-"""Fonts without a table of letters: notices what is no text, and reads it if the numbers of the letters allow that.
+"""Fonts without a table of letters: detects what is not text, and reads it if the numbers of the letters allow that.
 
 Such a font numbers its letters. Readers then return the numbers in some form: as control characters, as the letters
 that have these numbers elsewhere (`6R` for `So`), or as names (`/G54/G68`, `/g18/g152`, `(cid:12)`). Often the numbers
@@ -78,7 +78,7 @@ def reads_like_text(text: str) -> bool:
 def is_unlike_text(text: str) -> bool:
     """Whether these are words in Latin letters that no language has: the font's table of letters is wrong.
 
-    Numbers, codes and placeholders (`XXXX`) are no such words.
+    Numbers, codes and placeholders (`XXXX`) are not such words.
     """
     words = [word for word in text[:SAMPLE].split() if _SMALL_WORD.fullmatch(word)]
     good, pairs = _pairs(words)

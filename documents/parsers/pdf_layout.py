@@ -1,7 +1,7 @@
 """Puts a page's letters in reading order if the file draws them in another one. PDFium keeps the order of the file.
 
-1. Letters that are printed twice, a little apart, to look bold: one of each two goes.
-2. Letters that are set far apart: the blanks between them go.
+1. Letters that are printed twice, a little apart, to look bold: one of each two is dropped.
+2. Letters that are set far apart: the blanks between them are dropped.
 3. Letters below each other: a column of them becomes a line, and columns go from right to left.
 4. Columns of text that are drawn line by line across the page: each is read to its end.
 

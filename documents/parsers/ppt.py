@@ -1,7 +1,7 @@
-"""PowerPoint presentations of the old format (.ppt): PowerPoint 97 to 2003, by [MS-PPT].
+"""PowerPoint presentations of the old format (.ppt): PowerPoint 97 to 2003, as in [MS-PPT].
 
-No kept library reads them. The file is a tree of records. A presentation is saved in parts, and only the newest of each
-part counts: a list at the end says where they are.
+No maintained library reads them. The file is a tree of records. A presentation is saved in parts, and only the newest
+of each part counts: a list at the end says where they are.
 """
 
 import struct

@@ -22,7 +22,7 @@ _PROPERTIES = re.compile(
     r"(?:[cdt]?s|f|fs|b|i|ul|ulnone|ulw|strike|cf|cb|highlight|lang\w*|plain|kerning|expnd\w*|charscalex|[rl]trch|af|afs"
     r"|loch|hich|dbch|\w*rsid|par|pard|tab|line|q[lrcj]|super|sub|nosupersub|caps|scaps)"
 )
-"""Control words that are no destinations: `\\*` before them has no meaning."""
+"""Control words that are not destinations: `\\*` before them has no meaning."""
 _BREAKS = {"par", "line", "tab", "cell", "nestcell", "row", "sect", "page"}
 _TABLES = {"fonttbl", "colortbl", "stylesheet", "info", "listtable", "listoverridetable", "pict"}
 
@@ -155,7 +155,7 @@ class _Signs:
         self.pieces.append("".join(each if each.isascii() else _escaped(each, fallback) for each in text))
 
     def _keep(self, token: str) -> None:
-        """Keeps a token that is no text. What was raised before it comes first."""
+        """Keeps a token that is not text. What was raised before it comes first."""
         if self.raised and token.strip() and not token.startswith("\\") and token not in {"{", "}"}:
             self._end_raised()
         self.pieces.append(token)
@@ -168,7 +168,7 @@ def _escaped(text: str, fallback: int, *, with_fallback: bool = True) -> str:
 
 
 def _symbol_field(field: re.Match[str]) -> str:
-    """Returns the field behind its sign, unless its result has the sign: striprtf skips the field's instruction."""
+    """Returns the field after its sign, unless its result has the sign: striprtf skips the field's instruction."""
     if _FULL_RESULT.match(field.string, field.end()):
         return field[0]
     return "{" + _escaped(symbols(chr(int(field[1])), field[2] or "Symbol"), 1) + "}" + field[0]

@@ -1,6 +1,6 @@
 """Exceptions of libraries that their parser did not expect: the file is damaged in a way that nobody has seen yet.
 
-A defect of our own, or of an extension, is no damage of the file. It keeps its class, so that it is found.
+A defect in our own code, or in an extension, is not damage to the file. It keeps its class, so that it is found.
 """
 
 import errno
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def library_errors_as_ours() -> Iterator[None]:
-    """Turns an exception of a library into Corrupt, also a panic of Rust, which is no Exception."""
+    """Turns an exception of a library into Corrupt, even a panic of Rust, which is not an Exception."""
     try:
         yield
     except (DocumentError, MemoryError, RecursionError, KeyboardInterrupt, SystemExit):

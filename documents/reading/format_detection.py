@@ -249,7 +249,7 @@ def _format_of_content(path: Path, named: str) -> str:
         return _format_of_ole2(path)
     if head.startswith(_OLD_WORKBOOKS):
         return "xls"
-    # Before other signatures: a file named so may have any bytes before its header.
+    # Before other signatures: a file with this name may have any bytes before its header.
     if named not in {*_TEXT_FORMATS, "html"} and is_pdf_inside(path, is_named_so=named == "pdf"):
         return "pdf"
     return _format_of_signature(head) or _format_of_text(path, named)
@@ -283,7 +283,7 @@ def _format_of_ole2(path: Path) -> str:
 
 
 def _streams(path: Path) -> list[str]:
-    """Returns the names of the streams at the top of the container, of a damaged one those that it mentions."""
+    """Returns the names of the streams at the top of the container, or those that a damaged one mentions."""
     try:
         with open_ole(path) as container:
             return [entry[0] for entry in container.listdir(streams=True, storages=True)]

@@ -192,7 +192,7 @@ async def _recognize_in_child(reading: Reading, arguments: dict[str, Any], files
 
 
 def in_words_for_readers(error: ChildFailed) -> ChildFailed:
-    """Returns the error with words on the document, if the child was stopped at one of its limits.
+    """Rewords the error for the document, if the child was stopped at one of its limits.
 
     The sandbox only knows that a function took too long, or too much memory.
     """

@@ -70,10 +70,10 @@ def _unpack_members(members: Iterator[Member], folder: Path) -> Unpacked:
 
 
 def _reason_to_leave_out(path: Path, name: str) -> str:
-    """Returns why a member is no document for this reader, such as a picture, or "".
+    """Returns why a member is not a document for this reader, such as a picture, or "".
 
-    It is a warning of the outer document. A document that cannot be read, such as a damaged one, is a failure of its
-    own, when its turn comes.
+    It is a warning of the outer document. A document that cannot be read, such as a damaged one, fails by itself when
+    its turn comes.
     """
     readable = readable_formats()
     try:

@@ -1,7 +1,7 @@
 """The index of names: a row for each document with the words of its file name, its title and its tags.
 
 A chunk of a document whose name has a word of the question scores as if the word occurred in it once more. Names have
-an index of their own, because tags change without the text being indexed again.
+their own index, because tags change without the text being indexed again.
 """
 
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _index_row(pk: Any, owner: int, language: str, filename: str, title: Any, ta
         in_part, sequence, _ = lexemes_of(found, stems)
         for lexeme, at in in_part.items():
             places.setdefault(lexeme, []).extend(end + place for place in at)
-        end += len(sequence) + 1  # a gap: no phrase goes from one part to the next
+        end += len(sequence) + 1  # a gap: no phrase continues from one part to the next
     impacts = {lexeme: NAME_IMPACT for lexeme in places if lexeme[0] != AS_WRITTEN}
     return pk, vector_text(by_dimension(impacts)), tsvector_text(places, {}, owner)
 

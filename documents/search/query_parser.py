@@ -3,8 +3,8 @@
 Nobody has to name the question's language. A word matches its stems in all languages of the documents. The
 stop words of the language that the question seems to be in are left out, unless the question has no other words.
 
-Signs are always obeyed: `"quoted phrases"` must occur, `-words` must not, `begin*` matches words that start so. In a
-question of more than MAX_SIGNED_WORDS words, which is pasted prose, they are punctuation.
+Signs are always obeyed: `"quoted phrases"` must occur, `-words` must not, `begin*` matches words with that beginning.
+In a question of more than MAX_SIGNED_WORDS words, which is pasted prose, they are punctuation.
 """
 
 import re
@@ -21,7 +21,7 @@ from documents.text.words import Cut, cut, is_paired, pairs
 MAX_QUESTION = 10_000
 """The longest question in characters. The entry points refuse longer ones."""
 MAX_SIGNED_WORDS = 10
-"""A question with more words outside of quotation marks is prose."""
+"""A question with more words outside quotation marks is prose."""
 MAX_COUNTED_TERMS = 1000
 """The number of words of a very long question that are looked up: those that it repeats and the longest ones."""
 MAX_PHRASE_WORDS = 8
@@ -119,7 +119,7 @@ class _SignedWords:
 
 
 def parse_query(text: str, languages: Sequence[str]) -> ParsedQuery:
-    """Parses a question: `"quoted phrases"` must occur, `-words` must not, `begin*` matches words that start so."""
+    """Parses a question: `"quoted phrases"` must occur, `-words` must not, `begin*` matches words that begin so."""
     parts = _split_signs(text)
     is_prose = parts.unquoted > MAX_SIGNED_WORDS
     ignores_signs = is_prose and parts.has_signs
@@ -163,7 +163,7 @@ def _split_signs(text: str) -> _SignedWords:
 
 
 class _Terms:
-    """The terms of a question, and for each of its words what a chunk with that word has."""
+    """The terms of a question, and for each of its words the lexemes of a chunk with that word."""
 
     def __init__(self, found: Cut, languages: Sequence[str]) -> None:
         self.found = found
@@ -250,7 +250,7 @@ def _any_lexeme(lexemes: Iterable[str]) -> str:
 
 
 def _without_stop_words(found: Sequence[str], languages: Sequence[str]) -> list[int]:
-    """Returns the numbers of the words that are no stop words, or all if there are no others."""
+    """Returns the numbers of the words that are not stop words, or all if there are no others."""
     hits = {language: sum(word in stop_words(language) for word in found) for language in languages}
     language = max(hits, key=lambda name: hits[name])
     if hits[language] < MIN_STOP_WORDS and hits[ENGLISH] == hits[language]:

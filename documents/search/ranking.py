@@ -1,7 +1,7 @@
 """The best chunks for a question by BM25, without scoring all that have one of its words.
 
-The documents whose names (see `name_index`) have a word of the question are looked up apart. The words of their names
-count for each of their chunks.
+The documents whose names (see `name_index`) have a word of the question are looked up separately. The words of their
+names count for each of their chunks.
 
 1. Choose the posting lists that cost little for what they can add: all chunks of rare words, chunks of high impact
    of common words. A chunk outside these lists scores less than a known bound.
@@ -43,11 +43,11 @@ MAX_SCORED_SCOPE = 20_000
 RARE_OWNER = 0.3
 """The owner of a larger share is checked by the documents: the list of that owner's chunks is too long to read."""
 MAX_TERMS = 64
-"""The number of terms of a long question that are scored: the heaviest ones. More make no better ranking."""
+"""The number of terms of a long question that are scored: the heaviest ones. More do not improve the ranking."""
 EXPANSION_SAMPLE, MAX_EXPANSIONS = 80, 30
 """A prefix is replaced by its most frequent words in a sample of chunks."""
 MAX_NAMES, MAX_NAMED_DOCUMENTS, MAX_NAMED_CHUNKS, CHUNKS_PER_NAME = 2_000, 50, 20_000, 10
-"""How many names are compared, and of the best of them how many documents and chunks, and how many of each."""
+"""The most names that are compared, documents and chunks of the best names, and chunks of each document."""
 MAX_PAIRS = 8
 """How many pairs of a phrase are looked up in the neighbors filter."""
 
@@ -62,8 +62,8 @@ SELECT i.chunk_id, i.document_id, i.generation, i.lexemes,
 FROM ({scope}) v JOIN document_terms i ON i.document_id = v.uid AND i.generation = v.generation
 WHERE i.impacts <#> %(vector)s::sparsevec < 0 AND {neighbors}
 """
-# The chunks of documents whose names fit, each with the words of the name. The places in the name follow those in the
-# chunk. Only the best chunks of a document are looked at, because to join the lexemes takes long.
+# The chunks of documents whose names match, each with the words of the name. The places in the name follow those in the
+# chunk. Only the best chunks of a document are looked at, because joining the lexemes takes long.
 _NAMED = """
 SELECT i.chunk_id, i.document_id, i.generation, i.lexemes || n.lexemes AS lexemes, i.score + k.score AS score
 FROM unnest(%(named)s::uuid[], %(name_scores)s::float8[]) AS k (uid, score)

@@ -276,7 +276,7 @@ def _original(document: Document) -> Document | None:
 def _put_in_place(received: _Received) -> None:
     final = path_of(received.sha256)
     final.parent.mkdir(exist_ok=True)
-    # Also if equal bytes are there: the new time of the file keeps the sweep from deleting it.
+    # Even if equal bytes are there: the new time of the file keeps the sweep from deleting it.
     received.path.replace(final)
     for folder in (final.parent, final.parent.parent):
         _sync(folder)

@@ -29,7 +29,7 @@ IBAN_GROUP = 4
 
 
 class Form(NamedTuple):
-    """Another form of `span` words, from the word number `first` of the special on."""
+    """Another form of `span` words, starting at word number `first` of the special."""
 
     text: str
     first: int = 0

@@ -13,7 +13,7 @@ JOINT = 2
 
 
 class Headings:
-    """The column names for each place on a page. `limit` is the size from which on they are too long to be repeated."""
+    """The column names for each place on a page. `limit` is the size from which they are too long to be repeated."""
 
     def __init__(self, text: str, count: Callable[[str], int], limit: int) -> None:
         self._starts: list[int] = []
@@ -43,7 +43,7 @@ class Headings:
 
 
 def are_names(line: str) -> bool:
-    """Whether a table's first row names its columns: most of its cells are no numbers, and none is there twice."""
+    """Whether a table's first row names its columns: most of its cells are not numbers, and none occurs twice."""
     cells = [cell.strip(" |") for cell in line.strip().split(" | ")]
     named = [cell for cell in cells if cell and not _NUMBER.fullmatch(cell)]
     return len(named) > len(cells) / 2 and all(a != b for a, b in pairwise(sorted(named)))

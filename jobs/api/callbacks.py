@@ -53,7 +53,7 @@ ACTOR = "outside worker"
 MAX_MESSAGE = 500
 MAX_ERROR = 10_000
 DUPLICATE = {"duplicate": True}
-NOT_WAITING = "The step is not waiting for this answer: its attempt is over, or the callbackToken is another's."
+NOT_WAITING = "The step is not waiting for this answer: its attempt is over, or the callbackToken is for another."
 FAILURE = StepError("The outside worker reported a failure without an error.", code="external_failed")
 
 
@@ -130,7 +130,7 @@ def _sender_of(request: Request) -> outside_workers.Sender:
 
 
 def _own_steps(execution: WorkflowExecution, sender: outside_workers.Sender) -> list[WorkflowStep]:
-    """The steps of the job that the sender has. Raises Http404 if there are none: it learns nothing of other jobs."""
+    """Returns the sender's steps of the job. Raises Http404 if there are none, to show nothing of other jobs."""
     steps = _outside_steps(execution).defer("output", "arguments").order_by("index")
     owned = sender.own(steps.annotate(worker_name=F("arguments__worker"), worker_url=F("arguments__url")))
     if not owned:
@@ -199,7 +199,7 @@ def update_execution(request: Request) -> Response:
     if step is not None:
         return Response(step_json(find_step(execution, str(step.pk), None)))
     execution.refresh_from_db()
-    # No more than what the callback has set: the rest of the job is not the worker's.
+    # Only what the callback has set, because the worker may not see the rest of the job.
     state = {"jobId": str(execution.pk), "status": execution.status, "isFinished": execution.is_finished}
     return Response(state | {"error": execution.error})
 

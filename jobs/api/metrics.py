@@ -41,7 +41,7 @@ class MetricsQuery(StrictSerializer):
         value["period"] = Period(start, end)
 
 
-# `from` is a word of Python.
+# `from` is a reserved word in Python.
 MetricsQuery._declared_fields["from"] = serializers.DateTimeField(required=False)
 
 

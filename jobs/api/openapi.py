@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the jobs API: see `aiworkstation.web.openapi`."""
+"""The jobs API in the OpenAPI document: see `aiworkstation.web.openapi`."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ class Rerun(JobWithSteps):
 
 
 class Question(serializers.Serializer[Any]):
-    """What somebody sees of a step who may answer its question, but not see its job."""
+    """A step, for a user who may answer its question but not see its job."""
 
     stepId = serializers.CharField()
     name = serializers.CharField()
@@ -422,7 +422,7 @@ describe(schedules.run, "POST", Operation(
 describe(metrics.metrics_of_jobs, "GET", Operation(
     "jobMetrics",
     "Figures of jobs over time",
-    "By default the last 24 hours. A bucket counts the jobs that started in it, and those that ended in it.",
+    "The default period is the last 24 hours. A bucket counts the jobs that started in it, and those that ended in it.",
     query=metrics.MetricsQuery,
     answers={200: metrics.JobMetricsSerializer},
 ))  # fmt: skip

@@ -131,7 +131,7 @@ class StepSerializer(serializers.Serializer[Any]):
 
 
 def _output(output: Any, url: str) -> Any:
-    """A large output has an address of its own."""
+    """A large output has its own address."""
     return {"tooLarge": True, "size": output.size, "url": url} if isinstance(output, LargeJson) else output
 
 

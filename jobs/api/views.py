@@ -304,7 +304,7 @@ def step_json(row: WorkflowStep) -> dict[str, Any]:
 
 
 def question_json(row: WorkflowStep) -> dict[str, Any]:
-    """Returns what somebody may see of a step who may answer its question, but not see its job."""
+    """Returns the part of a step for a user who may answer its question but not see its job."""
     shown = ("stepId", "name", "status", "approval")
     return {name: value for name, value in step_json(row).items() if name in shown}
 

@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                         default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("cron", models.CharField(blank=True, help_text="Empty: an interval.", max_length=100)),
+                ("cron", models.CharField(blank=True, help_text="Empty if it has an interval.", max_length=100)),
                 ("every_seconds", models.IntegerField(blank=True, null=True)),
                 ("timezone", models.CharField(default="UTC", max_length=64)),
                 (
@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
             name="ScheduleRun",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("due_at", models.DateTimeField(blank=True, help_text="Null: a user started it.", null=True)),
+                ("due_at", models.DateTimeField(blank=True, help_text="Null if a user started it.", null=True)),
                 ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 (
                     "outcome",

@@ -66,7 +66,7 @@ def _answer(request: Request, id: str, step_id: str, decision: Decision) -> Http
 
 
 def _given(request: Request, step: WorkflowStep, decision: Decision) -> dict[str, Any]:
-    """Raises BadJson, and ValidationError. Arguments that were not changed are not an answer's."""
+    """Raises BadJson, and ValidationError. Leaves out arguments that were not changed."""
     given: dict[str, Any] = {"comment": request.POST.get("comment", "").strip()}
     text = request.POST.get("arguments", "").strip()
     if decision == "approved" and text:

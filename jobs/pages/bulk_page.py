@@ -50,11 +50,11 @@ class Plan:
 @login_required
 @require_POST
 def bulk(request: Request) -> HttpResponse:
-    """`all` selects what matches the filters, which then come with the form; otherwise `job` is repeated."""
+    """`all` selects what matches the filters, which then come with the form. Otherwise, `job` is repeated."""
     action = request.POST.get("action", "")
     filter = JobFilter.of_form(request)
     if action not in ACTIONS:
-        return _refuse(request, filter, f"There is no action {action}. There are: {', '.join(ACTIONS)}.")
+        return _refuse(request, filter, f"There is no action {action}. Choose one of: {', '.join(ACTIONS)}.")
     is_all = "all" in request.POST
     ids = request.POST.getlist("job")
     if not is_all and not ids:

@@ -65,7 +65,7 @@ class JobFilter(ListFilter):
 
     @property
     def types(self) -> list[str]:
-        """Those that can be started, and the chosen one."""
+        """The types that can be started, and the chosen one."""
         return sorted({*job_type_names(), BULK_ACTION, *filter(None, [self.type])})
 
     def choices(self) -> dict[str, list[tuple[str, str]]]:

@@ -56,7 +56,7 @@ def new(request: Request) -> HttpResponse:
 
 
 def _edit_saved(request: Request) -> HttpResponse | None:
-    """The page with a saved workflow, as JSON if the form has no fields for all that it says."""
+    """Shows the page with a saved workflow, as JSON if the form lacks fields for it."""
     key = as_uuid(request.GET.get("workflow", ""))
     if key is None:
         return None

@@ -87,7 +87,7 @@ class ScheduleForm(forms.Form):
 @login_required
 @require_GET
 def workflow_list(request: Request) -> HttpResponse:
-    """The user's own, and those that others share."""
+    """Lists the user's own workflows, and those that others share."""
     rows = SavedWorkflow.objects.select_related("owner").defer("payload")
     rows = rows.filter(Q(owner=request.user) | Q(is_shared=True))
     try:

@@ -1,4 +1,4 @@
-"""The steps of a workflow as a graph: columns from left to right, each step behind those that it depends on."""
+"""The steps of a workflow as a graph: columns from left to right, each step after those that it depends on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -18,9 +18,9 @@ THINNEST = 4
 MAX_EVENTS = 5000
 """The newest events of a job that are read: a job with more shows only its later part."""
 STEADY = 5.0
-"""Seconds in which the timeline of a running job is not drawn anew."""
+"""Seconds before the timeline of a running job is drawn again."""
 
-# What begins with each event. Other events end a span and begin none.
+# The span that begins with each event. Other events end a span and begin none.
 _BEGINS = {
     "step.started": ("running", "running"),
     "step.retry_scheduled": ("waiting", "waits before the next attempt"),

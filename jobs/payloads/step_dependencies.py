@@ -27,7 +27,7 @@ def dependencies(steps: list[Any]) -> tuple[list[list[int]], dict[int, Errors]]:
             parents.append([index - 1] if index else [])
             continue
         if unknown := [name for name in wanted if name not in index_of]:
-            message = f"There is no step {_quoted(unknown)}. There are: {_quoted(index_of)}."
+            message = f"There is no step {_quoted(unknown)}. Choose one of: {_quoted(index_of)}."
             errors.setdefault(index, {})["dependsOn"] = invalid(message, "unknown")
         parents.append([index_of[name] for name in dict.fromkeys(wanted) if name in index_of])
     for index in _in_cycles(parents):

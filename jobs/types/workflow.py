@@ -35,7 +35,7 @@ MAX_TIMEOUT = 30 * 24 * 3600
 class ToolField(Name):
     """The slug of a tool."""
 
-    default_error_messages = {"unknown": "There is no tool {slug}. There are: {known}."}
+    default_error_messages = {"unknown": "There is no tool {slug}. Choose one of: {known}."}
 
     def to_internal_value(self, data: Any) -> str:
         slug = super().to_internal_value(data)

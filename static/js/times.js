@@ -10,7 +10,7 @@ htmx.onLoad((root) => {
   }
 });
 
-// Elapsed times go on, in the words of the filter `duration` (web/templatetags/times.py).
+// Elapsed times keep counting, in the words of the filter `duration` (web/templatetags/times.py).
 const inWords = (milliseconds) => {
   const seconds = Math.max(milliseconds, 0) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

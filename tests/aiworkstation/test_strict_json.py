@@ -32,7 +32,7 @@ def test_it_works(value: object) -> None:
         "[1] [2]",
     ],
 )
-def test_what_is_not_json(text: str | bytes) -> None:
+def test_texts_that_are_not_json(text: str | bytes) -> None:
     with pytest.raises(BadJson):
         loads(text)
 

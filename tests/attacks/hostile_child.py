@@ -1,4 +1,4 @@
-"""What a parser taken over by a document would try. Runs in the child process of the sandbox."""
+"""The attacks of a parser that a document has taken over. They run in the child process of the sandbox."""
 
 import ctypes
 import os
@@ -113,7 +113,7 @@ ATTACKS: dict[str, Callable[[str], Any]] = {
 
 
 def who(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
-    """What the child has: its user, descriptors, environment and rights."""
+    """Returns the child's user, descriptors, environment and rights."""
     descriptors = [number for number in range(300) if _is_open(number)]
     status = ctypes.CDLL(None).prctl(39, 0, 0, 0, 0)
     return {"uid": os.getuid(), "descriptors": descriptors, "names": sorted(os.environ), "no_new_privs": status}

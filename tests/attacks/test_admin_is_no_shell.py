@@ -25,7 +25,7 @@ ALLOWED = "workflows.engine.retention.prune_daily"
 
 @pytest.fixture
 def at_root(alice: User, client: Client) -> Client:
-    """A superuser, to whom no permission is missing."""
+    """A superuser, who has every permission."""
     alice.is_staff = alice.is_superuser = True
     alice.save()
     client.force_login(alice)
@@ -81,7 +81,7 @@ def test_every_model_of_django_q_in_the_admin_is_read_only(at_root: Client, rf: 
 
 @pytest.fixture
 def due(transactional_db: None) -> Any:
-    """Creates a schedule that is due, past every form."""
+    """Creates a due schedule without a form."""
     Schedule.objects.all().delete()
 
     def create(**fields: Any) -> Schedule:
@@ -99,7 +99,7 @@ def drain() -> None:
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "the function": {"func": "os.system", "args": "'touch {file}',"},
     "a function of ours that the list lacks": {"func": "pathlib.Path.touch", "args": "'{file}',"},
-    "by the way of an allowed module": {
+    "through an allowed module": {
         "func": "workflows.engine.retention.settings.CONFIG.data_dir.touch",
         "args": "",
     },
@@ -127,7 +127,7 @@ def test_a_schedule_runs_nothing_that_is_not_listed(attempt: str, due: Any, tmp_
     assert "." in event.changes["functions"][0]
 
 
-def test_the_rest_of_the_schedules_goes_on(due: Any, tmp_path: Path) -> None:
+def test_the_other_schedules_continue(due: Any, tmp_path: Path) -> None:
     bad = due(func="os.system", args="'id',", schedule_type=Schedule.DAILY)
     due(func=ALLOWED)
     Maintenance().do_round()

@@ -81,7 +81,7 @@ def test_a_wait_holds_nothing_and_shows_the_question(alice: User, as_alice: Clie
     assert "waiting for a person" in job["waitingFor"]
 
 
-def test_a_yes_goes_on_with_what_the_person_changed(alice: User, as_alice: Client) -> None:
+def test_a_yes_continues_with_the_changed_arguments(alice: User, as_alice: Client) -> None:
     step = asked(alice)
     changed = {"customer": "Acme", "amount": 90}
     response = answer(as_alice, step, "approve", arguments=changed, comment="less")
@@ -102,7 +102,7 @@ def test_without_a_body_the_shown_arguments_count(alice: User, as_alice: Client)
     assert (step.output or {})["arguments"] == SHOWN
 
 
-def test_a_no_fails_the_step_and_what_follows(alice: User, as_alice: Client) -> None:
+def test_a_no_fails_the_step_and_skips_those_after_it(alice: User, as_alice: Client) -> None:
     step = asked(alice, NewStep("then", tool="APPROVAL", arguments={"question": "x"}, depends_on=[0]))
     response = answer(as_alice, step, "reject", comment="too dear")
     assert (response.status_code, response.json()["status"]) == (202, "failed")
@@ -126,7 +126,7 @@ def test_strangers_cannot_answer_and_see_no_difference(alice: User, as_bob: Clie
     assert step.status == "waiting"
 
 
-def test_nor_through_a_job_of_their_own(alice: User, bob: User, as_bob: Client) -> None:
+def test_nor_through_their_own_job(alice: User, bob: User, as_bob: Client) -> None:
     step, own = asked(alice), asked(bob)
     assert as_bob.post(f"/api/jobs/{own.execution_id}/steps/{step.pk}/approve").status_code == 404
     step.refresh_from_db()
@@ -144,7 +144,7 @@ def test_the_group_answers_but_sees_only_the_question(alice: User, reviewers: Gr
     assert response.json()["approval"]["answeredBy"] == "bob"
 
 
-def test_who_has_left_the_group_cannot(alice: User, bob: User, reviewers: Group, as_bob: Client) -> None:
+def test_a_former_member_of_the_group_cannot(alice: User, bob: User, reviewers: Group, as_bob: Client) -> None:
     step = asked(alice, group="reviewers")
     reviewers.user_set.remove(bob)
     assert answer(as_bob, step, "approve").status_code == 404
@@ -242,7 +242,7 @@ class TestPages:
         assert (step.output or {})["arguments"] == {"customer": "Beta"}
         assert "Approvals (" not in text(at_alice.get("/jobs/"))
 
-    def test_arguments_that_are_no_json(self, alice: User, at_alice: Client) -> None:
+    def test_arguments_that_are_not_json(self, alice: User, at_alice: Client) -> None:
         step = asked(alice)
         url = f"/jobs/{step.execution_id}/steps/{step.pk}/approve"
         assert "not valid JSON" in text(at_alice.post(url, {"arguments": "{"}, follow=True))
@@ -269,7 +269,7 @@ class TestPages:
         step.refresh_from_db()
         assert step.status == "waiting"
 
-    def test_what_is_shown_is_no_markup(self, alice: User, at_alice: Client) -> None:
+    def test_shown_values_are_not_markup(self, alice: User, at_alice: Client) -> None:
         step = asked(alice, question="<script>alert(1)</script>", show={"x": "</textarea><script>"})
         for url in ("/jobs/approvals", f"/jobs/{step.execution_id}"):
             page = at_alice.get(url).content.decode()

@@ -246,9 +246,9 @@ class TestChain:
             "UPDATE audit_seals s SET event_digests = ARRAY(SELECT audit_event_digest(e) FROM audit_events e WHERE id ="
             " ANY(s.event_ids) ORDER BY id) WHERE number = 2",
         )
-        assert self.findings() == ["seal 2: changed, or the digest of the one before"]
+        assert self.findings() == ["seal 2: this seal or the one before was changed"]
 
-    def test_a_chain_written_anew(self) -> None:
+    def test_a_rewritten_chain(self) -> None:
         published = str(head())
         id = self.id_of(5)
         behind_the_guard(f"UPDATE audit_events SET actor = 'y' WHERE id = {id}", "DELETE FROM audit_seals")
@@ -256,9 +256,9 @@ class TestChain:
         assert self.findings() == []
         assert self.findings(published) == ["seals 2 to 3: cut off (seal 3 was published)"]
         first = f"1:{'0' * 64}"
-        assert self.findings(first) == ["seal 1: differs from the published head, so the chain was written anew"]
+        assert self.findings(first) == ["seal 1: differs from the published head, so the chain was rewritten"]
 
-    def test_a_head_that_is_none(self) -> None:
+    def test_a_text_that_is_not_a_head(self) -> None:
         for wrong in ("3", "3:xyz", f"x:{'0' * 64}", f"3:{'0' * 62}"):
             with pytest.raises(ValueError, match=r"."):
                 Head.parse(wrong)

@@ -30,7 +30,7 @@ def test_nobody_connects_without_it(server: Path, password: str) -> None:
 
 @pytest.mark.parametrize("user", ["postgres", "root", "nobody"])
 @pytest.mark.parametrize("database", ["postgres", "template1", postgres.DATABASE])
-def test_nobody_connects_as_somebody_else(server: Path, user: str, database: str) -> None:
+def test_nobody_connects_as_another_role(server: Path, user: str, database: str) -> None:
     with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
         psycopg.connect(postgres.dsn(server), user=user, dbname=database)
 

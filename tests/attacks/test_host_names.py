@@ -1,4 +1,4 @@
-"""What steps learn of the private network's names, and what slow name servers hold up."""
+"""Steps learn nothing about the names of the private network, and slow name servers delay no other work."""
 
 import asyncio
 import socket

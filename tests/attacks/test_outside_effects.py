@@ -135,7 +135,7 @@ def test_an_approved_step_that_waits_for_its_worker_asks_nobody(
     assert "Approve step" not in text_of(at_alice.get(f"/jobs/{step.execution_id}"))
 
 
-def test_what_the_person_changed_is_sent(
+def test_changed_arguments_are_sent(
     alice: User, as_alice: Client, model: ModelServer, server: WebServer, other: WebServer
 ) -> None:
     step = run(alice, model, {"method": "POST", "url": f"{server.url}/echo", "json": {"figures": 1}})
@@ -169,7 +169,7 @@ def test_an_approval_is_for_its_host(
 
 
 @pytest.mark.parametrize("by", ["url", "place", "name", "mode", "setting"])
-def test_hosts_that_somebody_named(alice: User, model: ModelServer, server: WebServer, settings: Any, by: str) -> None:
+def test_named_hosts(alice: User, model: ModelServer, server: WebServer, settings: Any, by: str) -> None:
     description = {"url": f"Post to {server.url}/echo.", "place": f"Send it to {server.place}"}.get(by, "Send it.")
     if by == "mode":
         Mode.objects.update_or_create(name="General", defaults={"hosts": [server.place]})
@@ -291,5 +291,5 @@ def test_a_tool_that_declares_effects(alice: User, as_alice: Client, model: Mode
         ("https://", set()),
     ],
 )
-def test_what_a_text_names(text: str, hosts: set[str]) -> None:
+def test_hosts_that_a_text_names(text: str, hosts: set[str]) -> None:
     assert _hosts_in(text) == hosts

@@ -1,4 +1,4 @@
-"""Registered outside workers: each reaches its own addresses and its own steps, with its own secret, nothing else."""
+"""Registered outside workers: each reaches only its own addresses and its own steps, with its own secret."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -122,7 +122,9 @@ def test_other_addresses_are_refused(
     assert ((step.error or {})["code"], server.requests) == ("unknown_worker", [])
 
 
-def test_a_worker_of_a_group_is_like_none(server: WebServer, printer: OutsideWorker, alice: User, bob: User) -> None:
+def test_a_worker_of_another_group_looks_like_none(
+    server: WebServer, printer: OutsideWorker, alice: User, bob: User
+) -> None:
     group = Group.objects.create(name="print")
     group.user_set.add(bob)
     printer.groups.add(group)
@@ -133,7 +135,7 @@ def test_a_worker_of_a_group_is_like_none(server: WebServer, printer: OutsideWor
         assert is_waiting(run(bob, named))
 
 
-def test_without_registered_workers_any_address_goes_on(server: WebServer, alice: User) -> None:
+def test_without_registered_workers_any_address_is_used(server: WebServer, alice: User) -> None:
     assert is_waiting(run(alice, {"url": f"{server.url}/echo"}))
     Webhook(SECRET).verify(json.dumps(server.requests[0]["body"]), server.requests[0]["headers"])
 
@@ -203,7 +205,7 @@ def test_it_may_end_the_job_and_sees_its_step_alone(
     assert str(others.pk) not in response.content.decode()
 
 
-def test_steps_of_before_the_first_registration_are_answered_as_before(server: WebServer, alice: User) -> None:
+def test_steps_from_before_the_first_registration_are_answered_as_before(server: WebServer, alice: User) -> None:
     (step,) = posted(alice, {"url": "https://old.example/steps"})
     register("printer", f"{server.url}/echo")
     assert call(step, SECRET, token=None).status_code == 200

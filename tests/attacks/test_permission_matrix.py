@@ -40,7 +40,7 @@ OWNED_FORM = "302 404 302 302 302 302 302"
 FORM_ONLY = "302 405 405 405 405 405 302"
 API_FORM_ONLY = "401 405 405 405 405 405 405"
 SIGNED = "401 401 401 401 401 401 401"
-"""There a signature counts, and no credential of a user."""
+"""At these addresses, a signature counts, not a user's credentials."""
 
 Row = tuple[str, str, str]
 
@@ -282,7 +282,7 @@ ADMIN_MODELS = {
 
 @pytest.fixture
 def world(alice: User, settings: Any) -> dict[str, Any]:
-    """What Alice owns, by the names in the paths."""
+    """Alice's objects, by the names in the paths."""
     settings.CONFIG = settings.CONFIG.model_copy(update={"callback_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
     failed, queued = start_job(alice), start_job(alice)
     held = claim(failed.pk)[0]
@@ -344,7 +344,7 @@ def ask(callers: dict[str, Client], method: str, path: str) -> str:
             call = getattr(client, method.lower())
             found.append(str(call(path, body, **options).status_code if sends else call(path).status_code))
             transaction.set_rollback(True)
-        client.cookies = SimpleCookie(cookies)  # a session that was ended is there again
+        client.cookies = SimpleCookie(cookies)  # restores a session that was ended
     return " ".join(found)
 
 

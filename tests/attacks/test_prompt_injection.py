@@ -22,7 +22,7 @@ def nonce(system: str) -> str:
 
 
 def outside(text: str) -> str:
-    """What the user's message has beside the data."""
+    """Returns the user's message without the data."""
     system, user = messages(text)
     fence = nonce(system)
     before, rest = user.split(f"<data {fence}>\n")

@@ -1,4 +1,4 @@
-"""Secrets: who can get one to where. A running engine, a web server of the attacker's, and no grant for it."""
+"""Secrets: who can send one where. A running engine, and an attacker's web server without a grant."""
 
 import base64
 import json
@@ -51,7 +51,7 @@ def refusal(owner: User, arguments: dict[str, Any]) -> str:
 
 
 def everything_about(execution: WorkflowExecution, client: Client) -> str:
-    """All that its owner can read, and what the database has of it."""
+    """Returns all that the owner can read of the job, and all that the database stores about it."""
     path = f"/api/jobs/{execution.pk}"
     answers = [client.get(f"{path}{part}") for part in ("", "/steps", "/events", "/failures.csv")]
     texts = [b"".join(answer).decode() for answer in answers]
@@ -113,7 +113,7 @@ def authorized(server: WebServer) -> dict[str, Any]:
     return {"url": f"{server.url}/echo", "headers": {"AUTHORIZATION": f"Bearer {REFERENCE}"}}
 
 
-def test_a_grant_sends_it_and_takes_it_out_of_what_comes_back(server: WebServer, alice: User, as_alice: Client) -> None:
+def test_a_grant_sends_it_and_takes_it_out_of_the_response(server: WebServer, alice: User, as_alice: Client) -> None:
     grant(server)
     execution = run(alice, authorized(server))
     assert execution.status == "completed"

@@ -1,4 +1,4 @@
-"""What a signed-in user gets stays in no cache: of the browser, of a proxy, of the next user of the machine."""
+"""No cache keeps what a signed-in user gets: not the browser's, not a proxy's."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -16,7 +16,7 @@ def test_the_viewer(page: Page, live_server: LiveServer, browser_errors: list[st
 
 
 def test_a_call_from_the_viewer(signed_in: Page, live_server: LiveServer) -> None:
-    """With the session of the browser, and its CSRF token."""
+    """The call uses the session of the browser, and its CSRF token."""
     signed_in.goto(f"{live_server.url}/api/docs")
     signed_in.get_by_text("Act on many jobs", exact=True).click()
     signed_in.get_by_role("button", name="Try it out").click()

@@ -188,7 +188,7 @@ class Chaos:
         self._later(ORPHANS_AFTER, lambda: self._look_for_orphans(fault))
 
     def kill_each_start(self, tree: Tree) -> None:
-        """Kills everybody again and again, before they have started: nothing may give up for good."""
+        """Kills all processes again and again, before they have started. None may give up for good."""
         starts = tree.starts
         fault = self._note("kill_each_start", DEATH, f"{tree.name} for {START_KILLS_SECONDS:g} s", tree)
         while time.time() < fault.began + START_KILLS_SECONDS:
@@ -304,7 +304,7 @@ class Chaos:
         def look() -> None:
             nonlocal deadline
             while is_alive(target) and time.time() < deadline:
-                if not tree.is_watched:  # the whole machine is frozen, and those who must notice too
+                if not tree.is_watched:  # the whole machine is frozen, and so are the processes that must notice
                     deadline = max(deadline, time.time() + UNNOTICED_AFTER)
                 time.sleep(0.1)
             fault.ended = time.time()

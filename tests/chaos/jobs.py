@@ -104,7 +104,7 @@ class Shapes:
         return Shape(steps, expected, {"tolerates_failures": True, "max_parallel": 2})
 
     def refused(self) -> Shape:
-        """A value that the database refuses, as of a model or a tool. The step beside it is not cut off."""
+        """A model or a tool returns a value that the database refuses. The step beside it is not cut off."""
         odd = self.step("odd", 0.2, refuses=self.chance.choice(["model", "output", "usage"]))
         odd.max_attempts = 1
         return Shape([odd, self.step("fine", 1.0)], Expected("failed", ["failed", "completed"], [1, 1]))

@@ -34,13 +34,13 @@ class Work(Arguments):
     refuses: str = ""
 
 
-# What the database refuses, by the field of the outcome.
+# Values that the database refuses, by the field of the outcome.
 REFUSED = {"model": "m" * 300, "output": "[" * 20_000 + "]" * 20_000, "usage": '{"inputTokens": NaN}'}
 _execute = StepExecutor.execute
 
 
 async def _execute_oddly(self: StepExecutor, claim: Claim, *arguments: Any) -> Outcome:
-    """What arrives from outside is checked where it arrives, so no tool can return such a value by itself."""
+    """Values from outside are checked on arrival, so no tool can return such a value by itself."""
     outcome = await _execute(self, claim, *arguments)
     name = (claim.arguments or {}).get("refuses")
     if name and outcome.status == StepStatus.COMPLETED:

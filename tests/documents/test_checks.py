@@ -1,4 +1,4 @@
-"""Whether the parsers of extensions can be imported: checked at the start of every command."""
+"""Every command checks at its start that the parsers of extensions can be imported."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ def leave(ledger: str, how: str) -> None:
 
 
 def die(ledger: str, how: str) -> None:
-    """Ends its process without a word, as a segmentation fault or the kernel does when memory is short."""
+    """Ends its process silently, as a segmentation fault or the kernel does when memory is short."""
     note(ledger, how)
     if how == "os._exit":
         os._exit(1)

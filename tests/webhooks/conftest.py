@@ -56,19 +56,19 @@ def delivery_jobs() -> list[WorkflowExecution]:
 
 
 def drain(outbox: Outbox | None = None) -> int:
-    """Until all that happened is treated. Transactions of other tests, in other databases of the server, delay it."""
+    """Runs the duty until all events are processed. Other tests' transactions on the server delay it."""
     outbox, started, deadline = outbox or Outbox(), 0, time.monotonic() + 240
     last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
     while True:
         started += outbox.do()
         if not Webhook.objects.exists() or AuditCursor.objects.get().last_id >= last:
             return started
-        assert time.monotonic() < deadline, "a transaction is open for long"
+        assert time.monotonic() < deadline, "a transaction has been open too long"
         time.sleep(0.02)
 
 
 def do_rounds() -> None:
-    """Maintenance, until its duty has treated all that happened."""
+    """Runs maintenance until its duty has processed all events."""
     maintenance, deadline = Maintenance(), time.monotonic() + 240
     last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
     while AuditCursor.objects.get().last_id < last and time.monotonic() < deadline:

@@ -62,7 +62,7 @@ def test_the_delays_are_three_days() -> None:
 def test_the_engine_waits_as_long_as_the_tool_says(
     alice: User, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, status: int, after: str, least: int
 ) -> None:
-    """At most as long as the longest delay, whatever the endpoint asks for. Up to a quarter is taken off at random."""
+    """It never waits longer than the longest delay. Up to a quarter is taken off at random."""
     monkeypatch.setattr("webhooks.tools.DELAYS", REAL_DELAYS)
     endpoint.status, endpoint.headers = status, {"retry-after": after}
     deliver.store(hook(alice, endpoint), "job.completed", "{}", actor="test", event_id=1)
@@ -110,7 +110,7 @@ def test_an_endpoint_that_does_not_listen_is_an_attempt(alice: User, endpoint: E
 
 
 def test_a_private_address_is_not_tried(alice: User, endpoint: Endpoint, settings: Any) -> None:
-    """Also if it was allowed when the webhook was made."""
+    """This is so even if it was allowed when the webhook was created."""
     webhook = hook(alice, endpoint)
     settings.CONFIG = settings.CONFIG.model_copy(update={"http_allowed_private_hosts": []})
     delivery = send(webhook)
@@ -187,7 +187,7 @@ class TestFailing:
         assert len(endpoint.requests) == 1
         assert error()["code"] == "webhook_paused"
 
-    def test_resuming_begins_anew(self, alice: User, endpoint: Endpoint) -> None:
+    def test_resuming_resets_the_failures(self, alice: User, endpoint: Endpoint) -> None:
         webhook = hook(alice, endpoint)
         Webhook.objects.update(failing_since=timezone.now() - timedelta(days=4), is_paused=True, paused_reason="x")
         webhook = manage.change(alice, webhook, {"is_paused": False})

@@ -100,7 +100,7 @@ def test_filters(alice: User, bob: User, endpoint: Endpoint) -> None:
     assert list(found) == [("p1", ""), ("", "legal")]
 
 
-def test_what_happened_before_the_webhook_is_not_told(alice: User, endpoint: Endpoint) -> None:
+def test_events_before_the_webhook_are_not_sent(alice: User, endpoint: Endpoint) -> None:
     complete_all(start_job(alice))
     first = hook(alice, endpoint)
     assert drain() == 0
@@ -111,7 +111,7 @@ def test_what_happened_before_the_webhook_is_not_told(alice: User, endpoint: End
     assert not second.deliveries.exists()
 
 
-def test_a_rolled_back_change_is_not_told(alice: User, endpoint: Endpoint) -> None:
+def test_a_rolled_back_change_is_not_sent(alice: User, endpoint: Endpoint) -> None:
     hook(alice, endpoint)
     job = start_job(alice)
     with transaction.atomic():
@@ -177,7 +177,7 @@ def test_two_processes_make_no_delivery_twice(alice: User, endpoint: Endpoint) -
 
 
 def test_many_events(alice: User, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than one transaction treats."""
+    """There are more than one transaction processes."""
     monkeypatch.setattr("webhooks.outbox.BATCH", 2)
     monkeypatch.setattr("webhooks.outbox.WINDOW", 5)
     hook(alice, endpoint)
@@ -222,7 +222,7 @@ def test_without_webhooks_it_is_one_query(alice: User) -> None:
     assert len(queries) == 1
 
 
-def test_a_deleted_job_is_not_told(alice: User, endpoint: Endpoint) -> None:
+def test_a_deleted_job_causes_no_message(alice: User, endpoint: Endpoint) -> None:
     hook(alice, endpoint)
     gone, job = start_job(alice), start_job(alice)
     for each in (gone, job):
@@ -231,7 +231,7 @@ def test_a_deleted_job_is_not_told(alice: User, endpoint: Endpoint) -> None:
     assert drain() == 1
 
 
-def test_users_who_may_not_sign_in_are_not_told(alice: User, endpoint: Endpoint) -> None:
+def test_users_who_may_not_sign_in_get_no_messages(alice: User, endpoint: Endpoint) -> None:
     hook(alice, endpoint)
     complete_all(start_job(alice))
     User.objects.update(is_active=False)
@@ -239,7 +239,7 @@ def test_users_who_may_not_sign_in_are_not_told(alice: User, endpoint: Endpoint)
 
 
 def test_the_status_is_that_of_the_event(alice: User, endpoint: Endpoint) -> None:
-    """The job may go on before the message is made."""
+    """The job may change before the message is created."""
     hook(alice, endpoint)
     job = start_job(alice)
     fail(claim(job.pk)[0])

@@ -153,7 +153,7 @@ def test_a_result_of_another_backend() -> None:
         task_backends["patient"].get_result(result.id)
 
 
-def test_what_is_no_json() -> None:
+def test_a_result_that_is_not_json() -> None:
     with pytest.raises(TypeError):
         tasks.add.enqueue(cast(int, object()), 2)
     assert not WorkflowExecution.objects.exists()

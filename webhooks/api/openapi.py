@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of webhooks: see `aiworkstation.web.openapi`."""
+"""Webhooks in the OpenAPI document: see `aiworkstation.web.openapi`."""
 
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
@@ -14,7 +14,7 @@ NO_BODY: list[OpenApiExample] = [example("No fields", {})]
 
 
 class WebhookWithSecret(WebhookSerializer):
-    secret = serializers.CharField(help_text="`whsec_…`. It is shown this once.")
+    secret = serializers.CharField(help_text="`whsec_…`. It is shown only once.")
 
 
 describe(views.webhooks, "GET", Operation(
@@ -49,7 +49,7 @@ describe(views.test, "POST", Operation(
     answers={202: DeliverySerializer}, examples=NO_BODY,
 ))  # fmt: skip
 describe(views.rotate_secret, "POST", Operation(
-    "rotateWebhookSecret", "Make a new secret", "For 24 hours, the secret before signs too.", body=NoParameters,
+    "rotateWebhookSecret", "Create a new secret", "For 24 hours, the previous secret signs too.", body=NoParameters,
     is_body_required=False, answers={200: WebhookWithSecret}, examples=NO_BODY,
 ))  # fmt: skip
 describe(views.deliveries, "GET", Operation(
@@ -57,6 +57,6 @@ describe(views.deliveries, "GET", Operation(
     answers={200: list_of("deliveries", DeliverySerializer(many=True))}, is_conditional=True,
 ))  # fmt: skip
 describe(views.resend, "POST", Operation(
-    "resendDelivery", "Send a message again", "With the same `webhook-id`.", body=NoParameters, is_body_required=False,
+    "resendDelivery", "Send a message again", "It keeps its `webhook-id`.", body=NoParameters, is_body_required=False,
     answers={202: DeliverySerializer}, errors=WRONG_STATE, examples=NO_BODY,
 ))  # fmt: skip

@@ -28,13 +28,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "event_id",
-                    models.BigIntegerField(help_text="The audit event that it tells of; null: a test.", null=True),
+                    models.BigIntegerField(help_text="The audit event that it reports. Null for a test.", null=True),
                 ),
                 ("type", models.CharField(max_length=40)),
                 ("body", models.TextField()),
                 (
                     "execution_id",
-                    models.UUIDField(help_text="The job that delivers it. Sent again, it is another one."),
+                    models.UUIDField(help_text="The job that delivers it. Resending starts another."),
                 ),
                 (
                     "created_at",
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                 (
                     "error",
                     models.CharField(
-                        blank=True, help_text="Empty: the endpoint accepted the message.", max_length=1000
+                        blank=True, help_text="Empty if the endpoint accepted the message.", max_length=1000
                     ),
                 ),
                 ("duration_ms", models.IntegerField()),
@@ -100,13 +100,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "project_id",
-                    models.CharField(blank=True, help_text="Empty: every project, and none.", max_length=200),
+                    models.CharField(blank=True, help_text="Empty for every project, and none.", max_length=200),
                 ),
-                ("tag", models.CharField(blank=True, help_text="Empty: any tags.", max_length=200)),
+                ("tag", models.CharField(blank=True, help_text="Empty for any tags.", max_length=200)),
                 ("is_paused", models.BooleanField(default=False)),
                 (
                     "paused_reason",
-                    models.CharField(blank=True, help_text="Empty: its owner paused it.", max_length=500),
+                    models.CharField(blank=True, help_text="Empty if its owner paused it.", max_length=500),
                 ),
                 ("nonce", models.CharField(help_text="The secret is computed from it and SECRET_KEY.", max_length=64)),
                 ("nonce_before", models.CharField(blank=True, max_length=64)),

@@ -1,4 +1,4 @@
-"""django-q2's queue, schedules and results in the admin, to read.
+"""Read-only admin pages for django-q2's queue, schedules and results.
 
 django-q2's own admin lets a user name a function and have a worker call it, or send a task again.
 """

@@ -1,7 +1,7 @@
 """Clocks: rows of django-q2's `Schedule` that call a function when it next has something to do.
 
 The caller knows the times, which django-q2 cannot compute: its cron has no time zones. After a clock has gone off, it
-goes off again every minute until it is set anew, so a call that got lost is repeated.
+goes off again every minute until it is set again, so a lost call is repeated.
 """
 
 from datetime import datetime

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 MAX_CRASHES = 3
-"""A task whose process died so many times while it ran fails: it kills its process, and would do so for ever."""
+"""A task whose process has died this many times fails. It would kill its process again and again."""
 
 # The message that is being consumed in the same statement is left out: it is due if its lease ran out.
 _TAKE = """
@@ -40,7 +40,7 @@ UPDATE django_q_ormq SET lock = clock_timestamp() + %(lease)s * interval '1 seco
   ) due LIMIT %(room)s
 ) RETURNING id, lock, payload, key
 """
-# A run that comes to no end stays counted.
+# A run that does not end stays counted.
 _COUNT = """
 INSERT INTO workflow_task_runs (message_id, runs) SELECT id, 1 FROM taken
 ON CONFLICT (message_id) DO UPDATE SET runs = workflow_task_runs.runs + 1 RETURNING message_id, runs
@@ -199,7 +199,7 @@ class PlainTasks:
         return task
 
     def _leave(self) -> Receipt | None:
-        """Leaves a message that did not begin to run, until its lease has run out."""
+        """Leaves a message in the queue until its lease has run out. Its task did not begin."""
         receipt = self.lease.leave()
         if receipt is not None:
             self._open().execute(_FORGET, {"number": receipt[0]})

@@ -1,4 +1,4 @@
-"""Which functions a schedule may call.
+"""The functions that a schedule may call.
 
 A schedule is a row, and a row is data: a user who can write it can name a function in it. django-q2 would call any
 function of any module, such as `os.system`. So a schedule starts only what `settings.SCHEDULED_FUNCTIONS` lists. Code
@@ -25,7 +25,7 @@ def guard() -> None:
 
 
 def start_allowed(func: Any, *args: Any, **kwargs: Any) -> str | None:
-    """Starts a schedule's task, or records a refusal. The scheduler goes on to the next schedule either way."""
+    """Starts a schedule's task, or records a refusal. The scheduler continues with the next schedule either way."""
     named = [func, *_followers(kwargs), *_followers(kwargs.get("q_options") or {})]
     refused = [str(name) for name in named if name not in settings.SCHEDULED_FUNCTIONS]
     if not refused:

@@ -20,7 +20,7 @@ UPDATE django_q_ormq SET lock = clock_timestamp() + %(lease)s * interval '1 seco
 WHERE id = %(id)s AND lock = %(lock)s RETURNING lock
 """
 
-# The run is given back: it came to no end, but not because its process died.
+# The run is given back: it did not end, although its process did not die.
 _GIVE_BACK = f"""
 WITH given_back AS ({_RENEW})
 , forgotten AS (DELETE FROM workflow_task_runs WHERE message_id IN (SELECT %(id)s FROM given_back))

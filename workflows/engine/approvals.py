@@ -24,7 +24,7 @@ UPDATE workflow_steps SET approval = %(approval)s::jsonb
 WHERE id = %(step)s AND token = %(token)s AND status = 'running'
 """
 
-# The first answer counts, and only in time: no row otherwise.
+# Only the first answer counts, and only in time. Otherwise, no row is returned.
 ANSWER = """
 WITH answered AS (
   UPDATE workflow_steps s SET
@@ -45,7 +45,7 @@ SELECT id FROM answered
 
 @dataclass(frozen=True, slots=True)
 class PersonalAnswer:
-    """An approval or a rejection. `arguments` replace those that were shown, if they are not None."""
+    """An approval or a rejection. `arguments`, unless None, replace those that were shown."""
 
     answer: Literal["approved", "rejected"]
     by: str
@@ -72,7 +72,7 @@ def ask(claim: Claim, question: str, group: str) -> None:
 
 @transaction.atomic
 def answer_approval(execution: UUID, step: UUID, given: PersonalAnswer, *, actor: str) -> bool:
-    """Records a person's answer. False if the step waits for none: it was answered, or its time is up.
+    """Records a person's answer. Returns False if the step waits for no answer: it has one, or its time is up.
 
     The caller has checked that the person may answer, and that the arguments fit the tool.
     """

@@ -13,7 +13,7 @@ from workflows.engine.turn import TURN, Demand, WorkerInfo, turn_parameters
 from workflows.tools import Slot
 
 LIMIT = 400
-"""How many due executions of each kind of slot are looked at: more than a worker has slots."""
+"""How many due executions are checked for each kind of slot: more than a worker has slots."""
 
 # In the order of `workflow_pick`, for each kind of slot: the job that stops a worker is among the first that it picks.
 DUE = """

@@ -1,7 +1,7 @@
 """The rules that the engine's rows must keep. `manage.py check_engine` prints the rows that break one.
 
-A rule is a condition that is true for a broken row: of a step `s` of the job `e`, or of a job `e` with the figures `f`
-of its steps. Each is read in one statement, so it sees no verb half done.
+A rule is a condition that is true for a broken row. The row is a step `s` of the job `e`, or a job `e` with the figures
+`f` of its steps. One statement checks each rule, so it never sees a half-finished verb.
 """
 
 from collections.abc import Callable, Iterable
@@ -169,11 +169,11 @@ class BrokenRule:
 
 
 Find = Callable[[], Iterable[str]]
-"""Finds what breaks a rule, and names it."""
+"""Yields the names of the rows that break a rule."""
 
 
 def rows_found_by(statement: str) -> Find:
-    """For a statement that returns the id and the name of each broken row."""
+    """Returns a Find for a statement that returns the id and the name of each broken row."""
     return partial(_broken_rows, statement)
 
 
@@ -192,7 +192,7 @@ RULES: dict[str, Find] = {
     "a worker can run every tool on its machine": rows_found_by(_LACKING),
     "a message in a queue of jobs belongs to a job": rows_found_by(_ORPHANS),
 }
-"""The apps above this one add their own."""
+"""The apps above this one add their own rules."""
 
 
 def check() -> list[BrokenRule]:

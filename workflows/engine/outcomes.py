@@ -12,7 +12,7 @@ from workflows.models import StepStatus
 from workflows.tools import Slot
 
 MAX_DEPTH = 200
-"""Levels of a result. An answer that HTTP_REQUEST was given has up to half of them."""
+"""The most levels of a result. A response to HTTP_REQUEST may have half of them."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Outcome:
     def asked(
         cls, claim: Claim, seconds: float, *, model: str | None = None, usage: dict[str, Any] | None = None
     ) -> Self:
-        """A person must answer first: see `engine.ask`. Nobody claims the step until then, or until its time is up."""
+        """A person must answer first: see `engine.ask`. No worker claims the step before that, or before its end."""
         outcome = cls.handed_over(claim, seconds, model=model, usage=usage)
         outcome.action = "step.approval_requested"
         return outcome

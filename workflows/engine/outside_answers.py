@@ -37,8 +37,8 @@ OPEN_CLAIM = (
     f"SELECT unnest(workflow_claim_details(ARRAY[s.id])) FROM workflow_steps s WHERE s.id = %(step)s AND {_OPEN}"
 )
 
-# Deliveries overtake each other, so the time of the signature orders them. It counts in seconds: within one, the
-# greatest progress is taken for the latest.
+# Deliveries overtake each other, so the time of the signature orders them. It counts whole seconds. Within one second,
+# the greatest progress counts as the latest.
 _IS_LATEST = """(
   coalesce(%(signed_at)s::timestamptz > s.reported_at, true)
   OR (%(signed_at)s::timestamptz = s.reported_at AND coalesce(%(progress)s::int >= s.progress, true)))"""
@@ -131,7 +131,7 @@ def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> Recepti
 
 @transaction.atomic
 def end_silence(*, actor: str = ENGINE) -> int:
-    """Fails the attempts whose outside worker, or a person, did not answer in time. Returns how many."""
+    """Fails the attempts to which no outside worker or person answered in time. Returns how many."""
     silent = [row[0] for row in rows_of(SILENT, limit=BATCH)]
     # A job that is locked now is looked at in the next round.
     executions = lock_free(silent) if silent else []
@@ -145,7 +145,7 @@ def end_silence(*, actor: str = ENGINE) -> int:
 
 def _silence(claim: Claim) -> StepError:
     if claim.waits_for_person:
-        message = "Nobody answered in time whether the step may go on. Retry the step to ask again."
+        message = "Nobody approved or rejected the step in time. Retry the step to ask again."
         return StepError(message, code="approval_expired", retryable=False)
     return StepError("No callback came from the outside worker within the step's timeoutSeconds.", code="no_answer")
 

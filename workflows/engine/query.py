@@ -10,9 +10,9 @@ Row = tuple[Any, ...]
 
 
 def rows_of(statement: str, **parameters: Any) -> list[Row]:
-    """Executes a statement with named parameters; its rows, or an empty list if it returns none.
+    """Executes a statement with named parameters. Returns its rows, or an empty list if it has none.
 
-    A parameter `actor` is for audit events: it takes the channel and the address with it.
+    A parameter `actor` is for audit events: it carries the channel and the address.
     """
     if "actor" in parameters:
         parameters["actor"] = stamped(parameters["actor"])

@@ -51,10 +51,10 @@ WHERE id = %(execution)s
 def rerun(
     source: UUID, new: NewExecution, copies: Mapping[int, UUID], *, reused: dict[str, Any], actor: str
 ) -> UUID | None:
-    """Starts `new` as a rerun of a job. None if that job is not finished.
+    """Starts `new` as a rerun of a job. Returns None if that job is not finished.
 
-    `copies` says which steps of the new job, by index, take over an output, and from which completed step. At least one
-    step must be left to run. `reused` is what is shown of it.
+    `copies` maps the index of each step that takes over an output to the completed step that has it. At least one step
+    must be left to run. `reused` is stored for display.
     """
     lock([source])
     if not rows_of(FINISHED, source=source):

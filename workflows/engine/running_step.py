@@ -14,7 +14,7 @@ from workflows.engine.stored_json import dump
 from workflows.tools import slot_of
 
 MAX_MODEL = 200
-"""Characters of a model's name. A provider may send any."""
+"""How many characters of a model's name are kept. A provider may send any name."""
 
 KEEP_ARGUMENTS = """
 UPDATE workflow_steps SET arguments = %(arguments)s::jsonb, model = %(model)s
@@ -51,7 +51,7 @@ COUNT_ADDED = "UPDATE workflow_executions SET steps_total = steps_total + %(coun
 def keep_arguments(claim: Claim, arguments: dict[str, object], model: str) -> None:
     """Commits the arguments that a model chose, before the tool runs. Later attempts use them again.
 
-    The model's name tells them from arguments that the step's author gave, also after a crash.
+    The model's name distinguishes them from arguments that the step's author gave, even after a crash.
     """
     name = (model or "a model")[:MAX_MODEL]
     rows_of(KEEP_ARGUMENTS, step=claim.step_id, token=claim.token, arguments=dump(arguments), model=name)

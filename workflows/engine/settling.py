@@ -49,7 +49,7 @@ def settle(executions: Iterable[UUID], *, actor: str) -> None:
 
 
 def settle_ended(executions: Sequence[UUID], statuses: Sequence[str | None], *, actor: str) -> None:
-    """Like `settle`, for steps that have ended: one entry for each, with its execution and its status."""
+    """Like `settle`, for finished steps: one entry for each, with its execution and its status."""
     if not executions:
         return
     ((slots,),) = rows_of(

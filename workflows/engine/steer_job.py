@@ -43,7 +43,7 @@ WHERE id = %(execution)s AND message_id = %(message)s
 """
 
 # What did not complete gets a fresh number of attempts; `attempt` and `round` go on counting.
-# Without `steps`, that is all of it.
+# `steps` limits this to some steps.
 RETRY = """
 WITH wanted AS (
   SELECT id, status FROM workflow_steps
@@ -124,7 +124,7 @@ def _end(
         return False
     ((message, job_type),) = rows
     record_events(actor, [(f"job.{status.value}", execution, {"status": status.value, "jobType": job_type})])
-    # No worker and no stock cluster may take up a job that is over.
+    # No worker and no stock cluster may take up a finished job.
     if message is not None:
         rows_of(UNSEND, execution=execution, message=message)
     notify([Notification(CANCEL, str(execution))])

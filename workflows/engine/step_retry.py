@@ -1,4 +1,4 @@
-"""The verb that retries one step of a finished job: with what it needs, and with what follows."""
+"""The verb that retries one step of a finished job, with the steps that it needs and those that follow it."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class _Step:
 def retry_step(execution: UUID, step: UUID, *, actor: str) -> bool:
     """Runs a failed, skipped or cancelled step again. False if the step or its job is not in a state that allows it.
 
-    With it run the steps before it that are not completed, and those behind that then have all that they need.
+    The steps before it that are not completed run too, and so do later steps whose dependencies are then complete.
     """
     lock([execution])
     steps = {index: _Step(*rest) for index, *rest in rows_of(STEPS, execution=execution)}

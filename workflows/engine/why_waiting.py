@@ -59,7 +59,7 @@ def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     It costs eight queries at most.
     """
     unfinished = [execution for execution in executions if not execution.is_finished]
-    # Claims and outcomes are changes: what has just changed is not silent, and needs no query.
+    # Claims and outcomes are changes: a job that has just changed is not silent, and needs no query.
     before = timezone.now() - silent_after()
     at_work = [each.pk for each in unfinished if each.steps_running and each.changed_at < before]
     waiting = [execution for execution in unfinished if not execution.steps_running]
@@ -83,7 +83,7 @@ def _waiting(waiting: Sequence[WorkflowExecution]) -> dict[UUID, str]:
 
 
 def _lost(ids: list[UUID]) -> dict[UUID, str]:
-    """A worker renews its leases together, so one that has not for half a lease is silent, frozen or dead."""
+    """A worker renews all its leases at once. If it has not done so for half a lease, it is silent, frozen or dead."""
     now = timezone.now()
     running = WorkflowStep.objects.filter(execution__in=ids, status=StepStatus.RUNNING).only(
         "execution_id", "name", "lease_until"
@@ -109,7 +109,7 @@ def _lease() -> timedelta:
 
 
 def silent_after() -> timedelta:
-    """Without a sign of life for this long, a worker does not count as alive. It gives six within LEASE_SECONDS."""
+    """A worker that gave no sign of life for this long is not alive. A living one gives six within LEASE_SECONDS."""
     return max(_lease() / 2, LEAST_SILENCE)
 
 

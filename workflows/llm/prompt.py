@@ -27,8 +27,8 @@ FENCED = (
 )
 _ENDS_OF_LINES = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _BEFORE = r" \t\xa0\xad\u1680\u180e\u2000-\u200f\u202a-\u202f\u205f-\u2064\u3000\ufeff>*+\-"
-"""Signs behind which Markdown, or a reader, still sees a heading: blanks, signs without a width, quotes, bullets."""
-# The sets are disjoint, so that the time is linear.
+"""Characters after which a heading can still begin: blanks, characters without a width, quotes, bullets."""
+# The sets are disjoint, so the time is linear.
 _HEADING = re.compile(rf"(^|[{_ENDS_OF_LINES}])([{_BEFORE}]*)([#\uff03\ufe5f])")
 
 

@@ -292,7 +292,7 @@ BEGIN
         WHEN _job.ready_at <= clock_timestamp() THEN CASE WHEN _job.started_at IS NULL THEN 'queued' ELSE 'running' END
         ELSE 'waiting' END
       WHEN _job.completed = _job.steps_total THEN 'completed'
-      -- Without a failure, what is not completed was cancelled before other steps were retried.
+      -- Without a failure, the steps that are not completed were cancelled before other steps were retried.
       WHEN _job.failed = 0 THEN 'cancelled'
       WHEN _job.tolerates_failures AND _job.completed > 0 THEN 'completed_with_errors'
       ELSE 'failed' END;
@@ -389,7 +389,8 @@ CREATE OR REPLACE FUNCTION workflow_turn(
   _outputs text[], _demands json, _only uuid, _cooldowns json
 ) RETURNS json
 LANGUAGE plpgsql SET jit = off
--- As on the workers' own connections (`workflows.database_connections`): a pooler may not pass their settings on.
+-- These repeat the settings of the workers' connections, which a pooler may not pass on: see
+-- `workflows.database_connections`.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_sort = off SET enable_material = off AS $$

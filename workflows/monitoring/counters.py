@@ -14,11 +14,11 @@ from psycopg.types.json import Jsonb
 from workflows.engine.query import rows_of
 
 MAX_IDS = 50_000
-"""Ids that one transaction counts."""
+"""How many ids one transaction counts."""
 ROUNDS = 4
-"""Transactions of one call. What is left over is counted by the next call."""
+"""How many transactions one call makes. The next call counts the rest."""
 MAX_VALUES = 200
-"""Values of one label. Further ones are counted as OTHER: a model's name may be any text."""
+"""How many values a label may have. Further ones are counted as OTHER: a model's name may be any text."""
 OTHER = "other"
 MODEL_STEP = "model"
 """The label `tool` of a step without a tool."""
@@ -47,7 +47,7 @@ _MARK = "counted_up_to"
 
 
 def _number(key: str) -> str:
-    """A number of a step's usage, NULL if it is none: a price is stored as text."""
+    """A number from a step's usage, or NULL if it is not a number: a price is stored as text."""
     value = f"e.changes->'usage'->>'{key}'"
     return rf"CASE WHEN {value} ~ '^\d{{1,15}}(\.\d{{1,30}})?([eE][-+]?0?\d)?$' THEN ({value})::float8 END"
 
@@ -150,7 +150,7 @@ def _count_batch() -> int:
 def _of_steps(
     action: str, tool: str, model: str, code: str, bucket: int | None, number: int, seconds: float, *usage: float
 ) -> Iterator[tuple[Key, float]]:
-    """What one row of `_STEP_EVENTS` adds."""
+    """Yields what one row of `_STEP_EVENTS` adds to the counters."""
     if action in OUTCOMES:
         yield ("steps", (tool, action)), number
     if action in RUN_ENDS:
@@ -166,7 +166,7 @@ def _of_steps(
 
 
 def _within_limits(found: Mapping[Key, float], known: Mapping[Key, float]) -> dict[Key, float]:
-    """Replaces the values of labels that are too many. Those that are stored already stay."""
+    """Replaces label values beyond the limit. Values that are already stored stay."""
     values: dict[tuple[str, int], set[str]] = {}
     for name, labels in known:
         for place, value in enumerate(labels):

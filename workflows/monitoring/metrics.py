@@ -19,7 +19,7 @@ from workflows.monitoring.queue_state import MAX_COUNTED, queue_states
 PREFIX = "aiworkstation_"
 PATIENCE = "SET LOCAL statement_timeout = '5s'"
 COUNTERS = {
-    "jobs": ("Jobs that were queued or ended, by what happened.", ["type", "event"]),
+    "jobs": ("Jobs that were queued or ended, by event.", ["type", "event"]),
     "steps": ("Finished steps by outcome. The tool of a model step is `model`.", ["tool", "outcome"]),
     "attempts": ("Runs of steps by how they ended. A run that waits or crashes is no attempt.", ["tool", "result"]),
     "waits": ("Waits for a busy or refusing server, by the error's code.", ["tool", "code"]),
@@ -36,7 +36,7 @@ class DatabaseCollector(Collector):
     """Collects everything in one transaction, so that the figures of one scrape belong together."""
 
     def describe(self) -> list[Metric]:
-        """The registry would otherwise collect to learn the names."""
+        """Returns nothing. Otherwise, the registry would collect once to learn the names."""
         return []
 
     @transaction.atomic
@@ -74,7 +74,7 @@ def _number(name: str, text: str, value: float) -> Metric:
 def _build() -> Iterator[Metric]:
     yield _gauge("info", "The version of the application.", "version", {VERSION: 1})
     yield _number("paused", "1 while all work is paused.", Pause.objects.exists())
-    yield _number("counting_lag_events", "Events that the counters do not have yet.", counting_lag())
+    yield _number("counting_lag_events", "Audit events that are not counted yet.", counting_lag())
 
 
 def _queue() -> Iterator[Metric]:
@@ -85,13 +85,15 @@ def _queue() -> Iterator[Metric]:
     counted = f"All queues together are counted up to {MAX_COUNTED}."
     yield _gauge("queue_depth", f"Jobs that have a step to run now. {counted}", "queue", due)
     yield _gauge("queue_delayed", f"Jobs whose next step is due later. {counted}", "queue", delayed)
-    yield _gauge("queue_oldest_due_seconds", "For how long the oldest due job has waited; 0: none.", "queue", ages)
+    yield _gauge(
+        "queue_oldest_due_seconds", "How long the oldest due job has waited. 0 if no job is due.", "queue", ages
+    )
 
 
 def _workers() -> Iterator[Metric]:
     workers = alive_workers()
     slots = slot_use(workers) or {}
-    yield _number("workers_alive", "Workers that gave a sign of life and take steps.", len(workers))
+    yield _number("workers_alive", "Workers that are alive and take steps.", len(workers))
     total = {kind: use.total for kind, use in slots.items()}
     yield _gauge("slots", "Slots of the living workers, without the reserve.", "kind", total)
     busy = {kind: use.busy for kind, use in slots.items()}
@@ -108,7 +110,7 @@ def _cooldowns() -> Iterator[Metric]:
             number[kind] += 1
             longest[kind] = max(longest[kind], (until - now).total_seconds())
     yield _gauge("cooldowns", "Servers that all workers leave alone for now.", "kind", number)
-    yield _gauge("cooldown_longest_seconds", "When the last of these cool-downs ends.", "kind", longest)
+    yield _gauge("cooldown_longest_seconds", "Seconds until the last of these cool-downs ends.", "kind", longest)
 
 
 def _counters(counters: Mapping[Key, float]) -> Iterator[Metric]:

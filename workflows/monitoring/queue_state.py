@@ -1,4 +1,4 @@
-"""How much is due, and for how long. The index `execution_due` has the rows."""
+"""The number and the age of due jobs, read from the index `execution_due`."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,9 +9,9 @@ from workflows.models import Queue
 from workflows.tools import Slot
 
 MAX_COUNTED = 20_000
-"""Due and delayed jobs that are counted at a scrape. If there are more, the depth is this number."""
+"""How many due and delayed jobs a scrape counts. If there are more, the depth is this number."""
 
-# The place in a queue, as the index has it: see `execution_due` in models.py.
+# A job's place in its queue, in the order of the index: see `execution_due` in models.py.
 _PLACE = """(CASE WHEN queue = 'high' THEN 0 WHEN queue = 'normal' THEN 2 ELSE 4 END
   + CASE WHEN steps_running > 0 THEN 1 ELSE 0 END)"""
 # One probe of the index for each slot and place: the oldest row there.
@@ -45,7 +45,7 @@ def oldest_due_by_slot() -> dict[str, timedelta]:
 
 
 def queue_states() -> dict[str, QueueState]:
-    """Every queue, also those without jobs."""
+    """Every queue, even if it has no jobs."""
     found = {queue: QueueState() for queue in Queue.values}
     for _, place, age in rows_of(_OLDEST, slots=list(get_args(Slot))):
         state = found[Queue.values[place // 2]]

@@ -1,4 +1,4 @@
-"""Whether the application can do its work: the checks behind `/health/ready`.
+"""The checks behind `/health/ready`: can the application do its work?
 
 Each costs one short query. Details name no host, user or password: anybody may read them.
 """
@@ -22,7 +22,7 @@ from workflows.monitoring.queue_state import oldest_due_by_slot
 logger = logging.getLogger(__name__)
 
 STUCK_AFTER = timedelta(minutes=15)
-"""A job that has been due for so long although a slot for it is free is one that no worker takes."""
+"""If a job has been due for this long while a slot for it is free, no worker takes it."""
 PATIENCE = "SET LOCAL statement_timeout = '3s'"
 
 

@@ -23,7 +23,7 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Pr
 @never_cache
 @require_safe
 def live(request: HttpRequest) -> HttpResponse:
-    """This process answers. It does not look at anything else: restarting it would help nothing else."""
+    """Shows that this process answers. It checks nothing else, because a restart would fix nothing else."""
     return JsonResponse({"status": "alive"})
 
 

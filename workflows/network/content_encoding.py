@@ -1,4 +1,4 @@
-"""Decompresses the bodies of answers, as RFC 9110 8.4 and the servers in the field do it. Only gzip is asked for."""
+"""Decompresses response bodies by RFC 9110 8.4, and as real servers deviate from it. Requests ask only for gzip."""
 
 import zlib
 
@@ -9,7 +9,7 @@ _GZIP = zlib.MAX_WBITS | 16
 _ZLIB = zlib.MAX_WBITS
 _RAW_DEFLATE = -zlib.MAX_WBITS
 _BLOCK = 16 * 1024
-"""Bytes that are unpacked at a time. zlib copies what is behind a member, so a body of many members needs small ones."""
+"""Bytes that are unpacked at a time. zlib copies what is behind a member: a body of many members needs small ones."""
 _NOT_SUPPORTED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"}
 
 
@@ -20,7 +20,7 @@ class TooLarge(Exception):
 def decode(body: bytes, content_encoding: str, most: int) -> bytes:
     """Returns the body without its encodings, which were applied from left to right.
 
-    Names that are no compression, such as `utf-8`, are ignored: some servers name the charset here. Raises TooLarge
+    Names that are not compressions, such as `utf-8`, are ignored: some servers name the charset here. Raises TooLarge
     before the result exceeds `most` bytes, and StepError.
     """
     for encoding in reversed(content_encoding.lower().split(",")):
@@ -33,7 +33,7 @@ def decode(body: bytes, content_encoding: str, most: int) -> bytes:
             body = _inflate(body, most)
         elif name in _NOT_SUPPORTED:
             raise PermanentError(
-                f"The answer is compressed as {name}, which was not asked for and is not supported.",
+                f"The answer is compressed as {name}, which the request did not ask for and which is not supported.",
                 code="unsupported_encoding",
             )
     return body
@@ -65,7 +65,7 @@ class _Damaged(StepError):
 
 
 def _unpacked(body: bytes, format: int, most: int, *, start: int = 0) -> tuple[bytes, int]:
-    """Returns what was packed in the bytes from `start` on, and where it ends."""
+    """Returns the decompressed bytes from `start` on, and the place where they end."""
     unpacker = zlib.decompressobj(format)
     unpacked = bytearray()
     end = start

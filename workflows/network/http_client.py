@@ -4,7 +4,7 @@
 2. The connection goes to one of these addresses, with the name in `Host` and in TLS. So a name that points elsewhere a
    moment later (DNS rebinding) leads nowhere.
 3. Redirects are followed here, each through 1 and 2. The caller's own headers go to their origin only.
-4. Secrets are filled in after the check of the host, for each redirect anew, and redacted in what comes back.
+4. Secrets are filled in after the host is checked, again for each redirect, and are redacted in the response.
 5. The environment's proxies and credentials are not used.
 """
 
@@ -70,7 +70,7 @@ class Request:
     fills_secrets: bool = True
     sign: Callable[[bytes], dict[str, str]] | None = None
     is_redirected: bool = False
-    """The URL is the other server's, so that no secret is filled in there."""
+    """The URL comes from another server, so no secret is filled in there."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def raise_for_status(response: Response, *, also_busy: Collection[int] = ()) -> 
 
 
 def busy(response: Response, message: str, code: str) -> TryLater:
-    """Every worker leaves the server alone meanwhile."""
+    """Returns an error that makes every worker leave the server alone for its delay."""
     delay = network_errors.retry_after(response.headers)
     return TryLater(message, code=code, delay=delay, cooldown=cooldowns.key_for("http", response.host))
 
@@ -290,7 +290,7 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 def _safe_host(url: httpx2.URL) -> str:
-    """The `host:port` that grants name. Over plain HTTP it has a scheme, which no grant has, unless it is private."""
+    """The `host:port` that grants name. A public host over plain HTTP gets a scheme, which no grant has."""
     place = _host_and_port(url)
     return place if url.scheme == "https" or _is_allowed_private(place) else f"http://{place}"
 
@@ -315,7 +315,7 @@ async def _allowed_addresses(url: httpx2.URL, trusted: frozenset[str]) -> list[s
 
 
 def _not_allowed(place: str) -> PermanentError:
-    """The same answer for a name that nobody knows: otherwise it would show which names the private network has."""
+    """Says the same about an unknown name. Otherwise, it would show which names the private network has."""
     return PermanentError(
         f"{place} is unknown, or a private address, which steps may not reach."
         f" To allow a private address, set HTTP_ALLOWED_PRIVATE_HOSTS={place}",

@@ -21,9 +21,9 @@ class Receiver(NamedTuple):
 
 
 def receiver(name: str, url: str, owner_id: int) -> Receiver:
-    """Where a step of this owner is posted. Reads the database.
+    """Returns where a step of this owner is posted. Reads the database.
 
-    Raises PermanentError, `unknown_worker`, which is the same for a worker of others, and NotConfigured.
+    Raises NotConfigured, or PermanentError with `unknown_worker`, even if the worker exists but is granted to others.
     """
     if not name and not OutsideWorker.objects.exists():
         if not settings.CONFIG.callback_secret:
@@ -54,7 +54,7 @@ class Sender:
         return self.worker is not None
 
     def own(self, steps: Iterable[Any]) -> list[WorkflowStep]:
-        """The steps that were posted to the sender. They have `worker_name` and `worker_url` of their arguments."""
+        """The steps that were posted to the sender. Each has `worker_name` and `worker_url` from its arguments."""
         owners = {url: worker.pk for worker in OutsideWorker.objects.all() for url in worker.addresses}
         return [step for step in steps if self._has(step.worker_name or "", step.worker_url, owners)]
 

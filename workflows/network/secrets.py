@@ -142,9 +142,9 @@ def is_in(text: str, used: Collection[str]) -> bool:
 def redact(value: Any, used: Collection[str]) -> Any:
     """Returns the JSON without these values, be they plain, percent-encoded or escaped."""
     if isinstance(value, str):
-        # The longest first: if one value contains another, no rest of it may stay.
+        # Longest first: if one value contains another, no part of it may remain.
         for form in sorted(_forms(used), key=len, reverse=True):
-            # In any case: hosts and names of headers come back in lower case.
+            # Ignores case, because hosts and header names come back in lower case.
             value = re.sub(re.escape(form), REDACTED, value, flags=re.IGNORECASE)
         return value
     if isinstance(value, dict):

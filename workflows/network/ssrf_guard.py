@@ -11,7 +11,7 @@ from workflows.errors import StepError
 
 RESOLVE_SECONDS = 10.0
 RESOLVERS = 16
-"""Threads that wait for name servers, and do nothing else: names that take long delay no other work."""
+"""How many threads wait for name servers and do nothing else, so that slow lookups delay no other work."""
 NAT64 = ip_network("64:ff9b::/96")
 # Networks that `ipaddress` calls global, at least in some Python versions, although they are not.
 NOT_PUBLIC = [

@@ -1,6 +1,6 @@
 """Signed requests to outside workers, and callbacks from them: Standard Webhooks both ways.
 
-Each registered worker has a secret of its own. CALLBACK_SECRET is that of the first worker, which is not registered.
+Each registered worker has its own secret. CALLBACK_SECRET is the secret of the first worker, which is not registered.
 
 A callback also brings the callback token of the attempt that it answers. This token is computed from SECRET_KEY, the
 step and the attempt's number, and is not stored. A step that is posted again after a crash has the same callback token,
@@ -45,7 +45,7 @@ def signed_headers(secret: str, message_id: str, body: bytes) -> dict[str, str]:
 
 
 class SignedMessage(NamedTuple):
-    """What the headers of a verified request say. The signature covers whole seconds only."""
+    """The headers of a verified request. The signature covers whole seconds only."""
 
     id: str
     signed_at: datetime

@@ -14,8 +14,8 @@ MAX_SECONDS = 30 * 24 * 3600
 
 class ApprovalArguments(Arguments):
     question: str = Field(min_length=1, max_length=2000, description="what the person decides")
-    show: Any = Field(None, description="shown with the question; the person may change it before a yes")
-    group: str = Field("", max_length=150, description="whose members may answer, beside the owner and staff")
+    show: Any = Field(None, description="shown with the question; the person may change it before approving")
+    group: str = Field("", max_length=150, description="a group whose members may answer, besides the owner and staff")
     timeout_seconds: float = Field(
         DEFAULT_SECONDS, alias="timeoutSeconds", gt=0, le=MAX_SECONDS, description="how long the step waits"
     )

@@ -19,7 +19,7 @@ Slot = Literal["async", "thread", "process", "alone"]
 class Arguments(BaseModel):
     """Base class for the arguments of a tool. They are camelCase in JSON, and unknown keys are refused.
 
-    `null` for an argument that may be left out means that it is left out.
+    For an optional argument, `null` means that it is left out.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -69,7 +69,7 @@ class StepContext:
     stored twice a second.
     """
     has_chosen_arguments: bool = False
-    """A model chose the arguments, perhaps after a text that it has read."""
+    """A model chose the arguments, perhaps because of a text that it has read."""
     claim_token: UUID | None = None
     """Proves to `engine.add_steps` that this attempt still holds the step."""
     query: Callable[..., Awaitable[Any]] = asyncio.to_thread
@@ -126,7 +126,7 @@ class Tool(ABC):
     """Only the application itself plans steps of this tool: no payload may name it, and it is not listed."""
 
     has_outside_effects: ClassVar[bool] = False
-    """It sends its arguments out of the application, or changes something there. Arguments that a model chose then go
+    """It sends its arguments out of the application, or changes something there. Then arguments that a model chose go
     only to hosts that the step, its mode or MODEL_ALLOWED_HOSTS names. For others, a person is asked first.
     """
 
@@ -137,14 +137,15 @@ class Tool(ABC):
         """Raises NotConfigured if a setting is missing. It is called before a model is asked for arguments."""
 
     def missing_here(self) -> str:
-        """Why steps of this tool cannot run on this machine, in a sentence. They are left to other workers then.
+        """Returns a sentence that says why steps of this tool cannot run on this machine. Then other workers take them.
 
-        It is called at the worker's start, and every ten seconds. It may read the database.
+        The worker calls it at its start and every ten seconds. It may read the database.
         """
         return ""
 
     def destinations(self, context: StepContext, arguments: Any) -> Collection[str] | None:
-        """To which `host:port` these arguments go. None, the default, is unknown: a person is always asked then.
+        """Returns each `host:port` to which these arguments go. None, the default, means unknown: a person is always
+        asked.
 
         For tools with outside effects. It may read the database.
         """
@@ -178,7 +179,7 @@ def reason(tool: Tool, item: ErrorDetails) -> str:
     if item["type"] != "extra_forbidden":
         return item["msg"]
     known = _known_keys(tool.Arguments.model_json_schema(), item["loc"][:-1])
-    return f"Unknown key. There are: {', '.join(known)}" if known else "Unknown key. There are none"
+    return f"Unknown key. Known keys: {', '.join(known)}" if known else "Unknown key. There are no keys"
 
 
 def _known_keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:

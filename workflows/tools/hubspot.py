@@ -11,7 +11,7 @@ from workflows.network import http_client
 from workflows.tools import Arguments, StepContext, Tool, register
 
 PAGE_SIZE = 100  # HubSpot's own limit
-# HubSpot's own: the contact is locked, and the account is being moved to another data center.
+# HubSpot's own statuses: the contact is locked; the account is being moved to another data center.
 BUSY = (423, 477)
 PERMANENT = {"VALIDATION_ERROR", "INVALID_AUTHENTICATION", "MISSING_SCOPES", "OBJECT_NOT_FOUND"}
 REMEDIES = {

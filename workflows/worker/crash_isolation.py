@@ -57,7 +57,7 @@ async def _start_child() -> asyncio.subprocess.Process:
         cwd=BASE_DIR,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        # A process group of its own, so that kill_group reaches everything that the step has started.
+        # Its own process group, so that kill_group reaches everything that the step has started.
         start_new_session=True,
         preexec_fn=partial(die_with_parent, signal.SIGKILL),
     )

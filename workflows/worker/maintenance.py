@@ -1,4 +1,4 @@
-"""Maintenance: one process at a time over all machines, by a leased row.
+"""Maintenance: one process at a time, on all machines together, holds its leased row.
 
 It runs django-q2's scheduler, reaps leases that ran out, fails waits for silent outside workers, sweeps for executions
 that break the invariant, seals the audit trail, counts its events for the metrics, does the duties of other apps
@@ -50,9 +50,9 @@ _LEAVE_DUTY = (
 # It must not wait long for a process that is frozen in a transaction, and nobody for it.
 _SHORT_TIMEOUTS = " -c lock_timeout=1s -c idle_in_transaction_session_timeout=5s"
 
-# Workers could not renew while PostgreSQL was down: give them one lease from its start. The same after an outage that
-# this process has seen: an error, or an answer that took very long. A process that has just started has seen none, so
-# if everything was killed, its steps begin again when their leases have run out.
+# Workers could not renew while PostgreSQL was down: give them one lease from its start. Do the same after an outage
+# that this process has seen: an error, or an answer that took very long. A process that has just started has seen none,
+# so if everything was killed, its steps begin again when their leases have run out.
 _SERVER_AGE = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8"
 
 
@@ -66,7 +66,7 @@ class Maintenance:
         self._forget()
 
     def _forget(self) -> None:
-        """Begins anew with what holds for one database server only."""
+        """Forgets what is true for one database server only."""
         self.sealer = Sealer()
         self.duties = [import_string(path)() for path in settings.MAINTENANCE_DUTIES]
 
@@ -75,7 +75,7 @@ class Maintenance:
         while not stopping():
             on_tick()
             try:
-                # As Django does between requests: a connection that broke is opened again.
+                # Like Django between requests: a broken connection is opened again.
                 close_old_connections()
                 self.do_round()
             except Error as error:
@@ -85,7 +85,7 @@ class Maintenance:
                     self.connected_at = 0.0
                     self._forget()  # the server may be another one, which counts transactions anew
             time.sleep(ROUND_SECONDS)
-        # So another process takes over at once, and not after the end of the lease.
+        # Then another process takes over at once, not when the lease ends.
         self._execute(_LEAVE_DUTY)
 
     def do_round(self) -> None:

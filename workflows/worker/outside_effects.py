@@ -1,4 +1,4 @@
-"""Where arguments may go that a model chose: a text that it has read may have made it choose them.
+"""Where arguments that a model chose may go. A text that the model has read may have made it choose them.
 
 They go to hosts that the step's author, the mode or MODEL_ALLOWED_HOSTS names. For others, a person is asked first.
 """
@@ -17,13 +17,13 @@ from workflows.tools import PersonsAnswer, StepContext, Tool
 from workflows.tools.approval import DEFAULT_SECONDS
 
 _URL = re.compile(r"https?://[^\s<>\"'`()\[\]{}|\\^]+", re.IGNORECASE)
-# With its port, because a name alone may be that of a file: notes.md.
+# The port is required, because a name alone may be a file's name: notes.md.
 _HOST_AND_PORT = re.compile(r"(?<![\w.:/@-])(?:[a-z0-9-]+\.)+[a-z0-9-]+:[0-9]{1,5}(?![\w:.@-]*[\w@])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The `host:port` that a tool may call, None for no limit, and what a person must be asked before."""
+    """Each `host:port` that a tool may call (None: no limit), and the question that a person must answer first."""
 
     hosts: frozenset[str] | None
     question: PersonsAnswer | None = None

@@ -41,7 +41,7 @@ BATCH_SECONDS = 0.002
 `commit_delay`. A turn costs as much as some ten steps in it, so a busy machine gets half as much again done.
 """
 TOOLS_EVERY = 10.0
-"""Seconds between two looks at what this machine can run: a folder may be mounted, or be gone, meanwhile."""
+"""Seconds between two checks of what this machine can run: a folder may be mounted or disappear."""
 SAFE_SHARE = 0.8
 """The share of a lease for which its holder may rely on it."""
 
@@ -190,7 +190,7 @@ class Runner:
             await self._look_at_tools()
 
     async def _look_at_tools(self) -> None:
-        """Leaves steps to other workers whose tool cannot run on this machine."""
+        """Leaves steps whose tool cannot run on this machine to other workers."""
         try:
             lacks = await in_thread(self.executor.orm, tools.missing_here)
         except db.Error as lost:

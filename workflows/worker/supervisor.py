@@ -199,7 +199,7 @@ def _run_child(child: Child, pipe: int, parent: int) -> None:
 
 def _tick(pipe: int) -> None:
     with contextlib.suppress(BlockingIOError):
-        # A full pipe is a supervisor that is behind: it has enough ticks to read.
+        # A full pipe means that the supervisor is behind: it has enough ticks to read.
         os.write(pipe, b".")
 
 

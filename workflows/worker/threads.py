@@ -21,7 +21,7 @@ async def in_thread(executor: ThreadPoolExecutor, function: Callable[..., T], *a
 
 
 def _with_connections(function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-    # As Django does for each request: a thread must neither get nor leave behind a broken connection.
+    # Like Django for each request: a thread must neither get nor leave behind a broken connection.
     close_old_connections()
     try:
         return function(*arguments)

@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "expires_at",
-                    models.DateTimeField(blank=True, help_text="From then on, calls with it are refused.", null=True),
+                    models.DateTimeField(blank=True, help_text="The time from which it is refused.", null=True),
                 ),
                 ("last_used_at", models.DateTimeField(blank=True, null=True)),
                 (

@@ -1,4 +1,4 @@
-"""The ENGINE of DATABASES: Django's own backend, whose sessions have their settings behind every pooler."""
+"""The ENGINE of DATABASES: Django's own backend, whose sessions keep their settings behind every pooler."""
 
 from typing import Any
 

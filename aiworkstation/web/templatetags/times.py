@@ -53,7 +53,7 @@ def duration(milliseconds: int | None) -> str:
 
 @register.filter
 def elapsed(since: datetime) -> SafeString:
-    """Shows the time since then. `static/js/times.js` lets it go on."""
+    """Shows the time since then. `static/js/times.js` keeps it running."""
     passed = max(round((timezone.now() - since).total_seconds() * 1000), 0)
     return format_html(
         '<span data-since="{}">{}</span>', f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", duration(passed)

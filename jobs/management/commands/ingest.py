@@ -36,7 +36,7 @@ class Failure:
 
 @dataclass
 class Uploads:
-    """What became of the files: `paths` are those of the documents that a job is to index.
+    """The result of the uploads: `paths` are those of the documents that a job will index.
 
     `inside` counts the documents that came out of those files.
     """
@@ -98,7 +98,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{_printable(failure.name)}: {failure.code}: {_printable(failure.message)}")
         # As on the job's page, documents inside others count.
         tried = total - uploads.skipped + uploads.inside
-        inside = f" {uploads.inside} of them came out of others." if uploads.inside else ""
+        inside = f" {uploads.inside} of them were inside others." if uploads.inside else ""
         self.stdout.write(f"{tried - len(uploads.failures)} of {tried} documents are indexed.{inside}")
         if uploads.skipped:
             files = "1 file was" if uploads.skipped == 1 else f"{uploads.skipped} files were"
@@ -189,5 +189,5 @@ def _failures_of(execution: WorkflowExecution, paths: dict[UUID, Path]) -> list[
 
 
 def _printable(text: str) -> str:
-    """One line of text that every terminal can show: a name can contain line ends and bytes that are no UTF-8."""
+    """One line of text that every terminal can show: a name can contain line ends and bytes that are not UTF-8."""
     return text if text.isprintable() else repr(text)[1:-1]

@@ -100,7 +100,7 @@ def test_an_address_that_is_not_listed_needs_every_scope(alice: User, settings: 
 
 
 ABOUT_THE_API = ("api/docs", "api/openapi.json")
-"""Anybody may read these: they have no credentials at all."""
+"""Anybody may read these, without any credentials."""
 
 
 def api_views() -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_bad_input_has_the_exit_code_2(db: None, command: list[str]) -> None:
 
 @pytest.mark.parametrize("command", [["apitoken", "nobody"], ["submit_samples", "--user", "nobody"]])
 def test_an_unknown_user(db: None, command: list[str]) -> None:
-    """`ingest` and `run_workflow` have tests of their own."""
+    """`ingest` and `run_workflow` have their own tests."""
     with pytest.raises(CommandError, match="no user 'nobody'") as raised:
         call_command(*command)
     assert raised.value.returncode == 2

@@ -12,7 +12,7 @@ import pytest
 from aiworkstation import BASE_DIR
 from aiworkstation.ops import linux
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 KERNEL = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
 MAY_COLLAPSE = KERNEL >= (6, 1) and Path("/sys/kernel/mm/transparent_hugepage").exists()
 BECOME = "import os, sys; from aiworkstation.ops import linux; linux.become(65534, 65534); "

@@ -1,4 +1,4 @@
-"""The application behind a real pgbouncer that passes no settings on: by refusing them, or without a word."""
+"""The application behind a real pgbouncer that passes no settings on: it refuses them, or drops them silently."""
 
 import asyncio
 import subprocess

@@ -151,7 +151,7 @@ def test_a_killed_server_is_started_again(data_dir: Path) -> None:
 
 
 def test_a_server_that_does_not_start_again_is_tried_until_it_does(tmp_path: Path) -> None:
-    """It is killed while it starts, or its disk is full: what has been ready once is not given up."""
+    """It is killed while it starts, or its disk is full: a server that has been ready once is not given up."""
     with postgres.join(tmp_path):
         configuration = postgres.home(tmp_path) / "data" / "postgresql.conf"
         sound = configuration.read_text()
@@ -227,7 +227,7 @@ def test_a_complaint_of_the_server_is_passed_on(tmp_path: Path) -> None:
         postgres.join(tmp_path)
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @needs_root

@@ -192,8 +192,8 @@ def test_nothing_outlives_a_killed_run(data_dir: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_is_created_in_a_database_of_ones_own(tmp_path: Path) -> None:
-    """Also if a first start with the embedded database was interrupted before."""
+def test_nothing_is_created_in_another_database(tmp_path: Path) -> None:
+    """This is so even if a first start with the embedded database was interrupted before."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     (data_dir / "first_start").touch()
@@ -260,7 +260,7 @@ def test_a_weak_key_in_the_data_directory_is_named(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_name_in_the_env_file_is_warned_about_once(tmp_path: Path) -> None:
-    """Variables of the environment belong to others: they are not warned about."""
+    """Variables of the environment may belong to other programs, so no warning names them."""
     file = tmp_path / "env"
     file.write_text("OPENAI_APIKEY=x\n")
     done = manage(tmp_path, "check", ENV_FILE=str(file), DATABSE_URL="x")

@@ -21,7 +21,7 @@ def document() -> dict[str, Any]:
     return found
 
 
-def test_the_committed_document_is_what_the_server_gives() -> None:
+def test_the_committed_document_is_what_the_server_returns() -> None:
     """Run `make openapi` and commit docs/openapi.json. It shows what a change means for clients."""
     assert json.loads(COMMITTED.read_text()) == json.loads(openapi.document()), (
         "run `make openapi`, and commit the result"

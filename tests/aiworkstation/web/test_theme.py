@@ -23,7 +23,7 @@ def test_it_leads_to_no_other_site(at_alice: Client, page: str) -> None:
     assert response.headers["Location"] == "/jobs/"
 
 
-def test_what_is_no_theme_changes_nothing(at_alice: Client) -> None:
+def test_an_unknown_theme_changes_nothing(at_alice: Client) -> None:
     at_alice.post("/settings/theme", {"theme": '"><script>'})
     assert "data-theme" not in text(at_alice.get("/jobs/"))
     at_alice.cookies["theme"] = "neon"

@@ -123,7 +123,7 @@ def test_bad_queries(as_alice: Client, query: str) -> None:
 )
 def test_the_error_lists_what_is_known(as_alice: Client, path: str, known: str) -> None:
     (error,) = as_alice.get(f"/api/{path}").json()["errors"]
-    assert error["detail"].endswith(f"There are: {known}.")
+    assert error["detail"].endswith(f": {known}.")
 
 
 def test_text_has_every_page(alice: User, as_alice: Client) -> None:
@@ -211,7 +211,7 @@ def test_names_with_accents_written_apart(alice: User, as_alice: Client, form: L
     assert set(found) == {"apart", "one"}
 
 
-def test_search_says_if_less_was_searched_for(alice: User, as_alice: Client) -> None:
+def test_search_shows_if_results_match_only_some_words(alice: User, as_alice: Client) -> None:
     add(alice, "An invoice of Meier to Bob.")
     assert get(as_alice, "search", q="meier")["relaxed"] is False
     assert get(as_alice, "search", q="meier zirconium") == get(as_alice, "search", q="meier zinc") | {"relaxed": True}

@@ -172,7 +172,7 @@ def test_bad_fields(as_alice: Client) -> None:
 
 def test_an_unknown_field_lists_the_known_ones(as_alice: Client) -> None:
     (error,) = post(as_alice, ("a.txt", b"a"), colour="red").json()["errors"]
-    assert error["detail"] == "Unknown key. There are: file, id, projectId, tags, mode."
+    assert error["detail"] == "Unknown key. Known keys: file, id, projectId, tags, mode."
     (error,) = as_alice.post(URL, {"other": SimpleUploadedFile("a.txt", b"a")}).json()["errors"]
     assert error["detail"] == "Unknown key. Send the files in the field file."
 

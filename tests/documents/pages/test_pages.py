@@ -266,7 +266,7 @@ def test_other_chunks_can_be_tried(alice: User, at_alice: Client) -> None:
 
 def test_an_unknown_state_is_named(at_alice: Client) -> None:
     page = text(at_alice.get("/documents/?state=done"))
-    assert "There is no state done. There are: uploaded, queued, processing, indexed, failed." in page
+    assert "There is no state done. Choose one of: uploaded, queued, processing, indexed, failed." in page
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def _span(columns: int) -> str:
         (f"<w:tbl>{_row(_span(9999) + word('a'))}</w:tbl>", "a" + " | " * 62),
     ],
 )
-def test_what_a_reader_sees(tmp_path: Path, body: str, text: str) -> None:
+def test_the_text_that_a_reader_sees(tmp_path: Path, body: str, text: str) -> None:
     assert _parse(write_docx(tmp_path / "a.docx", body)).pages[0].strip() == text.strip()
 
 

@@ -134,7 +134,7 @@ def test_a_formula_in_a_book(tmp_path: Path) -> None:
 
 
 def test_a_formula_of_opendocument(tmp_path: Path) -> None:
-    """It is a file of its own, and part of the sentence that holds its frame."""
+    """It is a separate file, and part of the sentence that holds its frame."""
     frame = '<draw:frame><draw:object xmlns:xlink="l" xlink:href="./Object 1"/></draw:frame>'
     path = builder.write_opendocument(tmp_path / "a.odt", "text", f"<text:p>Ratio {frame} it is</text:p>")
     with ZipFile(path, "a") as archive:

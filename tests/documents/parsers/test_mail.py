@@ -60,7 +60,7 @@ def test_of_alternatives_the_plain_one(tmp_path: Path, parts: tuple[str, ...], t
         "This is a message in MIME format.",
     ],
 )
-def test_of_alternatives_not_a_stub(tmp_path: Path, stub: str) -> None:
+def test_a_stub_is_not_used_if_there_is_an_alternative(tmp_path: Path, stub: str) -> None:
     page = "<h1>Invoice 4711</h1><p>Your total is 99 EUR, due on Friday.</p>"
     text = _text(tmp_path, f"text/plain\n\n{stub}", f"text/html\n\n{page}", kind="alternative")
     assert "99 EUR" in text

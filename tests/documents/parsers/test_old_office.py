@@ -61,7 +61,7 @@ def test_a_word_document(tmp_path: Path, is_narrow: bool) -> None:
         (["one\x0btwo\x1ethree\x1f\xa0four\r"], "one\ntwo-three four"),
     ],
 )
-def test_what_a_reader_sees(tmp_path: Path, runs: list[tuple[str, bytes] | str], text: str) -> None:
+def test_the_text_that_a_reader_sees(tmp_path: Path, runs: list[tuple[str, bytes] | str], text: str) -> None:
     shown = [line.strip(" ") for line in _parse(_doc(tmp_path / "a.doc", *runs)).pages[0].split("\n")]
     assert shown == [line.strip(" ") for line in text.split("\n")]
 

@@ -65,7 +65,7 @@ def test_odd_filters_are_read(tmp_path: Path, filters: bytes, data: bytes) -> No
         (b"/DCTDecode", b""),
     ],
 )
-def test_what_cannot_be_unpacked_has_a_reason(tmp_path: Path, filters: bytes, data: bytes) -> None:
+def test_a_stream_that_cannot_be_unpacked_has_a_reason(tmp_path: Path, filters: bytes, data: bytes) -> None:
     with pytest.raises(DocumentError) as error:
         _page(tmp_path, filters, data)
     assert error.value.code in {"corrupt", "no_text"}

@@ -65,7 +65,7 @@ OLD_CELLS = text_cell(0, 0, "Käse") + number_cell(0, 1, 0.155, 1) + number_cell
 
 @pytest.mark.parametrize("name", ["Book", "Workbook", ""])
 def test_excel_5(tmp_path: Path, name: str) -> None:
-    """Excel 5 calls the stream Book. Without a container the workbook is a file of its own."""
+    """Excel 5 calls the stream Book. A workbook without a container is a plain file."""
     data = biff5({"Stock": OLD_CELLS, "B": text_cell(0, 0, "two")}, ("0.0%", "00000"))
     path = tmp_path / "stored-without-a-name"
     path.write_bytes(ole({name: data}) if name else data)
@@ -243,7 +243,7 @@ def test_a_missing_sheet_costs_that_sheet(tmp_path: Path) -> None:
 
 
 def test_a_diagram_in_a_workbook(tmp_path: Path) -> None:
-    """SmartArt keeps its texts in a part of its own."""
+    """SmartArt keeps its texts in a separate part."""
     point = f"<d:pt><d:t>{builder.paragraphs('Order, then pay')}</d:t></d:pt>"
     others = {
         "xl/worksheets/_rels/sheet1.xml.rels": builder.rels(("r1", "drawing", "../drawings/drawing1.xml")),

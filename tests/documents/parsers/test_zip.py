@@ -8,7 +8,7 @@ from documents.parsers.zip import ZipParser
 
 
 class _Raw(ZipInfo):
-    """A member whose name is in an encoding of its own, without the flag for UTF-8, as old programs write it."""
+    """A member whose name is in its own encoding, without the flag for UTF-8, as old programs write it."""
 
     raw = b""
 

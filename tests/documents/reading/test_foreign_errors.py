@@ -16,7 +16,7 @@ from documents.reading.pipeline import read
 
 
 class PanicException(BaseException):
-    """What a library in Rust raises. Its module does not exist."""
+    """The exception that a library in Rust raises. Its module does not exist."""
 
 
 PanicException.__module__ = "pyo3_runtime"

@@ -291,7 +291,7 @@ def test_what_the_child_raises_ends_the_step(alice: User) -> None:
         (ChildFailed("nested too deeply", code="too_complex", error_class="documents.errors.TooComplex"), "nested"),
     ],
 )
-def test_a_limit_of_the_child_in_words_on_the_document(alice: User, error: ChildFailed, words: str) -> None:
+def test_a_limit_of_the_child_is_worded_for_the_document(alice: User, error: ChildFailed, words: str) -> None:
     async def stopped(function: str, arguments: dict[str, Any], on_progress: Any, files: Any) -> Any:
         raise error
 

@@ -25,7 +25,7 @@ Case = dict[str, Any]
 Reading = dict[str, Any]
 
 NOT_YET: set[str] = set()
-"""The ids of cases that are still wrong. Delete an id together with the change that mends it."""
+"""The ids of cases that are still wrong. Delete an id together with the change that fixes it."""
 
 
 def _cases() -> list[Any]:

@@ -54,7 +54,7 @@ def test_one_damaged_member_costs_that_member(tmp_path: Path, folder: Path) -> N
     assert unpacked.warnings == ["a.txt: damaged, and left out."]
 
 
-def test_what_no_reader_can_read_is_a_warning_and_no_member(tmp_path: Path, folder: Path) -> None:
+def test_an_unreadable_file_is_a_warning_and_not_a_member(tmp_path: Path, folder: Path) -> None:
     parts: dict[str, str | bytes] = {
         "a.txt": "one",
         "sound.mp3": b"ID3\x03\0\0" + bytes(99),

@@ -73,7 +73,7 @@ def test_a_name_in_parts_is_found(alice: User) -> None:
     assert find(alice, "zoe") == ["doc1"]
 
 
-def test_all_chunks_of_a_long_document_are_of_the_name(alice: User) -> None:
+def test_a_name_counts_for_all_chunks_of_a_long_document(alice: User) -> None:
     text = "\n\n".join(f"The harvest of year {n} was good and the barns were full." for n in range(300))
     index(alice, upload(alice, text, "almanac.txt", client_id="long"), chunk_size=50, overlap=0)
     add(alice, "The harvest of year 250 was poor.", "other.txt", client_id="other")

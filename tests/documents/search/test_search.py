@@ -178,7 +178,7 @@ def test_an_answer_with_some_of_the_words_is_relaxed(alice: User, question: str,
 
 
 def test_signs_in_prose_are_punctuation(alice: User) -> None:
-    """A pasted paragraph is no query: nobody means its quotation marks and dashes as signs."""
+    """A pasted paragraph is not a query. Its quotation marks and dashes are not meant as signs."""
     add(alice, "The harvest was good this year.", client_id="doc1")
     prose = (
         'The yearly report says: "everything failed" -rain and hail, harvest lost, all of the barns burnt twice a year'

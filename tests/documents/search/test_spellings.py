@@ -1,4 +1,4 @@
-"""What is written differently is found: letters, signs, codes and numbers, in both directions."""
+"""Different spellings find each other: letters, signs, codes and numbers."""
 
 import unicodedata
 
@@ -212,7 +212,7 @@ def test_phrases_with_codes(alice: User, phrase: str) -> None:
         "18+",
     ],
 )
-def test_what_has_no_other_form(text: str) -> None:
+def test_texts_without_other_forms(text: str) -> None:
     assert list(specials(text)) == []
 
 

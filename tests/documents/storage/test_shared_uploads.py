@@ -83,7 +83,7 @@ def test_the_step_is_left_to_a_worker_that_has_the_file(alice: User, tmp_path: P
         with pytest.raises(SystemExit):
             call_command("check_engine", stdout=output)
         assert REASON in output.getvalue()
-        # It may have tried once before it looked: then the step waits some seconds.
+        # It may have tried once before it checked: then the step waits some seconds.
         job.refresh_from_db()
         step_row = WorkflowStep.objects.get(execution=job)
         assert (step_row.status in ("ready", "waiting"), job.is_finished) == (True, False)

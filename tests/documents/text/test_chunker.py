@@ -126,7 +126,7 @@ def test_column_names_are_in_each_chunk_of_a_table(before: str, size_and_overlap
     assert covered == len(text)
 
 
-def test_behind_a_table_there_are_no_column_names() -> None:
+def test_after_a_table_there_are_no_column_names() -> None:
     chunks = chunk_pages([f"{NAMES}\n{ROWS}\n\n{PROSE[:9000]}"])
     assert NAMES not in chunks[-1].text
 
@@ -139,7 +139,7 @@ def test_behind_a_table_there_are_no_column_names() -> None:
         f"a | b\n{PROSE[:9000]}",  # no table
     ],
 )
-def test_what_is_not_repeated(text: str) -> None:
+def test_headings_that_are_not_repeated(text: str) -> None:
     assert all(chunk.text == text[chunk.start : chunk.end] for chunk in chunk_pages([text]))
 
 

@@ -147,7 +147,7 @@ def test_no_matches(as_alice: Client) -> None:
 
 
 @in_transactions
-def test_rights_are_looked_at_again_for_each_job(as_charlie: Client, alice: User, charlie: User) -> None:
+def test_permissions_are_checked_again_for_each_job(as_charlie: Client, alice: User, charlie: User) -> None:
     job = delayed(alice)
     response = post(as_charlie, action="cancel", jobIds=[str(job.pk)])
     User.objects.filter(pk=charlie.pk).update(is_staff=False)

@@ -94,7 +94,7 @@ def test_it_refuses(as_alice: Client, query: str, attr: str) -> None:
 )
 def test_the_error_lists_what_is_known(as_alice: Client, query: str, known: str) -> None:
     (error,) = as_alice.get(f"/api/jobs?{query}").json()["errors"]
-    assert error["detail"].endswith(f"There are: {known}.")
+    assert error["detail"].endswith(f": {known}.")
 
 
 def test_pages(as_alice: Client, alice: User) -> None:

@@ -107,7 +107,7 @@ def test_branches_that_do_not_depend_on_the_step_are_kept(as_alice: Client, alic
     assert new["reused"]["steps"] == 1
 
 
-def test_what_failed_before_the_step_runs_again(as_alice: Client, alice: User) -> None:
+def test_failed_steps_before_the_step_run_again(as_alice: Client, alice: User) -> None:
     job = start_job(alice, payload=PAYLOAD)
     complete(claim(job.pk)[0], "one")
     fail(claim(job.pk)[0])

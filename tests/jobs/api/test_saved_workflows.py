@@ -219,8 +219,8 @@ def test_shared_ones_are_read_and_run_by_everybody(as_alice: Client, as_bob: Cli
     assert as_bob.get("/api/workflows/report").status_code == 404
 
 
-def test_whose_a_name_means(as_alice: Client, as_bob: Client, as_charlie: Client) -> None:
-    """One's own, then the only shared one, and `owner` decides."""
+def test_whose_workflow_a_name_means(as_alice: Client, as_bob: Client, as_charlie: Client) -> None:
+    """It means the user's own one, then the only shared one. `owner` decides in any case."""
     save(as_alice, isShared=True)
     save(as_bob, isShared=True)
     assert as_bob.get("/api/workflows/report").json()["owner"] == "bob"
@@ -231,7 +231,7 @@ def test_whose_a_name_means(as_alice: Client, as_bob: Client, as_charlie: Client
     assert as_charlie.get("/api/workflows/report?owner=nobody").status_code == 404
 
 
-def test_a_change_of_something_that_has_changed(as_alice: Client) -> None:
+def test_a_change_to_a_workflow_that_has_changed(as_alice: Client) -> None:
     save(as_alice)
     tag = as_alice.get("/api/workflows/report")["ETag"]
     assert put(as_alice, {"payload": OTHER}, **{"If-Match": tag}).status_code == 200

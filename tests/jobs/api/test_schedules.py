@@ -136,7 +136,7 @@ def test_django_q2s_scheduler_calls_it(alice: User, report: None) -> None:
     assert outcomes(schedule) == ["started"]
 
 
-def test_a_call_too_many_does_nothing(report: None, alice: User) -> None:
+def test_an_extra_call_does_nothing(report: None, alice: User) -> None:
     schedule = make(alice)
     fire_due(schedule)
     fire(str(schedule.pk))
@@ -331,7 +331,7 @@ def test_others_see_nothing(
 
 
 def test_a_schedule_for_a_shared_workflow(report: None, as_bob: Client, alice: User, bob: User) -> None:
-    """Its jobs are Bob's. When Alice does not share it any more, his schedule says so."""
+    """Its jobs are Bob's. When Alice no longer shares it, the last run of his schedule shows this."""
     workflow = change_workflow(alice, get_workflow(alice, "report"), {"is_shared": True})
     made = post(as_bob, everySeconds=60, workflowOwner="alice").json()
     assert (made["workflowOwner"], made["owner"]) == ("alice", "bob")

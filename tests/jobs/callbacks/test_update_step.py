@@ -354,7 +354,7 @@ class TestSignatures:
             {"webhook-timestamp": "1e400"},
         ],
     )
-    def test_what_cannot_be_read(self, waiting: Claim, wrong: dict[str, str]) -> None:
+    def test_bodies_that_cannot_be_read(self, waiting: Claim, wrong: dict[str, str]) -> None:
         _, headers = signed(update_of(waiting, "completed"))
         self.refused(headers | wrong, update_of(waiting, "completed"))
 
@@ -439,7 +439,7 @@ class TestDeliveriesThatOvertakeEachOther:
         send(update_of(waiting, "running", progress=10), at=datetime.now(UTC) - timedelta(seconds=5))
         assert step_of(waiting).answer_by > soon + timedelta(seconds=50)  # type: ignore[operator]
 
-    def test_a_new_attempt_begins_anew(self, waiting: Claim) -> None:
+    def test_a_new_attempt_resets_them(self, waiting: Claim) -> None:
         """The next attempt may be reported by a machine whose clock is behind."""
         send(update_of(waiting, "running", progress=90), at=datetime.now(UTC) + timedelta(seconds=60))
         send(update_of(waiting, "failed"))
@@ -448,7 +448,7 @@ class TestDeliveriesThatOvertakeEachOther:
         send(update_of(again, "running", progress=10))
         assert step_of(again).progress == 10
 
-    def test_a_user_s_retry_begins_anew(self, waiting: Claim) -> None:
+    def test_a_users_retry_resets_them(self, waiting: Claim) -> None:
         send(update_of(waiting, "running", progress=90), at=datetime.now(UTC) + timedelta(seconds=60))
         engine.cancel(waiting.execution_id, actor="alice")
         engine.retry(waiting.execution_id, actor="alice")
@@ -583,7 +583,7 @@ class TestBadBodies:
         assert "nested 501 levels deep" in errors(answer)["detail"]
         assert step_of(waiting).status == "waiting"
 
-    def test_what_is_not_json(self, waiting: Claim) -> None:
+    def test_texts_that_are_not_json(self, waiting: Claim) -> None:
         text, headers = signed(update_of(waiting, "completed"))
         answer = send(text, headers=headers | {"content-type": "text/plain"})
         assert answer.status_code == 415

@@ -100,7 +100,7 @@ def test_documents_inside_others_count_as_on_the_jobs_page(
         complete_all(job)
 
     assert run(folder, work=two_inside) == 1
-    assert "4 of 5 documents are indexed. 2 of them came out of others." in capsys.readouterr().out
+    assert "4 of 5 documents are indexed. 2 of them were inside others." in capsys.readouterr().out
     assert WorkflowExecution.objects.get().steps_total == 5
 
 
@@ -162,7 +162,9 @@ class TestSkipSame:
             assert run(folder / "a.txt", "--skip-same", work=index_all) == 0
         assert "\n1 file was skipped:" in capsys.readouterr().out
 
-    def test_of_another_user_or_project_or_without_the_option(self, demo: User, folder: Path, index_all: Any) -> None:
+    def test_files_of_another_user_or_project_or_without_the_option(
+        self, demo: User, folder: Path, index_all: Any
+    ) -> None:
         User.objects.create_user("other")
         assert run(folder, "--project", "p", work=index_all) == 0
         for options in (["--skip-same"], ["--skip-same", "--user", "other"], []):
@@ -170,7 +172,7 @@ class TestSkipSame:
             assert run(folder, "--project", "" if "--user" not in options else "p", *options, work=index_all) == 0
             assert Document.objects.count() == before + 3
 
-    def test_what_was_not_indexed_is_indexed_without_another_copy(
+    def test_a_file_that_was_not_indexed_is_indexed_without_another_copy(
         self, demo: User, folder: Path, index_all: Any
     ) -> None:
         assert run(folder, "--skip-same", work=fail_the_second) == 1

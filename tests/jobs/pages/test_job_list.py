@@ -135,7 +135,7 @@ def test_empty_lists_say_what_to_do_next(alice: User, at_alice: Client) -> None:
 
 def test_an_unknown_status_is_named(at_alice: Client) -> None:
     page = text(at_alice.get("/jobs/?status=done"))
-    assert "There is no status done. There are: unfinished, queued, running, waiting, completed, " in page
+    assert "There is no status done. Choose one of: unfinished, queued, running, waiting, completed, " in page
     assert "There is no" not in text(at_alice.get("/jobs/?status=failed"))
 
 

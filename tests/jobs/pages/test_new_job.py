@@ -104,8 +104,8 @@ def test_no_steps(at_alice: Client) -> None:
 @pytest.mark.parametrize(
     ("fields", "where", "message"),
     [
-        ({"name": "x" * 301}, "name", "At most 300 characters are allowed. These are 301."),
-        ({"mode": "Sale"}, "mode", "There is no Sale. There are: Admin, General, Sales."),
+        ({"name": "x" * 301}, "name", "At most 300 characters are allowed. You entered 301."),
+        ({"mode": "Sale"}, "mode", "There is no Sale. Choose one of: Admin, General, Sales."),
         ({"model_id": "x" * 201}, "model_id", "At most 200 characters are allowed."),
     ],
 )
@@ -118,12 +118,12 @@ def test_errors_of_steps_are_plain_words(at_alice: Client) -> None:
     search = {"name": "Look", "tool": "DOCUMENT_SEARCH", "arguments": '{"query": "{{steps.One.output}}", "size": 1}'}
     steps = ({"name": "x" * 301}, {"name": "Two", "tool": "SEARCH"})
     rows = at_alice.post("/jobs/new", form(*steps, name="Any")).context["steps"].forms
-    assert rows[0].errors["name"] == ["At most 300 characters are allowed. These are 301."]
-    assert rows[1].errors["tool"][0].startswith("There is no SEARCH. There are: APPROVAL, DOCUMENT_EMBED, ")
+    assert rows[0].errors["name"] == ["At most 300 characters are allowed. You entered 301."]
+    assert rows[1].errors["tool"][0].startswith("There is no SEARCH. Choose one of: APPROVAL, DOCUMENT_EMBED, ")
     (row, *_) = at_alice.post("/jobs/new", form(search, name="Any")).context["steps"].forms
     query, size = row.errors["arguments"]
     assert query.startswith("query: {{steps.One.output}} is not replaced")
-    assert size.startswith("size: Unknown key. There are: query, ")
+    assert size.startswith("size: Unknown key. Known keys: query, ")
 
 
 def test_too_many_steps_and_no_rows(at_alice: Client) -> None:
@@ -192,10 +192,10 @@ def test_upload_of_nothing(at_alice: Client) -> None:
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        ({"project_id": "x" * 201}, "Project: At most 200 characters are allowed. These are 201."),
+        ({"project_id": "x" * 201}, "Project: At most 200 characters are allowed. You entered 201."),
         ({"tags": ",".join(map(str, range(101)))}, "Tags: At most 100 tags are allowed."),
         ({"tags": "x" * 101}, "Tags: A tag has at most 100 characters."),
-        ({"mode": "Sale"}, "Mode: There is no Sale. There are: Admin, General, Sales."),
+        ({"mode": "Sale"}, "Mode: There is no Sale. Choose one of: Admin, General, Sales."),
     ],
 )
 def test_upload_with_a_wrong_label_stores_nothing(at_alice: Client, label: dict[str, str], message: str) -> None:
@@ -229,7 +229,7 @@ def test_index_selected_documents(alice: User, at_alice: Client) -> None:
         ({"document": ["unknown"]}, "There is no document unknown."),
     ],
 )
-def test_ingestions_that_cannot_be(alice: User, at_alice: Client, sent: dict[str, Any], message: str) -> None:
+def test_impossible_ingestions(alice: User, at_alice: Client, sent: dict[str, Any], message: str) -> None:
     document = upload(alice, "One.")
     named = {"document": [str(document.uid)]} if sent.get("chunk_size") else {}
     page = text(at_alice.post("/jobs/new/ingest", {**named, **sent}, follow=True))

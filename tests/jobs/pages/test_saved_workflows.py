@@ -114,7 +114,7 @@ def test_schedule(report: SavedWorkflow, at_alice: Client) -> None:
     assert page.count(":00:00</dd>") == 5
     wrong = act(at_alice, report, "schedule", **fields | {"cron": "99 * * * *", "timezone": "Mars"})
     assert wrong.status_code == 400
-    assert "This is no cron expression" in text(wrong)
+    assert "This is not a cron expression" in text(wrong)
     assert "There is no time zone Mars" in text(wrong)
     assert WorkflowSchedule.objects.count() == 1
 

@@ -428,8 +428,8 @@ def test_a_stock_cluster_takes_messages_by_an_index_however_many_are_due(start: 
     assert "Seq Scan on django_q_ormq" not in plan
 
 
-def test_an_error_that_is_no_tasks_ends_the_process(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
-    """Its supervisor restarts it after a back-off, and says so."""
+def test_an_error_outside_a_task_ends_the_process(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    """Its supervisor logs this and restarts it after a back-off."""
 
     def fails(self: PlainTasks) -> None:
         raise LookupError("the table is gone")

@@ -116,7 +116,7 @@ def test_a_job_that_does_not_exist(alice: User, verb: str) -> None:
 
 
 class TestRetryStep:
-    def test_it_runs_the_step_and_what_follows(self, alice: User) -> None:
+    def test_it_runs_the_step_and_those_after_it(self, alice: User) -> None:
         chain = [NewStep("a"), NewStep("b", depends_on=[0]), NewStep("c", depends_on=[1]), NewStep("other")]
         job = job_of(alice, *chain)
         for claimed in claim(job.pk, 2):
@@ -135,7 +135,7 @@ class TestRetryStep:
         retried = AuditEvent.objects.filter(execution_id=job.pk, action="step.retried", actor="bob")
         assert retried.count() == 4
 
-    def test_it_runs_what_the_step_needs(self, alice: User) -> None:
+    def test_it_runs_the_steps_that_the_step_needs(self, alice: User) -> None:
         job = job_of(alice, NewStep("a"), NewStep("b", depends_on=[0]), NewStep("c", depends_on=[0]))
         fail(claim(job.pk)[0])
         assert engine.retry_step(job.pk, step(job, 2), actor="bob")
@@ -144,7 +144,7 @@ class TestRetryStep:
         job.refresh_from_db()
         assert job.status == "completed"
 
-    def test_what_also_needs_another_failed_step_stays(self, alice: User) -> None:
+    def test_a_step_that_also_needs_another_failed_step_stays(self, alice: User) -> None:
         job = job_of(
             alice, NewStep("a"), NewStep("b"), NewStep("both", depends_on=[0, 1]), NewStep("x", depends_on=[2])
         )
@@ -240,7 +240,7 @@ class TestRerun:
         assert third.steps.get(index=0).copied_from == step(job, 0)
         assert third.rerun_of == second.pk
 
-    def test_a_retry_leaves_what_was_taken_over(self, alice: User) -> None:
+    def test_a_retry_leaves_the_outputs_that_were_taken_over(self, alice: User) -> None:
         job = job_of(alice, NewStep("a"), NewStep("b", depends_on=[0]))
         complete_all(job, "x")
         new = rerun(alice, job, 0)
@@ -248,7 +248,7 @@ class TestRerun:
         engine.retry(new.pk, actor="alice")
         assert statuses(new) == ["completed", "ready"]
 
-    def test_what_cannot_be_taken_over_starts_nothing(self, alice: User) -> None:
+    def test_outputs_that_cannot_be_taken_over_start_nothing(self, alice: User) -> None:
         job = in_state(alice, "failed")
         before = state()
         with pytest.raises(ValueError, match="completed steps"):

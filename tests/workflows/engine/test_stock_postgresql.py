@@ -1,4 +1,4 @@
-"""A PostgreSQL from the system's packages, with JIT as it is switched on there: nothing of ours is compiled."""
+"""A PostgreSQL from the system's packages, with JIT as it is switched on there: none of our statements is compiled."""
 
 import json
 import subprocess

@@ -313,7 +313,7 @@ def test_the_sweep_finds_nothing_in_normal_operation(start: Start, worker: Worke
 
 
 @pytest.mark.parametrize("delay", [0.0, 600.0])
-def test_the_sweep_replaces_a_message_that_somebody_deleted(start: Start, delay: float) -> None:
+def test_the_sweep_replaces_a_deleted_message(start: Start, delay: float) -> None:
     """The page "Queued tasks" in the admin lets one do that. The execution still names the message."""
     execution = start(*chain(1), delay=delay)
     OrmQ.objects.all().delete()

@@ -173,7 +173,7 @@ def test_an_answer_from_outside(alice: User) -> None:
 class TestLostWorkers:
     @pytest.fixture
     def lose(self) -> Callable[..., None]:
-        """The workers of all running steps gave their last sign of life so many seconds ago."""
+        """Makes the last sign of life of all running steps' workers older, in seconds."""
 
         def lose(silence: float, **steps: object) -> None:
             lease_until = timezone.now() + timedelta(seconds=30 - silence)

@@ -157,7 +157,7 @@ class TestChooseArguments:
         [
             ('{"limit": ', "not JSON"),
             ('{"limit": 0}', "limit: Input should be greater than or equal to 1"),
-            ('{"colour": 1}', "colour: Unknown key. There are:"),
+            ('{"colour": 1}', "colour: Unknown key. Known keys:"),
             ("[1]", "arguments: Input should be"),
         ],
     )

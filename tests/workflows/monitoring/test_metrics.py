@@ -1,4 +1,4 @@
-"""`/metrics`: who may read it, and what it says."""
+"""`/metrics`: who may read it, and what it contains."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -47,7 +47,7 @@ def test_without_a_token_only_this_machine(db: None, client: Client, address: st
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Proto", "Via"])
 def test_a_proxy_on_this_machine_is_not_this_machine(db: None, client: Client, header: str, settings: Any) -> None:
-    """Not even if the proxy is trusted and says that the client is here: the client may have written that."""
+    """A trusted proxy may say that the client is here, but the client may have written that."""
     settings.CONFIG = settings.CONFIG.model_copy(update={"trusted_proxies": ["127.0.0.1"]})
     assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
 
@@ -224,6 +224,6 @@ def test_cooldowns_and_the_pause(client: Client, db: None) -> None:
 
 
 def test_counters_that_cannot_be_events(db: None, client: Client) -> None:
-    """Whatever a row holds, the scrape goes on."""
+    """Whatever a row holds, the scrape continues."""
     Counter.objects.create(name="unknown", labels=["x"], value=1)
     assert "unknown" not in client.get("/metrics").content.decode()

@@ -93,7 +93,7 @@ def test_an_empty_body(server: WebServer, encoding: str) -> None:
         ("gzip", packed(bytes(6_000_000)) * 2, "response_too_large", False),
     ],
 )
-def test_what_cannot_be_read(server: WebServer, encoding: str, body: bytes, code: str, retryable: bool) -> None:
+def test_bodies_that_cannot_be_read(server: WebServer, encoding: str, body: bytes, code: str, retryable: bool) -> None:
     with pytest.raises(StepError) as caught:
         received(server, body, encoding)
     assert (caught.value.code, caught.value.retryable) == (code, retryable)

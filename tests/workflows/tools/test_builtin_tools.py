@@ -187,7 +187,7 @@ class TestHubspot:
     @pytest.mark.parametrize(
         "body", [{"results": {"id": 1}}, {"results": ["x"]}, {"results": [], "paging": "x"}, {"paging": {"next": 3}}]
     )
-    def test_what_is_no_page(self, hubspot: HubspotServer, body: dict[str, Any]) -> None:
+    def test_an_answer_that_is_not_a_page(self, hubspot: HubspotServer, body: dict[str, Any]) -> None:
         hubspot.instead = 200, body
         with pytest.raises(StepError, match="not HubSpot's API"):
             contacts()

@@ -135,7 +135,7 @@ def test_a_result_beside_a_broken_job_is_kept(start: Start, ledger: Path) -> Non
 
 
 def test_the_next_steps_of_its_neighbors_are_not_lost(start: Start, ledger: Path, odd: dict[str, Any]) -> None:
-    """Else they would be running, held by nobody, until their leases run out."""
+    """Otherwise, they would be running, held by nobody, until their leases run out."""
     odd["model"] = "m" * 300
     beside = [start(NewStep("s0", tool="PROBE_SLEEP", arguments={"seconds": 0.5}), behind("s1")) for _ in range(3)]
     broken = start(NewStep("odd", tool="PROBE_SLEEP", arguments={"seconds": 0.5}, max_attempts=1))

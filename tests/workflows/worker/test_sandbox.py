@@ -77,7 +77,7 @@ def test_a_defect_keeps_its_class_and_its_traceback_and_is_retried(
 def test_an_error_with_a_code_is_for_the_user(
     sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It says itself whether another attempt may help."""
+    """The error itself decides whether another attempt may help."""
     with pytest.raises(ChildFailed) as raised:
         call(sandbox, "put_off", tmp_path)
     error = raised.value

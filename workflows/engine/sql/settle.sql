@@ -44,7 +44,7 @@ BEGIN
         WHEN _job.ready_at <= clock_timestamp() THEN CASE WHEN _job.started_at IS NULL THEN 'queued' ELSE 'running' END
         ELSE 'waiting' END
       WHEN _job.completed = _job.steps_total THEN 'completed'
-      -- Without a failure, what is not completed was cancelled before other steps were retried.
+      -- Without a failure, the steps that are not completed were cancelled before other steps were retried.
       WHEN _job.failed = 0 THEN 'cancelled'
       WHEN _job.tolerates_failures AND _job.completed > 0 THEN 'completed_with_errors'
       ELSE 'failed' END;

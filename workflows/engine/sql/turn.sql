@@ -8,7 +8,8 @@ CREATE OR REPLACE FUNCTION workflow_turn(
   _outputs text[], _demands json, _only uuid, _cooldowns json
 ) RETURNS json
 LANGUAGE plpgsql SET jit = off
--- As on the workers' own connections (`workflows.database_connections`): a pooler may not pass their settings on.
+-- These repeat the settings of the workers' connections, which a pooler may not pass on: see
+-- `workflows.database_connections`.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_sort = off SET enable_material = off AS $$

@@ -30,7 +30,7 @@ SMALLER_PARTS = "split the work into smaller parts, or raise CHILD_SECONDS"
 # Libraries in C++ and Rust abort their process when an allocation fails. Another attempt would end in the same way.
 _ABORT_SIGNALS = {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}
 MAX_ANSWER = 1 << 26
-"""Bytes of one line of JSON."""
+"""The most bytes of one line of JSON."""
 OnProgress = Callable[[int, int], None]
 # All that the fork server and its children see of this process's environment.
 _KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
@@ -63,8 +63,8 @@ class Sandbox:
         request = {"function": function, "arguments": arguments, "limits": asdict(limits)}
         request["files"] = asdict(files or ChildFiles())
         call = _ChildCall(function, on_progress)
-        # The child writes its answer to one socket. The other is the fork server's: it names the end of the child, and
-        # when it is closed here, the server kills the child.
+        # The child writes its answer to one socket. The other is the fork server's: it reports the end of the child,
+        # and when it is closed here, the server kills the child.
         answer, child_answer = socket.socketpair()
         life, child_life = socket.socketpair()
         with child_answer, child_life:
@@ -139,7 +139,7 @@ class _ChildCall:
             while line := await reader.readline():
                 self._take(json.loads(line))
         except (ValueError, TypeError, KeyError, RecursionError) as error:  # not JSON, too long, of another shape
-            raise ChildCrashed(f"{self.function} sent what is not an answer") from error
+            raise ChildCrashed(f"{self.function} sent something that is not an answer") from error
 
     def _take(self, message: dict[str, Any]) -> None:
         if "progress" in message and self.on_progress:

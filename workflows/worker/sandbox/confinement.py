@@ -1,8 +1,8 @@
 """What a child process may touch: its code, the files it was given, and its own folder.
 
 Landlock (Linux 5.13) limits files and connections, seccomp refuses system calls. A function in the child can open no
-socket, start no process or program, signal nobody else, and read neither secrets nor other processes' `/proc`. A kernel
-that lacks one of them does less: `missing()` says what.
+socket, start no process or program, signal no other process, and read neither secrets nor other processes' `/proc`. A
+kernel that lacks one of them does less: `missing()` lists what.
 
 Sources: landlock(7), seccomp(2), and the kernel's `include/uapi/linux/landlock.h`.
 """

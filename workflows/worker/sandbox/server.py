@@ -33,7 +33,7 @@ from workflows.worker.sandbox.limits import ChildLimits
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's default of 700 is for processes that live longer than a child does."""
 MAX_TRACEBACK = 20_000
-"""Characters. A traceback without end is that of a RecursionError."""
+"""The most characters of a traceback. That of a RecursionError may be endless."""
 
 
 class _Server:
@@ -44,7 +44,7 @@ class _Server:
         self.selector = selectors.DefaultSelector()
         self.confinement = Confinement()
         self.broken: dict[str, Any] | None = None
-        """Why a module that the server should have imported cannot be. Then no function can run."""
+        """Why a module could not be imported at the start. Empty if all were. Otherwise, no function can run."""
         self.wake_reader, self.wake_writer = os.pipe()
         os.set_blocking(self.wake_writer, False)
 
@@ -93,7 +93,7 @@ class _Server:
         if child == 0:
             _live(function, request, answer, self.confinement)
         answer.close()
-        # Here and in the child, whichever comes first: a kill must reach the group.
+        # Set here and in the child, whichever comes first: a kill must reach the group.
         with contextlib.suppress(OSError):
             os.setpgid(child, child)
         self.lives[child] = life
@@ -166,7 +166,7 @@ def _close_all_but(kept: int, nowhere: int) -> None:
 
 
 def _error_json(error: BaseException) -> dict[str, Any]:
-    """Returns what the caller learns of an exception.
+    """Returns what the caller gets of an exception.
 
     An exception with a `code` was raised on purpose: its message is for the user, and it is final unless it is
     `retryable`. Any other is a defect. It keeps its class and its traceback, and may be gone at the next attempt.
@@ -203,7 +203,7 @@ def main() -> None:
     try:
         for name in sys.argv[2:]:
             importlib.import_module(name)
-    except BaseException as error:  # whatever a module of an extension does; every call gets the reason
+    except BaseException as error:  # a module of an extension may raise anything; every call gets the reason
         server.broken = _error_json(error)
     server.serve()
 

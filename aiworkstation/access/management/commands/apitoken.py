@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scopes",
             type=lambda text: text.split(","),
-            help=f"what the token may do, separated by commas: {', '.join(ALL_SCOPES)}. Default: all that the user may",
+            help=f"what the token may do, separated by commas: {', '.join(ALL_SCOPES)}. Default: all of the user's",
         )
         parser.add_argument(
             "--days", type=whole_number(1, MAX_DAYS), help="after how many days the token expires. Default: never"

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         for finding in found.findings:
             self.stdout.write(f"WRONG  {finding}")
         self.stdout.write(
-            f"{found.seals} seals over {found.sealed} events checked, {len(found.findings)} things wrong."
+            f"{found.seals} seals over {found.sealed} events checked, {len(found.findings)} problems found."
             f" {found.unsealed} newer events are not sealed yet. Head: {found.head}"
         )
         if found.findings:
