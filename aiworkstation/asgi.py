@@ -1,5 +1,7 @@
 """The application that the web server runs: Django behind the front gate."""
 
+from django.conf import settings
+
 from aiworkstation.gate.front_gate import FrontGate
 from aiworkstation.gate.routes import KILOBYTE, MEGABYTE, Route, route
 from aiworkstation.wsgi import application as django
@@ -17,4 +19,4 @@ ROUTES: list[Route] = [
     route("/login|/logout|/settings/.*", 64 * KILOBYTE),
     route("(?s:.*)", MEGABYTE),
 ]
-application = FrontGate(django, ROUTES, THREADS)
+application = FrontGate(django, ROUTES, THREADS, settings.CONFIG.cors_origins)

@@ -52,6 +52,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "aiworkstation.web.middleware.StorablePath",
     "aiworkstation.web.request_id.RequestId",
+    "aiworkstation.web.middleware.CrossOrigin",
     "aiworkstation.audit.origin.RequestOrigin",
     "aiworkstation.audit.refused_requests.RefusedRequests",
     "django.middleware.security.SecurityMiddleware",

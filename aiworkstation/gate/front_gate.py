@@ -1,5 +1,6 @@
 """The ASGI application of the gate.
 
+0. Answer the preflights of browsers (CORS) without a thread.
 1. Find the route. Refuse a body that is too large, or a form with files where none is accepted.
 2. For an upload, ask the application whether the caller may upload, and how much, before a byte is read.
 3. Read the body, under a size and a deadline.
@@ -11,13 +12,13 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import IO, Any
 
-from aiworkstation.gate import refusals, request_body, routes, wsgi
+from aiworkstation.gate import cross_origin, refusals, request_body, routes, wsgi
 from aiworkstation.gate.refusals import Busy, Disconnected, Receive, Refusal, Scope, Send
 from aiworkstation.gate.request_body import Body
 from aiworkstation.gate.routes import Route
@@ -64,23 +65,35 @@ class Places:
 
 
 class FrontGate:
-    """`application` is a WSGI application, which runs in `threads` threads. The last of `table` matches every path."""
+    """`application` is a WSGI application, which runs in `threads` threads. The last of `table` matches every path.
 
-    def __init__(self, application: wsgi.Application, table: Sequence[Route], threads: int) -> None:
+    Pages of `origins` may call the API. The application adds their headers to its own answers.
+    """
+
+    def __init__(
+        self, application: wsgi.Application, table: Sequence[Route], threads: int, origins: Collection[str] = ()
+    ) -> None:
         self._application = application
         self._routes = table
+        self._origins = origins
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
         self._client_places = Places(max(1, threads - 1))
         self._expensive_places = Places(max(1, threads // 2))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = only_header(scope, b"origin")
+        asked = only_header(scope, b"access-control-request-method")
+        if origin is not None and cross_origin.is_preflight(scope["path"], scope["method"], origin, asked):
+            await send_preflight(cross_origin.answer_preflight(self._origins, origin), send)
+            return
         route = routes.find(self._routes, scope["path"])
         try:
             await self._handle(route, scope, receive, send)
         except Disconnected:
             return
         except Refusal as refusal:
-            await refusals.refuse(refusal, scope, receive, send, route.error_extras)
+            shared = encoded(cross_origin.shared_with(self._origins, scope["path"], origin))
+            await refusals.refuse(refusal, scope, receive, send, extras=route.error_extras, more_headers=shared)
 
     async def _handle(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         if not request_body.has_body(scope):
@@ -142,6 +155,24 @@ class FrontGate:
             await asyncio.get_running_loop().run_in_executor(self._threads, answer.file.close)
         else:
             answer.file.close()
+
+
+def only_header(scope: Scope, name: bytes) -> str | None:
+    """Returns the header's value, or None if there is none, or more than one."""
+    values = request_body.headers_of(scope, name)
+    return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def encoded(headers: cross_origin.Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+async def send_preflight(preflight: cross_origin.Preflight, send: Send) -> None:
+    headers = encoded(preflight.headers)
+    if preflight.body:
+        headers.append((b"content-length", str(len(preflight.body)).encode()))
+    await send({"type": "http.response.start", "status": preflight.status.value, "headers": headers})
+    await send({"type": "http.response.body", "body": preflight.body})
 
 
 def is_form_with_files(scope: Scope) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import html
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -92,14 +92,21 @@ class NoSpace(Refusal):
 
 
 async def refuse(
-    refusal: Refusal, scope: Scope, receive: Receive, send: Send, extras: Mapping[str, Any] | None = None
+    refusal: Refusal,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    extras: Mapping[str, Any] | None = None,
+    more_headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> None:
     """Answers, with `extras` in a JSON error, then drops the rest of the body before the connection ends.
 
     If the connection ended at once, a client that writes its whole body first would see a reset, not the answer.
     """
     headers, body = refusal.answer(scope["path"], extras or {})
-    await send({"type": "http.response.start", "status": refusal.status.value, "headers": headers})
+    start = {"type": "http.response.start", "status": refusal.status.value, "headers": [*headers, *more_headers]}
+    await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": True})
     if not isinstance(refusal, TooSlow):
         await drop_body(receive)

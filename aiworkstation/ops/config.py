@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aiworkstation import BASE_DIR
+from aiworkstation.ops.origins import browser_origin
 
 # With an empty ENV_FILE no file is read.
 ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
@@ -142,6 +143,8 @@ class Config(BaseSettings):
         default=480, ge=0, le=1_000_000, description="minutes after which a session ends; 0: never"
     )
     api_rate: int = Field(default=0, ge=0, le=1_000_000, description="requests a minute; 0: no limit")
+    cors_origins: CommaList = Field(default=[], description="origins whose pages may call the API")
+    embed_origins: CommaList = Field(default=[], description="origins whose pages may frame /jobs/embed")
     metrics_token: str = Field(default="", description="token to read /metrics; empty: only this machine")
     log_format: Literal["line", "json"] = "line"
 
@@ -163,6 +166,11 @@ class Config(BaseSettings):
         if wrong := [name for name in value if name != "*" and not _HOST_NAME.fullmatch(name.removeprefix("."))]:
             raise ValueError(f"write host names only, without https:// and port, not {', '.join(wrong)}")
         return value
+
+    @field_validator("cors_origins", "embed_origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        return sorted({browser_origin(text) for text in value})
 
     @field_validator("http_allowed_private_hosts", "model_allowed_hosts")
     @classmethod

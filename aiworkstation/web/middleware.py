@@ -5,8 +5,10 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRefresh
 
+from aiworkstation.gate import cross_origin
 from aiworkstation.web.errors import API_PREFIX
 from aiworkstation.web.requests import SiteRequest
 
@@ -53,6 +55,27 @@ class ApiSlash:
         if request.path_info.startswith(API_PREFIX):
             request.path_info = request.path_info.removesuffix("/")
         return self.get_response(request)
+
+
+class CrossOrigin:
+    """Lets pages of CORS_ORIGINS call the API. The front gate answers preflights itself, before they take a thread."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        origins = settings.CONFIG.cors_origins
+        origin = request.headers.get("Origin")
+        asked = request.headers.get("Access-Control-Request-Method")
+        if origin is not None and cross_origin.is_preflight(request.path, str(request.method), origin, asked):
+            answer = cross_origin.answer_preflight(origins, origin)
+            return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+        response = self.get_response(request)
+        if origins and request.path.startswith(API_PREFIX):
+            patch_vary_headers(response, ["Origin"])
+            for name, value in cross_origin.shared_with(origins, request.path, origin):
+                response.headers[name] = value
+        return response
 
 
 class ContentSecurityPolicy:

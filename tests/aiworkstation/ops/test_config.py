@@ -8,6 +8,41 @@ import pytest
 from aiworkstation import BASE_DIR
 from aiworkstation.ops import config, env_file
 
+NO_ORIGINS = [
+    "*",
+    "null",
+    "https://*.example.com",
+    "https://*",
+    "app.example.com",
+    "//app.example.com",
+    "https://",
+    "https:///path",
+    "https://app.example.com/path",
+    "https://app.example.com//",
+    "https://app.example.com?",
+    "https://app.example.com?a=b",
+    "https://app.example.com/#",
+    "https://app.example.com:",
+    "https://app.example.com:port",
+    "https://app.example.com:0",
+    "https://app.example.com:65536",
+    "https://user@app.example.com",
+    "https://app.example.com https://b.example.com",
+    "https://app.example.com;script-src",
+    "https://'self'",
+    "https://app.example.com.",
+    "https://app..example.com",
+    "https://127.1",
+    "https://0x7f000001",
+    "https://[::1",
+    "https://[fe80::1%25eth0]",
+    "file:///home",
+    "ftp://app.example.com",
+    "chrome-extension://abcdefgh",
+    "data:text/html,x",
+    "javascript:alert(1)",
+]
+
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
@@ -61,6 +96,7 @@ def fresh() -> None:
         ("MAX_UPLOAD_FILES", "10001"),
         ("USER_QUOTA_MB", "-5"),
         ("API_RATE", "-1"),
+        *((name, value) for name in ("CORS_ORIGINS", "EMBED_ORIGINS") for value in NO_ORIGINS),
         ("OCR_PAGES", "-1"),
     ],
 )
@@ -126,6 +162,29 @@ def test_a_password_in_a_wrong_address_is_not_shown(monkeypatch: pytest.MonkeyPa
 def test_a_right_value_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     assert getattr(config.load(), name.lower())
+
+
+@pytest.mark.parametrize("name", ["CORS_ORIGINS", "EMBED_ORIGINS"])
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://app.example.com", "https://app.example.com"),
+        ("https://app.example.com/", "https://app.example.com"),
+        ("HTTPS://App.Example.COM", "https://app.example.com"),
+        ("https://app.example.com:443", "https://app.example.com"),
+        ("http://app.example.com:80/", "http://app.example.com"),
+        ("http://app.example.com:443", "http://app.example.com:443"),
+        ("http://localhost:03000", "http://localhost:3000"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_an_origin_is_written_as_browsers_send_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, sent: str
+) -> None:
+    monkeypatch.setenv(name, f"{written}, {sent},")
+    assert getattr(config.load(), name.lower()) == [sent]
 
 
 class TestEnvFile:
