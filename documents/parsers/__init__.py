@@ -1,7 +1,7 @@
 """Parsers: one file for each format, or for several that are alike.
 
-To add a format, add a file to this package that ends with `register(...)`. All modules here are imported when the
-first document is read. An app named in EXTRA_APPS adds parsers in its `parsers.py`, in the same way.
+To add a format, add a file to the fitting sub-package that ends with `register(...)`. All modules here are imported
+when the first document is read. An app named in EXTRA_APPS adds parsers in its `parsers.py`, in the same way.
 """
 
 import importlib
@@ -85,12 +85,12 @@ def register(parser: Parser) -> None:
 
 @cache
 def load_all() -> None:
-    """Imports every module of this package, so that its parsers register themselves.
+    """Imports every module of this package and its sub-packages, so that their parsers register themselves.
 
     It takes a second and much memory. Only processes that read documents call it, directly or by the functions below:
     once in the process that forks them, so that they share the memory. The web server and the runners never do.
     """
-    for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
+    for module in pkgutil.walk_packages(__path__, prefix=f"{__name__}."):
         importlib.import_module(module.name)
 
 

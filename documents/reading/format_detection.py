@@ -10,14 +10,14 @@ from typing import NoReturn
 from zipfile import ZipFile
 
 from documents.errors import Corrupt, Empty, Encrypted, UnsupportedType, WrongType
-from documents.parsers import ocr
-from documents.parsers.csv import is_table
 from documents.parsers.decoding import DETECTION_BYTES, decode
-from documents.parsers.mbox import is_mailbox
-from documents.parsers.ole import OLE_DAMAGE, open_ole
-from documents.parsers.pdf_source import begins_with_header, is_pdf_inside
-from documents.parsers.safe_xml import Element, attribute, local_name, parse_xml
-from documents.parsers.zip_limits import open_zip, plain_name, small_part
+from documents.parsers.file_structures.ole import OLE_DAMAGE, open_ole
+from documents.parsers.file_structures.safe_xml import Element, attribute, local_name, parse_xml
+from documents.parsers.file_structures.zip_limits import open_zip, plain_name, small_part
+from documents.parsers.mail.mbox import is_mailbox
+from documents.parsers.pdf.source import begins_with_header, is_pdf_inside
+from documents.parsers.pictures import ocr
+from documents.parsers.text_files.csv import is_table
 
 HEAD_BYTES = 4096
 

@@ -30,7 +30,7 @@ from aiworkstation.audit.record import record
 from documents.errors import NeedsOcr
 from documents.lookup import find_documents
 from documents.models import Document, DocumentStatus
-from documents.parsers import ocr
+from documents.parsers.pictures import ocr
 from documents.reading import archive_members
 from documents.reading.index_writer import delete_generation, delete_generations_before, write_chunks, write_pages
 from documents.search import activate_if_complete, configured_model, embed_document, write_names

@@ -21,12 +21,12 @@ from documents.parsers import (
     Report,
     Rows,
     load_all,
-    ocr,
     parser_for,
     readable_formats,
 )
 from documents.parsers.decoding import decode
-from documents.parsers.office_crypto import unlocked
+from documents.parsers.file_structures.office_crypto import unlocked
+from documents.parsers.pictures import ocr
 from documents.reading.foreign_errors import library_errors_as_ours
 from documents.reading.format_detection import detect
 from documents.reading.unpacking import unpack

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from documents.errors import DocumentError, UnsupportedType, WrongType
 from documents.parsers import Container, Member, Parser, readable_formats
-from documents.parsers.zip_limits import MAX_UNPACKED_BYTES
+from documents.parsers.file_structures.zip_limits import MAX_UNPACKED_BYTES
 from documents.reading.format_detection import detect, format_of_name
 
 MAX_MEMBERS = 1_000

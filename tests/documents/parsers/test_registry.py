@@ -1,14 +1,15 @@
-"""A format is one file: the modules of the package register themselves."""
+"""A format is one file: the modules of the package and of its sub-packages register themselves."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from documents import parsers
-from documents.parsers import parser_for, readable_formats
+from documents.parsers import parser_for, readable_formats, text_files
 
 PARSER = """
 from documents.parsers import ParsedDocument, register
@@ -23,14 +24,15 @@ register(ShoutParser())
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder whose modules belong to the package."""
-    monkeypatch.setattr(parsers, "__path__", [*parsers.__path__, str(tmp_path)])
+@pytest.fixture(params=[parsers, text_files], ids=lambda package: package.__name__)
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose modules belong to the package of parsers, or to one of its sub-packages."""
+    package: ModuleType = request.param
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     parsers.load_all.cache_clear()
     yield tmp_path
     parsers._registry.pop("shout", None)
-    sys.modules.pop("documents.parsers.shout", None)
+    sys.modules.pop(f"{package.__name__}.shout", None)
 
 
 def test_a_file_adds_a_format(folder: Path) -> None:

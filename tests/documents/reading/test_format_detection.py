@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -5,8 +6,10 @@ import pytest
 
 from documents.errors import Corrupt, DocumentError, Empty, Encrypted, TooComplex, UnsupportedType, WrongType
 from documents.parsers import readable_formats
-from documents.parsers.zip_limits import MAX_ENTRIES
+from documents.parsers.file_structures.zip_limits import MAX_ENTRIES
 from documents.reading.format_detection import detect
+from documents.reading.pipeline import read
+from tests.support import builder
 from tests.support.ole_builder import write_ole
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -190,3 +193,31 @@ def test_a_format_of_another_app_goes_by_its_name(tmp_path: Path) -> None:
     path = _file(tmp_path, "meeting.ics", b"BEGIN:VCALENDAR\n")
     assert detect(path, path.name, readable_formats() | {"ics"}).format == "ics"
     assert detect(path, path.name, readable_formats()).format == "txt"
+
+
+@pytest.mark.parametrize(
+    ("content", "format_name"),
+    [
+        (b"From: a@b.c\nTo: d@e.f\nSubject: x\n\nHello", "eml"),
+        (b'{"a": [1, 2]}', "json"),
+        (b"[1, 2", "txt"),
+        (b"Note: this is no mail\nSubject: to change\n\nHello", "txt"),
+        (b"<?xml version='1.0'?><data>1</data>", "xml"),
+    ],
+)
+def test_without_a_name_the_content_says_it(tmp_path: Path, content: bytes, format_name: str) -> None:
+    assert read(_file(tmp_path, "file", content), "file")["fileType"] == format_name
+
+
+@pytest.mark.parametrize("name", ["slides", "sheet.docx", "text.pdf", "book.txt"])
+def test_the_content_decides(tmp_path: Path, name: str) -> None:
+    makers: dict[str, tuple[Callable[[Path], Path], str]] = {
+        "slides": (builder.write_pptx, "pptx"),
+        "sheet.docx": (lambda path: builder.write_xlsx(path, {"A": builder.sheet([["x"]])}), "xlsx"),
+        "text.pdf": (lambda path: builder.write_opendocument(path, "text", "<text:p>One</text:p>"), "odt"),
+        "book.txt": (lambda path: builder.write_epub(path, {"a.xhtml": "<p>One</p>"}), "epub"),
+    }
+    make, format_name = makers[name]
+    result = read(make(tmp_path / name), name)
+    assert result["fileType"] == format_name
+    assert len(result["warnings"]) == (1 if "." in name else 0)

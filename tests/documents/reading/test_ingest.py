@@ -13,7 +13,7 @@ from django.db import connections
 from aiworkstation.audit.models import AuditEvent
 from documents.errors import NoText
 from documents.models import ChunkTerms, Document, DocumentChunk, DocumentPage, DocumentStatus
-from documents.parsers import ocr
+from documents.parsers.pictures import ocr
 from documents.reading import ingest
 from documents.storage import stored_files
 from documents.tools import DocumentIngest, IngestArguments

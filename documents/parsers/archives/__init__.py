@@ -1,0 +1,1 @@
+"""Archives whose members are documents (.zip)."""

@@ -1,0 +1,1 @@
+"""Word documents and PowerPoint presentations since 2007 (.docx, .pptx)."""

@@ -1,0 +1,1 @@
+"""Word and PowerPoint files up to 2003 (.doc, .ppt), and Rich Text Format."""

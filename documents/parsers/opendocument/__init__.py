@@ -1,0 +1,1 @@
+"""OpenDocument texts, presentations and drawings (.odt, .odp, .odg). Its workbooks are in the package spreadsheets."""

@@ -1,0 +1,1 @@
+"""Pictures of text, and text recognition (OCR), which PDF pages use too."""
