@@ -1,0 +1,110 @@
+"""What worker processes share: who is alive, who has a duty, pauses and cooldowns, and what is counted."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q, Value
+from django.db.models.functions import Now
+
+from aiworkstation.ids import uuid7
+
+
+class Worker(models.Model):
+    """A living process that runs steps."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=20)
+    host = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    version = models.CharField(max_length=50, blank=True)
+    slots = models.PositiveIntegerField(default=0)
+    sizes = models.JSONField(db_default=Value({}, models.JSONField()), help_text="Number of slots of each kind.")
+    lacks = models.JSONField(
+        db_default=Value({}, models.JSONField()), help_text="The tools that cannot run on its machine, and why."
+    )
+    busy = models.PositiveIntegerField(default=0)
+    draining = models.BooleanField(default=False)
+    started_at = models.DateTimeField(db_default=Now())
+    last_beat = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow_workers"
+        ordering = ("-last_beat",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.host}:{self.pid}"
+
+
+class TaskRuns(models.Model):
+    """How often a plain task began and did not end, because its process died each time.
+
+    A row exists while the task runs, and after a crash.
+    """
+
+    message_id = models.BigIntegerField(primary_key=True, help_text="Its row in django-q2's queue.")
+    runs = models.IntegerField()
+
+    class Meta:
+        db_table = "workflow_task_runs"
+        verbose_name_plural = "task runs"
+
+    def __str__(self) -> str:
+        return f"message {self.message_id}: {self.runs}"
+
+
+class Duty(models.Model):
+    """Work that one process at a time does for all machines. The row is its lease."""
+
+    name = models.CharField(primary_key=True, max_length=40)
+    holder = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow_duties"
+        verbose_name_plural = "duties"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Pause(models.Model):
+    """While this row exists, no step and no task starts on any machine. Running ones continue to their end."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    since = models.DateTimeField(db_default=Now())
+    by = models.CharField(max_length=200)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        db_table = "workflow_pauses"
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="one_pause"),)
+
+    def __str__(self) -> str:
+        return f"paused by {self.by}" + (f": {self.reason}" if self.reason else "")
+
+
+class Cooldown(models.Model):
+    """No worker calls a provider or host before `until`, because it answered one of them that it is busy (429, 503)."""
+
+    key = models.CharField(primary_key=True, max_length=300)
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "workflow_cooldowns"
+
+    def __str__(self) -> str:
+        return f"{self.key} until {self.until:%H:%M:%S}"
+
+
+class Counter(models.Model):
+    """A number that only grows. `monitoring.counters` writes it."""
+
+    name = models.CharField(max_length=40)
+    labels = ArrayField(models.TextField())
+    value = models.FloatField()
+
+    class Meta:
+        db_table = "workflow_counters"
+        constraints = (models.UniqueConstraint(fields=["name", "labels"], name="one_counter"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.labels}: {self.value}"
