@@ -5,13 +5,13 @@ and frozen: pages compare them to find out what changed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, F, Model, Q, QuerySet
 
 from aiworkstation.audit.models import AuditEvent
 from aiworkstation.web.serializers import milliseconds
@@ -34,6 +34,7 @@ from workflows.models import (
 )
 from workflows.tools.approval import Approval
 
+Shape = TypeVar("Shape", "Job", "Step", "Event")
 STEPS_SHOWN = 100
 HAS_OUTPUT = ExpressionWrapper(Q(output__isnull=False), output_field=BooleanField())
 """Annotate it as `has_output` to defer a step's output and still know whether there is one."""
@@ -261,36 +262,27 @@ def describe_jobs(
     outputs = _outputs(executions, max_output) if max_output else {}
     reasons = waiting_for(queried)
     return [
-        Job(
-            id=row.id,
-            job_type=row.job_type,
-            name=row.name,
+        _shape(
+            Job,
+            row,
             description=_description(row),
             owner=row.owner.get_username(),
-            status=row.status,
             waiting_for=reasons.get(row.pk, ""),
-            mode=row.mode,
-            model_id=row.model_id,
-            project_id=row.project_id,
             tags=tuple(row.tags),
-            queue=row.queue,
             progress=_progress(row, sums.get(row.pk, NO_SUMS)[0], current.get(row.pk)),
             current=current.get(row.pk),
             output=outputs.get(row.pk),
             error=errors.get(row.pk),
             usage=sums.get(row.pk, NO_SUMS)[1],
-            rerun_of=row.rerun_of,
-            reused=row.reused,
-            workflow_id=row.workflow_id,
-            workflow_name=row.workflow_name,
-            workflow_version=row.workflow_version,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            changed_at=row.changed_at,
         )
         for row in executions
     ]
+
+
+def _shape(shape: type[Shape], row: Model, **values: Any) -> Shape:
+    """Returns the shape with these values. Its other fields have the same names in the row."""
+    others = {name: getattr(row, name) for name in (field.name for field in fields(shape)) if name not in values}
+    return shape(**others, **values)
 
 
 def _sums(executions: Sequence[WorkflowExecution]) -> dict[UUID, tuple[int, Usage]]:
@@ -427,28 +419,15 @@ def _approval(row: WorkflowStep, owner: str, arguments: Any) -> StepApproval | N
 
 
 def _step(row: WorkflowStep, names: Mapping[int, str], output: Any, arguments: Any, owner: str) -> Step:
-    return Step(
-        id=row.id,
+    return _shape(
+        Step,
+        row,
         job_id=row.execution_id,
-        index=row.index,
-        name=row.name,
-        description=row.description,
-        tool=row.tool,
         depends_on=tuple(names[index] for index in row.depends_on) if names else (),
-        status=row.status,
-        attempt=row.attempt,
-        attempts_before=row.attempts_before,
-        max_attempts=row.max_attempts,
-        progress=row.progress,
-        message=row.message,
         arguments=arguments,
-        model=row.model,
         usage=usage_json(row.usage),
         output=output,
         has_output=getattr(row, "has_output", output is not None),
-        error=row.error,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
         next_attempt_at=row.ready_at if row.status == StepStatus.WAITING else None,
         approval=_approval(row, owner, arguments),
     )
@@ -461,18 +440,7 @@ def describe_events(events: Sequence[AuditEvent], *, with_names: bool = False) -
         ids = [event.object.removeprefix(STEP_OBJECT) for event in events if event.object.startswith(STEP_OBJECT)]
         found = WorkflowStep.objects.filter(pk__in=ids).values_list("pk", "name")
         names = {f"{STEP_OBJECT}{key}": name for key, name in found}
-    return [
-        Event(
-            id=event.pk,
-            at=event.at,
-            actor=event.actor,
-            action=event.action,
-            object=event.object,
-            changes=event.changes,
-            subject=names.get(event.object, event.object.partition(":")[0]),
-        )
-        for event in events
-    ]
+    return [_shape(Event, event, subject=names.get(event.object, event.object.partition(":")[0])) for event in events]
 
 
 def _changes_text(changes: Mapping[str, Any]) -> str:

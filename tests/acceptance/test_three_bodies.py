@@ -9,42 +9,7 @@ import pytest
 from tests.acceptance.conftest import finished
 from tests.servers.hubspot_server import HubspotServer
 from tests.support.processes import manage
-
-WORKFLOW: dict[str, Any] = {
-    "jobType": "workflow",
-    "payload": {
-        "workflowName": "Process Sales Data",
-        "workflowDescription": "Analyze and process sales data",
-        "steps": [
-            {"name": "Fetch Data", "description": "Get data from HubSpot", "tool": "HUBSPOT_GET_CONTACTS"},
-            {"name": "Analyze", "description": "Analyze the data"},
-            {"name": "Report", "description": "Generate report"},
-        ],
-        "mode": "Sales",
-        "modelId": "gpt-4o",
-    },
-}
-BULK: dict[str, Any] = {
-    "jobType": "bulk-documents",
-    "payload": {
-        "documents": [
-            {"id": "doc1", "filename": "report.pdf", "fileType": "pdf", "fileSize": 1024000},
-            {"id": "doc2", "filename": "contract.docx", "fileType": "docx", "fileSize": 512000},
-        ],
-        "projectId": "project-123",
-        "tags": ["important", "legal"],
-        "mode": "Admin",
-    },
-}
-REPROCESS: dict[str, Any] = {
-    "jobType": "document-reprocess",
-    "payload": {
-        "documentIds": ["doc1", "doc2", "doc3"],
-        "newChunkSize": 500,
-        "newOverlap": 100,
-        "mode": "Sales",
-    },
-}
+from tests.support.three_bodies import BULK, REPROCESS, WORKFLOW
 
 
 @pytest.fixture

@@ -19,32 +19,9 @@ from documents.storage.stored_files import store
 from jobs.models import IdempotencyKey
 from jobs.start import start
 from tests.support.jobs import BODY, start_job
+from tests.support.three_bodies import BULK, REPROCESS, WORKFLOW
 from tests.support.users import client_of, make_user
 from workflows.models import Mode, WorkflowExecution, WorkflowStep
-
-WORKFLOW = """
-{"jobType": "workflow",
- "payload": {
-   "workflowName": "Process Sales Data",
-   "workflowDescription": "Analyze and process sales data",
-   "steps": [
-     {"name": "Fetch Data", "description": "Get data from HubSpot", "tool": "HUBSPOT_GET_CONTACTS"},
-     {"name": "Analyze", "description": "Analyze the data"},
-     {"name": "Report", "description": "Generate report"}],
-   "mode": "Sales", "modelId": "gpt-4o"}}
-"""
-BULK = """
-{"jobType": "bulk-documents",
- "payload": {
-   "documents": [
-     {"id": "doc1", "filename": "report.pdf", "fileType": "pdf", "fileSize": 1024000},
-     {"id": "doc2", "filename": "contract.docx", "fileType": "docx", "fileSize": 512000}],
-   "projectId": "project-123", "tags": ["important", "legal"], "mode": "Admin"}}
-"""
-REPROCESS = """
-{"jobType": "document-reprocess",
- "payload": {"documentIds": ["doc1", "doc2", "doc3"], "newChunkSize": 500, "newOverlap": 100, "mode": "Sales"}}
-"""
 
 Response = Any  # of the test client: a response with json()
 Upload = Callable[..., Document]
@@ -93,7 +70,7 @@ def test_it_works(as_alice: Client) -> None:
     job = as_alice.get(body["url"]).json()
     assert (job["name"], job["description"]) == ("Process Sales Data", "Analyze and process sales data")
     assert (job["mode"], job["modelId"], job["priority"]) == ("Sales", "gpt-4o", "normal")
-    assert job["payload"] == json.loads(WORKFLOW)["payload"]
+    assert job["payload"] == WORKFLOW["payload"]
     steps = job["steps"]
     assert [step["name"] for step in steps] == ["Fetch Data", "Analyze", "Report"]
     assert [step["tool"] for step in steps] == ["HUBSPOT_GET_CONTACTS", None, None]
