@@ -71,7 +71,7 @@ INTERNAL = {"await_ready", "execute_alone"}
 COMMANDS = {
     path.stem
     for path in BASE_DIR.glob("*/**/management/commands/[a-z]*.py")
-    if not path.relative_to(BASE_DIR).parts[0].startswith(".")
+    if not path.relative_to(BASE_DIR).parts[0].startswith((".", "tests"))
 }
 
 

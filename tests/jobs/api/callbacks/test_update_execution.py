@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django_q.models import OrmQ
 
 from aiworkstation.audit.models import AuditEvent
-from tests.jobs.callbacks.conftest import (
+from tests.jobs.api.callbacks.conftest import (
     EXECUTION,
     Start,
     audit_events,

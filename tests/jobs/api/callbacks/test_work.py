@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
-from tests.jobs.callbacks.conftest import Start, outside
+from tests.jobs.api.callbacks.conftest import Start, outside
 from tests.servers.outside_worker import SECRET, OutsideWorker
 from tests.support.processes import kill, manage, wait_for
 from tests.workflows.worker.test_work import ended

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from tests.jobs.callbacks.conftest import Start, audit_events, hand_over, outside, send, step_of, token, update_of
+from tests.jobs.api.callbacks.conftest import Start, audit_events, hand_over, outside, send, step_of, token, update_of
 from tests.support.jobs import WORKER, claim
 from tests.support.turns import turn
 from workflows import engine

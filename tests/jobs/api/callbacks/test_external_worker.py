@@ -25,7 +25,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from aiworkstation import BASE_DIR
 from aiworkstation.audit.models import AuditEvent
-from tests.jobs.callbacks.conftest import Configure, Start, outside
+from tests.jobs.api.callbacks.conftest import Configure, Start, outside
 from tests.servers.outside_worker import SECRET, OutsideWorker, signed
 from tests.support.processes import wait_for
 from tests.support.runner import work

@@ -17,7 +17,7 @@ from django_q.models import OrmQ
 from aiworkstation.access.models import ApiToken
 from aiworkstation.audit import refused_requests
 from aiworkstation.audit.models import AuditEvent
-from tests.jobs.callbacks.conftest import (
+from tests.jobs.api.callbacks.conftest import (
     STEP,
     Configure,
     Start,
