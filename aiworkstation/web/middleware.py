@@ -20,11 +20,13 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-class StorablePath:
-    """Takes NUL out of the address: PostgreSQL refuses such text. Nothing has a name with it, so nothing is found."""
-
+class Middleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+
+
+class StorablePath(Middleware):
+    """Takes NUL out of the address: PostgreSQL refuses such text. Nothing has a name with it, so nothing is found."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.path = request.path.replace("\0", "\ufffd")
@@ -32,11 +34,8 @@ class StorablePath:
         return self.get_response(request)
 
 
-class PrivateAnswers:
+class PrivateAnswers(Middleware):
     """Forbids browsers and proxies to store responses to signed-in users. Static files have their own rule."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
@@ -45,11 +44,8 @@ class PrivateAnswers:
         return response
 
 
-class ApiSlash:
+class ApiSlash(Middleware):
     """Serves `/api/jobs/` as `/api/jobs`, and likewise every address of the API, without a redirect."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path_info.startswith(API_PREFIX):
@@ -57,11 +53,8 @@ class ApiSlash:
         return self.get_response(request)
 
 
-class CrossOrigin:
+class CrossOrigin(Middleware):
     """Lets pages of CORS_ORIGINS call the API. The front gate answers preflights itself, before they take a thread."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         origins = settings.CONFIG.cors_origins
@@ -78,11 +71,8 @@ class CrossOrigin:
         return response
 
 
-class ContentSecurityPolicy:
+class ContentSecurityPolicy(Middleware):
     """Sends the site's policy with every answer that has none of its own."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
@@ -90,11 +80,8 @@ class ContentSecurityPolicy:
         return response
 
 
-class HtmxSignIn:
+class HtmxSignIn(Middleware):
     """Sends the whole page to the sign-in page. htmx alone would follow that redirect unseen."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: SiteRequest) -> HttpResponse:
         response = self.get_response(request)

@@ -108,6 +108,11 @@ _fields: dict[type, Schema] = {
 }
 
 
+def reads(id: str, summary: str, answer: Any, **more: Any) -> Operation:
+    """An operation that reads: a GET with an ETag, without parameters unless `query` has some."""
+    return Operation(id, summary, answers={200: answer}, is_conditional=True, **{"query": NoParameters, **more})
+
+
 def describe(view: Callable[..., Any], method: str, operation: Operation) -> None:
     """Declares what a method of an API view takes and returns."""
     _operations[view.cls, method] = operation  # type: ignore[attr-defined]

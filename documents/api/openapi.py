@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
-from aiworkstation.web.openapi import Error, Operation, describe, describe_field, example, list_of
+from aiworkstation.web.openapi import Error, Operation, describe, describe_field, example, list_of, reads
 from aiworkstation.web.paging import PageQuery
 from aiworkstation.web.serializers import NoParameters
 from documents.api import views
@@ -44,13 +44,8 @@ class Upload(UploadSerializer):
     file = serializers.ListField(child=serializers.FileField(), min_length=1)
 
 
-class PreviewChunk(serializers.Serializer[Any]):
-    index = serializers.IntegerField()
-    page = serializers.IntegerField()
-    start = serializers.IntegerField()
-    end = serializers.IntegerField()
-    text = serializers.CharField()
-    tokens = serializers.IntegerField()
+class PreviewChunk(ChunkSerializer):
+    id = None  # type: ignore[assignment]  # it is not stored
 
 
 class PreviewAnswer(serializers.Serializer[Any]):
@@ -86,18 +81,10 @@ class SearchAnswer(serializers.Serializer[Any]):
     )
 
 
-def _reads(id: str, summary: str, answer: Any, **more: Any) -> Operation:
-    return Operation(
-        id, summary, query=more.pop("query", NoParameters), answers={200: answer}, is_conditional=True, **more
-    )
-
-
 describe(
     views.documents,
     "GET",
-    _reads(
-        "listDocuments", "List documents", list_of("documents", DocumentSerializer(many=True)), query=DocumentsQuery
-    ),
+    reads("listDocuments", "List documents", list_of("documents", DocumentSerializer(many=True)), query=DocumentsQuery),
 )
 describe(views.documents, "POST", Operation(
     "uploadDocuments",
@@ -109,7 +96,7 @@ describe(views.documents, "POST", Operation(
     errors={409: "`id_taken`: you have a document with this id."},
     examples=[example("One file", {"file": ["<its bytes>"], "id": "doc1"}, media_type="multipart/form-data")],
 ))  # fmt: skip
-describe(views.document, "GET", _reads("getDocument", "Read a document", DocumentSerializer))
+describe(views.document, "GET", reads("getDocument", "Read a document", DocumentSerializer))
 describe(views.document, "DELETE", Operation(
     "deleteDocument", "Delete a document", query=NoParameters, answers={204: None},
     errors={409: "`being_worked_on`: a job works on it."},
@@ -117,15 +104,15 @@ describe(views.document, "DELETE", Operation(
 describe(
     views.chunks,
     "GET",
-    _reads(
+    reads(
         "listChunks", "List the chunks of a document", list_of("chunks", ChunkSerializer(many=True)), query=PageQuery
     ),
 )
-describe(views.chunk_preview, "GET", _reads(
+describe(views.chunk_preview, "GET", reads(
     "previewChunks", "Preview other chunk sizes", PreviewAnswer, query=PreviewQuery,
     errors={409: "`not_indexed`: index the document first. The other codes say why it cannot be cut."},
 ))  # fmt: skip
-describe(views.text, "GET", _reads("getText", "Read the text of a document by pages", Texts))
+describe(views.text, "GET", reads("getText", "Read the text of a document by pages", Texts))
 describe(views.file, "GET", Operation(
     "getFile", "Download the uploaded file", query=NoParameters,
     answers={(200, "application/octet-stream"): OpenApiTypes.BINARY},

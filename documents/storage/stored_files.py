@@ -112,10 +112,7 @@ def store(
         tags=list(dict.fromkeys(tags)),
         mode=mode,
     )
-    with _receive(file) as received:
-        document.file_size, document.sha256 = received.size, received.sha256
-        _insert(document, received)
-    return document
+    return _store(document, file)
 
 
 def upload_allowance(user: User) -> int:
@@ -145,6 +142,10 @@ def store_member(parent: Document, uid: UUID, filename: str, file: IO[bytes]) ->
         mode=parent.mode,
         parent=parent,
     )
+    return _store(document, file)
+
+
+def _store(document: Document, file: IO[bytes]) -> Document:
     with _receive(file) as received:
         document.file_size, document.sha256 = received.size, received.sha256
         _insert(document, received)

@@ -6,10 +6,18 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from aiworkstation.web.openapi import Operation, answer_example, describe, describe_field, example, list_of, one_of
+from aiworkstation.web.openapi import (
+    Operation,
+    answer_example,
+    describe,
+    describe_field,
+    example,
+    list_of,
+    one_of,
+    reads,
+)
 from aiworkstation.web.paging import PageQuery
 from aiworkstation.web.serializers import JsonObject, NoParameters
-from documents.labels import ModeField
 from jobs.api import callbacks, metrics, saved_workflows, schedules, views
 from jobs.api.serializers import (
     ApprovalSerializer,
@@ -34,10 +42,8 @@ from jobs.types.workflow import WorkflowPayload
 from workflows.models import ExecutionStatus, StepStatus
 
 WRONG_STATE = {409: "`wrong_state`: the job is not in a state that allows this."}
-MODE_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 60}
 
 describe_field(JobTypeField, {"type": "string", "minLength": 1})
-describe_field(ModeField, MODE_SCHEMA)
 describe_field(WorkflowName, {"type": "string", "pattern": "^[a-z0-9-]{1,64}$"})
 describe_field(CronField, {"type": "string", "minLength": 1, "maxLength": 100})
 describe_field(TimeZoneField, {"type": "string", "minLength": 1, "maxLength": 64})
@@ -226,12 +232,6 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
-def _reads(id: str, summary: str, answer: Any, **more: Any) -> Operation:
-    return Operation(
-        id, summary, query=more.pop("query", NoParameters), answers={200: answer}, is_conditional=True, **more
-    )
-
-
 describe(views.jobs, "GET", Operation(
     "listJobs",
     "List jobs",
@@ -250,23 +250,25 @@ describe(views.jobs, "POST", Operation(
     headers=[IDEMPOTENCY_KEY],
     examples=[*THREE_BODIES, answer_example("Started", STARTED, 202)],
 ))  # fmt: skip
-describe(views.job, "GET", _reads("getJob", "Read a job with its first steps", JobWithSteps))
+describe(views.job, "GET", reads("getJob", "Read a job with its first steps", JobWithSteps))
 describe(views.job, "DELETE", Operation(
     "deleteJob", "Delete a finished job", "Its audit events stay.", query=NoParameters, answers={204: None},
     errors=WRONG_STATE,
 ))  # fmt: skip
 describe(
-    views.steps, "GET", _reads("listSteps", "List steps", list_of("steps", StepSerializer(many=True)), query=StepsQuery)
+    views.steps,
+    "GET",
+    reads("listSteps", "List steps", list_of("steps", StepSerializer(many=True)), query=StepsQuery),
 )
-describe(views.step, "GET", _reads("getStep", "Read a step with its attempts", StepWithAttempts))
-describe(views.job_payload, "GET", _reads("getPayload", "Read a payload of any size", OpenApiTypes.ANY))
-describe(views.job_output, "GET", _reads("getOutput", "Read an output of any size", OpenApiTypes.ANY))
-describe(views.step_output, "GET", _reads("getStepOutput", "Read a step's output of any size", OpenApiTypes.ANY))
-describe(views.step_arguments, "GET", _reads("getStepArguments", "Read arguments of any size", OpenApiTypes.ANY))
+describe(views.step, "GET", reads("getStep", "Read a step with its attempts", StepWithAttempts))
+describe(views.job_payload, "GET", reads("getPayload", "Read a payload of any size", OpenApiTypes.ANY))
+describe(views.job_output, "GET", reads("getOutput", "Read an output of any size", OpenApiTypes.ANY))
+describe(views.step_output, "GET", reads("getStepOutput", "Read a step's output of any size", OpenApiTypes.ANY))
+describe(views.step_arguments, "GET", reads("getStepArguments", "Read arguments of any size", OpenApiTypes.ANY))
 describe(
     views.events,
     "GET",
-    _reads("listEvents", "List audit events", list_of("events", EventSerializer(many=True)), query=PageQuery),
+    reads("listEvents", "List audit events", list_of("events", EventSerializer(many=True)), query=PageQuery),
 )
 describe(views.failures_csv, "GET", Operation(
     "getFailures", "Read the failed steps as CSV", query=NoParameters, answers={(200, "text/csv"): OpenApiTypes.STR},
@@ -301,10 +303,14 @@ describe(views.bulk, "POST", Operation(
     ],
 ))  # fmt: skip
 describe(
-    views.list_tools, "GET", _reads("listTools", "List tools", list_of("tools", ToolItem(many=True)), query=PageQuery)
+    views.list_tools,
+    "GET",
+    reads("listTools", "List tools", list_of("tools", ToolItem(many=True)), query=PageQuery),
 )
 describe(
-    views.list_modes, "GET", _reads("listModes", "List modes", list_of("modes", ModeItem(many=True)), query=PageQuery)
+    views.list_modes,
+    "GET",
+    reads("listModes", "List modes", list_of("modes", ModeItem(many=True)), query=PageQuery),
 )
 
 for _view, _id, _summary, _body in (
@@ -331,7 +337,7 @@ IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, descriptio
 describe(
     saved_workflows.workflows,
     "GET",
-    _reads(
+    reads(
         "listWorkflows",
         "List saved workflows",
         list_of("workflows", saved_workflows.WorkflowSerializer(many=True)),
@@ -346,7 +352,7 @@ describe(saved_workflows.workflows, "POST", Operation(
     errors={409: "`name_taken`: you have a workflow with this name."},
     examples=[example("A workflow", WORKFLOW)],
 ))  # fmt: skip
-describe(saved_workflows.workflow, "GET", _reads(
+describe(saved_workflows.workflow, "GET", reads(
     "getWorkflow", "Read a saved workflow", saved_workflows.WorkflowSerializer, query=saved_workflows.OwnerQuery,
     errors=AMBIGUOUS,
 ))  # fmt: skip
@@ -368,7 +374,7 @@ describe(saved_workflows.workflow, "DELETE", Operation(
     errors=CHANGED,
     headers=[IF_MATCH],
 ))  # fmt: skip
-describe(saved_workflows.versions, "GET", _reads(
+describe(saved_workflows.versions, "GET", reads(
     "listVersions",
     "List the versions of a saved workflow",
     list_of("versions", saved_workflows.VersionSerializer(many=True)),
@@ -387,7 +393,7 @@ describe(saved_workflows.runs, "POST", Operation(
     examples=[example("With high priority", {"priority": "high"})],
 ))  # fmt: skip
 
-describe(schedules.schedules, "GET", _reads(
+describe(schedules.schedules, "GET", reads(
     "listSchedules", "List schedules", list_of("schedules", schedules.ScheduleSerializer(many=True)),
     query=schedules.SchedulesQuery,
 ))  # fmt: skip
@@ -402,7 +408,7 @@ describe(schedules.schedules, "POST", Operation(
         "workflow": "weekly-report", "cron": "0 9 * * mon", "timezone": "Europe/Berlin"
     })],
 ))  # fmt: skip
-describe(schedules.schedule, "GET", _reads("getSchedule", "Read a schedule", schedules.ScheduleSerializer))
+describe(schedules.schedule, "GET", reads("getSchedule", "Read a schedule", schedules.ScheduleSerializer))
 describe(schedules.schedule, "PATCH", Operation(
     "changeSchedule",
     "Change a schedule",
