@@ -3,6 +3,7 @@
 import sys
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import django
@@ -119,6 +120,23 @@ def database(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": database(CONFIG.database_url or postgres.dsn(CONFIG.data_dir))}
+
+
+def MIGRATION_DATABASE() -> dict[str, Any]:
+    """Returns what `migrate` changes in DATABASES, to log in with a role of its own. Empty: the application's role.
+
+    A function, so that only `migrate` has the password.
+    """
+    if CONFIG.migrate_database_url:
+        return database(CONFIG.migrate_database_url)
+    return {} if CONFIG.database_url else migrator(CONFIG.data_dir)
+
+
+def migrator(data_dir: Path) -> dict[str, Any]:
+    return {"USER": postgres.MIGRATOR, "PASSWORD": postgres.password(data_dir, postgres.MIGRATOR)}
+
+
+AUDIT_OWNER = postgres.AUDIT_OWNER
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # django-q2 warns about a configuration without a time limit. We need none, because leases run out.

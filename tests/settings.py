@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["ENV_FILE"] = ""
 
@@ -46,6 +47,12 @@ os.environ.update(
 )
 
 from aiworkstation.settings import *  # noqa: E402, F403
+from aiworkstation.settings import migrator  # noqa: E402
+
+
+def MIGRATION_DATABASE() -> dict[str, Any]:  # type: ignore[no-redef]
+    return {} if DATABASE_URL else migrator(SERVER_DIR)
+
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, where the default takes 0.3 s
 STORAGES = {

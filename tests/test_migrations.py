@@ -4,13 +4,16 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from aiworkstation.audit import protection
 from workflows.models import Mode
 
 APPS = ("jobs", "documents", "workflows", "access", "audit")
 
 
 def migrate(targets: list[tuple[str, str | None]]) -> None:
-    MigrationExecutor(connection).migrate(targets)
+    with protection.logged_in_to_migrate():
+        MigrationExecutor(connection).migrate(targets)
+        assert not protection.protect()
 
 
 @pytest.mark.django_db(transaction=True)

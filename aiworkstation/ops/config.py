@@ -92,6 +92,7 @@ class Config(BaseSettings):
 
     database_url: str = ""
     listen_database_url: str = ""
+    migrate_database_url: str = ""
     data_dir: Path = BASE_DIR / "var"
     secret_key: str = ""
 
@@ -179,7 +180,7 @@ class Config(BaseSettings):
             raise ValueError(f"write each as host:port, such as 10.0.0.5:8080, not {', '.join(wrong)}")
         return value
 
-    @field_validator("database_url", "listen_database_url")
+    @field_validator("database_url", "listen_database_url", "migrate_database_url")
     @classmethod
     def _is_postgresql(cls, value: str) -> str:
         if value and not value.startswith(("postgresql://", "postgres://")):
@@ -235,6 +236,8 @@ class Config(BaseSettings):
     def _is_safe(self) -> Self:
         if self.debug and self.app_url.startswith("https://"):
             raise ValueError("DEBUG: must be false if APP_URL begins with https://, because error pages show the code")
+        if self.migrate_database_url and not self.database_url:
+            raise ValueError("MIGRATE_DATABASE_URL: set DATABASE_URL too. The embedded database has a role of its own")
         return self
 
     @property

@@ -25,6 +25,11 @@ from urllib.parse import quote
 from aiworkstation import BASE_DIR
 
 ROLE = DATABASE = "aiworkstation"
+AUDIT_OWNER = "aiworkstation_audit"
+"""The role that owns the audit trail's tables. Nobody logs in as this role."""
+MIGRATOR = "aiworkstation_migrator"
+"""The role that `migrate` logs in with: a member of the two others, and no superuser."""
+_PASSWORD_FILES = {ROLE: "password", MIGRATOR: "migrator_password"}
 PORT = 5432  # only part of the Unix socket's name, in a private directory
 # These names must not change: an older manager may be running, and two of them would fight over the same data.
 LOCK = "keeper.lock"
@@ -83,19 +88,22 @@ def uses_tcp(server_home: Path) -> bool:
     return len(os.fsencode(server_home / f".s.PGSQL.{PORT}")) > _SUN_PATH_MAX
 
 
-def dsn(data_dir: Path) -> str:
+def dsn(data_dir: Path, role: str = ROLE) -> str:
     """Returns the server's address, without starting it. Password and TCP port are known only after the first start."""
     server_home = home(data_dir)
+    who = f"{role}:{password(data_dir, role)}"
     if not uses_tcp(server_home):
-        return (
-            f"postgresql://{ROLE}:{password(data_dir)}@/{DATABASE}?host={quote(str(server_home), safe='')}&port={PORT}"
-        )
-    return f"postgresql://{ROLE}:{password(data_dir)}@127.0.0.1:{_read(server_home / 'port') or 0}/{DATABASE}"
+        return f"postgresql://{who}@/{DATABASE}?host={quote(str(server_home), safe='')}&port={PORT}"
+    return f"postgresql://{who}@127.0.0.1:{_read(server_home / 'port') or 0}/{DATABASE}"
 
 
-def password(data_dir: Path) -> str:
+def password(data_dir: Path, role: str = ROLE) -> str:
     """The password of the role, which the first start creates. Empty before that."""
-    return _read(home(data_dir) / "password")
+    return _read(password_file(home(data_dir), role))
+
+
+def password_file(server_home: Path, role: str) -> Path:
+    return server_home / _PASSWORD_FILES[role]
 
 
 def join(data_dir: Path) -> ManagerConnection:

@@ -36,9 +36,9 @@ MEMORY_PER_BUFFERS = 8
 buffers costs a system call. Buffers take up memory only when they fill.
 """
 
-HBA = f"""# Written at each start. Only the application's role can connect, with its password: the superuser has none.
-local all {postgres.ROLE} scram-sha-256
-host all {postgres.ROLE} 127.0.0.1/32 scram-sha-256
+HBA = f"""# Written at each start. Only these roles can connect, with their passwords: the superuser has none.
+local all {postgres.ROLE},{postgres.MIGRATOR} scram-sha-256
+host all {postgres.ROLE},{postgres.MIGRATOR} 127.0.0.1/32 scram-sha-256
 """
 
 
@@ -60,6 +60,8 @@ class Server:
         if not self.data.exists():
             self._create_cluster()
         self._end_orphan()
+        if not postgres.password_file(self.home, postgres.MIGRATOR).exists():
+            self._create_migrator()
         _write(self.data / "pg_hba.conf", HBA)
         with (self.home / postgres.LOG).open("ab") as log:
             self.process = subprocess.Popen(
@@ -96,7 +98,7 @@ class Server:
         unfinished = self.home / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         password = secrets.token_urlsafe(24)
-        _write(self.home / "password", password)
+        _write(postgres.password_file(self.home, postgres.ROLE), password)
         self._run(
             "initdb",
             f"--pgdata={unfinished}",
@@ -117,10 +119,29 @@ class Server:
         )
         unfinished.rename(self.data)
 
-    def _execute(self, data: Path, *statements: str) -> None:
+    def _create_migrator(self) -> None:
+        """Creates the roles that protect the audit trail. An older cluster gets them at its next start.
+
+        Each statement may run twice: a start that is interrupted leaves no file, and the next one repeats all of them.
+        """
+        password = secrets.token_urlsafe(24)
+        app, owner, migrator = postgres.ROLE, postgres.AUDIT_OWNER, postgres.MIGRATOR
+        self._execute(
+            self.data,
+            *(_create_role(role) for role in (owner, migrator)),
+            f"ALTER ROLE {migrator} LOGIN PASSWORD '{password}'",
+            f"GRANT {app}, {owner} TO {migrator}",
+            # The owner of a database may drop it, and the tables in its schema `public`.
+            f"ALTER DATABASE {postgres.DATABASE} OWNER TO {owner}",
+            f"GRANT ALL ON DATABASE {postgres.DATABASE} TO {app}",
+        )
+        self._execute(self.data, f"GRANT ALL ON SCHEMA public TO {app}", database=postgres.DATABASE)
+        _write(postgres.password_file(self.home, migrator), password)
+
+    def _execute(self, data: Path, *statements: str, database: str = "template1") -> None:
         """Executes statements in single-user mode, before anyone can connect."""
         text = "".join(f"{statement};\n" for statement in statements)
-        self._run("postgres", "--single", "-D", str(data), "-c", "exit_on_error=on", "template1", text=text)
+        self._run("postgres", "--single", "-D", str(data), "-c", "exit_on_error=on", database, text=text)
 
     def _run(self, program: str, *arguments: str, text: str = "") -> None:
         done = subprocess.run(
@@ -287,6 +308,11 @@ def main() -> None:
         run(Path(sys.argv[1]), Path(sys.argv[2]))
     except (ManagerError, OSError) as error:
         sys.exit(str(error))
+
+
+def _create_role(name: str) -> str:
+    exists = f"EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}')"
+    return f"DO $$ BEGIN IF NOT {exists} THEN CREATE ROLE {name}; END IF; END $$"
 
 
 def _buffers_mb(memory: int) -> int:

@@ -1,23 +1,25 @@
 """The audit trail: who can write what into it, and what the chain of seals shows."""
 
 import threading
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.utils import DatabaseError
 from django.test import Client
 
-from aiworkstation.audit import chain, origin, published_heads
+from aiworkstation.audit import chain, origin, protection, published_heads
 from aiworkstation.audit.chain import Head, Sealer, head, verify
 from aiworkstation.audit.models import AuditEvent, AuditSeal
 from aiworkstation.audit.record import record
-from tests.support.audit import seal_all
+from tests.support.audit import behind_the_guard, connect_as_owner, seal_all
 from tests.support.jobs import BODY, claim, complete, start_job
 from tests.support.users import client_of
 from workflows.database_connections import _parameters
@@ -27,17 +29,6 @@ def execute(statement: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return int(cursor.rowcount)
-
-
-def behind_the_guard(*statements: str) -> None:
-    """What the owner of the table can do and the application cannot."""
-    with transaction.atomic():
-        for table in ("audit_events", "audit_seals"):
-            execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        for statement in statements:
-            assert execute(statement) > 0
-        for table in ("audit_events", "audit_seals"):
-            execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 def other_connection() -> psycopg.Connection[tuple[Any, ...]]:
@@ -76,10 +67,146 @@ class TestColumns:
         record("x", "a.b", "c:1")
         seal_all()
         parts = [table, table] if "SET pgtrigger" in statement else [table, column, column]
-        with pytest.raises(DatabaseError, match="append-only"):
+        with pytest.raises(DatabaseError, match=r"append-only|permission denied"):
             execute(statement.format(*parts))
+        with connect_as_owner() as owner, pytest.raises(psycopg.Error, match="append-only"):
+            owner.execute(statement.format(*parts).encode())
         assert AuditEvent.objects.exists()
         assert AuditSeal.objects.exists()
+
+
+@pytest.fixture
+def protected() -> Iterator[None]:
+    """Skips if the tests have another PostgreSQL, where they may log in with one role only."""
+    if not settings.MIGRATION_DATABASE():
+        pytest.skip("the tests have one role only")
+    yield
+    with protection.logged_in_to_migrate():
+        assert not protection.protect()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("protected")
+class TestTheApplicationsRole:
+    """It may insert and read. Everything else needs the tables' owner, which it cannot become."""
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "SET ROLE aiworkstation_audit",
+            "SET ROLE aiworkstation_migrator",
+            "SET SESSION AUTHORIZATION aiworkstation_audit",
+            "GRANT aiworkstation_audit TO CURRENT_USER",
+            "ALTER ROLE aiworkstation_migrator PASSWORD 'x'",
+            "SET session_replication_role = replica",
+            "DROP SCHEMA public CASCADE",
+            "ALTER SCHEMA public RENAME TO old",
+            "ALTER SCHEMA public OWNER TO CURRENT_USER",
+        ],
+    )
+    def test_it_becomes_no_other(self, statement: str) -> None:
+        with pytest.raises(DatabaseError, match=r"permission denied|must be (owner|member)|must be able to"):
+            execute(statement)
+
+    @pytest.mark.parametrize("table", ["audit_events", "audit_seals"])
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "ALTER TABLE {} DISABLE TRIGGER USER",
+            "ALTER TABLE {} OWNER TO CURRENT_USER",
+            "ALTER TABLE {} RENAME TO old",
+            "ALTER TABLE {} ENABLE ROW LEVEL SECURITY",
+            "DROP TABLE {}",
+            "DROP TRIGGER append_only ON {}",
+            "CREATE TRIGGER mine AFTER INSERT ON {} FOR EACH ROW EXECUTE FUNCTION audit_refuse()",
+            "CREATE RULE mine AS ON INSERT TO {} DO INSTEAD NOTHING",
+            "CREATE TABLE child () INHERITS ({})",
+            "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+            "GRANT ALL ON {} TO CURRENT_USER WITH GRANT OPTION",
+            "SELECT * FROM {} FOR UPDATE",
+        ],
+    )
+    def test_it_changes_no_table(self, statement: str, table: str) -> None:
+        refused = pytest.raises(DatabaseError, match=r"permission denied|must be owner")
+        with refused, transaction.atomic():
+            execute(statement.format(table))
+            execute(f"DELETE FROM {table}")  # a GRANT of nothing is only a warning
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE sql AS $$ SELECT NULL $$",
+            "CREATE OR REPLACE FUNCTION audit_event_digest(_event audit_events) RETURNS bytea LANGUAGE sql"
+            " AS $$ SELECT NULL $$",
+            "DROP FUNCTION audit_stamp() CASCADE",
+            "ALTER FUNCTION audit_stamp() OWNER TO CURRENT_USER",
+            "ALTER FUNCTION audit_stamp() SET search_path = pg_temp",
+            "SELECT setval('audit_events_id_seq', 1)",
+            "ALTER SEQUENCE audit_events_id_seq RESTART",
+            "DROP SEQUENCE audit_events_id_seq CASCADE",
+        ],
+    )
+    def test_it_changes_no_function_and_no_number(self, statement: str) -> None:
+        with pytest.raises(DatabaseError, match=r"permission denied|must be owner"):
+            execute(statement)
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "INSERT INTO audit_events (id, actor, action, object, changes) SELECT id, 'x', 'a.b', 'c:1', '{}' FROM"
+            " audit_events ON CONFLICT (id) DO UPDATE SET actor = 'x'",
+            "MERGE INTO audit_events e USING (SELECT 1) o ON true WHEN MATCHED THEN DELETE",
+            "WITH gone AS (DELETE FROM audit_events RETURNING id) SELECT id FROM gone",
+        ],
+    )
+    def test_no_insert_hides_a_change(self, statement: str) -> None:
+        with pytest.raises(DatabaseError, match="permission denied"):
+            execute(statement)
+
+    def test_it_still_owns_its_other_tables(self) -> None:
+        execute("ALTER TABLE documents ADD COLUMN mine int")
+        execute("ALTER TABLE documents DROP COLUMN mine")
+        execute("CREATE TABLE a_partition (); DROP TABLE a_partition")
+
+    def test_a_table_that_lost_its_owner_is_protected_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with connect_as_owner() as owner:
+            owner.execute("ALTER TABLE audit_seals OWNER TO aiworkstation")
+        assert protection.weakness() == "owns the table audit_seals"
+        with monkeypatch.context() as patch:
+            patch.setattr(settings, "MIGRATION_DATABASE", dict)
+            with pytest.raises(
+                CommandError, match=r"owns the table audit_seals.*protect_audit --print.*PostgreSQL says"
+            ):
+                call_command("protect_audit")
+        errors = StringIO()
+        call_command("migrate", verbosity=0, stderr=errors)
+        assert errors.getvalue() == ""
+        assert not protection.weakness()
+
+    @pytest.mark.parametrize(
+        ("grant", "weakness"),
+        [
+            ("GRANT UPDATE (actor), DELETE ON audit_events TO aiworkstation", "may change audit_events"),
+            ("GRANT UPDATE (actor) ON audit_events TO aiworkstation", "may change audit_events"),
+            ("GRANT TRUNCATE ON audit_seals TO PUBLIC", "may change audit_seals"),
+            ("GRANT UPDATE ON SEQUENCE audit_events_id_seq TO aiworkstation", "may change audit_events_id_seq"),
+            ("ALTER FUNCTION audit_refuse OWNER TO aiworkstation", "owns the function audit_refuse"),
+            ("ALTER SCHEMA public OWNER TO aiworkstation", "owns the schema public"),
+        ],
+    )
+    def test_each_weakness_is_named_and_what_is_printed_ends_it(self, grant: str, weakness: str) -> None:
+        with connect_as_owner() as owner:
+            owner.execute(grant.encode())
+        assert protection.weakness() == weakness
+        assert weakness in protection.warning()
+        printed = StringIO()
+        call_command("protect_audit", "--print", stdout=printed)
+        with connect_as_owner() as administrator:
+            administrator.execute(printed.getvalue().encode())
+            administrator.execute(printed.getvalue().encode())
+        assert not protection.weakness()
+        record("x", "a.b", "c:1")
+        assert seal_all() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,9 +11,9 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from aiworkstation import BASE_DIR
+from tests.support import audit
 
 KEPT = {"django_content_type", "auth_permission"}
-APPEND_ONLY = {"audit_events", "audit_seals"}
 SMALL_BYTES = 64 << 10
 """Deleted rows stay in a table of up to this size. The planner takes even an empty table to be larger."""
 
@@ -60,7 +60,9 @@ class Cleaner:
     """
 
     def __init__(self) -> None:
-        self._tables = sorted(set(connection.introspection.django_table_names(only_existing=True)) - KEPT)
+        names = set(connection.introspection.django_table_names(only_existing=True))
+        self._tables = sorted(names - KEPT - set(audit.TABLES))
+        self._owner = audit.connect_as_owner()
         with connection.cursor() as cursor:
             cursor.execute("CREATE SCHEMA initial")
             self._initial = self._filled_tables()
@@ -69,17 +71,16 @@ class Cleaner:
 
     def empty(self) -> None:
         """The order of the tables does not matter, because foreign keys are checked at the commit."""
+        # Before the transaction: what it has read would be locked for the owner.
+        with self._owner.transaction():
+            for table in audit.TABLES:
+                audit.empty(self._owner, table, SMALL_BYTES)
         with transaction.atomic(), connection.cursor() as cursor:
             filled = self._filled_tables()
-            guarded = filled.keys() & APPEND_ONLY
-            for table in guarded:
-                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             if large := [table for table, size in filled.items() if size > SMALL_BYTES]:
                 cursor.execute(f"TRUNCATE {', '.join(large)} CASCADE")
             for table in filled.keys() - set(large):
                 cursor.execute(f"DELETE FROM {table}")
-            for table in guarded:
-                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
     def restore(self) -> None:
         self.empty()
@@ -89,6 +90,7 @@ class Cleaner:
 
     def end_other_sessions(self) -> None:
         """Threads that have ended leave their connections in reference cycles. No such database can be dropped."""
+        self._owner.close()
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"

@@ -19,6 +19,7 @@ from django_q.brokers import get_broker
 from django_q.scheduler import scheduler
 from psycopg.errors import LockNotAvailable
 
+from aiworkstation.audit import protection
 from aiworkstation.audit.chain import Sealer
 from aiworkstation.audit.published_heads import publish_head
 from aiworkstation.ids import uuid7
@@ -63,6 +64,7 @@ class Maintenance:
         self.connected_at = float("-inf")
         """When the last outage ended, 0.0 during one. Monotonic."""
         self.swept_at = self.scheduled_at = self.sealed_at = 0.0
+        self.has_warned = False
         self._forget()
 
     def _forget(self) -> None:
@@ -98,11 +100,9 @@ class Maintenance:
             self.connected_at = now
         if not has_duty:
             return
-        may_reap = now - self.connected_at > self.lease and self._server_age() > self.lease
-        if may_reap and (reaped := engine.reap()):
-            logger.warning("%d steps lost their lease and go back to the queue", reaped)
-        if may_reap and (silent := engine.end_silence()):
-            logger.warning("%d outside workers did not answer in time", silent)
+        self._warn_once()
+        if now - self.connected_at > self.lease and self._server_age() > self.lease:
+            _end_what_nobody_continues()
         if now - self.scheduled_at > SCHEDULE_EVERY:
             self.scheduled_at = now
             scheduler(get_broker())
@@ -120,6 +120,11 @@ class Maintenance:
             keep_newest()
             drop_orphans()
             Worker.objects.filter(last_beat__lt=timezone.now() - timedelta(seconds=10 * self.lease)).delete()
+
+    def _warn_once(self) -> None:
+        if not self.has_warned and (weakness := protection.warning()):
+            logger.warning(weakness)
+        self.has_warned = True
 
     def _do_duties(self) -> None:
         """A defect of another app must not stop maintenance."""
@@ -142,3 +147,10 @@ class Maintenance:
             cursor.execute(_SERVER_AGE)
             (age,) = cursor.fetchone()
         return float(age)
+
+
+def _end_what_nobody_continues() -> None:
+    if reaped := engine.reap():
+        logger.warning("%d steps lost their lease and go back to the queue", reaped)
+    if silent := engine.end_silence():
+        logger.warning("%d outside workers did not answer in time", silent)

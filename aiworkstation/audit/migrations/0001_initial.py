@@ -57,4 +57,6 @@ class Migration(migrations.Migration):
             (FOLDER / "0001_audit.sql").read_text(encoding="utf-8"),
             (FOLDER / "0001_audit_reverse.sql").read_text(encoding="utf-8"),
         ),
+        # The tables belong to another role by now: see audit/protection.py.
+        migrations.RunSQL(migrations.RunSQL.noop, "SET LOCAL ROLE NONE"),
     ]

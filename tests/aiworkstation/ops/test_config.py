@@ -138,7 +138,7 @@ def test_a_weak_secret_key_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatc
     assert value not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "LISTEN_DATABASE_URL", "APP_URL"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "LISTEN_DATABASE_URL", "MIGRATE_DATABASE_URL", "APP_URL"])
 def test_a_password_in_a_wrong_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "mysql://user:pass@word@somewhere/jobs")
     with pytest.raises(config.ConfigError, match=rf"^{name}: .*somewhere/jobs") as caught:
