@@ -51,7 +51,8 @@ from aiworkstation.settings import migrator  # noqa: E402
 
 
 def MIGRATION_DATABASE() -> dict[str, Any]:  # type: ignore[no-redef]
-    return {} if DATABASE_URL else migrator(SERVER_DIR)
+    # The processes of a run inherit the address of the embedded server.
+    return migrator(SERVER_DIR) if DATABASE_URL in ("", postgres.dsn(SERVER_DIR)) else {}
 
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, where the default takes 0.3 s
