@@ -11,6 +11,8 @@ from workflows.steps import NewExecution, NewStep
 
 JOB_TYPE = "webhook-delivery"
 TOOL = "WEBHOOK_DELIVERY"
+CURSOR = "webhooks"
+"""How far the audit trail has been read for webhooks."""
 DELAYS = (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 """Seconds before each further attempt, as Standard Webhooks recommends: three days in all."""
 

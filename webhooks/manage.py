@@ -7,10 +7,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from aiworkstation.audit.models import AuditCursor
 from aiworkstation.audit.record import record
 from aiworkstation.web.errors import Conflict
 from webhooks import deliver
-from webhooks.models import AuditCursor, Delivery, EventType, Webhook
+from webhooks.models import Delivery, EventType, Webhook
 from workflows.models import WorkflowExecution
 
 MAX_WEBHOOKS = 100
@@ -22,7 +23,9 @@ WIRE_NAMES = {"url": "url", "types": "types", "project_id": "projectId", "tag": 
 def create(user: User, fields: dict[str, Any]) -> Webhook:
     """`fields` are valid ones of the model. Raises Conflict if the user has too many."""
     with transaction.atomic():
-        AuditCursor.begin()
+        cursor = AuditCursor.locked(deliver.CURSOR)
+        if not Webhook.objects.exists():
+            cursor.skip_to_end()  # a new webhook reports no earlier events
         if Webhook.objects.filter(owner=user).count() >= MAX_WEBHOOKS:
             raise Conflict(f"You have {MAX_WEBHOOKS} webhooks. Delete one first.", code="too_many_webhooks")
         defaults = {"types": EventType.values, "project_id": "", "tag": ""}

@@ -1,11 +1,11 @@
-"""Webhooks that users registered, their deliveries, and how far the audit trail has been read for them."""
+"""Webhooks that users registered, and their deliveries."""
 
 from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.db import connection, models
+from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -160,33 +160,3 @@ class Try(models.Model):
 
     def __str__(self) -> str:
         return f"{self.status_code or self.error}"
-
-
-class AuditCursor(models.Model):
-    """The audit event up to which deliveries were made. It does not move while there are no webhooks."""
-
-    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
-    last_id = models.BigIntegerField()
-
-    class Meta:
-        db_table = "webhook_audit_cursor"
-        constraints = (models.CheckConstraint(condition=models.Q(id=1), name="one_audit_cursor"),)
-
-    def __str__(self) -> str:
-        return str(self.last_id)
-
-    @classmethod
-    def locked(cls) -> "AuditCursor":
-        """Returns the row, locked until the transaction ends."""
-        cls.objects.get_or_create(pk=1, defaults={"last_id": 0})
-        return cls.objects.select_for_update().get(pk=1)
-
-    @classmethod
-    def begin(cls) -> None:
-        """Call it before the first webhook is stored, so that the webhook reports no earlier events."""
-        cursor = cls.locked()
-        if not Webhook.objects.exists():
-            with connection.cursor() as database:
-                database.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM audit_events_id_seq")
-                (cursor.last_id,) = database.fetchone()
-            cursor.save(update_fields=["last_id"])

@@ -1,9 +1,4 @@
-"""Turns audit events into deliveries, in maintenance.
-
-Every change writes its audit event in its own transaction. So the trail is an outbox that costs the engine nothing: a
-change that is rolled back has no event, and one that is committed is found, however many workers die meanwhile. The
-cursor moves in the transaction that starts the deliveries, so none is lost and none is made twice.
-"""
+"""Turns audit events into deliveries, in maintenance: see `aiworkstation.audit.follower`."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,10 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
-from aiworkstation.audit.decided import DecidedEvents
+from aiworkstation.audit.follower import Follower
 from aiworkstation.audit.models import AuditEvent
 from documents.api.serializers import DocumentSerializer
 from documents.lookup import readable
@@ -23,16 +17,10 @@ from jobs.api.serializers import JobSerializer
 from jobs.display import describe_jobs
 from jobs.lookup import with_beginnings
 from webhooks import deliver
-from webhooks.models import AuditCursor, Delivery, EventType, Webhook
+from webhooks.models import Delivery, EventType, Webhook
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 ACTOR = "webhooks"
-BATCH = 200
-"""How many events one transaction processes."""
-WINDOW = 20_000
-"""How many ids one transaction searches for them."""
-ROUNDS = 20
-"""How many transactions one call makes, so that maintenance gets to its other duties."""
 PRUNE_EVERY = timedelta(hours=1)
 
 ACTIONS = {
@@ -60,7 +48,7 @@ class Outbox:
     """A duty of maintenance (`settings.MAINTENANCE_DUTIES`)."""
 
     def __init__(self) -> None:
-        self._decided = DecidedEvents()
+        self._follower = Follower(deliver.CURSOR, ACTIONS, _deliver)
         self._pruned_at: datetime | None = None
 
     def do(self) -> int:
@@ -68,17 +56,7 @@ class Outbox:
         if not Webhook.objects.exists():
             return 0
         self._prune()
-        last_id = AuditCursor.objects.values_list("last_id", flat=True).get(pk=1)
-        upto = self._decided.up_to(last_id)
-        if upto is None:
-            return 0
-        started = 0
-        for _ in range(ROUNDS):
-            count, last_id = _start_deliveries(upto)
-            started += count
-            if last_id >= upto:
-                break
-        return started
+        return self._follower.follow()
 
     def _prune(self) -> None:
         """Deletes deliveries with the jobs of their age. One that is resent, or still tried, stays as its job does."""
@@ -87,21 +65,6 @@ class Outbox:
             return
         self._pruned_at = now
         Delivery.objects.over().filter(created_at__lt=now - timedelta(days=days)).delete()
-
-
-@transaction.atomic
-def _start_deliveries(upto: int) -> tuple[int, int]:
-    """Processes the next events up to an id. Returns how many deliveries it started, and how far it came."""
-    cursor = AuditCursor.locked()
-    end = min(upto, cursor.last_id + WINDOW)
-    events = list(
-        AuditEvent.objects.filter(id__gt=cursor.last_id, id__lte=end, action__in=ACTIONS).order_by("id")[:BATCH]
-    )
-    if len(events) == BATCH:
-        end = events[-1].pk
-    count = _deliver(events) if events else 0
-    AuditCursor.objects.filter(last_id__lt=end).update(last_id=end)
-    return count, max(end, cursor.last_id)
 
 
 def _deliver(events: list[AuditEvent]) -> int:

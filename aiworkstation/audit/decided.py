@@ -13,7 +13,8 @@ from typing import Any
 
 from django.db import connection
 
-_GIVEN_OUT = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM audit_events_id_seq"
+from aiworkstation.audit.models import last_given_id
+
 _OWN_TRANSACTION = "SELECT pg_current_xact_id()::text::bigint"
 _FIRST_OPEN = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
@@ -35,7 +36,7 @@ class DecidedEvents:
     def up_to(self, known: int) -> int | None:
         """Returns an id after `known` up to which all events are decided, or None if there is none yet."""
         if self._mark is None:
-            given_out = _value(_GIVEN_OUT)
+            given_out = last_given_id()
             if given_out <= known:
                 return None
             # Two statements: a snapshot of the first would be too old for the second.

@@ -1,7 +1,9 @@
-"""The audit trail (what happened, who did it, from where, and what changed), and the seals that make it a chain."""
+"""The audit trail (what happened, who did it, from where, and what changed), its seals, and how far it has been read."""
+
+from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import connection, models
 from django.db.models.functions import Now
 
 
@@ -56,3 +58,35 @@ class AuditSeal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}:{bytes(self.digest).hex()}"
+
+
+class AuditCursor(models.Model):
+    """The audit event up to which a reader has processed the trail. See `follower.py`."""
+
+    name = models.CharField(primary_key=True, max_length=40)
+    last_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "audit_cursors"
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.last_id}"
+
+    @classmethod
+    def locked(cls, name: str) -> Self:
+        """Returns the row, locked until the transaction ends. A new one is at the end of the trail."""
+        cls.objects.get_or_create(name=name, defaults={"last_id": last_given_id})
+        return cls.objects.select_for_update().get(pk=name)
+
+    def skip_to_end(self) -> None:
+        """The reader gets no event that is there already."""
+        self.last_id = last_given_id()
+        self.save(update_fields=["last_id"])
+
+
+def last_given_id() -> int:
+    """The greatest id that an event has, or had in a transaction that was rolled back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM audit_events_id_seq")
+        (id,) = cursor.fetchone()
+    return int(id)

@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aiworkstation import BASE_DIR
+from aiworkstation.ops import mail_server
 from aiworkstation.ops.origins import browser_origin
 
 # With an empty ENV_FILE no file is read.
@@ -27,6 +28,7 @@ ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env")) or None
 MIN_SECRET_BYTES = 16
 SECRET_SETTINGS = (
     "callback_secret",
+    "email_url",
     "hubspot_access_token",
     "metrics_token",
     "openai_api_key",
@@ -148,6 +150,8 @@ class Config(BaseSettings):
     embed_origins: CommaList = Field(default=[], description="origins whose pages may frame /jobs/embed")
     metrics_token: str = Field(default="", description="token to read /metrics; empty: only this machine")
     log_format: Literal["line", "json"] = "line"
+    email_url: str = Field(default="", description="mail server: smtp://user:password@host:587/?tls=true")
+    alert_email: CommaList = Field(default=[], description="addresses to which alerts are mailed")
 
     @field_validator("data_dir")
     @classmethod
@@ -206,6 +210,20 @@ class Config(BaseSettings):
             )
         return value
 
+    @field_validator("email_url")
+    @classmethod
+    def _is_mail_server(cls, value: str) -> str:
+        if value:
+            mail_server.parse(value)
+        return value
+
+    @field_validator("alert_email")
+    @classmethod
+    def _are_addresses(cls, value: list[str]) -> list[str]:
+        if wrong := [address for address in value if not mail_server.ADDRESS.fullmatch(address)]:
+            raise ValueError(f"must be addresses such as ops@example.com, not {', '.join(wrong)}")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:
@@ -238,6 +256,8 @@ class Config(BaseSettings):
             raise ValueError("DEBUG: must be false if APP_URL begins with https://, because error pages show the code")
         if self.migrate_database_url and not self.database_url:
             raise ValueError("MIGRATE_DATABASE_URL: set DATABASE_URL too. The embedded database has a role of its own")
+        if self.alert_email and not self.email_url:
+            raise ValueError("ALERT_EMAIL: needs EMAIL_URL, the mail server: smtp://user:password@host:587/?tls=true")
         return self
 
     @property

@@ -8,11 +8,12 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.fixtures import Settings
 
-from aiworkstation.audit.models import AuditEvent
+from aiworkstation.audit.models import AuditCursor, AuditEvent
 from tests.servers.local import Handler, LocalServer
 from tests.support.runner import work
 from webhooks import manage
-from webhooks.models import AuditCursor, Webhook
+from webhooks.deliver import CURSOR
+from webhooks.models import Webhook
 from webhooks.outbox import Outbox
 from workflows.models import WorkflowExecution
 from workflows.worker.maintenance import Maintenance
@@ -61,7 +62,7 @@ def drain(outbox: Outbox | None = None) -> int:
     last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
     while True:
         started += outbox.do()
-        if not Webhook.objects.exists() or AuditCursor.objects.get().last_id >= last:
+        if not Webhook.objects.exists() or AuditCursor.objects.get(pk=CURSOR).last_id >= last:
             return started
         assert time.monotonic() < deadline, "a transaction has been open too long"
         time.sleep(0.02)
@@ -71,7 +72,7 @@ def do_rounds() -> None:
     """Runs maintenance until its duty has processed all events."""
     maintenance, deadline = Maintenance(), time.monotonic() + 240
     last = AuditEvent.objects.order_by("pk").values_list("pk", flat=True).last() or 0
-    while AuditCursor.objects.get().last_id < last and time.monotonic() < deadline:
+    while AuditCursor.objects.get(pk=CURSOR).last_id < last and time.monotonic() < deadline:
         maintenance.do_round()
         time.sleep(0.02)
 

@@ -178,8 +178,8 @@ def test_two_processes_make_no_delivery_twice(alice: User, endpoint: Endpoint) -
 
 def test_many_events(alice: User, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """There are more than one transaction processes."""
-    monkeypatch.setattr("webhooks.outbox.BATCH", 2)
-    monkeypatch.setattr("webhooks.outbox.WINDOW", 5)
+    monkeypatch.setattr("aiworkstation.audit.follower.BATCH", 2)
+    monkeypatch.setattr("aiworkstation.audit.follower.WINDOW", 5)
     hook(alice, endpoint)
     for _ in range(5):
         engine.cancel(start_job(alice).pk, actor="alice")

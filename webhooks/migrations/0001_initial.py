@@ -48,17 +48,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="AuditCursor",
-            fields=[
-                ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ("last_id", models.BigIntegerField()),
-            ],
-            options={
-                "db_table": "webhook_audit_cursor",
-                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="one_audit_cursor")],
-            },
-        ),
-        migrations.CreateModel(
             name="Try",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -53,6 +53,14 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="AuditCursor",
+            fields=[
+                ("name", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("last_id", models.BigIntegerField()),
+            ],
+            options={"db_table": "audit_cursors"},
+        ),
         migrations.RunSQL(
             (FOLDER / "0001_audit.sql").read_text(encoding="utf-8"),
             (FOLDER / "0001_audit_reverse.sql").read_text(encoding="utf-8"),
