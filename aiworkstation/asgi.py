@@ -5,6 +5,7 @@ from django.conf import settings
 from aiworkstation.gate.front_gate import FrontGate
 from aiworkstation.gate.routes import KILOBYTE, MEGABYTE, Route, route
 from aiworkstation.wsgi import application as django
+from workflows.worker.side_duties import start_side_duties
 
 THREADS = 4
 JSON_BODY = 10 * MEGABYTE
@@ -19,4 +20,4 @@ ROUTES: list[Route] = [
     route("/login|/logout|/settings/.*", 64 * KILOBYTE),
     route("(?s:.*)", MEGABYTE),
 ]
-application = FrontGate(django, ROUTES, THREADS, settings.CONFIG.cors_origins)
+application = FrontGate(django, ROUTES, THREADS, settings.CONFIG.cors_origins, at_start=start_side_duties)

@@ -27,6 +27,7 @@ ALLOWED_HOSTS = [*CONFIG.allowed_hosts, *CONFIG.own_hosts]
 
 INSTALLED_APPS = [
     "webhooks",
+    "mail",
     "jobs",
     "documents",
     "workflows",
@@ -166,8 +167,10 @@ CALLBACK_PREFIX = "/api/workflow/update-"
 """The addresses at which outside workers report."""
 CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
 API_SCOPES = api_scopes.API_SCOPES
-MAINTENANCE_DUTIES = ["webhooks.outbox.Outbox"]
+MAINTENANCE_DUTIES = ["webhooks.outbox.Outbox", "mail.questions.Questions"]
 """Maintenance calls the method `do` of these classes every second, on one machine at a time."""
+SIDE_DUTIES = ["mail.postman.Postman"]
+"""Duties that may take long, or notice that others are dead: see `workflows.worker.side_duties`."""
 UNLISTED_JOB_TYPES = {"webhook-delivery"}
 """Jobs of these types are in lists only if the filter `type` names them, and cause no webhooks."""
 WORKER_MODEL = "workflows.Worker"

@@ -34,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/openapi.json", openapi.openapi, name="openapi"),
     path("api/docs", openapi.viewer, name="api_docs"),
     path("", include("webhooks.urls")),
+    path("", include("mail.urls")),
     re_path(r"^api(?:/.*)?$", errors.not_found),
 ]
 handler400 = errors.bad_request

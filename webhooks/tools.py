@@ -6,11 +6,15 @@ from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 from pydantic import Field
 
 from aiworkstation.audit.record import record
+from mail import outbox
+from mail.models import Purpose
 from webhooks import signing
 from webhooks.deliver import DELAYS, TOOL
 from webhooks.models import Delivery, Try, Webhook
@@ -125,6 +129,21 @@ def _note(sent: Try) -> None:
 
 
 def _pause(webhook: Webhook, reason: str) -> None:
-    """Two deliveries may fail at once: the one whose update finds the webhook unpaused records it."""
+    """Two deliveries may fail at once: the one whose update finds the webhook unpaused records and mails it."""
     if Webhook.objects.filter(pk=webhook.pk, is_paused=False).update(is_paused=True, paused_reason=reason[:500]):
         record(ACTOR, "webhook.paused", f"webhook:{webhook.pk}", {"url": webhook.url, "reason": reason[:500]})
+        _tell_owner(webhook, reason)
+
+
+def _tell_owner(webhook: Webhook, reason: str) -> None:
+    lines = (
+        "Your webhook was paused. It gets no messages until you resume it.",
+        "",
+        "Its address and the reason:",
+        outbox.quoted(f"{webhook.url}\n{reason}", 3000),
+        "",
+        "When the endpoint works again, resume the webhook and resend the failed messages that you need:",
+        f"{settings.CONFIG.public_url}{reverse('webhooks:webhook', args=[webhook.pk])}",
+    )
+    subject = f"Your webhook to {webhook.host} was paused"
+    outbox.post_to(webhook.owner, Purpose.WEBHOOK, subject, "\n".join(lines))

@@ -1,4 +1,4 @@
-"""The audit trail (what happened, who did it, from where, and what changed), its seals, and how far it has been read."""
+"""The audit trail (what happened, who did it, from where, what changed), its seals, and how far it has been read."""
 
 from typing import Self
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from aiworkstation.audit.client_address import client_address
 
-Channel = Literal["page", "token", "worker", "command", "admin"]
+Channel = Literal["page", "token", "worker", "command", "admin", "mail"]
 SEPARATOR = "\x1f"
 MAX_ACTOR = 200
 
@@ -42,6 +42,11 @@ def become_worker() -> None:
     """Notes that this process, and those it forks, are a worker. By default a process is a command."""
     global _of_process
     _of_process = Origin("worker", socket.gethostname())
+
+
+def become_worker_thread() -> None:
+    """The same for this thread alone, of a process that also answers requests."""
+    _of_request.set(Origin("worker", socket.gethostname()))
 
 
 def current_actor() -> str:
@@ -88,6 +93,8 @@ def _channel(request: HttpRequest) -> Channel:
         return "worker"
     if request.path.startswith(reverse("admin:index")):
         return "admin"
+    if request.path == reverse("mail:answer"):
+        return "mail"
     return "token" if "Authorization" in request.headers else "page"
 
 

@@ -12,7 +12,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from io import BytesIO
@@ -67,12 +67,20 @@ class Places:
 class FrontGate:
     """`application` is a WSGI application, which runs in `threads` threads. The last of `table` matches every path.
 
-    Pages of `origins` may call the API. The application adds their headers to its own answers.
+    Pages of `origins` may call the API. The application adds their headers to its own answers. The web server calls
+    `at_start` before it listens.
     """
 
     def __init__(
-        self, application: wsgi.Application, table: Sequence[Route], threads: int, origins: Collection[str] = ()
+        self,
+        application: wsgi.Application,
+        table: Sequence[Route],
+        threads: int,
+        origins: Collection[str] = (),
+        *,
+        at_start: Callable[[], object] = lambda: None,
     ) -> None:
+        self.at_start = at_start
         self._application = application
         self._routes = table
         self._origins = origins

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import uvicorn
+from uvicorn.importer import import_from_string
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_SECONDS = 10.0
@@ -98,12 +99,14 @@ def configuration(application: Any, host: str, port: int) -> uvicorn.Config:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("application", help="an ASGI application: package.module:name")
+    parser.add_argument("application", help="a FrontGate: package.module:name")
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
     sys.setswitchinterval(SWITCH_SECONDS)
-    uvicorn.Server(configuration(options.application, options.host, options.port)).run()
+    application = import_from_string(options.application)
+    application.at_start()
+    uvicorn.Server(configuration(application, options.host, options.port)).run()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 from drf_standardized_errors.formatter import flatten_errors
@@ -51,7 +51,7 @@ def reject(request: Request, id: str, step_id: str) -> HttpResponse:
 def _answer(request: Request, id: str, step_id: str, decision: Decision) -> HttpResponse:
     step = get_step_to_answer(request.user, id, step_id)
     try:
-        answer_step(step, request.user, decision, _given(request, step, decision))
+        answer_step(step, request.user, decision, read_answer(request, step, decision))
     except strict_json.BadJson as error:
         messages.error(request, f"The arguments are not valid JSON: {error}")
     except APIException as error:
@@ -65,8 +65,8 @@ def _answer(request: Request, id: str, step_id: str, decision: Decision) -> Http
     return redirect("jobs:approvals")
 
 
-def _given(request: Request, step: WorkflowStep, decision: Decision) -> dict[str, Any]:
-    """Raises BadJson, and ValidationError. Leaves out arguments that were not changed."""
+def read_answer(request: HttpRequest, step: WorkflowStep, decision: Decision) -> dict[str, Any]:
+    """Reads the form. Raises BadJson, and ValidationError. Leaves out arguments that were not changed."""
     given: dict[str, Any] = {"comment": request.POST.get("comment", "").strip()}
     text = request.POST.get("arguments", "").strip()
     if decision == "approved" and text:

@@ -19,6 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from aiworkstation.access.models import ApiToken
 from jobs.saved_workflows import save_workflow
 from jobs.schedules import create_schedule
+from mail.links import Invitation, key_of
 from tests.support.documents import index, upload
 from tests.support.jobs import BODY, WORKER, claim, fail, start_job
 from tests.support.turns import turn
@@ -26,6 +27,7 @@ from tests.support.users import client_of, make_user
 from webhooks import manage
 from workflows import engine
 from workflows.engine.outcomes import Outcome
+from workflows.models import WorkflowStep
 
 ROLES = ("nobody", "stranger", "owner", "staff", "permitted", "superuser", "token")
 
@@ -138,6 +140,11 @@ ROWS: dict[str, list[Row]] = {
     "jobs/<uuid:id>/steps/<uuid:step_id>/reject": [
         ("POST", "/jobs/{asked}/steps/{question}/reject", OWNED_FORM),
         ("GET", "/jobs/{asked}/steps/{question}/reject", FORM_ONLY),
+    ],
+    "answer": [
+        *reads("/answer?key={key}", EVERYBODY),  # the key counts, whoever has it
+        *reads("/answer?key=wrong", "404 404 404 404 404 404 404"),
+        ("POST", "/answer", "404 404 404 404 404 404 404"),
     ],
     "api/openapi.json": reads("/api/openapi.json", EVERYBODY),
     "api/docs": reads("/api/docs", EVERYBODY),
@@ -271,6 +278,7 @@ ADMIN_MODELS = {
     "django_q.schedule": "view",
     "django_q.success": "view",
     "documents.document": "view",
+    "mail.mail": "view",
     "workflows.mode": "view add change delete",
     "workflows.outsideworker": "view add change delete",
     "workflows.secretgrant": "view add change delete",
@@ -312,6 +320,7 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
         "document": document.uid,
         "webhook": webhook.pk,
         "delivery": delivery.pk,
+        "key": key_of(Invitation(alice, WorkflowStep.objects.get(pk=question.step_id))),
         "pdf": upload(alice, b"%PDF-1.4", "one.pdf").uid,
     }
 

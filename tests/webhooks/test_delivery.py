@@ -12,6 +12,9 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from aiworkstation.audit.models import AuditEvent
+from tests.mail.conftest import reachable, send_due
+from tests.mail.conftest import smtp as smtp  # the fixture
+from tests.servers.smtp_server import SmtpServer
 from tests.support.html import text
 from tests.support.runner import work
 from tests.webhooks.conftest import Endpoint, delivery_jobs, hook, in_transactions, send_all
@@ -219,3 +222,20 @@ def test_resend_has_the_same_id(alice: User, endpoint: Endpoint) -> None:
     assert first["body"] == second["body"]
     assert Try.objects.filter(delivery=delivery).count() == 2
     assert AuditEvent.objects.filter(action="webhook.resent", actor="alice").exists()
+
+
+def test_the_owner_of_a_paused_webhook_gets_one_mail(alice: User, endpoint: Endpoint, smtp: SmtpServer) -> None:
+    reachable(alice)
+    webhook = hook(alice, endpoint)
+    endpoint.status = 410
+    for number in (1, 2):
+        deliver.store(webhook, "job.completed", "{}", actor="test", event_id=number)
+    send_all()
+    webhook.refresh_from_db()
+    assert webhook.is_paused
+    send_due()
+    (received,) = smtp.mails
+    assert received.recipients == ["alice@example.com"]
+    assert webhook.url in received.body
+    assert "410" in received.body
+    assert f"/webhooks/{webhook.pk}" in received.body

@@ -13,6 +13,7 @@ from workflows.worker.capacity import SlotSizes
 from workflows.worker.lease_renewer import LeaseRenewer
 from workflows.worker.maintenance import Maintenance
 from workflows.worker.runner import Runner
+from workflows.worker.side_duties import start_side_duties
 from workflows.worker.supervisor import WorkerSupervisor
 from workflows.worker.task_process import run_tasks
 
@@ -68,4 +69,5 @@ async def _run_runner(
 
 
 def _run_maintenance(on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    start_side_duties()
     Maintenance().run(on_tick, stopping)
