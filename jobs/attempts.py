@@ -6,7 +6,7 @@ from typing import Any
 
 from aiworkstation.audit.models import AuditEvent
 from jobs.display import STEP_OBJECT
-from jobs.model_usage import usage_json
+from workflows.model_usage import usage_json
 from workflows.models import FINISHED_STEP, StepStatus, WorkflowStep
 
 # The status of the attempt after each event. A run that does not count is followed by another one with the same number.

@@ -16,13 +16,13 @@ from django.db.models import BooleanField, ExpressionWrapper, F, Model, Q, Query
 from aiworkstation.audit.models import AuditEvent
 from aiworkstation.web.serializers import milliseconds
 from documents.lookup import CLIENT_ID
-from jobs import model_usage
 from jobs.job_type import find_job_type
 from jobs.large_json import MAX_OUTPUT, LargeJson, read_up_to
 from jobs.lookup import MAX_DESCRIPTION
-from jobs.model_usage import Usage, usage_json, usage_of, usage_of_sums
+from workflows import model_usage
 from workflows.engine.why_waiting import waiting_for
 from workflows.llm.offline import OFFLINE
+from workflows.model_usage import Usage, usage_json, usage_of, usage_of_sums
 from workflows.models import (
     FINISHED_EXECUTION,
     RETRYABLE_EXECUTION,

@@ -16,11 +16,10 @@ from rest_framework.exceptions import ValidationError
 from aiworkstation.access.lookup import as_uuid
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import JsonObject, StrictSerializer, invalid
-from jobs import model_usage
 from jobs.job_type import JobType, find_job_type
-from jobs.model_usage import Usage, usage_of_sums
 from jobs.start import labels_beside_payload, new_execution
-from workflows import engine
+from workflows import engine, model_usage
+from workflows.model_usage import Usage, usage_of_sums
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 from workflows.steps import NewExecution, NewStep
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.models import Task
 
 from aiworkstation.audit.record import record
-from workflows.models import Cooldown, WorkflowExecution, WorkflowStep
+from workflows.engine import rollups
+from workflows.engine.settling import lock
+from workflows.models import Cooldown, ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
 BATCH = 500
 
@@ -39,12 +42,23 @@ def prune(*, days: int | None = None, dry_run: bool = False, actor: str = "prune
     steps = WorkflowStep.objects.filter(execution__in=jobs)
     found = Pruned(jobs.count(), steps.count(), tasks.count(), cooldowns.count())
     if not dry_run:
-        for rows in (jobs, tasks, cooldowns):
+        _delete_jobs(jobs)
+        for rows in (tasks, cooldowns):
             _delete_in_batches(rows)
         if any((found.jobs, found.tasks)):
             changes = {"jobs": found.jobs, "steps": found.steps, "tasks": found.tasks, "days": days}
             record(actor, "work.pruned", "work:finished", changes)
     return found
+
+
+def _delete_jobs(jobs: ExecutionQuerySet) -> None:
+    while batch := list(jobs.order_by().values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            # Lock first, as every verb does: a job that is retried meanwhile stays.
+            lock(batch)
+            old = list(jobs.filter(pk__in=batch).values_list("pk", flat=True))
+            rollups.keep(old, with_usage=True)
+            WorkflowExecution.objects.filter(pk__in=old).delete()
 
 
 def _delete_in_batches(rows: QuerySet) -> None:  # type: ignore[type-arg]

@@ -7,10 +7,11 @@ from uuid import UUID
 from django.db import transaction
 from psycopg.types.json import Jsonb
 
+from workflows.engine import rollups
 from workflows.engine.notifications import CANCEL, Notification, notify
 from workflows.engine.query import rows_of
 from workflows.engine.settling import lock, record_events, settle
-from workflows.models import ExecutionStatus, Queue, WorkflowExecution
+from workflows.models import RETRYABLE_EXECUTION, ExecutionStatus, Queue, WorkflowExecution
 
 # The guard comes first, and the changes of the steps join what passed it: PostgreSQL runs every data-modifying part of
 # a statement, whatever the others find, so a guard at the end would refuse and still have changed the steps.
@@ -140,6 +141,9 @@ def retry(execution: UUID, *, actor: str) -> bool:
 def retry_steps(execution: UUID, steps: Sequence[UUID] | None, *, actor: str) -> bool:
     """Like `retry`, for some steps. Their dependencies must be completed, or be among them."""
     lock([execution])
+    if not WorkflowExecution.objects.filter(pk=execution, status__in=RETRYABLE_EXECUTION).exists():
+        return False
+    rollups.keep([execution], with_usage=False)
     rows = rows_of(RETRY, execution=execution, steps=None if steps is None else list(steps), actor=actor)
     if not rows:
         return False
@@ -168,6 +172,7 @@ def delete(execution: UUID, *, actor: str) -> bool:
     shown = job.values("name", "status", "job_type").first()
     if shown is None:
         return False
+    rollups.keep([execution], with_usage=True)
     job.delete()
     changes = {"name": shown["name"], "status": shown["status"], "jobType": shown["job_type"]}
     record_events(actor, [("job.deleted", execution, changes)])

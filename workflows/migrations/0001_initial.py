@@ -786,6 +786,84 @@ class Migration(migrations.Migration):
                 "ordering": ("name",),
             },
         ),
+        migrations.CreateModel(
+            name="Rollup",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "seconds", "at", "key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("seconds", models.IntegerField(help_text="The length of the period: a minute, an hour or a day.")),
+                ("at", models.DateTimeField(help_text="Its beginning.")),
+                ("key", models.UUIDField(help_text="A hash of the labels, the measure and the bucket.")),
+                ("is_kept", models.BooleanField(help_text="The rows of its jobs are deleted, or show a later run.")),
+                ("owner_id", models.IntegerField()),
+                ("job_type", models.CharField(max_length=60)),
+                ("mode", models.CharField(max_length=60)),
+                ("project_id", models.CharField(max_length=200)),
+                (
+                    "model_names",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=200),
+                        help_text="The job's model, and those that answered.",
+                        size=None,
+                    ),
+                ),
+                ("model", models.CharField(help_text="Of `usage`: the model that answered.", max_length=200)),
+                (
+                    "measure",
+                    models.CharField(
+                        choices=[
+                            ("started", "Started"),
+                            ("completed", "Completed"),
+                            ("completed_with_errors", "Completed With Errors"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("usage", "Usage"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                (
+                    "bucket",
+                    models.SmallIntegerField(
+                        help_text="Of a histogram of durations (engine.rollups); -1: it has no duration."
+                    ),
+                ),
+                ("number", models.BigIntegerField()),
+                ("input_tokens", models.DecimalField(decimal_places=0, max_digits=40)),
+                ("output_tokens", models.DecimalField(decimal_places=0, max_digits=40)),
+                (
+                    "cost",
+                    models.DecimalField(decimal_places=30, help_text="US dollars, of what has a price.", max_digits=60),
+                ),
+                ("unpriced", models.BigIntegerField(help_text="Of `number`: those whose cost is not known.")),
+            ],
+            options={
+                "db_table": "workflow_rollups",
+                "indexes": [models.Index(fields=["owner_id", "seconds", "at"], name="rollup_by_owner")],
+            },
+        ),
+        migrations.CreateModel(
+            name="RollupMark",
+            fields=[
+                ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ("counted_to", models.DateTimeField()),
+                (
+                    "next_to",
+                    models.DateTimeField(
+                        help_text="Where `counted_to` goes when `next_xid` is the oldest open.", null=True
+                    ),
+                ),
+                ("next_xid", models.BigIntegerField(null=True)),
+            ],
+            options={
+                "db_table": "workflow_rollup_mark",
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="one_rollup_mark")],
+            },
+        ),
         # A stock cluster, and our task processes, take messages in this order.
         migrations.RunSQL(
             f"CREATE INDEX workflow_queue_order ON {QUEUE} (key, lock)", "DROP INDEX workflow_queue_order"

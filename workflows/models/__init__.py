@@ -14,6 +14,7 @@ from workflows.models.executions import (
 from workflows.models.grants import Mode, SecretGrant
 from workflows.models.outside_workers import OutsideWorker, SeenWebhook
 from workflows.models.processes import Cooldown, Counter, Duty, Pause, TaskRuns, Worker
+from workflows.models.rollups import Rollup, RollupMark
 from workflows.models.steps import (
     CLAIMABLE,
     FINISHED_STEP,
@@ -38,6 +39,8 @@ __all__ = [
     "OutsideWorker",
     "Pause",
     "Queue",
+    "Rollup",
+    "RollupMark",
     "SecretGrant",
     "SeenWebhook",
     "StepQuerySet",

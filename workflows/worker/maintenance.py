@@ -1,8 +1,9 @@
 """Maintenance: one process at a time, on all machines together, holds its leased row.
 
 It runs django-q2's scheduler, reaps leases that ran out, fails waits for silent outside workers, sweeps for executions
-that break the invariant, seals the audit trail, counts its events for the metrics, does the duties of other apps
-(`settings.MAINTENANCE_DUTIES`), and deletes the rows of dead workers and the oldest results of plain tasks.
+that break the invariant, seals the audit trail, counts its events for the metrics, counts ended jobs in the roll-ups,
+does the duties of other apps (`settings.MAINTENANCE_DUTIES`), and deletes the rows of dead workers and the oldest
+results of plain tasks.
 """
 
 import logging
@@ -26,6 +27,7 @@ from aiworkstation.ids import uuid7
 from workflows import engine
 from workflows.django_q.messages import drop_orphans
 from workflows.django_q.task_results import keep_newest
+from workflows.engine.rollups import count_ended_jobs
 from workflows.models import SeenWebhook, Worker
 from workflows.monitoring.counters import count_sealed_events
 
@@ -35,6 +37,7 @@ ROUND_SECONDS = 1.0
 SWEEP_EVERY = 10.0
 SCHEDULE_EVERY = 5.0
 SEAL_EVERY = 5.0
+ROLL_UP_EVERY = 5.0
 
 # Zero rows: another process has the duty.
 _TAKE_DUTY = """
@@ -63,7 +66,7 @@ class Maintenance:
         self.lease = settings.CONFIG.lease_seconds
         self.connected_at = float("-inf")
         """When the last outage ended, 0.0 during one. Monotonic."""
-        self.swept_at = self.scheduled_at = self.sealed_at = 0.0
+        self.swept_at = self.scheduled_at = self.sealed_at = self.rolled_up_at = 0.0
         self.has_warned = False
         self._forget()
 
@@ -112,6 +115,9 @@ class Maintenance:
             self.sealer.seal()
             count_sealed_events()
             publish_head(settings.CONFIG.audit_head_file)
+        if now - self.rolled_up_at > ROLL_UP_EVERY:
+            self.rolled_up_at = now
+            count_ended_jobs()
         if now - self.swept_at > SWEEP_EVERY:
             self.swept_at = now
             for execution in engine.sweep():

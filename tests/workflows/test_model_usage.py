@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from jobs.model_usage import MAX_TOKENS
 from tests.support.html import text
 from tests.support.jobs import claim, complete, start_job
+from workflows.model_usage import MAX_TOKENS
 
 SOUND = {"inputTokens": 2, "outputTokens": 3, "costUsd": "0.5"}
 NONE = (0, 0, None)
