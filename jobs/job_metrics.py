@@ -118,6 +118,14 @@ class Tally:
         return failed / self.ended if self.ended else None
 
     @property
+    def tokens(self) -> tuple[int, int]:
+        return self.input_tokens, self.output_tokens
+
+    @property
+    def all_tokens(self) -> int:
+        return sum(self.tokens)
+
+    @property
     def usage(self) -> Usage:
         """The cost is known only if every call has a price."""
         is_known = self.counts[USAGE] > 0 and self.unpriced == 0

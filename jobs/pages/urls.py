@@ -7,6 +7,7 @@ from jobs.pages import (
     approvals,
     bulk_page,
     compact_panel,
+    dashboard,
     job_list,
     job_page,
     new_job,
@@ -17,6 +18,7 @@ from jobs.pages import (
 urlpatterns = [
     path("jobs/", job_list.job_list, name="list"),
     path("jobs/panel", compact_panel.panel, name="panel"),
+    path("dashboard", dashboard.dashboard_page, name="dashboard"),
     path("jobs/approvals", approvals.approvals, name="approvals"),
     path("jobs/bulk", bulk_page.bulk, name="bulk"),
     path("jobs/new", new_job.new, name="new"),

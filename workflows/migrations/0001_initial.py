@@ -632,6 +632,10 @@ class Migration(migrations.Migration):
                 condition=models.Q(("answer_by__isnull", False)), fields=["answer_by"], name="step_answers"
             ),
         ),
+        migrations.AddIndex(
+            model_name="workflowstep",
+            index=models.Index(condition=models.Q(("status", "failed")), fields=["finished_at"], name="step_failed"),
+        ),
         migrations.AddConstraint(
             model_name="workflowstep",
             constraint=models.UniqueConstraint(fields=("execution", "index"), name="step_index"),

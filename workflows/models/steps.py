@@ -128,6 +128,7 @@ class WorkflowStep(models.Model):
                 condition=Q(status__in=["ready", "waiting"]),
             ),
             models.Index(fields=["answer_by"], name="step_answers", condition=Q(answer_by__isnull=False)),
+            models.Index(fields=["finished_at"], name="step_failed", condition=Q(status="failed")),
         )
         constraints = (
             models.UniqueConstraint(fields=["execution", "index"], name="step_index"),
