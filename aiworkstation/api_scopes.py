@@ -18,6 +18,7 @@ API_SCOPES: dict[str, Mapping[str, str]] = {
     "api/documents/<str:id>/preview": READ,
     "api/documents/<str:id>/text": READ,
     "api/search": READ,
+    "api/metrics/dashboard": READ,
     "api/metrics/jobs": READ,
     "api/modes": READ,
     "api/tools": READ,

@@ -32,6 +32,7 @@ urlpatterns = [
     path("api/schedules/<str:schedule_id>", schedules.schedule, name="api_schedule"),
     path("api/schedules/<str:schedule_id>/run", schedules.run, name="api_schedule_run"),
     path("api/metrics/jobs", metrics.metrics_of_jobs, name="api_metrics"),
+    path("api/metrics/dashboard", metrics.dashboard_figures, name="api_dashboard"),
     path("api/workflow/update-step", callbacks.update_step, name="api_update_step"),
     path("api/workflow/update-execution", callbacks.update_execution, name="api_update_execution"),
     path("api/tools", views.list_tools, name="api_tools"),

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from aiworkstation.web.requests import READING
 from aiworkstation.web.serializers import Errors, StrictSerializer, Time, invalid, read_query
+from jobs.dashboard import dashboard, dashboard_json
 from jobs.job_metrics import DEFAULT_PERIOD, MAX_PERIOD, Period, job_metrics
 
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -80,7 +81,57 @@ class JobMetricsSerializer(serializers.Serializer[Any]):
     workers = WorkersSerializer()
 
 
+class DashboardBucketSerializer(BucketSerializer):
+    completedWithErrors = serializers.IntegerField()
+    failureRate = serializers.FloatField(allow_null=True)
+
+
+class LabelUsageSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(allow_blank=True)
+    inputTokens = serializers.IntegerField()
+    outputTokens = serializers.IntegerField()
+    costUsd = serializers.CharField(allow_null=True)
+
+
+class TypeFiguresSerializer(LabelUsageSerializer):
+    started = serializers.IntegerField()
+    ended = serializers.IntegerField()
+    failureRate = serializers.FloatField(allow_null=True)
+    waitP50Ms = serializers.IntegerField(allow_null=True)
+    waitP95Ms = serializers.IntegerField(allow_null=True)
+    durationP50Ms = serializers.IntegerField(allow_null=True)
+    durationP95Ms = serializers.IntegerField(allow_null=True)
+
+
+class FailingStepSerializer(serializers.Serializer[Any]):
+    tool = serializers.CharField(allow_null=True)
+    model = serializers.CharField(allow_null=True)
+    code = serializers.CharField(allow_blank=True)
+    number = serializers.IntegerField()
+    lastAt = Time()
+
+
+class DashboardSerializer(serializers.Serializer[Any]):
+    """The answer, for the OpenAPI document."""
+
+    buckets = DashboardBucketSerializer(many=True)
+    byType = TypeFiguresSerializer(many=True)
+    byModel = LabelUsageSerializer(many=True)
+    byMode = LabelUsageSerializer(many=True)
+    byProject = LabelUsageSerializer(many=True)
+    byUser = LabelUsageSerializer(many=True)
+    failingSteps = FailingStepSerializer(many=True)
+    queue = QueueSerializer()
+    workers = WorkersSerializer()
+
+
 @api_view(READING)
 def metrics_of_jobs(request: Request) -> HttpResponseBase:
     query = read_query(MetricsQuery, request)
     return Response(job_metrics(request.user, query, query["period"]))
+
+
+@api_view(READING)
+def dashboard_figures(request: Request) -> HttpResponseBase:
+    query = read_query(MetricsQuery, request)
+    return Response(dashboard_json(dashboard(request.user, query, query["period"])))

@@ -432,6 +432,13 @@ describe(metrics.metrics_of_jobs, "GET", Operation(
     query=metrics.MetricsQuery,
     answers={200: metrics.JobMetricsSerializer},
 ))  # fmt: skip
+describe(metrics.dashboard_figures, "GET", Operation(
+    "dashboard",
+    "The figures of the dashboard",
+    "The parameters are those of `GET /api/metrics/jobs`. `failingSteps` are those of the last day.",
+    query=metrics.MetricsQuery,
+    answers={200: metrics.DashboardSerializer},
+))  # fmt: skip
 
 _SIGNED = [
     OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True)

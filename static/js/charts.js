@@ -8,12 +8,14 @@ const inWords = (ms) => {
   return `${number.format(ms)} ms`;
 };
 const FORMATS = {
-  jobs: (value) => number.format(value),
-  tokens: (value) => number.format(value),
+  jobs: (value) => (Number.isInteger(value) ? number.format(value) : ""),
+  tokens: (value) => (Number.isInteger(value) ? number.format(value) : ""),
   milliseconds: inWords,
   share: (value) => `${number.format(100 * value)} %`,
-  dollars: (value) => `$${number.format(value)}`,
+  dollars: (value) => `$${value && value < 1 ? value.toPrecision(2) : number.format(value)}`,
 };
+
+const HEIGHT = 190;
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 // light-dark() is resolved only where a color is used.
@@ -41,6 +43,13 @@ const read = (table) => {
   };
 };
 
+// A line shows a value between two gaps as a point.
+const alone = (plot, series) => {
+  const values = plot.data[series];
+  const isGap = (at) => values[at] === null || values[at] === undefined;
+  return values.flatMap((_, at) => (!isGap(at) && isGap(at - 1) && isGap(at + 1) ? [at] : []));
+};
+
 // Each series is drawn on top of those before it: the topmost first, so that the lower ones cover it.
 const stacked = (series) => {
   const sums = series[0].values.map(() => 0);
@@ -52,7 +61,7 @@ const options = (plot, { series }, format, isStacked) => {
   const shown = isStacked ? [...series].reverse() : series;
   return {
     width: plot.clientWidth,
-    height: plot.clientHeight - 30, // the legend
+    height: HEIGHT,
     cursor: { drag: { setScale: false, x: false, y: false } },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
     axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
@@ -64,7 +73,7 @@ const options = (plot, { series }, format, isStacked) => {
         width: 2,
         spanGaps: false,
         ...(isStacked && { fill: each.color, width: 0, paths: uPlot.paths.bars({ size: [0.8], align: 1 }) }),
-        points: { show: !isStacked },
+        points: { show: !isStacked, filter: alone },
         value: (_, __, ___, at) => {
           const value = at === null || at === undefined ? null : shown[place].values[at];
           return value === null ? "–" : format(value);
