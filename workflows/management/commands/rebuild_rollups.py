@@ -15,4 +15,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         rebuild()
-        self.stdout.write("The roll-ups are rebuilt.")
+        self.stdout.write("All jobs that have ended are counted again. Maintenance counts the next ones.")
