@@ -9,8 +9,8 @@ from workflows.models import RollupMark
 
 
 def count_all() -> None:
-    """Counts what has ended until now. It waits for transactions in other databases of the server, of other tests."""
-    now, deadline = timezone.now(), time.monotonic() + 60
+    """Counts what has ended until now. It waits for the transactions of other tests, in other databases of the server."""
+    now, deadline = timezone.now(), time.monotonic() + 600
     while True:
         has_more = count_ended_jobs()
         if not has_more and RollupMark.objects.get().counted_to >= now:
