@@ -9,7 +9,7 @@ from workflows.models import RollupMark
 
 
 def count_all() -> None:
-    """Counts what has ended until now. It waits for the transactions of other tests, in other databases of the server."""
+    """Counts what has ended. It waits for the transactions of other tests, in other databases of the server."""
     now, deadline = timezone.now(), time.monotonic() + 600
     while True:
         has_more = count_ended_jobs()
