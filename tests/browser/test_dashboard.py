@@ -21,7 +21,7 @@ def work(user: User) -> None:
     now = timezone.now()
     for number in range(12):
         job = start_job(user)
-        for claims in iter(lambda job=job: claim(job.pk), []):
+        while claims := claim(job.pk):
             if number % 4 == 3:
                 fail(claims[0])
                 break

@@ -24,7 +24,7 @@ def text(answer: Any) -> str:
 
 def spend(user: User, **job: Any) -> WorkflowExecution:
     made = start_job(user, **job)
-    for claims in iter(lambda: claim(made.pk), []):
+    while claims := claim(made.pk):
         usage = {"inputTokens": 1000, "outputTokens": 30, "costUsd": "0.25"}
         complete(claims[0], {"text": ""}, model="gpt-5", usage=usage)
     return made
