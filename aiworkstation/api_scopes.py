@@ -55,5 +55,6 @@ API_SCOPES: dict[str, Mapping[str, str]] = {
     "api/webhooks/<str:id>/deliveries/<str:delivery_id>/resend": {"POST": "read run"},
     "api/workflow/update-execution": NOBODYS,
     "api/workflow/update-step": NOBODYS,
+    "mcp": {"POST": ""},  # each tool has its scope: see mcp_server/tools.py
     "^api(?:/.*)?$": NOBODYS,
 }

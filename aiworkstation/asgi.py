@@ -16,7 +16,7 @@ ROUTES: list[Route] = [
     route("/documents/upload|/jobs/new/upload", MEGABYTE, takes_files=True),
     route("/api/documents/[^/]*/preview/?|/documents/[^/]*/preview", MEGABYTE, is_expensive=True),
     route("/api/search/?|/search", MEGABYTE, is_expensive=True),
-    route("/api/.*|/jobs/new/?", JSON_BODY),
+    route("/api/.*|/jobs/new/?|/mcp", JSON_BODY),
     route("/login|/logout|/settings/.*", 64 * KILOBYTE),
     route("(?s:.*)", MEGABYTE),
 ]

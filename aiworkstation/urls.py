@@ -11,6 +11,7 @@ from aiworkstation.access.sign_in import AdminSignInForm, SignInForm
 from aiworkstation.web import errors, openapi, views
 from aiworkstation.web.theme import theme
 from jobs.pages import job_page, new_job
+from mcp_server.views import McpView
 from workflows.monitoring import views as monitoring
 
 admin.site.login_form = AdminSignInForm
@@ -35,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/docs", openapi.viewer, name="api_docs"),
     path("", include("webhooks.urls")),
     path("", include("mail.urls")),
+    path("mcp", McpView.as_view(), name="mcp"),
     re_path(r"^api(?:/.*)?$", errors.not_found),
 ]
 handler400 = errors.bad_request

@@ -39,12 +39,17 @@ class HasScope(BasePermission):
         if not isinstance(token, ApiToken):
             return True
         for scope in _needed_scopes(request):
-            if scope not in token.scopes:
-                raise InsufficientScope(scope)
+            check_scope(token, scope)
         owner = request.query_params.get("owner", "")
         if token.is_narrowed and owner not in ("", token.owner.username):
             raise InsufficientScope(Scope.ADMIN)
         return True
+
+
+def check_scope(token: ApiToken, scope: str) -> None:
+    """Raises InsufficientScope."""
+    if scope not in token.scopes:
+        raise InsufficientScope(scope)
 
 
 def _needed_scopes(request: Request) -> tuple[str, ...]:

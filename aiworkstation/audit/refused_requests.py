@@ -108,9 +108,10 @@ class RefusedRequests:
 
     def __call__(self, request: AuditedRequest) -> HttpResponse:
         response = self.get_response(request)
+        status = getattr(request, "refused_status", response.status_code)
         has_own_event = getattr(request, "is_refusal_recorded", False)
-        if not has_own_event and _is_refusal(request, response.status_code) and _may_record(request):
-            _record(request, response.status_code)
+        if not has_own_event and _is_refusal(request, status) and _may_record(request):
+            _record(request, status)
         return response
 
     def process_exception(self, request: AuditedRequest, exception: Exception) -> None:

@@ -64,6 +64,17 @@ class ApiErrorHandler(ExceptionHandler):
         return super().convert_known_exceptions(exc)
 
 
+def expected_error(exception: Exception) -> tuple[int, list[dict[str, Any]]] | None:
+    """Returns the status and the `errors` with which the API answers this exception. None if it is not one of ours."""
+    handler = ApiErrorHandler(exception, cast(Any, {}))
+    known = handler.convert_known_exceptions(exception)
+    if not isinstance(known, APIException):
+        return None
+    errors: list[dict[str, Any]] = handler.format_exception(known)["errors"]
+    _shorten(errors)
+    return known.status_code, errors
+
+
 def _shorten(errors: list[dict[str, Any]]) -> None:
     """Bounds the answer: an error quotes values and names of any length."""
     del errors[MAX_ERRORS:]

@@ -12,7 +12,8 @@ from functools import cache
 from http import HTTPStatus
 from importlib import import_module
 from inspect import isfunction
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -23,10 +24,11 @@ from django.utils.module_loading import module_has_submodule
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import append_meta
+from drf_spectacular.plumbing import ComponentRegistry, append_meta
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer
 from rest_framework import serializers
+from rest_framework.views import APIView
 
 from aiworkstation.web import errors
 from aiworkstation.web.conditional import etag, not_modified
@@ -239,6 +241,32 @@ class ApiSchema(AutoSchema):
             schema["additionalProperties"] = False
             schema.pop("description", None)  # it is about the code
         return schema
+
+
+def input_schema(serializer: serializers.Serializer[Any]) -> Schema:
+    """Returns the JSON Schema of what the serializer reads. It refers to nothing outside itself."""
+    _load_descriptions()
+    schema = ApiSchema()
+    schema.registry = ComponentRegistry()
+    schema.view = cast(APIView, SimpleNamespace(request=None))  # it asks a view only about pages and files
+    schema.method, schema.path = "POST", ""
+    found = schema._map_serializer(serializer, "request")
+    known = schema.registry._components.values()
+    components = {f"#/components/schemas/{each.name}": each.schema for each in known}
+    whole: Schema = _inlined(found, components)
+    _tidy(whole)
+    return whole
+
+
+def _inlined(value: Any, components: Mapping[str, Schema]) -> Any:
+    """No serializer contains itself, so this ends."""
+    if isinstance(value, list):
+        return [_inlined(item, components) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _inlined(components[value["$ref"]], components)
+    return {key: _inlined(item, components) for key, item in value.items()}
 
 
 def _answer(value: Any) -> Any:

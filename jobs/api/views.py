@@ -18,6 +18,7 @@ from aiworkstation.web.errors import Conflict
 from aiworkstation.web.paging import PageQuery, decode, encode, page
 from aiworkstation.web.requests import READING
 from aiworkstation.web.serializers import NoParameters, StrictSerializer, read_body, read_optional_body, read_query
+from jobs import steer
 from jobs.api.serializers import (
     AttemptSerializer,
     EventSerializer,
@@ -135,19 +136,19 @@ def failures_csv(request: Request, job_id: str) -> HttpResponseBase:
 
 @api_view(["POST"])
 def cancel(request: Request, job_id: str) -> HttpResponseBase:
-    return _steer(request, job_id, engine.cancel, "The job is finished already, so it cannot be cancelled.")
+    return _steer(request, get_execution(request.user, job_id), steer.cancel)
 
 
 @api_view(["POST"])
 def retry(request: Request, job_id: str) -> HttpResponseBase:
-    return _steer(request, job_id, engine.retry, "Only a job that failed or was cancelled can be retried.")
+    return _steer(request, get_execution(request.user, job_id), steer.retry)
 
 
 @api_view(["POST"])
 def retry_step(request: Request, job_id: str, step_id: str) -> HttpResponseBase:
-    row = find_step(get_execution(request.user, job_id), step_id, None)
-    refusal = "Only a step that failed, was skipped or was cancelled can be retried, once its job is finished."
-    return _steer(request, job_id, lambda job, *, actor: engine.retry_step(job, row.pk, actor=actor), refusal)
+    execution = get_execution(request.user, job_id)
+    row = find_step(execution, step_id, None)
+    return _steer(request, execution, lambda user, job: steer.retry_step(user, job, row))
 
 
 @api_view(["POST"])
@@ -186,7 +187,12 @@ def bulk(request: Request) -> HttpResponseBase:
 @api_view(READING)
 def list_tools(request: Request) -> HttpResponseBase:
     query = read_query(PageQuery, request)
-    found, cursor = _tools_page(query["limit"], query["cursor"])
+    return conditional(request, tools_json(query["limit"], query["cursor"]))
+
+
+def tools_json(limit: int, cursor: str) -> dict[str, Any]:
+    """Returns a page of the tools that a step can name."""
+    found, next_cursor = _tools_page(limit, cursor)
     listed = [
         {
             "tool": tool.slug,
@@ -195,7 +201,7 @@ def list_tools(request: Request) -> HttpResponseBase:
         }
         for tool in found
     ]
-    return conditional(request, {"tools": listed, "nextCursor": cursor})
+    return {"tools": listed, "nextCursor": next_cursor}
 
 
 def _tools_page(limit: int, cursor: str) -> tuple[list[Tool], str | None]:
@@ -232,14 +238,17 @@ def _start(request: Request) -> Response:
 def started(execution: WorkflowExecution, *, is_new: bool) -> Response:
     """The answer to a request that starts a job: 200 if its idempotency key was used before."""
     status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
-    addresses = _addresses(execution)
-    body = {
+    body = started_json(execution)
+    return Response(body, status=status, headers={"Location": body["url"]})
+
+
+def started_json(execution: WorkflowExecution) -> dict[str, str]:
+    return {
         "jobId": str(execution.pk),
         "jobType": execution.job_type,
         "status": execution.status,
-        **addresses,
+        **_addresses(execution),
     }
-    return Response(body, status=status, headers={"Location": addresses["url"]})
 
 
 def _addresses(execution: WorkflowExecution) -> dict[str, str]:
@@ -262,13 +271,9 @@ def _job_answer(request: Request, execution: WorkflowExecution) -> HttpResponseB
     return conditional(request, body, [_stored_state(body), execution.changed_at])
 
 
-def _steer(request: Request, job_id: str, verb: Callable[..., bool], refusal: str) -> Response:
-    """Calls the engine's verb. Raises Conflict with `refusal` if the job is in the wrong state."""
-    execution = get_execution(request.user, job_id)
+def _steer(request: Request, execution: WorkflowExecution, verb: Callable[[User, WorkflowExecution], None]) -> Response:
     read_optional_body(NoParameters, request)
-    if not verb(execution.pk, actor=request.user.get_username()):
-        raise Conflict(refusal, code="wrong_state")
-    execution.refresh_from_db()
+    verb(cast(User, request.user), execution)
     return Response(job_with_steps(execution), status=HTTPStatus.ACCEPTED)
 
 

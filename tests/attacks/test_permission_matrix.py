@@ -78,6 +78,10 @@ ROWS: dict[str, list[Row]] = {
     ],
     "health/live": reads("/health/live", EVERYBODY),
     "health/ready": reads("/health/ready", "503 503 503 503 503 503 503"),  # nothing runs steps here
+    "mcp": [  # API tokens only: a session is no credential there
+        ("POST", "/mcp", "401 401 401 401 401 401 400"),
+        ("GET", "/mcp", "401 401 401 401 401 401 405"),
+    ],
     "metrics": reads("/metrics", EVERYBODY),  # everybody on this machine: see tests/workflows/monitoring
     "search": reads("/search?q=hello", PAGE),
     "documents/": reads("/documents/", PAGE),
