@@ -79,7 +79,7 @@ ROWS: dict[str, list[Row]] = {
     "health/live": reads("/health/live", EVERYBODY),
     "health/ready": reads("/health/ready", "503 503 503 503 503 503 503"),  # nothing runs steps here
     "mcp": [  # API tokens only: a session is no credential there
-        ("POST", "/mcp", "401 401 401 401 401 401 400"),
+        ("POST", "/mcp", "401 401 401 401 401 401 415"),
         ("GET", "/mcp", "401 401 401 401 401 401 405"),
     ],
     "metrics": reads("/metrics", EVERYBODY),  # everybody on this machine: see tests/workflows/monitoring
