@@ -34,6 +34,7 @@ class McpView(APIView):
     """Takes API tokens only: agents have no session, and a page of another site must not use one."""
 
     schema = None
+    http_method_names = ["post", "options"]
     authentication_classes = [BearerAuthentication]
     message_id: str | int | None = None
 

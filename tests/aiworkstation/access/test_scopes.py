@@ -104,7 +104,7 @@ ABOUT_THE_API = ("api/docs", "api/openapi.json")
 
 
 def api_views() -> dict[str, Any]:
-    """The view class of each address under /api."""
+    """The view class of each address that takes API tokens."""
     found: dict[str, Any] = {}
 
     def walk(patterns: list[Any], prefix: str) -> None:
@@ -112,7 +112,11 @@ def api_views() -> dict[str, Any]:
             route = f"{prefix}{pattern.pattern}"
             if isinstance(pattern, URLResolver):
                 walk(pattern.url_patterns, route)
-            elif isinstance(pattern, URLPattern) and route.lstrip("^").startswith("api") and route not in ABOUT_THE_API:
+            elif (
+                isinstance(pattern, URLPattern)
+                and route.lstrip("^").startswith(("api", "mcp"))
+                and route not in ABOUT_THE_API
+            ):
                 found[route] = getattr(pattern.callback, "cls", None)
 
     walk(get_resolver().url_patterns, "")
