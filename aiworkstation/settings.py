@@ -111,12 +111,9 @@ def database(url: str) -> dict[str, Any]:
         **entry,
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {
-            **TCP_PATIENCE,
-            **parts,
-            # Statements here are short: compiling them (jit) takes longer than running them.
-            "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c jit=off",
-        },
+        "OPTIONS": {**TCP_PATIENCE, **parts},
+        # Statements here are short: compiling them (jit) takes longer than running them.
+        "SESSION": {"lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s", "jit": "off"},
     }
 
 

@@ -38,10 +38,10 @@ Errors of a missing migration or of a server in recovery are not among them: tho
 # for large tables, which reads indexes in their order, row by row. The settings make plans look expensive, and
 # PostgreSQL would compile such plans (jit), which takes forty times as long as running them.
 _OFF = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort", "material")
-_PLANS = " ".join(f"-c enable_{way}=off" for way in _OFF) + " -c plan_cache_mode=force_generic_plan -c jit=off"
+_PLANS = {**{f"enable_{way}": "off" for way in _OFF}, "plan_cache_mode": "force_generic_plan", "jit": "off"}
 # A transaction on these connections never waits for anything but the database. An idle one belongs to a frozen process,
 # and others wait for its locks.
-_LIMITS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=5s"
+_LIMITS = {"lock_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
 
 
 def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
@@ -54,7 +54,6 @@ def _parameters(purpose: Purpose, name: str) -> dict[str, Any]:
         parameters = {**settings.TCP_PATIENCE, **psycopg.conninfo.conninfo_to_dict(direct)}
     return {
         **parameters,
-        "options": f"{_LIMITS} {_PLANS}",
         "application_name": name,
         "autocommit": True,
         "connect_timeout": 5,
@@ -69,38 +68,22 @@ def _prepares(purpose: Purpose) -> bool:
     return purpose == "listen" or not settings.CONFIG.listen_database_url
 
 
-def _settings(purpose: Purpose, parameters: dict[str, Any]) -> str:
-    """Returns the statement that sets what a pooler did not pass on. `workflow_turn` has its own settings, in sql/."""
-    return session_settings.statement(parameters["options"], is_shared=not _prepares(purpose))
+def _settings(purpose: Purpose) -> str:
+    """Returns the statement that makes the session's settings. `workflow_turn` has its own, in sql/."""
+    return session_settings.statement({**_LIMITS, **_PLANS}, is_shared=not _prepares(purpose))
 
 
 async def connect(purpose: Purpose, name: str) -> AsyncConnection[tuple[Any, ...]]:
     """Opens a connection for the event loop. `name` becomes its `application_name`, shown in `pg_stat_activity`."""
-    parameters = _parameters(purpose, name)
-    try:
-        opened = await AsyncConnection.connect(**parameters)
-    except psycopg.OperationalError as error:
-        if not session_settings.are_refused(error):
-            raise
-        opened = await AsyncConnection.connect(**session_settings.without(parameters))
-    row = await (await opened.execute(session_settings.ARE_MISSING)).fetchone()
-    if row and row[0]:
-        await opened.execute(_settings(purpose, parameters))
+    opened = await AsyncConnection.connect(**_parameters(purpose, name))
+    await opened.execute(_settings(purpose))
     opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened
 
 
 def connect_blocking(name: str, purpose: Purpose = "engine") -> Connection[tuple[Any, ...]]:
     """Opens a connection for a thread without an event loop, such as the lease renewer."""
-    parameters = _parameters(purpose, name)
-    try:
-        opened = Connection.connect(**parameters)
-    except psycopg.OperationalError as error:
-        if not session_settings.are_refused(error):
-            raise
-        opened = Connection.connect(**session_settings.without(parameters))
-    row = opened.execute(session_settings.ARE_MISSING).fetchone()
-    if row and row[0]:
-        opened.execute(_settings(purpose, parameters))
+    opened = Connection.connect(**_parameters(purpose, name))
+    opened.execute(_settings(purpose))
     opened.prepare_threshold = 1 if _prepares(purpose) else None
     return opened

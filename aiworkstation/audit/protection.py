@@ -130,9 +130,7 @@ def logged_in_to_migrate() -> Iterator[None]:
     ((application,),) = _rows("SELECT current_user")
     connection.close()
     connection.settings_dict.update(changes)
-    options = connection.settings_dict["OPTIONS"]
-    role = application.replace("\\", "\\\\").replace(" ", "\\ ")
-    connection.settings_dict["OPTIONS"] = options | {"options": f"{options['options']} -c role={role}"}
+    connection.settings_dict["SESSION"] = {**connection.settings_dict["SESSION"], "role": application}
     try:
         _log_in(application)
         yield

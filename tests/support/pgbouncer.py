@@ -18,7 +18,7 @@ from aiworkstation.ops import linux
 
 
 @contextmanager
-def pgbouncer(folder: Path, *, pool_mode: str, ignores_options: bool) -> Iterator[str]:
+def pgbouncer(folder: Path, *, pool_mode: str) -> Iterator[str]:
     """Yields the address of the test's database behind it. Skips the test if pgbouncer is not installed."""
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
@@ -27,7 +27,6 @@ def pgbouncer(folder: Path, *, pool_mode: str, ignores_options: bool) -> Iterato
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    ignored = "extra_float_digits" + (", options" if ignores_options else "")
     password = f" password={server['password']}" if server.get("password") else ""
     configuration = folder / "pgbouncer.ini"
     configuration.write_text(f"""
@@ -40,7 +39,7 @@ unix_socket_dir =
 auth_type = any
 pool_mode = {pool_mode}
 default_pool_size = 40
-ignore_startup_parameters = {ignored}
+ignore_startup_parameters = extra_float_digits
 """)
     nobody = pwd.getpwnam("nobody")
 

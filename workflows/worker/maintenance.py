@@ -52,7 +52,7 @@ _LEAVE_DUTY = (
 )
 
 # It must not wait long for a process that is frozen in a transaction, and nobody for it.
-_SHORT_TIMEOUTS = " -c lock_timeout=1s -c idle_in_transaction_session_timeout=5s"
+_SHORT_TIMEOUTS = {"lock_timeout": "1s", "idle_in_transaction_session_timeout": "5s"}
 
 # Workers could not renew while PostgreSQL was down: give them one lease from its start. Do the same after an outage
 # that this process has seen: an error, or an answer that took very long. A process that has just started has seen none,
@@ -76,7 +76,7 @@ class Maintenance:
         self.duties = [import_string(path)() for path in settings.MAINTENANCE_DUTIES]
 
     def run(self, on_tick: Callable[[], None], stopping: Callable[[], bool]) -> None:
-        connection.settings_dict["OPTIONS"]["options"] += _SHORT_TIMEOUTS
+        connection.settings_dict["SESSION"] = {**connection.settings_dict["SESSION"], **_SHORT_TIMEOUTS}
         while not stopping():
             on_tick()
             try:

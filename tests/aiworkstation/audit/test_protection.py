@@ -48,7 +48,9 @@ def manage(server: Path, *arguments: str, **settings: str) -> subprocess.Complet
 
 def owners(server: Path) -> list[str]:
     with psycopg.connect(address(server, postgres.ROLE)) as connection:
-        rows = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename LIKE 'audit\\_%'").fetchall()
+        rows = connection.execute(
+            "SELECT tableowner FROM pg_tables WHERE tablename IN ('audit_events', 'audit_seals')"
+        ).fetchall()
     return [owner for (owner,) in rows]
 
 
