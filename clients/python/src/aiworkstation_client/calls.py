@@ -55,7 +55,7 @@ FIRST_POLL = 0.25
 LONGEST_POLL = 5.0
 """Seconds between two looks at a job that does not change."""
 WAIT_RETRIES = 20
-"""A wait survives a server that is away for about eight minutes."""
+"""A wait survives a server that is away for about five minutes."""
 
 AnyJob = str | Job | StartedJob
 AnyStep = str | Step | Question

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from aiworkstation_client.addresses import address
 from aiworkstation_client.decoding import read
-from aiworkstation_client.errors import BadAnswer, BadRequest, Conflict, FileChanged, TooLarge, UploadsFailed
+from aiworkstation_client.errors import BadAnswer, BadRequest, Conflict, FileChanged, NotFound, TooLarge, UploadsFailed
 from aiworkstation_client.exchange import Form, InThread, Operation, Request, Together
 from aiworkstation_client.models import Document, Uploaded
 from aiworkstation_client.watched_file import WatchedFile
@@ -25,6 +25,7 @@ from aiworkstation_client.watched_file import WatchedFile
 AnyPath = str | os.PathLike[str]
 DOCUMENTS = "/api/documents"
 MAX_PARALLEL = 32
+CHANGED = "The file changed while it was uploaded. Upload it again."
 
 
 @dataclass(frozen=True)
@@ -209,23 +210,38 @@ def _upload(file: LocalFile, id: str | None, labels: Labels, tell: OnProgress) -
         lambda: _open(progress, tell),
         {"id": own_id, **labels.fields()},
     )
-    was_stored = False
+    document = None if id is not None else (yield from _find(own_id, sha256))
+    was_stored = document is not None
+    if document is None:
+        document = yield from _send(form, own_id, sha256, is_own=id is None)
+    tell(replace(progress, sent=size, document=document, was_stored=was_stored))
+    return document
+
+
+def _find(id: str, sha256: str) -> Operation[Document | None]:
+    """Looks before a file is sent: sending it only to be refused takes longer, and the audit trail records refusals."""
+    try:
+        document = yield from _get(id)
+    except NotFound:
+        return None
+    return document if document.sha256 == sha256 else None
+
+
+def _send(form: Form, id: str, sha256: str, *, is_own: bool) -> Operation[Document]:
+    """A first attempt that was cut may have stored the document. If the id is our own, another upload may have, too."""
     try:
         answer = yield Request("POST", DOCUMENTS, form=form, is_repeatable=True)
-        document = _only(read(Uploaded, answer.json()).documents)
     except Conflict as error:
-        # A first attempt that was cut may have stored the document. Without an id of the caller, an earlier run may
-        # have, too: the id says that it is the same file.
-        if error.code != "id_taken" or (id is not None and error.attempt == 1):
+        if error.code != "id_taken" or not (is_own or error.attempt > 1):
             raise
-        document = yield from _get(own_id)
+        document = yield from _get(id)
         if document.sha256 != sha256:
             raise
-        was_stored = True
+        return document
+    document = _only(read(Uploaded, answer.json()).documents)
     if document.sha256 != sha256:
         yield Request("DELETE", address(DOCUMENTS, document.id))
-        raise FileChanged("The file changed while it was uploaded. Upload it again.")
-    tell(replace(progress, sent=size, document=document, was_stored=was_stored))
+        raise FileChanged(CHANGED)
     return document
 
 
@@ -243,7 +259,7 @@ def _get(id: str) -> Operation[Document]:
 def _open(progress: UploadProgress, tell: OnProgress) -> BinaryIO:
     def on_read(position: int, is_end: bool) -> None:
         if position > progress.size or (is_end and position != progress.size):
-            raise FileChanged("The file changed while it was uploaded. Upload it again.")
+            raise FileChanged(CHANGED)
         tell(replace(progress, sent=position))
 
     return cast(BinaryIO, WatchedFile(progress.path.open("rb"), on_read))
