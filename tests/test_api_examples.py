@@ -110,7 +110,7 @@ def test_every_example_runs(site: str, documents_of_the_readme: None, checkout: 
     assert "batch 2025-07" in first
     assert "ends on 31 March 2026" in second
     assert "two arrived with broken glass" in third
-    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith('{"')]
     assert not [row for row in rows if "errors" in row]
     assert "service-contract.docx 1 " in printed
     assert rows[0]["documents"][0]["id"] == "notes"
