@@ -14,7 +14,8 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV) pip compile --quie
 NEXT_PYTHON ?= $(firstword $(foreach python,python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13), \
 	$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
 NEXT_TESTS ?= tests/workflows tests/jobs tests/documents/api tests/documents/pages \
-	tests/aiworkstation/web tests/aiworkstation/access tests/aiworkstation/audit tests/webhooks tests/mail tests/mcp_server
+	tests/aiworkstation/web tests/aiworkstation/access tests/aiworkstation/audit tests/webhooks tests/mail tests/alerts \
+	tests/mcp_server
 # For checks, which must not read the settings of this machine.
 PRODUCTION = env -i PATH="$$PATH" HOME="$$HOME" ENV_FILE= DATA_DIR=.test-data \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ \

@@ -26,6 +26,7 @@ if reason := config.weakness(SECRET_KEY):
 ALLOWED_HOSTS = [*CONFIG.allowed_hosts, *CONFIG.own_hosts]
 
 INSTALLED_APPS = [
+    "alerts",
     "webhooks",
     "mail",
     "jobs",
@@ -166,7 +167,7 @@ CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
 API_SCOPES = api_scopes.API_SCOPES
 MAINTENANCE_DUTIES = ["webhooks.outbox.Outbox", "mail.questions.Questions"]
 """Maintenance calls the method `do` of these classes every second, on one machine at a time."""
-SIDE_DUTIES = ["mail.postman.Postman"]
+SIDE_DUTIES = ["mail.postman.Postman", "alerts.watch.Watch"]
 """Duties that may take long, or notice that others are dead: see `workflows.worker.side_duties`."""
 UNLISTED_JOB_TYPES = {"webhook-delivery"}
 """Jobs of these types are in lists only if the filter `type` names them, and cause no webhooks."""

@@ -7,7 +7,7 @@ from django.db.migrations.executor import MigrationExecutor
 from aiworkstation.audit import protection
 from workflows.models import Mode
 
-APPS = ("webhooks", "mail", "jobs", "documents", "workflows", "access", "audit")
+APPS = ("alerts", "webhooks", "mail", "jobs", "documents", "workflows", "access", "audit")
 
 
 def migrate(targets: list[tuple[str, str | None]]) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from rest_framework.exceptions import ValidationError
 
 from aiworkstation.audit.models import AuditCursor
 from aiworkstation.audit.record import record
 from aiworkstation.web.errors import Conflict
+from aiworkstation.web.serializers import invalid
 from webhooks import deliver
-from webhooks.models import Delivery, EventType, Webhook
+from webhooks.models import ALERT_TYPES, OWN_TYPES, Delivery, EventType, Webhook
 from workflows.models import WorkflowExecution
 
 MAX_WEBHOOKS = 100
@@ -21,14 +23,15 @@ WIRE_NAMES = {"url": "url", "types": "types", "project_id": "projectId", "tag": 
 
 
 def create(user: User, fields: dict[str, Any]) -> Webhook:
-    """`fields` are valid ones of the model. Raises Conflict if the user has too many."""
+    """`fields` are valid ones of the model. Raises Conflict if the user has too many, and ValidationError."""
     with transaction.atomic():
         cursor = AuditCursor.locked(deliver.CURSOR)
         if not Webhook.objects.exists():
             cursor.skip_to_end()  # a new webhook reports no earlier events
         if Webhook.objects.filter(owner=user).count() >= MAX_WEBHOOKS:
             raise Conflict(f"You have {MAX_WEBHOOKS} webhooks. Delete one first.", code="too_many_webhooks")
-        defaults = {"types": EventType.values, "project_id": "", "tag": ""}
+        _check_types(user, fields)
+        defaults = {"types": list(OWN_TYPES), "project_id": "", "tag": ""}
         webhook = Webhook.objects.create(owner=user, nonce=_nonce(), **defaults | fields)
         webhook.refresh_from_db(fields=["created_at"])
         record(user, "webhook.created", _object(webhook), _state(webhook))
@@ -39,6 +42,7 @@ def create(user: User, fields: dict[str, Any]) -> Webhook:
 def change(user: User, webhook: Webhook, fields: dict[str, Any]) -> Webhook:
     """Pauses or resumes a webhook, or changes its fields. Resuming it resets its failures."""
     webhook = _locked(webhook)
+    _check_types(webhook.owner, fields)
     before = _state(webhook)
     for name, value in fields.items():
         setattr(webhook, name, value)
@@ -91,6 +95,18 @@ def resend(user: User, delivery: Delivery) -> Delivery:
     delivery.save(update_fields=["execution_id", "delivered_at"])
     record(user, "webhook.resent", _object(delivery.webhook), {"webhookMessage": delivery.message_id})
     return delivery
+
+
+def offered_types(user: User) -> list[tuple[str, str]]:
+    """The types that webhooks of the user can get, with what they mean."""
+    return [(each.value, str(each.label)) for each in EventType if user.is_staff or each not in ALERT_TYPES]
+
+
+def _check_types(owner: User, fields: dict[str, Any]) -> None:
+    """Raises ValidationError if the owner may not get one of the types."""
+    offered = {name for name, _ in offered_types(owner)}
+    if not offered.issuperset(fields.get("types", ())):
+        raise ValidationError({"types": invalid("Only webhooks of staff can get alerts.", "staff_only")})
 
 
 def _locked(webhook: Webhook) -> Webhook:

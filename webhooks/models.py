@@ -23,9 +23,20 @@ class EventType(models.TextChoices):
     JOB_WAITING = "job.waiting", "A job waits for a person or an outside worker"
     DOCUMENT_INDEXED = "document.indexed", "A document is indexed"
     DOCUMENT_FAILED = "document.failed", "A document could not be indexed"
+    ALERT_STARTED = "alert.started", "An alert began (staff only)"
+    ALERT_RESOLVED = "alert.resolved", "An alert is over (staff only)"
+
+
+ALERT_TYPES = (EventType.ALERT_STARTED, EventType.ALERT_RESOLVED)
+"""These report on the whole application, so only webhooks of staff get them, and only if they ask for them."""
+OWN_TYPES = tuple(each for each in EventType if each not in ALERT_TYPES)
+"""These report on the owner's jobs and documents. They are the default."""
 
 
 class WebhookQuerySet(OwnedQuerySet["Webhook"]):
+    def of_staff(self) -> "WebhookQuerySet":
+        return self.filter(owner__is_staff=True)
+
     def at_work(self) -> "WebhookQuerySet":
         return self.filter(is_paused=False, owner__is_active=True)
 
@@ -95,6 +106,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def over(self) -> "DeliveryQuerySet":
         """Those whose job is finished, or deleted."""
         return self.exclude(_is_open())
+
+    def pending(self) -> "DeliveryQuerySet":
+        """Those that are still to be delivered."""
+        return self.filter(_is_open(), delivered_at=None)
 
 
 def _is_open() -> models.Exists:

@@ -17,7 +17,7 @@ from jobs.api.serializers import JobSerializer
 from jobs.display import describe_jobs
 from jobs.lookup import with_beginnings
 from webhooks import deliver
-from webhooks.models import Delivery, EventType, Webhook
+from webhooks.models import ALERT_TYPES, Delivery, EventType, Webhook
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 ACTOR = "webhooks"
@@ -31,6 +31,7 @@ ACTIONS = {
     "job.waiting": EventType.JOB_WAITING,
     "document.indexed": EventType.DOCUMENT_INDEXED,
     "document.failed": EventType.DOCUMENT_FAILED,
+    **{str(each): each for each in ALERT_TYPES},
 }
 
 
@@ -68,6 +69,27 @@ class Outbox:
 
 
 def _deliver(events: list[AuditEvent]) -> int:
+    alerts = [event for event in events if event.action in ALERT_TYPES]
+    return _deliver_alerts(alerts) + _deliver_own([event for event in events if event.action not in ALERT_TYPES])
+
+
+def _deliver_alerts(events: list[AuditEvent]) -> int:
+    """Alerts have no project and no tags. The data is in the event."""
+    wanted = [event for event in events if event.changes.get("toWebhooks")]
+    webhooks = list(Webhook.objects.at_work().of_staff().filter(types__overlap=ALERT_TYPES)) if wanted else []
+    count = 0
+    for event in wanted:
+        data = {name: value for name, value in event.changes.items() if name != "toWebhooks"}
+        for webhook in webhooks:
+            if event.action in webhook.types and event.at >= webhook.created_at:
+                body = deliver.message(event.action, event.at, data)
+                deliver.store(webhook, event.action, body, actor=ACTOR, event_id=event.pk)
+                count += 1
+    return count
+
+
+def _deliver_own(events: list[AuditEvent]) -> int:
+    """Jobs and documents, to webhooks of their owners."""
     subjects = _jobs(events) | _documents(events)
     webhooks = defaultdict(list)
     owners = {subject.owner_id for subject in subjects.values()}

@@ -1,12 +1,14 @@
 """The pages of webhooks. They show a new secret in the answer to a form, because it is not shown again."""
 
 from collections.abc import Callable
+from typing import cast
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
@@ -18,19 +20,22 @@ from aiworkstation.web.requests import Request
 from documents.labels import MAX_PROJECT_ID, MAX_TAG
 from webhooks import manage, signing
 from webhooks.lookup import NEWEST_FIRST, get_delivery, get_webhook, list_deliveries, list_webhooks
-from webhooks.models import EventType, Webhook
+from webhooks.models import OWN_TYPES, Webhook
 from webhooks.serializers import MAX_URL, UrlField
 
 
 class WebhookForm(forms.Form):
-    """A form without `types` selects all types."""
+    """A form without `types` selects those about the owner's jobs and documents."""
+
+    def __init__(self, user: User, data: QueryDict | None = None) -> None:
+        super().__init__(data)
+        self.offered = manage.offered_types(user)
+        cast(forms.MultipleChoiceField, self.fields["types"]).choices = self.offered
 
     url = forms.CharField(max_length=MAX_URL, label="URL", error_messages={"required": "Enter the URL."})
     project_id = forms.CharField(max_length=MAX_PROJECT_ID, required=False, label="Project")
     tag = forms.CharField(max_length=MAX_TAG, required=False, label="Tag")
-    types = forms.MultipleChoiceField(
-        choices=EventType.choices, error_messages={"required": "Select at least one event."}
-    )
+    types = forms.MultipleChoiceField(error_messages={"required": "Select at least one event."})
 
     def clean_url(self) -> str:
         try:
@@ -40,14 +45,14 @@ class WebhookForm(forms.Form):
 
     @property
     def selected(self) -> list[str]:
-        return list(self["types"].value() or []) if self.is_bound else list(EventType.values)
+        return list(self["types"].value() or []) if self.is_bound else list(OWN_TYPES)
 
 
 @login_required
 @never_cache
 @require_http_methods(["GET", "POST"])
 def webhooks(request: Request) -> HttpResponse:
-    form = WebhookForm(request.POST if request.method == "POST" else None)
+    form = WebhookForm(request.user, request.POST if request.method == "POST" else None)
     created: Webhook | None = None
     if form.is_valid():
         try:
@@ -55,11 +60,11 @@ def webhooks(request: Request) -> HttpResponse:
         except Conflict as error:
             messages.error(request, str(error.detail))
         else:
-            form = WebhookForm()
+            form = WebhookForm(request.user)
     context = {
         "webhooks": list_webhooks(request.user),
         "form": form,
-        "types": EventType.choices,
+        "types": form.offered,
         "secret": signing.secret_of(created) if created else "",
         "created": created,
     }

@@ -1,13 +1,17 @@
 """WEBHOOK_DELIVERY: sends one message to a webhook, and notes the response."""
 
+import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils import timezone
 from pydantic import Field
@@ -17,7 +21,7 @@ from mail import outbox
 from mail.models import Purpose
 from webhooks import signing
 from webhooks.deliver import DELAYS, TOOL
-from webhooks.models import Delivery, Try, Webhook
+from webhooks.models import ALERT_TYPES, Delivery, Try, Webhook
 from workflows.errors import PermanentError, StepError
 from workflows.network import http_client, network_errors
 from workflows.tools import Arguments, StepContext, Tool, register
@@ -26,6 +30,9 @@ from workflows.worker.threads import in_thread
 ACTOR = "webhooks"
 TIMEOUT = 20.0
 GONE = 410
+PAUSE_WITHOUT_WORKERS = timedelta(minutes=1)
+"""The pause between the tries of a message while no worker is alive."""
+MOST_WITHOUT_WORKERS = 20
 
 _database = ThreadPoolExecutor(2, thread_name_prefix="webhook")
 
@@ -56,22 +63,48 @@ class WebhookDelivery(Tool):
 
     async def run(self, context: StepContext, arguments: DeliveryArguments) -> dict[str, Any]:
         delivery = await in_thread(_database, _load, context, arguments.delivery_id)
-        started = time.monotonic()
-        sent = Try(delivery=delivery)
-        failure: NotDelivered | None = None
-        try:
-            response = await http_client.send(_request(delivery))
-            sent.status_code = response.status
-            sent.response = response.text[: Try.MAX_RESPONSE]
-            failure = _refusal(response)
-        except StepError as error:
-            failure = NotDelivered(error.message, code=error.code, is_final=error.code == "address_not_allowed")
-        sent.duration_ms = round(1000 * (time.monotonic() - started))
-        sent.error = failure.message[:1000] if failure else ""
+        if delivery.delivered_at:  # by `send_without_workers`
+            return {"webhookId": delivery.message_id, "status": None}
+        sent, failure = await _send(delivery)
         await in_thread(_database, _note, sent)
         if failure:
             raise failure
         return {"webhookId": delivery.message_id, "status": sent.status_code}
+
+
+def send_without_workers(may_go_on: Callable[[], bool]) -> int:
+    """Sends the alerts that wait for a worker, because no worker is alive: that may be what they report.
+
+    Their jobs stay, and end when a worker finds the message delivered. `may_go_on` is asked before each message.
+    Returns how many were tried.
+    """
+    recent = Try.objects.filter(delivery=OuterRef("pk"), at__gt=timezone.now() - PAUSE_WITHOUT_WORKERS)
+    waiting = Delivery.objects.pending().filter(~Exists(recent), type__in=ALERT_TYPES, webhook__is_paused=False)
+    tried = 0
+    for delivery in waiting.select_related("webhook__owner").order_by("created_at")[:MOST_WITHOUT_WORKERS]:
+        if not may_go_on():
+            break
+        sent, _ = asyncio.run(_send(delivery))
+        _note(sent)
+        tried += 1
+    return tried
+
+
+async def _send(delivery: Delivery) -> tuple[Try, NotDelivered | None]:
+    """Returns the try, which is not stored yet, and why it failed."""
+    started = time.monotonic()
+    sent = Try(delivery=delivery)
+    failure: NotDelivered | None = None
+    try:
+        response = await http_client.send(_request(delivery))
+        sent.status_code = response.status
+        sent.response = response.text[: Try.MAX_RESPONSE]
+        failure = _refusal(response)
+    except StepError as error:
+        failure = NotDelivered(error.message, code=error.code, is_final=error.code == "address_not_allowed")
+    sent.duration_ms = round(1000 * (time.monotonic() - started))
+    sent.error = failure.message[:1000] if failure else ""
+    return sent, failure
 
 
 def _load(context: StepContext, id: UUID) -> Delivery:

@@ -40,7 +40,7 @@ MIN_TOKEN_LENGTH = 16
 MAX_DAYS = 36_500
 DAY_SECONDS = 24 * 3600
 MAX_MEMORY_MB = 1 << 20
-OWN_APPS = ("aiworkstation", "documents", "jobs", "mail", "mcp_server", "webhooks", "workflows")
+OWN_APPS = ("aiworkstation", "alerts", "documents", "jobs", "mail", "mcp_server", "webhooks", "workflows")
 _PORT = re.compile(r":[^/]*")
 _PLAIN = {
     "bool_parsing": "write true or false",

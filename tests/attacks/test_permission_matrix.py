@@ -275,6 +275,8 @@ BODIES: dict[str, Any] = {
 }
 
 ADMIN_MODELS = {
+    "alerts.alert": "view",
+    "alerts.alertrule": "view add change delete",
     "access.apitoken": "view delete",
     "audit.auditevent": "view",
     "auth.group": "view add change delete",

@@ -38,10 +38,15 @@ def environment(**settings: str) -> dict[str, str]:
     }
 
 
-@contextlib.contextmanager
-def manage(*arguments: str, log: Path, **settings: str) -> Iterator[psutil.Process]:
+def manage(*arguments: str, log: Path, **settings: str) -> contextlib.AbstractContextManager[psutil.Process]:
     """Runs a command until the block ends, then kills its remaining processes."""
-    command = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
+    return python(str(BASE_DIR / "manage.py"), *arguments, log=log, **settings)
+
+
+@contextlib.contextmanager
+def python(*arguments: str, log: Path, **settings: str) -> Iterator[psutil.Process]:
+    """The same for any program."""
+    command = [sys.executable, *arguments]
     with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=BASE_DIR, env=environment(**settings), stdout=output, stderr=output)
     tree = psutil.Process(process.pid)

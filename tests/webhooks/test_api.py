@@ -9,7 +9,7 @@ from django.test import Client
 from aiworkstation.audit.models import AuditEvent
 from tests.support.runner import work
 from tests.webhooks.conftest import Endpoint, delivery_jobs, hook, in_transactions, send_all
-from webhooks.models import EventType, Webhook
+from webhooks.models import OWN_TYPES, Webhook
 
 JSON = "application/json"
 URL = "https://example.com/hook"
@@ -39,7 +39,7 @@ def test_it_works(as_alice: Client, alice: User) -> None:
 
 def test_defaults(as_alice: Client) -> None:
     made = post(as_alice, url=URL).json()
-    assert (made["types"], made["projectId"], made["tag"]) == (EventType.values, None, None)
+    assert (made["types"], made["projectId"], made["tag"]) == (list(OWN_TYPES), None, None)
 
 
 @pytest.mark.parametrize(

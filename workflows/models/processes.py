@@ -1,7 +1,9 @@
 """What worker processes share: who is alive, who has a duty, pauses and cooldowns, and what is counted."""
 
+from uuid import UUID
+
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q, Value
 from django.db.models.functions import Now
 
@@ -51,6 +53,15 @@ class TaskRuns(models.Model):
         return f"message {self.message_id}: {self.runs}"
 
 
+# Zero rows: another process has the duty.
+_TAKE_DUTY = """
+INSERT INTO workflow_duties (name, holder, lease_until)
+VALUES (%(name)s, %(holder)s, clock_timestamp() + %(seconds)s * interval '1 second')
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
+WHERE workflow_duties.holder = excluded.holder OR workflow_duties.lease_until < clock_timestamp()
+"""
+
+
 class Duty(models.Model):
     """Work that one process at a time does for all machines. The row is its lease."""
 
@@ -64,6 +75,18 @@ class Duty(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def take(cls, name: str, holder: UUID, seconds: float) -> bool:
+        """Takes or keeps a duty. Returns False if another process has it."""
+        with connection.cursor() as cursor:
+            cursor.execute(_TAKE_DUTY, {"name": name, "holder": holder, "seconds": seconds})
+            return bool(cursor.rowcount > 0)
+
+    @classmethod
+    def leave(cls, name: str, holder: UUID) -> None:
+        """Lets another process take over at once, not when the lease ends."""
+        cls.objects.filter(name=name, holder=holder).update(lease_until=Now())
 
 
 class Pause(models.Model):

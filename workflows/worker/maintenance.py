@@ -28,7 +28,7 @@ from workflows import engine
 from workflows.django_q.messages import drop_orphans
 from workflows.django_q.task_results import keep_newest
 from workflows.engine.rollups import count_ended_jobs
-from workflows.models import SeenWebhook, Worker
+from workflows.models import Duty, SeenWebhook, Worker
 from workflows.monitoring.counters import count_sealed_events
 
 logger = logging.getLogger(__name__)
@@ -39,17 +39,7 @@ SCHEDULE_EVERY = 5.0
 SEAL_EVERY = 5.0
 ROLL_UP_EVERY = 5.0
 
-# Zero rows: another process has the duty.
-_TAKE_DUTY = """
-INSERT INTO workflow_duties (name, holder, lease_until)
-VALUES ('maintenance', %(holder)s, clock_timestamp() + %(lease)s * interval '1 second')
-ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
-WHERE workflow_duties.holder = excluded.holder OR workflow_duties.lease_until < clock_timestamp()
-RETURNING name
-"""
-_LEAVE_DUTY = (
-    "UPDATE workflow_duties SET lease_until = clock_timestamp() WHERE name = 'maintenance' AND holder = %(holder)s"
-)
+DUTY = "maintenance"
 
 # It must not wait long for a process that is frozen in a transaction, and nobody for it.
 _SHORT_TIMEOUTS = {"lock_timeout": "1s", "idle_in_transaction_session_timeout": "5s"}
@@ -90,13 +80,12 @@ class Maintenance:
                     self.connected_at = 0.0
                     self._forget()  # the server may be another one, which counts transactions anew
             time.sleep(ROUND_SECONDS)
-        # Then another process takes over at once, not when the lease ends.
-        self._execute(_LEAVE_DUTY)
+        Duty.leave(DUTY, self.id)
 
     def do_round(self) -> None:
         """Does what is due, if no other process has the duty."""
         asked = time.monotonic()
-        has_duty = self._execute(_TAKE_DUTY)
+        has_duty = Duty.take(DUTY, self.id, self.lease)
         now = time.monotonic()
         # Counted from the connection and not from the duty, which may come a lease later.
         if not self.connected_at or now - asked > self.lease / 3:
@@ -141,12 +130,6 @@ class Maintenance:
                 raise
             except Exception:
                 logger.exception("maintenance: %s", type(duty).__name__)
-
-    def _execute(self, statement: str) -> bool:
-        """Whether the statement changed a row."""
-        with connection.cursor() as cursor:
-            cursor.execute(statement, {"holder": self.id, "lease": self.lease})
-            return bool(cursor.rowcount > 0)
 
     def _server_age(self) -> float:
         with connection.cursor() as cursor:

@@ -8,6 +8,7 @@ processes do it at the same time.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from django.conf import settings
@@ -29,23 +30,31 @@ class SideDuty(Protocol):
 
 def start_side_duties() -> None:
     for path in settings.SIDE_DUTIES:
-        threading.Thread(target=_repeat, args=(import_string(path)(),), name=path, daemon=True).start()
+        threading.Thread(target=_repeat, args=(import_string(path),), name=path, daemon=True).start()
 
 
-def _repeat(duty: SideDuty) -> None:
+def _repeat(new_duty: Callable[[], SideDuty]) -> None:
     become_worker_thread()
+    duty = new_duty()
     while True:
-        do_once(duty)
+        if not do_once(duty):
+            duty = new_duty()  # it forgets what may not be true any more, as for another database server
         time.sleep(duty.seconds)
 
 
-def do_once(duty: SideDuty) -> None:
-    """A failure must not end the duty. The connection is not kept, because every process has these threads."""
+def do_once(duty: SideDuty) -> bool:
+    """Returns False if the duty failed, which must not end it.
+
+    The connection is not kept, because every process has these threads.
+    """
     try:
         duty.do()
     except Error as error:
         logger.warning("%s: database: %s", type(duty).__name__, str(error).strip())
     except Exception:
         logger.exception("%s", type(duty).__name__)
+    else:
+        return True
     finally:
         connection.close()
+    return False
