@@ -39,7 +39,7 @@ define INSTALL
 	END { print ""; exit failed }'
 endef
 
-.PHONY: run dev test test-next next-python chaos lint lint-quick openapi requirements bench bench-documents
+.PHONY: run dev js test test-next next-python chaos lint lint-quick openapi requirements bench bench-documents
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -93,9 +93,18 @@ $(NEXT): requirements-next.txt
 	$(call INSTALL,Django 6.1 and the tools of its tests,.venv-next,-r requirements-next.txt)
 	@touch $@
 
-# Writes docs/openapi.json, which a test compares with what the server returns.
+# Writes docs/openapi.json and the JavaScript client's types. Tests compare them with what the server returns.
 openapi: $(TOOLS)
 	$(PRODUCTION) $(BIN)/python manage.py openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory js && npm --silent --prefix clients/js run types; \
+	else echo "NOT WRITTEN: clients/js/openapi.d.ts, because this machine has no npm."; fi
+
+# Installs what the tests of clients/js need. The client itself needs nothing.
+js: clients/js/node_modules/.package-lock.json
+
+clients/js/node_modules/.package-lock.json: clients/js/package-lock.json
+	npm --prefix clients/js ci --no-audit --no-fund
+	@touch $@
 
 # Compiles requirements*.in. Versions change only if a list requires it, or with UPGRADE=1.
 requirements: $(UV)

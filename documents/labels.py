@@ -62,6 +62,9 @@ class ModeField(serializers.Field[Mode, Any, Any, Any]):
 class JobModeField(ModeField):
     """The same for a job, whose mode is the default one if it names none."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, **options)
+
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if data is not serializers.empty:
             return super().run_validation(data)

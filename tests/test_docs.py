@@ -17,7 +17,9 @@ PAGES = [
     *sorted((BASE_DIR / "docs").rglob("*.md")),
 ]
 TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
-ROOMS = "aiworkstation|alerts|bench|docs|documents|jobs|mail|mcp_server|static|templates|tests|webhooks|workflows"
+ROOMS = (
+    "aiworkstation|alerts|bench|clients|docs|documents|jobs|mail|mcp_server|static|templates|tests|webhooks|workflows"
+)
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 IN_THE_TREE = re.compile(rf"`((?:{ROOMS})/[\w./-]*)`")

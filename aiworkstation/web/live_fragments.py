@@ -56,6 +56,8 @@ class LiveFragments:
     url: str
     fragments: list[Fragment]
     is_running: bool
+    idle_seconds: int | None = None
+    """How often it polls while nothing runs. None: only on an event."""
 
     @property
     def seen(self) -> str:

@@ -13,11 +13,20 @@ from aiworkstation.web.errors import API_PREFIX
 from aiworkstation.web.requests import SiteRequest
 
 PRIVATE = "private, no-store"
+PUBLIC = "public,"
 GetResponse = Callable[[HttpRequest], HttpResponse]
-# Scripts, styles and everything else come from the site itself, and nothing is inline.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+
+
+def policy_framed_by(*origins: str) -> str:
+    """Scripts, styles and everything else come from the site itself, and nothing is inline. No page may be framed.
+
+    The only exception is the panel, which the pages of these origins may frame.
+    """
+    ancestors = " ".join(origins) or "'none'"
+    return f"default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors {ancestors}"
+
+
+CONTENT_SECURITY_POLICY = policy_framed_by()
 
 
 class Middleware:
@@ -39,6 +48,8 @@ class PrivateAnswers(Middleware):
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
+        if response.headers.get("Cache-Control", "").startswith(PUBLIC) and not response.cookies:
+            return response  # the view says that the answer is the same for everybody
         if "Authorization" in request.headers or settings.SESSION_COOKIE_NAME in request.COOKIES or response.cookies:
             response.headers["Cache-Control"] = PRIVATE
         return response

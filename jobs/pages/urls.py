@@ -8,6 +8,7 @@ from jobs.pages import (
     bulk_page,
     compact_panel,
     dashboard,
+    embed,
     job_list,
     job_page,
     new_job,
@@ -17,6 +18,8 @@ from jobs.pages import (
 
 urlpatterns = [
     path("jobs/", job_list.job_list, name="list"),
+    path("embed/background-jobs-panel.js", embed.element, name="element"),
+    path("jobs/embed", embed.frame, name="embed"),
     path("jobs/panel", compact_panel.panel, name="panel"),
     path("dashboard", dashboard.dashboard_page, name="dashboard"),
     path("jobs/approvals", approvals.approvals, name="approvals"),

@@ -97,7 +97,7 @@ def test_a_flood_of_preflights_takes_no_thread_and_leaves_no_trace(settings: Any
         raise AssertionError("a preflight reached the application")
 
     async def flood(port: int) -> list[int]:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:
             origins = [APP, "https://evil.example"] * 500
             calls = [client.options("/api/jobs", headers={"Origin": origin, **ASK}) for origin in origins]
             return [answer.status_code for answer in await asyncio.gather(*calls)]

@@ -92,6 +92,8 @@ ROWS: dict[str, list[Row]] = {
     "documents/upload": [("POST", "/documents/upload", FORM), ("GET", "/documents/upload", FORM_ONLY)],
     "dashboard": reads("/dashboard", PAGE),
     "jobs/": reads("/jobs/", PAGE),
+    "embed/background-jobs-panel.js": reads("/embed/background-jobs-panel.js", EVERYBODY),
+    "jobs/embed": reads("/jobs/embed", EVERYBODY),  # nobody: a link to the sign-in page, which cannot be framed
     "jobs/panel": reads("/jobs/panel", PAGE),
     "jobs/bulk": [("POST", "/jobs/bulk", FORM), ("GET", "/jobs/bulk", FORM_ONLY)],
     "jobs/new": [*reads("/jobs/new", PAGE), ("POST", "/jobs/new", "302 400 400 400 400 400 302")],

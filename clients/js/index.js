@@ -1,0 +1,3 @@
+export { ApiClient, ApiError, newKey } from "./src/client.js";
+export { defineBackgroundJobsPanel } from "./src/panel.js";
+export { BackgroundJobs } from "./src/store.js";

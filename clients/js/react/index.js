@@ -1,0 +1,2 @@
+export { BackgroundJobsPanel } from "./BackgroundJobsPanel.js";
+export { configureBackgroundJobs, useBackgroundJobs } from "./useBackgroundJobs.js";
