@@ -44,5 +44,5 @@ def job_list(request: Request) -> HttpResponse:
     live = LiveFragments("job-list-live", page_url(request), fragments, is_running)
     if is_poll(request):
         return live.answer(request)
-    more = {"modes": mode_choices(request.user), "live": live, "pause": Pause.objects.first()}
+    more = {"modes": mode_choices(request.user), "live": live, "pauses": Pause.objects.exclude(kind=Pause.Kind.PROJECT)}
     return render(request, "jobs/list.html", {**context, **more})

@@ -14,6 +14,7 @@ from jobs.pages import (
     new_job,
     rerun_page,
     saved_workflows,
+    workers,
 )
 
 urlpatterns = [
@@ -22,6 +23,7 @@ urlpatterns = [
     path("jobs/embed", embed.frame, name="embed"),
     path("jobs/panel", compact_panel.panel, name="panel"),
     path("dashboard", dashboard.dashboard_page, name="dashboard"),
+    path("workers", workers.workers, name="workers"),
     path("jobs/approvals", approvals.approvals, name="approvals"),
     path("jobs/bulk", bulk_page.bulk, name="bulk"),
     path("jobs/new", new_job.new, name="new"),

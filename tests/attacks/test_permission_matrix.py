@@ -36,6 +36,7 @@ OWNED_API = "401 404 200 200 200 200 200"
 OWNED_ACCEPTED = "401 404 202 202 202 202 202"
 EVERYBODY = "200 200 200 200 200 200 200"
 PAGE = "302 200 200 200 200 200 302"
+STAFF_PAGE = "302 404 404 200 200 200 302"
 OWNED_PAGE = "302 404 200 200 200 200 302"
 FORM = "302 302 302 302 302 302 302"
 OWNED_FORM = "302 404 302 302 302 302 302"
@@ -91,6 +92,7 @@ ROWS: dict[str, list[Row]] = {
     "documents/delete": [("POST", "/documents/delete", FORM), ("GET", "/documents/delete", FORM_ONLY)],
     "documents/upload": [("POST", "/documents/upload", FORM), ("GET", "/documents/upload", FORM_ONLY)],
     "dashboard": reads("/dashboard", PAGE),
+    "workers": [*reads("/workers", STAFF_PAGE), ("POST", "/workers", "302 404 404 302 302 302 302")],
     "jobs/": reads("/jobs/", PAGE),
     "embed/background-jobs-panel.js": reads("/embed/background-jobs-panel.js", EVERYBODY),
     "jobs/embed": reads("/jobs/embed", EVERYBODY),  # nobody: a link to the sign-in page, which cannot be framed

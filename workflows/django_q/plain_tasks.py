@@ -35,7 +35,7 @@ UPDATE django_q_ormq SET lock = clock_timestamp() + %(lease)s * interval '1 seco
   SELECT due.id FROM unnest('{high,normal,low}'::text[]) AS queue(key) CROSS JOIN LATERAL (
     SELECT q.id FROM django_q_ormq q
     WHERE q.key = queue.key AND q.lock <= statement_timestamp() AND q.id IS DISTINCT FROM %(number)s
-      AND NOT EXISTS (SELECT FROM workflow_pauses)
+      AND NOT EXISTS (SELECT FROM workflow_pauses WHERE kind = 'all')
     ORDER BY q.lock LIMIT 1 FOR UPDATE SKIP LOCKED
   ) due LIMIT %(room)s
 ) RETURNING id, lock, payload, key

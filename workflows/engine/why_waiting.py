@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -69,12 +69,12 @@ def waiting_for(executions: Sequence[WorkflowExecution]) -> dict[UUID, str]:
 def _waiting(waiting: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     next_steps = _next_steps([execution.pk for execution in waiting])
     positions = _queue_positions.find([execution.pk for execution in waiting])
-    paused, workers = _paused(), alive_workers()
+    pauses, workers = list(Pause.objects.all()), alive_workers()
     slots = slot_use(workers)
     now = timezone.now()
     return {
         execution.pk: _delayed(next_steps.get(execution.pk), now)
-        or paused
+        or _paused(pauses, execution)
         or _missing_tool(next_steps.get(execution.pk))
         or _missing_here(next_steps.get(execution.pk), workers)
         or _queued(execution, positions.get(execution.pk), slots)
@@ -92,7 +92,8 @@ def _lost(ids: list[UUID]) -> dict[UUID, str]:
     lost = [step for step in latest if step.lease_until and step.lease_until < now + _lease() - silent_after()]
     if not lost:
         return {}
-    hint = _paused() or ("" if alive_workers() else NO_WORKER)
+    everything = Pause.objects.filter(kind=Pause.Kind.ALL)
+    hint = _held_back(everything) or ("" if alive_workers() else NO_WORKER)
     return {step.execution_id: f"{_silence_of(step, now)} {hint}".rstrip() for step in lost}
 
 
@@ -146,12 +147,21 @@ class QueuePositions:
 _queue_positions = QueuePositions()
 
 
-def _paused() -> str:
-    pause = Pause.objects.first()
-    if pause is None:
-        return ""
-    reason = f": {pause.reason}" if pause.reason else ""
-    return f"All work is paused since {wire_time(pause.since)} by {pause.by}{reason}. Resume with `manage.py resume`."
+def _paused(pauses: Sequence[Pause], execution: WorkflowExecution) -> str:
+    """A worker looks at the tool of the next step only, as `workflow_pick` does."""
+    names = {
+        Pause.Kind.ALL.value: "",
+        Pause.Kind.TOOL.value: execution.next_tool,
+        Pause.Kind.PROJECT.value: execution.project_id,
+    }
+    return _held_back([pause for pause in pauses if pause.name == names[pause.kind]])
+
+
+def _held_back(pauses: Iterable[Pause]) -> str:
+    for pause in pauses:
+        reason = f": {pause.reason}" if pause.reason else ""
+        return f"{pause.what} paused since {wire_time(pause.since)} by {pause.by}{reason}. {pause.how_to_end}."
+    return ""
 
 
 def alive_workers() -> list[Worker]:

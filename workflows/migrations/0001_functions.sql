@@ -2,7 +2,7 @@
 -- Each claimed step gets a free lane (1 to `max_parallel`). The unique index on running lanes keeps that limit whatever
 -- else happens. Returns the ids of the claimed steps.
 CREATE OR REPLACE FUNCTION workflow_claim(
-  _executions uuid[], _slots text[], _tools text[], _worker uuid, _lease float8, _actor text
+  _executions uuid[], _slots text[], _tools text[], _paused text[], _worker uuid, _lease float8, _actor text
 ) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -19,6 +19,7 @@ BEGIN
     -- ANY, although the join implies it: without statistics the planner would read all executions instead.
     JOIN workflow_executions e
       ON e.id = wanted.execution AND e.id = ANY(_executions) AND e.finished_at IS NULL
+      AND e.project_id <> ALL(_paused)
     CROSS JOIN LATERAL (
       SELECT id, ready_at, index FROM workflow_steps
       WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)
@@ -69,11 +70,14 @@ $$;
 -- Picks due executions for one kind of slot and locks them. The order is: by queue, in a queue the executions that run
 -- nothing before those that do, then by the time since which they are due. SKIP LOCKED leaves what another worker has
 -- locked to that worker. `_since` leaves out executions that have been due for more seconds: see worker/capacity.py.
-CREATE OR REPLACE FUNCTION workflow_pick(_slot text, _tools text[], _limit int, _since float8) RETURNS uuid[]
+CREATE OR REPLACE FUNCTION workflow_pick(
+  _slot text, _tools text[], _paused text[], _limit int, _since float8
+) RETURNS uuid[]
 LANGUAGE sql AS $$
   SELECT ARRAY(
     SELECT id FROM workflow_executions
     WHERE next_slot = _slot AND wake_at <= statement_timestamp() AND message_id IS NOT NULL AND next_tool = ANY(_tools)
+      AND project_id <> ALL(_paused)
       AND wake_at > coalesce(statement_timestamp() - _since * interval '1 second', '-infinity')
     -- The expression is that of the index `execution_due`.
     ORDER BY CASE WHEN queue = 'high' THEN 0 WHEN queue = 'normal' THEN 2 ELSE 4 END
@@ -82,7 +86,9 @@ $$;
 -- Picks one execution of each owner who has nothing running, those that have waited longest first, and locks them. Few
 -- owners have due executions at once, so the loop skips from owner to owner through an index, however many executions
 -- each of them has.
-CREATE OR REPLACE FUNCTION workflow_pick_newcomers(_slot text, _tools text[], _limit int) RETURNS uuid[]
+CREATE OR REPLACE FUNCTION workflow_pick_newcomers(
+  _slot text, _tools text[], _paused text[], _limit int
+) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
   _owner int;
@@ -96,7 +102,7 @@ BEGIN
     _firsts := _firsts || ARRAY(
       SELECT id FROM workflow_executions
       WHERE next_slot = _slot AND owner_id = _owner AND wake_at <= statement_timestamp()
-        AND message_id IS NOT NULL AND next_tool = ANY(_tools)
+        AND message_id IS NOT NULL AND next_tool = ANY(_tools) AND project_id <> ALL(_paused)
       ORDER BY wake_at LIMIT 1);
   END LOOP;
   RETURN ARRAY(
@@ -408,11 +414,19 @@ DECLARE
   _found int[] := '{}';
   _wake text[] := '{}';
   _finds_nothing bool := false;
+  _all_paused bool;
+  _paused_tools text[];
+  _paused text[];
   _seconds float8;
 BEGIN
-  -- 1. While work is paused nothing is claimed, but outcomes are recorded.
-  IF EXISTS (SELECT FROM workflow_pauses) THEN
+  -- 1. What is paused is not claimed, but outcomes are recorded. `_paused` are projects.
+  SELECT coalesce(bool_or(kind = 'all'), false), coalesce(array_agg(name::text) FILTER (WHERE kind = 'tool'), '{}'),
+    coalesce(array_agg(name::text) FILTER (WHERE kind = 'project'), '{}')
+  INTO _all_paused, _paused_tools, _paused FROM workflow_pauses;
+  IF _all_paused THEN
     _tools := '{}';
+  ELSIF _paused_tools <> '{}' THEN
+    _tools := ARRAY(SELECT tool FROM unnest(_tools) AS tool WHERE tool <> ALL(_paused_tools));
   END IF;
 
   -- 2. Lock the executions, in the order of their ids, before any of their steps: see `engine`.
@@ -420,9 +434,11 @@ BEGIN
     PERFORM FROM workflow_executions WHERE id = ANY(_jobs) ORDER BY id FOR UPDATE;
   END IF;
 
-  -- 3. Record the outcomes. Lanes that go on claim their next step in the same statement.
+  -- 3. Record the outcomes. Lanes that go on claim their next step in the same statement. While a project is paused,
+  -- they do so in section 5, which looks at the projects.
   IF _outputs <> '{}' THEN
-    _recorded := workflow_record(_outcomes, _outputs, false, _tools, _worker, _lease, _actor);
+    _recorded := workflow_record(
+      _outcomes, _outputs, false, CASE WHEN _paused = '{}' THEN _tools ELSE '{}' END, _worker, _lease, _actor);
     _claimed := coalesce(_recorded.claimed, '{}');
     _executions := coalesce(_recorded.executions, '{}');
     _statuses := coalesce(_recorded.statuses, '{}');
@@ -455,11 +471,11 @@ BEGIN
       _picked := array_fill(_only, ARRAY[least(_demand.free, 1)]);
       _found := _found || 0;
     ELSIF _demand.free > 0 THEN
-      _picked := workflow_pick(_demand.slot, _tools, _demand.free, _demand.since);
+      _picked := workflow_pick(_demand.slot, _tools, _paused, _demand.free, _demand.since);
       _found := _found || cardinality(_picked);
       _finds_nothing := _finds_nothing OR _picked = '{}';
     ELSE
-      _picked := workflow_pick_newcomers(_demand.slot, _tools, _demand.newcomers);
+      _picked := workflow_pick_newcomers(_demand.slot, _tools, _paused, _demand.newcomers);
       _found := _found || cardinality(_picked);
     END IF;
     _lanes := _lanes || _picked;
@@ -469,7 +485,7 @@ BEGIN
 
   -- 5. Claim steps: for what was picked, and for the lanes that go on without a step from section 3.
   IF _lanes <> '{}' THEN
-    _claimed := _claimed || workflow_claim(_lanes, _slots, _tools, _worker, _lease, _actor);
+    _claimed := _claimed || workflow_claim(_lanes, _slots, _tools, _paused, _worker, _lease, _actor);
   END IF;
 
   -- 6. Settle every execution that changed. After the claims, so that the counters include them.

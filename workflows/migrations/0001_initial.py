@@ -223,7 +223,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("busy", models.PositiveIntegerField(default=0)),
-                ("draining", models.BooleanField(default=False)),
+                (
+                    "draining",
+                    models.BooleanField(default=False, help_text="It takes no new step: it stops, or is drained."),
+                ),
+                (
+                    "is_drained",
+                    models.BooleanField(db_default=False, help_text="Staff asked it to take no new step."),
+                ),
                 ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("last_beat", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -235,14 +242,30 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Pause",
             fields=[
-                ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("all", "All work"), ("tool", "Steps of a tool"), ("project", "Jobs of a project")],
+                        default="all",
+                        max_length=10,
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
                 ("since", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("by", models.CharField(max_length=200)),
                 ("reason", models.CharField(blank=True, max_length=300)),
             ],
             options={
                 "db_table": "workflow_pauses",
-                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="one_pause")],
+                "ordering": ("since", "pk"),
+                "constraints": [
+                    models.UniqueConstraint(fields=("kind", "name"), name="one_pause"),
+                    models.CheckConstraint(
+                        condition=models.Q(models.Q(("kind", "all"), _negated=True), ("name", ""), _connector="OR"),
+                        name="pause_of_all_has_no_name",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(

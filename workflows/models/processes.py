@@ -24,7 +24,8 @@ class Worker(models.Model):
         db_default=Value({}, models.JSONField()), help_text="The tools that cannot run on its machine, and why."
     )
     busy = models.PositiveIntegerField(default=0)
-    draining = models.BooleanField(default=False)
+    draining = models.BooleanField(default=False, help_text="It takes no new step: it stops, or is drained.")
+    is_drained = models.BooleanField(db_default=False, help_text="Staff asked it to take no new step.")
     started_at = models.DateTimeField(db_default=Now())
     last_beat = models.DateTimeField(db_default=Now())
 
@@ -90,19 +91,46 @@ class Duty(models.Model):
 
 
 class Pause(models.Model):
-    """While this row exists, no step and no task starts on any machine. Running ones continue to their end."""
+    """While this row exists, no step of its kind starts on any machine. Running ones continue to their end.
 
-    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    A pause of all work holds plain tasks back too.
+    """
+
+    class Kind(models.TextChoices):
+        ALL = "all", "All work"
+        TOOL = "tool", "Steps of a tool"  # `name` is its slug, empty for model steps
+        PROJECT = "project", "Jobs of a project"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.ALL)
+    name = models.CharField(max_length=200, blank=True)
     since = models.DateTimeField(db_default=Now())
     by = models.CharField(max_length=200)
     reason = models.CharField(max_length=300, blank=True)
 
     class Meta:
         db_table = "workflow_pauses"
-        constraints = (models.CheckConstraint(condition=Q(id=1), name="one_pause"),)
+        ordering = ("since", "pk")
+        constraints = (
+            models.UniqueConstraint(fields=["kind", "name"], name="one_pause"),
+            models.CheckConstraint(condition=~Q(kind="all") | Q(name=""), name="pause_of_all_has_no_name"),
+        )
 
     def __str__(self) -> str:
         return f"paused by {self.by}" + (f": {self.reason}" if self.reason else "")
+
+    @property
+    def what(self) -> str:
+        """The beginning of a sentence."""
+        if self.kind == self.Kind.ALL:
+            return "All work is"
+        if self.kind == self.Kind.PROJECT:
+            return f"The project {self.name} is"
+        return f"The tool {self.name} is" if self.name else "Model steps are"
+
+    @property
+    def how_to_end(self) -> str:
+        end = "with `manage.py resume`" if self.kind == self.Kind.ALL else "it on the page Workers"
+        return f"Resume {end}"
 
 
 class Cooldown(models.Model):

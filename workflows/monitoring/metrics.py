@@ -1,5 +1,6 @@
 """The metrics of `/metrics`, read from the database at the time of the scrape."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from aiworkstation import VERSION
 from workflows.engine.why_waiting import alive_workers, slot_use
-from workflows.models import Cooldown, Pause
+from workflows.models import Cooldown, Pause, Worker
 from workflows.monitoring.counters import BOUNDS, Key, counting_lag, read_counters, with_name
 from workflows.monitoring.queue_state import MAX_COUNTED, queue_states
 
@@ -73,7 +74,11 @@ def _number(name: str, text: str, value: float) -> Metric:
 
 def _build() -> Iterator[Metric]:
     yield _gauge("info", "The version of the application.", "version", {VERSION: 1})
-    yield _number("paused", "1 while all work is paused.", Pause.objects.exists())
+    kinds = Counter(Pause.objects.values_list("kind", flat=True))
+    yield _number("paused", "1 while all work is paused.", kinds[Pause.Kind.ALL])
+    partly = {kind.value: kinds[kind] for kind in (Pause.Kind.TOOL, Pause.Kind.PROJECT)}
+    yield _gauge("pauses", "Tools and projects that are paused.", "kind", partly)
+    yield _number("workers_drained", "Workers that staff have drained.", Worker.objects.filter(is_drained=True).count())
     yield _number("counting_lag_events", "Audit events that are not counted yet.", counting_lag())
 
 

@@ -83,10 +83,18 @@ def _queue() -> Check:
         return Check(True, "No job is due.")
     oldest = max(ages.values())
     detail = f"The oldest due job has waited for {oldest.total_seconds():.0f} s."
-    if Pause.objects.exists():
-        return Check(True, f"{detail} All work is paused.")
+    if pauses := list(Pause.objects.all()):
+        # Due jobs may be held back by any of them.
+        return Check(True, f"{detail} {_summary(pauses)}")
     late = [kind for kind, age in ages.items() if age > STUCK_AFTER]
     slots = (slot_use(alive_workers()) or {}) if late else {}
     if stuck := [kind for kind in late if kind in slots and slots[kind].busy < slots[kind].total]:
         return Check(False, f"{detail} No worker takes it, although slots of the kind {', '.join(stuck)} are free.")
     return Check(True, detail)
+
+
+def _summary(pauses: list[Pause]) -> str:
+    """Without names and reasons: anybody may read this."""
+    if any(pause.kind == Pause.Kind.ALL for pause in pauses):
+        return "All work is paused."
+    return f"Pauses of tools or projects: {len(pauses)}."

@@ -28,7 +28,9 @@ INSERT INTO workflow_workers (id, kind, host, pid, version, slots, sizes, lacks,
 VALUES (%(id)s, %(kind)s, %(host)s, %(pid)s, %(version)s, %(slots)s, %(sizes)s, %(lacks)s, %(busy)s, %(draining)s,
   clock_timestamp(), clock_timestamp())
 ON CONFLICT (id) DO UPDATE
-SET busy = excluded.busy, lacks = excluded.lacks, draining = excluded.draining, last_beat = clock_timestamp()
+SET busy = excluded.busy, lacks = excluded.lacks, draining = excluded.draining OR workflow_workers.is_drained,
+  last_beat = clock_timestamp()
+RETURNING is_drained
 """
 FORGET = "DELETE FROM workflow_workers WHERE id = %(id)s"
 
@@ -40,6 +42,7 @@ class LeaseHolder(Protocol):
     ticked_at: float
     renewed_at: float
     stopping: bool
+    is_drained: bool
     lacks: dict[str, str]
 
     @property
@@ -74,13 +77,20 @@ class LeaseRenewer(threading.Thread):
         if sent - self.runner.ticked_at > self.lease / 2:
             return False
         held = self.runner.leases()
-        done = self._execute(REGISTER, self._row(len(held)))
+        done = self._register(len(held))
         if held and done:
             tokens = {"tokens": list(held), "steps": list(held.values()), "lease": self.lease}
-            done = self._execute(RENEW, tokens)
+            done = self._execute(RENEW, tokens) is not None
         if done:
             self.runner.renewed_at = sent
         return done
+
+    def _register(self, busy: int) -> bool:
+        cursor = self._execute(REGISTER, self._row(busy))
+        row = cursor.fetchone() if cursor else None
+        if row is not None:
+            (self.runner.is_drained,) = row
+        return cursor is not None
 
     def _row(self, busy: int) -> dict[str, Any]:
         return {
@@ -96,16 +106,16 @@ class LeaseRenewer(threading.Thread):
             "draining": self.runner.stopping,
         }
 
-    def _execute(self, statement: str, parameters: dict[str, Any]) -> bool:
+    def _execute(self, statement: str, parameters: dict[str, Any]) -> psycopg.Cursor[tuple[Any, ...]] | None:
+        """Returns None if the database does not answer."""
         try:
             if self._connection is None:
                 self._connection = connect_blocking(f"{self.kind} leases")
-            self._connection.execute(statement, parameters)
+            return self._connection.execute(statement, parameters)
         except psycopg.Error as error:
             logger.warning("leases not renewed: %s", str(error).strip())
             self._close()
-            return False
-        return True
+            return None
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -25,6 +25,7 @@ from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome
 from workflows.engine.query import Row
 from workflows.engine.turn import Demand, TurnResult, WorkerInfo, take_turn
+from workflows.tools import Slot
 from workflows.worker.capacity import Capacity, EndedStep, SlotPool, SlotSizes
 from workflows.worker.crash_isolation import execute_alone
 from workflows.worker.listener import Listener, StepProgress
@@ -104,6 +105,8 @@ class Runner:
         """The steps that this process holds, keyed by claim token."""
         self.ended: list[EndedStep] = []
         self.stopping = False
+        self.is_drained = False
+        """Staff asked it to take no new step. The lease renewer sets it, from its thread."""
         self.ticked_at = self.renewed_at = time.monotonic()
         self.executor = StepExecutor(threads=self.capacity.pools["thread"].capacity)
         self._work = asyncio.Event()
@@ -178,9 +181,13 @@ class Runner:
         self.cut_off(list(self.held), "returned")
 
     async def _tick(self) -> None:
+        was_drained = False
         while True:
             self.ticked_at = time.monotonic()
             self.on_tick()
+            if was_drained and not self.is_drained:
+                self.wake()
+            was_drained = self.is_drained
             self.cut_off_expiring()
             await asyncio.sleep(min(1.0, self.identity.lease / 10))
 
@@ -213,7 +220,7 @@ class Runner:
             # Swapped before anything is awaited: an outcome that arrives later belongs to the next turn.
             ended, self.ended = self.ended, []
             self._offered = [each.outcome for each in ended]
-            demands = {} if self.stopping else self.capacity.demands(ended)
+            demands = {} if self.stopping else self._demands(ended)
             if ended or demands:
                 result = await self._turn(self._offered, list(demands.values()))
                 self._offered = ()
@@ -226,6 +233,14 @@ class Runner:
                     )
                 # Quick steps end here, so that the next turn takes them together.
                 await asyncio.sleep(BATCH_SECONDS if len(self.held) >= BATCH_FROM else 0)
+
+    def _demands(self, ended: Sequence[EndedStep]) -> dict[Slot, Demand]:
+        demands = self.capacity.demands(ended)
+        if not self.is_drained:
+            return demands
+        for each in ended:
+            each.outcome.keeps = None  # no lane goes on
+        return {}
 
     async def _wait_for_work(self) -> None:
         if self.ended or self._has_nothing_left() or (self.capacity.can_claim and not self.stopping):

@@ -31,6 +31,7 @@ class FakeRunner:
     renewed_at: float = 0.0
     lacks: dict[str, str] = field(default_factory=dict)
     stopping: bool = False
+    is_drained: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
 
     def leases(self) -> dict[UUID, UUID]:

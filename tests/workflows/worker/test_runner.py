@@ -332,7 +332,7 @@ def test_a_step_is_stopped_within_its_lease_while_its_renewal_hangs(
     execution = start(NewStep("x", tool="PROBE_SLEEP", arguments={"seconds": 1.2}))
     execute, hung = LeaseRenewer._execute, threading.Event()
 
-    def hanging(renewer: LeaseRenewer, statement: str, parameters: dict[str, object]) -> bool:
+    def hanging(renewer: LeaseRenewer, statement: str, parameters: dict[str, object]) -> object:
         if statement == RENEW and not hung.is_set():
             hung.set()
             time.sleep(2)

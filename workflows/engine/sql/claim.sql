@@ -2,7 +2,7 @@
 -- Each claimed step gets a free lane (1 to `max_parallel`). The unique index on running lanes keeps that limit whatever
 -- else happens. Returns the ids of the claimed steps.
 CREATE OR REPLACE FUNCTION workflow_claim(
-  _executions uuid[], _slots text[], _tools text[], _worker uuid, _lease float8, _actor text
+  _executions uuid[], _slots text[], _tools text[], _paused text[], _worker uuid, _lease float8, _actor text
 ) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -19,6 +19,7 @@ BEGIN
     -- ANY, although the join implies it: without statistics the planner would read all executions instead.
     JOIN workflow_executions e
       ON e.id = wanted.execution AND e.id = ANY(_executions) AND e.finished_at IS NULL
+      AND e.project_id <> ALL(_paused)
     CROSS JOIN LATERAL (
       SELECT id, ready_at, index FROM workflow_steps
       WHERE execution_id = e.id AND status IN ('ready', 'waiting') AND ready_at <= _now AND tool = ANY(_tools)

@@ -1,7 +1,9 @@
 -- Picks one execution of each owner who has nothing running, those that have waited longest first, and locks them. Few
 -- owners have due executions at once, so the loop skips from owner to owner through an index, however many executions
 -- each of them has.
-CREATE OR REPLACE FUNCTION workflow_pick_newcomers(_slot text, _tools text[], _limit int) RETURNS uuid[]
+CREATE OR REPLACE FUNCTION workflow_pick_newcomers(
+  _slot text, _tools text[], _paused text[], _limit int
+) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
   _owner int;
@@ -15,7 +17,7 @@ BEGIN
     _firsts := _firsts || ARRAY(
       SELECT id FROM workflow_executions
       WHERE next_slot = _slot AND owner_id = _owner AND wake_at <= statement_timestamp()
-        AND message_id IS NOT NULL AND next_tool = ANY(_tools)
+        AND message_id IS NOT NULL AND next_tool = ANY(_tools) AND project_id <> ALL(_paused)
       ORDER BY wake_at LIMIT 1);
   END LOOP;
   RETURN ARRAY(

@@ -27,11 +27,19 @@ DECLARE
   _found int[] := '{}';
   _wake text[] := '{}';
   _finds_nothing bool := false;
+  _all_paused bool;
+  _paused_tools text[];
+  _paused text[];
   _seconds float8;
 BEGIN
-  -- 1. While work is paused nothing is claimed, but outcomes are recorded.
-  IF EXISTS (SELECT FROM workflow_pauses) THEN
+  -- 1. What is paused is not claimed, but outcomes are recorded. `_paused` are projects.
+  SELECT coalesce(bool_or(kind = 'all'), false), coalesce(array_agg(name::text) FILTER (WHERE kind = 'tool'), '{}'),
+    coalesce(array_agg(name::text) FILTER (WHERE kind = 'project'), '{}')
+  INTO _all_paused, _paused_tools, _paused FROM workflow_pauses;
+  IF _all_paused THEN
     _tools := '{}';
+  ELSIF _paused_tools <> '{}' THEN
+    _tools := ARRAY(SELECT tool FROM unnest(_tools) AS tool WHERE tool <> ALL(_paused_tools));
   END IF;
 
   -- 2. Lock the executions, in the order of their ids, before any of their steps: see `engine`.
@@ -39,9 +47,11 @@ BEGIN
     PERFORM FROM workflow_executions WHERE id = ANY(_jobs) ORDER BY id FOR UPDATE;
   END IF;
 
-  -- 3. Record the outcomes. Lanes that go on claim their next step in the same statement.
+  -- 3. Record the outcomes. Lanes that go on claim their next step in the same statement. While a project is paused,
+  -- they do so in section 5, which looks at the projects.
   IF _outputs <> '{}' THEN
-    _recorded := workflow_record(_outcomes, _outputs, false, _tools, _worker, _lease, _actor);
+    _recorded := workflow_record(
+      _outcomes, _outputs, false, CASE WHEN _paused = '{}' THEN _tools ELSE '{}' END, _worker, _lease, _actor);
     _claimed := coalesce(_recorded.claimed, '{}');
     _executions := coalesce(_recorded.executions, '{}');
     _statuses := coalesce(_recorded.statuses, '{}');
@@ -74,11 +84,11 @@ BEGIN
       _picked := array_fill(_only, ARRAY[least(_demand.free, 1)]);
       _found := _found || 0;
     ELSIF _demand.free > 0 THEN
-      _picked := workflow_pick(_demand.slot, _tools, _demand.free, _demand.since);
+      _picked := workflow_pick(_demand.slot, _tools, _paused, _demand.free, _demand.since);
       _found := _found || cardinality(_picked);
       _finds_nothing := _finds_nothing OR _picked = '{}';
     ELSE
-      _picked := workflow_pick_newcomers(_demand.slot, _tools, _demand.newcomers);
+      _picked := workflow_pick_newcomers(_demand.slot, _tools, _paused, _demand.newcomers);
       _found := _found || cardinality(_picked);
     END IF;
     _lanes := _lanes || _picked;
@@ -88,7 +98,7 @@ BEGIN
 
   -- 5. Claim steps: for what was picked, and for the lanes that go on without a step from section 3.
   IF _lanes <> '{}' THEN
-    _claimed := _claimed || workflow_claim(_lanes, _slots, _tools, _worker, _lease, _actor);
+    _claimed := _claimed || workflow_claim(_lanes, _slots, _tools, _paused, _worker, _lease, _actor);
   END IF;
 
   -- 6. Settle every execution that changed. After the claims, so that the counters include them.

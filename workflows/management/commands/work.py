@@ -39,6 +39,6 @@ def _check_drained() -> None:
     if pause and OrmQ.objects.filter(lock__lte=timezone.now()).exists():
         reason = f" ({pause.reason})" if pause.reason else ""
         raise CommandError(
-            f"Work has been paused since {pause.since:%Y-%m-%d %H:%M} UTC{reason}, and jobs or tasks are due. "
-            "Run `manage.py resume`, then drain again."
+            f"{pause.what} paused since {pause.since:%Y-%m-%d %H:%M} UTC{reason}, and jobs or tasks are due. "
+            f"{pause.how_to_end}, then drain again."
         )
