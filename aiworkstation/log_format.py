@@ -27,6 +27,14 @@ def log_step(*, job: object, step: object, user: str) -> Iterator[None]:
         _current_step.reset(reset)
 
 
+def known_ids() -> dict[str, str]:
+    """Returns `request`, `job`, `step` and `user`: those that are known of what this thread does now."""
+    request = current_request.get()
+    id = getattr(request, "request_id", "")
+    known = {"request": id, "user": _user_of(request), **(_current_step.get() or {})}
+    return {name: value for name, value in known.items() if value}
+
+
 class LogContext(logging.Filter):
     """Gives each record `request_id` and `context`: the parts that are known of request, job, step and user.
 

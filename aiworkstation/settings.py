@@ -55,6 +55,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "aiworkstation.web.middleware.StorablePath",
     "aiworkstation.web.request_id.RequestId",
+    *(["aiworkstation.web.request_trace.RequestTrace"] if CONFIG.otel_exporter_otlp_endpoint else []),
     "aiworkstation.web.middleware.CrossOrigin",
     "aiworkstation.audit.origin.RequestOrigin",
     "aiworkstation.audit.refused_requests.RefusedRequests",

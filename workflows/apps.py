@@ -1,4 +1,7 @@
+from importlib import import_module
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.utils.module_loading import autodiscover_modules
 
 
@@ -11,6 +14,9 @@ class WorkflowsConfig(AppConfig):
         from workflows.django_q import schedules
         from workflows.tools import import_builtin_tools
 
+        if settings.CONFIG.sentry_dsn:
+            sentry = import_module("workflows.monitoring.sentry")  # half a second, which only those pay who have it
+            sentry.start()
         schedules.guard()
         import_builtin_tools()
         autodiscover_modules("tools")

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -32,7 +32,9 @@ SECRET_SETTINGS = (
     "hubspot_access_token",
     "metrics_token",
     "openai_api_key",
+    "otel_exporter_otlp_headers",
     "secret_key",
+    "sentry_dsn",
 )
 """Settings whose values no message shows."""
 MIN_KEY_LENGTH, MIN_KEY_CHARACTERS = 50, 5  # those of Django's `check --deploy`
@@ -48,6 +50,8 @@ _PLAIN = {
     "float_parsing": "write a number",
     "literal_error": "write line or json",
 }
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+=[\x20-\x7e]*")
+_DSN = re.compile(r"https?://[A-Za-z0-9]+(:[A-Za-z0-9]+)?@[^/?#]+(/[^/?#]+)*/[0-9]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -150,6 +154,9 @@ class Config(BaseSettings):
     embed_origins: CommaList = Field(default=[], description="origins whose pages may frame /jobs/embed")
     metrics_token: str = Field(default="", description="token to read /metrics; empty: only this machine")
     log_format: Literal["line", "json"] = "line"
+    otel_exporter_otlp_endpoint: str = Field(default="", description="collector of OpenTelemetry that gets traces")
+    otel_exporter_otlp_headers: str = Field(default="", description="headers for it: name=value, separated by commas")
+    sentry_dsn: str = Field(default="", description="project of Sentry that gets reports of unexpected errors")
     email_url: str = Field(default="", description="mail server: smtp://user:password@host:587/?tls=true")
     alert_email: CommaList = Field(default=[], description="addresses to which alerts are mailed")
 
@@ -158,7 +165,7 @@ class Config(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return (BASE_DIR / value.expanduser()).resolve()
 
-    @field_validator("app_url", "openai_base_url", "hubspot_base_url")
+    @field_validator("app_url", "openai_base_url", "hubspot_base_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _is_http(cls, value: str) -> str:
         if value and not _is_address(value):
@@ -224,6 +231,20 @@ class Config(BaseSettings):
             raise ValueError(f"must be addresses such as ops@example.com, not {', '.join(wrong)}")
         return value
 
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _are_headers(cls, value: str) -> str:
+        if not all(_HEADER.fullmatch(pair.strip()) for pair in value.split(",") if pair.strip()):
+            raise ValueError("write it as name=value, separated by commas")
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _is_dsn(cls, value: str) -> str:
+        if value and not (_is_address(value) and _DSN.fullmatch(value)):
+            raise ValueError("must be the DSN that Sentry shows: https://key@host/number")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:
@@ -264,6 +285,11 @@ class Config(BaseSettings):
     def public_url(self) -> str:
         """The address at which outside systems and links find this application."""
         return (self.app_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def otel_headers(self) -> dict[str, str]:
+        pairs = [pair.partition("=") for pair in self.otel_exporter_otlp_headers.split(",") if pair.strip()]
+        return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
 
     @property
     def own_hosts(self) -> list[str]:

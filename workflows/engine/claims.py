@@ -50,6 +50,8 @@ class Claim(NamedTuple):
     """A model chose the arguments."""
     approval: dict[str, Any] | None = None
     """What a person was asked, and `answer` if they answered."""
+    traceparent: str = ""
+    """The span that started the job, empty without traces."""
 
     @property
     def waits_for_person(self) -> bool:

@@ -1,5 +1,6 @@
 """How an attempt ended, and what follows: another attempt, a wait, or the end of the step."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -41,6 +42,11 @@ class Outcome:
     """It replaces an outcome that the database rejected."""
     cooldown: tuple[str, float] | None = None
     """The servers that all workers leave alone, and for how many seconds."""
+
+    @property
+    def error_code(self) -> str:
+        """Empty without an error."""
+        return str(json.loads(self.error)["code"]) if self.error else ""
 
     @classmethod
     def completed(

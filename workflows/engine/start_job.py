@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from aiworkstation import tracing
 from aiworkstation.ids import uuid7
 from workflows.django_q.messages import message_for
 from workflows.engine.new_jobs import NewExecution, NewStep
@@ -23,13 +24,15 @@ def start(new: NewExecution, *, actor: str) -> UUID:
     execution = uuid7()
     dependents = _dependents(new.steps)
     first_tool = next((step.tool for step in new.steps if not step.depends_on), "")
-    rows_of(
-        START,
-        new=dump(_execution_fields(execution, new, first_tool)),
-        steps=dump([_step_fields(step, dependents[index]) for index, step in enumerate(new.steps)]),
-        message=message_for(execution),
-        actor=actor,
-    )
+    about = {"aiworkstation.job.id": str(execution), "aiworkstation.job.type": new.job_type}
+    with tracing.span(f"job {new.job_type}", "producer", {**about, "aiworkstation.job.steps": len(new.steps)}):
+        rows_of(
+            START,
+            new=dump(_execution_fields(execution, new, first_tool)),
+            steps=dump([_step_fields(step, dependents[index]) for index, step in enumerate(new.steps)]),
+            message=message_for(execution),
+            actor=actor,
+        )
     if new.delay <= 0:
         notify(wake([slot_of(first_tool)]))
     return execution
@@ -65,6 +68,7 @@ def _execution_fields(execution: UUID, new: NewExecution, first_tool: str) -> di
         "workflow_id": None if new.workflow_id is None else str(new.workflow_id),
         "workflow_name": new.workflow_name,
         "workflow_version": new.workflow_version,
+        "traceparent": tracing.traceparent(),
     }
 
 

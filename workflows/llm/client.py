@@ -25,6 +25,7 @@ from workflows.llm.answer_stream import MAX_CHARACTERS, AnswerStream, AnswerTooL
 from workflows.llm.chat import ModelAnswer, ModelRequest
 from workflows.llm.finish_reasons import is_no_answer
 from workflows.llm.model_catalog import base_url, cooldown_key
+from workflows.llm.model_spans import attributes_of, model_span
 from workflows.llm.sse import data_of_events
 from workflows.network import cooldowns
 
@@ -40,6 +41,13 @@ async def complete(request: ModelRequest, on_text: Callable[[str], None]) -> Mod
     to be retried if the answer broke off: a stream without `finish_reason` is no answer.
     """
     cooldowns.check(cooldown_key(request.model))
+    with model_span("chat", request.model) as span:
+        answer = await _complete(request, on_text)
+        span.set(attributes_of(answer))
+        return answer
+
+
+async def _complete(request: ModelRequest, on_text: Callable[[str], None]) -> ModelAnswer:
     parameters = _parameters(request)
     while True:
         answer = ModelAnswer(model=request.model)
@@ -71,7 +79,7 @@ def embed(texts: Sequence[str], model: str, *, seconds: float = SILENCE_SECONDS)
     Raises TryLater, ContextTooLong, PermanentError or StepError, as `complete` does.
     """
     cooldowns.check(cooldown_key(model))
-    with _errors_of_embedding(model, seconds):
+    with model_span("embeddings", model), _errors_of_embedding(model, seconds):
         client = _blocking_client(base_url(), settings.CONFIG.openai_api_key).with_options(timeout=seconds)
         answer = client.embeddings.create(model=model, input=list(texts), encoding_format="float")
         found = {item.index: item.embedding for item in answer.data or []}

@@ -15,6 +15,7 @@ from workflows.llm import client, finish_reasons, prompt
 from workflows.llm.answer_stream import arguments_in
 from workflows.llm.chat import Function, ModelAnswer, ModelRequest, TokenUsage, whole
 from workflows.llm.model_catalog import context_tokens, resolve_model
+from workflows.llm.model_spans import attributes_of, model_span
 from workflows.llm.offline import OFFLINE
 from workflows.llm.offline import answer as offline
 from workflows.llm.prompt import ModelTask, Prompt, StepInput
@@ -61,7 +62,9 @@ async def run_model_step(context: StepContext, task: ModelTask) -> ModelResult:
     model = resolve_model(task.model_id, task.mode_default_model)
     report_size = SizeReport(context)
     if model == OFFLINE:
-        answer, warnings = await _offline_answer(task, report_size), list[str]()
+        with model_span("chat", OFFLINE) as span:
+            answer, warnings = await _offline_answer(task, report_size), list[str]()
+            span.set(attributes_of(answer))
     else:
         answer, asked = await _ask(task, model, report_size)
         warnings = [*asked.warnings, *_warnings(answer)]

@@ -388,6 +388,15 @@ class Migration(migrations.Migration):
                 ),
                 ("workflow_version", models.IntegerField(blank=True, null=True)),
                 (
+                    "traceparent",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="The span that started the job, if traces are on.",
+                        max_length=55,
+                    ),
+                ),
+                (
                     "created_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),

@@ -103,6 +103,9 @@ class WorkflowExecution(models.Model):
     )
     workflow_name = models.CharField(max_length=64, blank=True, db_default="", help_text="Its name when the job began.")
     workflow_version = models.IntegerField(null=True, blank=True)
+    traceparent = models.CharField(
+        max_length=55, blank=True, db_default="", help_text="The span that started the job, if traces are on."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

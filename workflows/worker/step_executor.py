@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from aiworkstation import tracing
 from aiworkstation.log_format import log_step
 from workflows import engine, tools
 from workflows.engine.claims import Claim
@@ -74,8 +75,15 @@ class StepExecutor:
         self, claim: Claim, report: ReportProgress, leave_slot: Callable[[], object] = lambda: None
     ) -> Outcome:
         """Raises only if it is cancelled."""
-        with log_step(job=claim.execution_id, step=claim.step_id, user=claim.owner):
-            return await self._execute(claim, report, leave_slot)
+        with (
+            log_step(job=claim.execution_id, step=claim.step_id, user=claim.owner),
+            tracing.span(f"step {claim.tool or 'model'}", "consumer", _about(claim), parent=claim.traceparent) as span,
+        ):
+            outcome = await self._execute(claim, report, leave_slot)
+            span.set({"aiworkstation.step.outcome": outcome.action.removeprefix("step.")})
+            if outcome.error_code:
+                span.fail(outcome.error_code)
+            return outcome
 
     async def _execute(self, claim: Claim, report: ReportProgress, leave_slot: Callable[[], object]) -> Outcome:
         self.stall_detector.start()
@@ -181,6 +189,17 @@ class StepExecutor:
         except Exception:
             # The failure of the step must be recorded, whatever its tool does about it.
             logger.exception("%s.failed for step %s", claim.tool, claim.step_id)
+
+
+def _about(claim: Claim) -> dict[str, Any]:
+    """The attributes of a step's span."""
+    return {
+        "aiworkstation.job.id": str(claim.execution_id),
+        "aiworkstation.step.id": str(claim.step_id),
+        "aiworkstation.step.index": claim.step_index,
+        "aiworkstation.step.attempt": claim.attempt,
+        **({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": claim.tool} if claim.tool else {}),
+    }
 
 
 def _redacted(output: Any) -> Any:

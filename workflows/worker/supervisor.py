@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
+from aiworkstation import tracing
 from aiworkstation.ops.linux import die_with_parent, kill_group, name_process
 from aiworkstation.ops.watchdog import notify_alive
 
@@ -193,6 +194,7 @@ def _run_child(child: Child, pipe: int, parent: int) -> None:
     except BaseException:
         logger.exception("process %d", os.getpid())
     finally:
+        tracing.flush()
         # Without waiting for threads: tools may still run in them, but their steps were given back to the queue.
         os._exit(code)
 

@@ -7,7 +7,7 @@ LANGUAGE sql STABLE AS $$
     s.attempt, s.attempts_before, s.max_attempts, s.timeout_seconds, s.round, s.crashes,
     extract(epoch FROM clock_timestamp() - s.waiting_since)::float8, s.lane,
     e.owner_id, u.username, e.name, e.description, e.mode, e.model_id, e.project_id, e.tags, u.is_active,
-    s.tool <> '' AND s.arguments IS NOT NULL AND s.model <> '', s.approval))
+    s.tool <> '' AND s.arguments IS NOT NULL AND s.model <> '', s.approval, e.traceparent))
   FROM workflow_steps s
   JOIN workflow_executions e ON e.id = s.execution_id
   JOIN auth_user u ON u.id = e.owner_id

@@ -12,14 +12,14 @@ BEGIN
   INSERT INTO workflow_executions (
     id, owner_id, job_type, name, description, mode, model_id, project_id, tags, payload, queue, max_parallel,
     tolerates_failures, status, steps_total, steps_running, steps_completed, steps_failed, steps_finished,
-    message_id, wake_at, next_tool, next_slot, workflow_id, workflow_name, workflow_version)
+    message_id, wake_at, next_tool, next_slot, workflow_id, workflow_name, workflow_version, traceparent)
   VALUES (
     _execution, (_new->>'owner')::int, _new->>'job_type', _new->>'name', _new->>'description', _new->>'mode',
     _new->>'model_id', _new->>'project_id', ARRAY(SELECT jsonb_array_elements_text(_new->'tags')), _new->'payload',
     _new->>'queue', (_new->>'max_parallel')::int, (_new->>'tolerates_failures')::bool,
     CASE WHEN _delay > 0 THEN 'waiting' ELSE 'queued' END, jsonb_array_length(_steps), 0, 0, 0, 0,
     _message_id, _due, _new->>'next_tool', _new->>'next_slot', (_new->>'workflow_id')::uuid, _new->>'workflow_name',
-    (_new->>'workflow_version')::int);
+    (_new->>'workflow_version')::int, _new->>'traceparent');
   INSERT INTO workflow_steps (
     id, execution_id, index, name, description, tool, slot, arguments, depends_on, dependents, missing_dependencies,
     status, ready_at, attempt, attempts_before, round, repeats_attempt, max_attempts, timeout_seconds, crashes,
