@@ -156,6 +156,16 @@ class Die(Tool):
 
 
 @register
+class Raise(Tool):
+    slug = "PROBE_RAISE"
+    description = "Raises an error that no tool should, with a secret in its text."
+
+    async def run(self, context: StepContext, arguments: Any) -> Any:
+        password = os.environ.get("SECRET_PROBE", "")
+        raise RuntimeError(f"the probe broke with {password}")
+
+
+@register
 class Odd(Tool):
     slug = "PROBE_ODD"
     description = "Returns something that is not JSON."

@@ -34,7 +34,7 @@ def start() -> None:
     sentry_sdk.init(
         settings.CONFIG.sentry_dsn,
         release=VERSION,
-        integrations=[DjangoIntegration(), LoggingIntegration(level=None)],
+        integrations=[DjangoIntegration(middleware_spans=False, signals_spans=False), LoggingIntegration(level=None)],
         auto_enabling_integrations=False,
         disabled_integrations=[ArgvIntegration(), ModulesIntegration()],
         send_default_pii=False,
@@ -42,6 +42,7 @@ def start() -> None:
         max_request_body_size="never",
         max_breadcrumbs=0,
         auto_session_tracking=False,
+        trace_propagation_targets=[],  # requests to other servers get no headers of Sentry
         shutdown_timeout=STOP_SECONDS,
         before_send=without_secrets,
     )
@@ -52,7 +53,7 @@ def start() -> None:
 def without_secrets(event: Event, hint: Hint) -> Event:
     """Takes out what a report must not have. The path of a request can contain the token of a mailed link."""
     found: dict[str, Any] = {**event}
-    for name in ("user", "extra", "breadcrumbs"):
+    for name in ("user", "extra", "breadcrumbs", "_meta"):
         found.pop(name, None)
     if "request" in found:
         found["request"] = {"method": found["request"].get("method", "")}
