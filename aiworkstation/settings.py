@@ -238,6 +238,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 # Whether HSTS covers subdomains and preloading is the domain owner's decision.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # for JSON bodies; uploaded files have limits of their own
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 6000  # the form of a workflow with 50 steps, each of which waits for all others
 # Django's own limit. documents.storage.multipart applies MAX_UPLOAD_FILES, which is smaller.
 DATA_UPLOAD_MAX_NUMBER_FILES = 20_000
 REST_FRAMEWORK: dict[str, Any] = {

@@ -1,5 +1,6 @@
 """The tools that read, index, embed and search documents."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -35,6 +36,7 @@ class DocumentIngest(Tool):
     description = "Reads an uploaded document and indexes it for search."
     slot: ClassVar[Slot] = "process"
     Arguments: ClassVar[type[Arguments]] = IngestArguments
+    form_fields: ClassVar[Mapping[str, str]] = {"documentId": "document"}
 
     def missing_here(self) -> str:
         return shared_uploads.missing_reason()
@@ -70,6 +72,7 @@ class DocumentRead(Tool):
     description = "Returns the text of an indexed document, or its rows if it is a table."
     slot: ClassVar[Slot] = "thread"
     Arguments: ClassVar[type[Arguments]] = ReadArguments
+    form_fields: ClassVar[Mapping[str, str]] = {"documentId": "document"}
 
     def run(self, context: StepContext, arguments: ReadArguments) -> dict[str, Any]:
         """Returns the text or the rows. `truncated` is there, and true, only if `maxChars` cut something off."""
@@ -160,6 +163,7 @@ class DocumentSearch(Tool):
     description = "Finds the chunks of the indexed documents that answer a question best."
     slot: ClassVar[Slot] = "thread"
     Arguments: ClassVar[type[Arguments]] = SearchArguments
+    form_fields: ClassVar[Mapping[str, str]] = {"projectId": "line", "tag": "line"}
 
     def run(self, context: StepContext, arguments: SearchArguments) -> dict[str, Any]:
         owner = User.objects.get(pk=context.owner_id)

@@ -15,6 +15,7 @@ from aiworkstation.audit.record import record
 from aiworkstation.web.paging import LabelFilters
 from aiworkstation.web.serializers import MAX_CHOSEN, BoundedList, Choice, Errors, Name, StrictSerializer, invalid
 from jobs.bulk_tool import Action, BulkAction
+from jobs.job_input import JobFilters
 from jobs.lookup import list_executions
 from workflows import engine
 from workflows.models import ExecutionStatus, Queue, WorkflowExecution
@@ -43,7 +44,7 @@ class Statuses(BoundedList):
         return super().to_internal_value([data] if isinstance(data, str) else data)
 
 
-class JobsFilter(LabelFilters):
+class JobsFilter(LabelFilters, JobFilters):
     """The filters of `GET /api/jobs`, as JSON."""
 
     status = Statuses(child=Choice([*ExecutionStatus.values, ALL]), max_length=MAX_CHOSEN, required=False)

@@ -10,6 +10,7 @@ from django.db.models.functions import Left
 from django.http import Http404
 
 from aiworkstation.access.lookup import ALL, Caller, as_uuid, get_visible, labels_match, owned_by
+from jobs.job_input import has_input
 from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
 NEWEST_FIRST = ("-created_at", "-id")
@@ -72,12 +73,17 @@ def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQueryS
 
 
 def matching(filters: Mapping[str, Any]) -> Q:
-    """The filters `type`, `mode`, `project_id`, `tag`, `q` (in names and descriptions), `since` and `before`."""
+    """The filters `type`, `mode`, `project_id`, `tag`, `q` (in names and descriptions), `input`, `since` and `before`.
+
+    Raises BadInput.
+    """
     wanted = labels_match(filters, type_field="job_type")
     if not filters.get("type"):
         wanted &= ~Q(job_type__in=settings.UNLISTED_JOB_TYPES)
     if q := filters.get("q"):
         wanted &= Q(name__icontains=q) | Q(description__icontains=q)
+    if text := filters.get("input"):
+        wanted &= has_input(text)
     if since := filters.get("since"):
         wanted &= Q(created_at__gte=since)
     if before := filters.get("before"):

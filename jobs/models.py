@@ -1,10 +1,12 @@
 """The keys of requests that started a job, and saved workflows with their schedules."""
 
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeVar
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -32,14 +34,78 @@ class IdempotencyKey(models.Model):
         return self.key
 
 
-class SavedWorkflowQuerySet(OwnedQuerySet["SavedWorkflow"]):
+class JobInput(models.Model):
+    """What a job can be found by: hashes of the values in its payload (`job_input`). It never changes."""
+
+    execution = models.OneToOneField(
+        WorkflowExecution, on_delete=models.CASCADE, primary_key=True, related_name="input"
+    )
+    terms = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        db_table = "job_inputs"
+        indexes = (GinIndex(fields=["terms"], name="job_input_terms"),)
+
+    def __str__(self) -> str:
+        return str(self.execution_id)
+
+
+_Row = TypeVar("_Row", bound=models.Model, covariant=True)
+
+
+class SharedQuerySet(OwnedQuerySet[_Row]):
+    """Rows that their owner may share (`is_shared`)."""
+
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """Every signed-in user may also see and run shared workflows."""
+        """Every signed-in user may also see and use shared ones."""
         owner = sees_only(user)
         return self if owner is None else self.filter(Q(owner_id=owner) | Q(is_shared=True)) if owner else self.none()
 
+    def of_or_for(self, user: User) -> Self:
+        """The user's own rows, and those that others share. Staff get no more."""
+        return self.filter(Q(owner=user) | Q(is_shared=True))
 
-class SavedWorkflow(models.Model):
+
+class Shareable(models.Model):
+    owner_id: int
+
+    class Meta:
+        abstract = True
+
+    def may_be_changed_by(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+        """Only the owner and staff may, also if it is shared."""
+        return sees_only(user) in (None, self.owner_id)
+
+
+class SavedView(Shareable):
+    """The filters of the job list, kept under a name. `filters` are those of `pages.job_filter`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(  # `saved_view_name` serves it
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views", db_index=False
+    )
+    name = models.CharField(max_length=80)
+    filters = models.JSONField()
+    is_shared = models.BooleanField(default=False, help_text="Everybody may use it.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = SharedQuerySet.as_manager()
+
+    class Meta:
+        db_table = "saved_views"
+        ordering = ("name", "pk")
+        constraints = (models.UniqueConstraint(fields=["owner", "name"], name="saved_view_name"),)
+        indexes = (models.Index(fields=["name"], name="saved_view_shared", condition=Q(is_shared=True)),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SavedWorkflowQuerySet(SharedQuerySet["SavedWorkflow"]):
+    pass
+
+
+class SavedWorkflow(Shareable):
     """The payload of a workflow, kept under a name to be run again. `version` and `payload` are the newest."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -63,9 +129,6 @@ class SavedWorkflow(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def may_be_changed_by(self, user: AbstractBaseUser | AnonymousUser) -> bool:
-        return sees_only(user) in (None, self.owner_id)
 
 
 class WorkflowVersion(models.Model):

@@ -16,6 +16,7 @@ from rest_framework.exceptions import ValidationError
 from aiworkstation.access.lookup import as_uuid
 from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import JsonObject, StrictSerializer, invalid
+from jobs.job_input import remember_input
 from jobs.job_type import JobType, find_job_type
 from jobs.start import labels_beside_payload, new_execution
 from workflows import engine, model_usage
@@ -88,6 +89,7 @@ def start_rerun(rerun: Rerun, *, actor: str) -> UUID:
     if started is None:
         raise Conflict("Only a finished job can be run again.", code="wrong_state")
     rerun.job_type.stored(started, rerun.payload)
+    remember_input(started, rerun.new.payload)
     return started
 
 

@@ -21,6 +21,7 @@ from aiworkstation.web.serializers import (
 )
 from documents.labels import ProjectIdField, TagsField
 from jobs.idempotency import KEY, MAX_KEY, start_once
+from jobs.job_input import remember_input
 from jobs.job_type import JobType, find_job_type, job_type_names
 from workflows import engine
 from workflows.models import Queue, WorkflowExecution
@@ -137,6 +138,7 @@ def _store(new: NewExecution, value: dict[str, Any], *, actor: str) -> UUID:
     execution_id = engine.start(new, actor=actor)
     # In the same transaction: documents must not point to a job that does not exist.
     value["job_type"].stored(execution_id, value["payload"])
+    remember_input(execution_id, new.payload)
     return execution_id
 
 

@@ -1,5 +1,6 @@
 """Fields of the pages' forms. Their errors say in plain words what to enter."""
 
+import re
 from typing import Any
 
 from django import forms
@@ -10,6 +11,18 @@ class Line(forms.CharField):
         "required": "Fill in this field.",
         "max_length": "At most %(limit_value)d characters are allowed. You entered %(show_value)d.",
     }
+
+
+class Paragraph(Line):
+    """A text of several lines, with the ends of lines of JSON: browsers send others."""
+
+    widget = forms.Textarea({"rows": 2})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strip=False, **kwargs)
+
+    def to_python(self, value: Any) -> str:
+        return re.sub(r"\r\n?", "\n", super().to_python(value) or "")
 
 
 class WholeNumber(forms.IntegerField):

@@ -17,11 +17,12 @@ from aiworkstation.web.serializers import (
     Time,
 )
 from jobs.display import Job, Step
+from jobs.job_input import JobFilters
 from jobs.large_json import LargeJson
 from workflows.models import ExecutionStatus, Queue, StepStatus
 
 
-class JobsQuery(FilterQuery):
+class JobsQuery(FilterQuery, JobFilters):
     status = BoundedList(child=Choice([*ExecutionStatus.values, ALL]), max_length=MAX_CHOSEN, required=False)
     jobId = serializers.CharField(required=False, source="job_id")
 

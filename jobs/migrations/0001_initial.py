@@ -1,3 +1,5 @@
+import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.conf import settings
@@ -219,5 +221,57 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="workflowversion",
             constraint=models.UniqueConstraint(fields=("workflow", "version"), name="workflow_version_number"),
+        ),
+        migrations.CreateModel(
+            name="JobInput",
+            fields=[
+                (
+                    "execution",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="input",
+                        serialize=False,
+                        to="workflows.workflowexecution",
+                    ),
+                ),
+                ("terms", django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+            ],
+            options={
+                "db_table": "job_inputs",
+                "indexes": [django.contrib.postgres.indexes.GinIndex(fields=["terms"], name="job_input_terms")],
+            },
+        ),
+        migrations.CreateModel(
+            name="SavedView",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=aiworkstation.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=80)),
+                ("filters", models.JSONField()),
+                ("is_shared", models.BooleanField(default=False, help_text="Everybody may use it.")),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="saved_views",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "saved_views",
+                "ordering": ("name", "pk"),
+                "indexes": [
+                    models.Index(condition=models.Q(("is_shared", True)), fields=["name"], name="saved_view_shared")
+                ],
+                "constraints": [models.UniqueConstraint(fields=("owner", "name"), name="saved_view_name")],
+            },
         ),
     ]

@@ -10,6 +10,7 @@ from aiworkstation.access.lookup import ALL, owned_by
 from aiworkstation.web.list_filter import ListFilter
 from aiworkstation.web.requests import Request, posted_text
 from jobs.bulk_actions import JOB_TYPE as BULK_ACTION
+from jobs.job_input import BadInput, conditions
 from jobs.job_type import job_type_names
 from jobs.lookup import list_executions, matching
 from workflows.models import FINISHED_EXECUTION, ExecutionStatus, WorkflowExecution
@@ -40,6 +41,7 @@ class JobFilter(ListFilter):
     mode: str = ""
     project: str = ""
     tag: str = ""
+    input: str = ""
     q: str = ""
     since: str = ""
     until: str = ""
@@ -57,7 +59,7 @@ class JobFilter(ListFilter):
     @property
     def has_more(self) -> bool:
         """Whether a filter is set that the page hides by default."""
-        return bool(self.mode or self.project or self.tag or self.since or self.until)
+        return bool(self.mode or self.project or self.tag or self.input or self.since or self.until)
 
     @property
     def statuses(self) -> list[tuple[str, str]]:
@@ -76,7 +78,14 @@ class JobFilter(ListFilter):
         for name in ("since", "until"):
             if (text := getattr(self, name)) and _day(text) is None:
                 return f"{text} is not a day. Enter one such as 2026-01-31."
-        return self.unknown_choice()
+        return self._bad_input() or self.unknown_choice()
+
+    def _bad_input(self) -> str:
+        try:
+            conditions(self.input)
+        except BadInput as error:
+            return str(error)
+        return ""
 
     def as_filters(self) -> dict[str, Any]:
         """Filters for `list_executions`, which takes no status as "unfinished"; here it means all."""
@@ -88,6 +97,7 @@ class JobFilter(ListFilter):
             "project_id": self.project,
             "tag": self.tag,
             "q": self.q,
+            "input": "" if self._bad_input() else self.input,
             "owner": self.owner,
             "since": since,
             # No day comes after the last one, so it is no limit.

@@ -17,6 +17,7 @@ from jobs.display import describe_jobs
 from jobs.lookup import NEWEST_FIRST
 from jobs.pages.fragments import job_actions, job_state
 from jobs.pages.job_filter import JobFilter
+from jobs.pages.saved_views import listed_views
 from workflows.models import Pause
 
 
@@ -44,5 +45,10 @@ def job_list(request: Request) -> HttpResponse:
     live = LiveFragments("job-list-live", page_url(request), fragments, is_running)
     if is_poll(request):
         return live.answer(request)
-    more = {"modes": mode_choices(request.user), "live": live, "pauses": Pause.objects.exclude(kind=Pause.Kind.PROJECT)}
+    more = {
+        "modes": mode_choices(request.user),
+        "live": live,
+        "views": listed_views(request.user, filter),
+        "pauses": Pause.objects.exclude(kind=Pause.Kind.PROJECT),
+    }
     return render(request, "jobs/list.html", {**context, **more})

@@ -1,118 +1,20 @@
-"""The forms that start jobs: a new workflow, pasted JSON, and documents to index."""
+"""The forms that start jobs over documents."""
 
-from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
 from drf_standardized_errors.formatter import flatten_errors
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import ValidationError
 
-from aiworkstation.access.lookup import as_uuid
 from aiworkstation.web.requests import Request
 from documents.pages.upload_form import receive_files
 from documents.storage.multipart import answers_allowance, screened
-from jobs.idempotency import KEY, KeyReused
-from jobs.pages.forms import (
-    IngestForm,
-    PasteForm,
-    StepForm,
-    WorkflowForm,
-    WorkflowSteps,
-    bulk_documents_body,
-    error_lines,
-    place_errors,
-    workflow_body,
-)
-from jobs.pages.rendered_output import pretty_json
-from jobs.saved_workflows import get_workflow_by_id
+from jobs.pages.forms import IngestForm, bulk_documents_body
 from jobs.start import start
-from workflows import tools
-from workflows.models import WorkflowExecution
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def new(request: Request) -> HttpResponse:
-    """Starts a workflow from its form. The button `more` only adds a row to the form."""
-    if request.method == "GET":
-        return _edit_saved(request) or _new_job_page(
-            request, WorkflowForm(user=request.user), WorkflowSteps(prefix="steps")
-        )
-    if "more" in request.POST:
-        steps = WorkflowSteps(request.POST, prefix="steps").with_another_row()
-        return _new_job_page(request, WorkflowForm(initial=request.POST.dict(), user=request.user), steps)
-    form, steps = WorkflowForm(request.POST, user=request.user), WorkflowSteps(request.POST, prefix="steps")
-    if form.is_valid() and steps.is_valid():
-        body = workflow_body(form.payload() | {"steps": steps.payload()})
-        try:
-            return redirect("jobs:job", _start_once(request, body, form.cleaned_data["key"]).pk)
-        except ValidationError as error:
-            place_errors(error, form, steps)
-    return _new_job_page(request, form, steps, status=HTTPStatus.BAD_REQUEST)
-
-
-def _edit_saved(request: Request) -> HttpResponse | None:
-    """Shows the page with a saved workflow, as JSON if the form lacks fields for it."""
-    key = as_uuid(request.GET.get("workflow", ""))
-    if key is None:
-        return None
-    payload = get_workflow_by_id(request.user, key).payload
-    form, steps = WorkflowForm(user=request.user), WorkflowSteps(prefix="steps")
-    if {*payload} - {*WorkflowForm.FIELD_OF_KEY, "steps"} or any(
-        {*step} - {*StepForm.base_fields} for step in payload["steps"]
-    ):
-        pasted = PasteForm(initial={"body": pretty_json(workflow_body(payload))})
-        return _new_job_page(request, form, steps, pasted)
-    initial = {field: payload[name] for name, field in WorkflowForm.FIELD_OF_KEY.items() if name in payload}
-    rows = [
-        {**step, "arguments": pretty_json(step["arguments"])} if "arguments" in step else step
-        for step in payload["steps"]
-    ]
-    return _new_job_page(
-        request, WorkflowForm(initial=initial, user=request.user), WorkflowSteps(prefix="steps", initial=rows)
-    )
-
-
-def _start_once(request: Request, body: dict[str, Any], key: str) -> WorkflowExecution:
-    try:
-        return start(request.user, body, idempotency_key=key or None)[0]
-    except KeyReused:
-        # The form was changed after it had started a job, so this is no second click: start another job.
-        return start(request.user, body)[0]
-
-
-@login_required
-@require_POST
-def paste(request: Request) -> HttpResponse:
-    """Starts any job from the body of an API call."""
-    form = PasteForm(request.POST)
-    if form.is_valid():
-        try:
-            body = form.job_body()
-            key = "" if KEY in body else form.cleaned_data["key"]
-            return redirect("jobs:job", _start_once(request, body, key).pk)
-        except APIException as error:
-            for line in error_lines(error):
-                form.add_error("body", line)
-    return _new_job_page(
-        request, WorkflowForm(user=request.user), WorkflowSteps(prefix="steps"), form, status=HTTPStatus.BAD_REQUEST
-    )
-
-
-def _new_job_page(
-    request: Request,
-    form: WorkflowForm,
-    steps: WorkflowSteps,
-    pasted: PasteForm | None = None,
-    *,
-    status: HTTPStatus = HTTPStatus.OK,
-) -> HttpResponse:
-    context = {"form": form, "steps": steps, "paste": pasted or PasteForm(), "tools": tools.offered_tools()}
-    return render(request, "jobs/new.html", context, status=status)
 
 
 @login_required

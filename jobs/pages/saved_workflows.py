@@ -8,7 +8,6 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
@@ -24,7 +23,7 @@ from jobs.display import describe_jobs
 from jobs.large_json import LargeJson, read_up_to
 from jobs.lookup import NEWEST_FIRST, get_execution
 from jobs.models import Missed, Overlap, SavedWorkflow, WorkflowSchedule, WorkflowVersion
-from jobs.pages.forms import JsonText, error_lines
+from jobs.pages.forms import JsonText, SaveForm, error_lines
 from jobs.pages.rendered_output import pretty_json
 from jobs.saved_workflows import (
     JOB_TYPE,
@@ -59,11 +58,6 @@ OVERLAPS = [
 MISSES = [(Missed.SKIP, "Skip them"), (Missed.ONCE, "Run once")]
 
 
-class SaveForm(forms.Form):
-    name = Line(label="Name", max_length=64, help_text="1 to 64 of the characters a-z, 0-9 and -.")
-    isShared = forms.BooleanField(label="Everybody may read and run it", required=False)
-
-
 class EditForm(forms.Form):
     payload = JsonText(label="Workflow", widget=forms.Textarea({"rows": 16, "spellcheck": "false", "class": "code"}))
 
@@ -89,7 +83,7 @@ class ScheduleForm(forms.Form):
 def workflow_list(request: Request) -> HttpResponse:
     """Lists the user's own workflows, and those that others share."""
     rows = SavedWorkflow.objects.select_related("owner").defer("payload")
-    rows = rows.filter(Q(owner=request.user) | Q(is_shared=True))
+    rows = rows.of_or_for(request.user)
     try:
         found = page(rows, NEWEST_FIRST, cursor=request.GET.get("cursor", ""))
     except ValidationError:

@@ -5,6 +5,7 @@ from django.urls import path
 from jobs.pages import (
     actions,
     approvals,
+    builder_page,
     bulk_page,
     compact_panel,
     dashboard,
@@ -13,6 +14,7 @@ from jobs.pages import (
     job_page,
     new_job,
     rerun_page,
+    saved_views,
     saved_workflows,
     workers,
 )
@@ -26,8 +28,10 @@ urlpatterns = [
     path("workers", workers.workers, name="workers"),
     path("jobs/approvals", approvals.approvals, name="approvals"),
     path("jobs/bulk", bulk_page.bulk, name="bulk"),
-    path("jobs/new", new_job.new, name="new"),
-    path("jobs/new/paste", new_job.paste, name="paste"),
+    path("jobs/views", saved_views.save, name="save_view"),
+    path("jobs/views/<uuid:id>/delete", saved_views.delete, name="delete_view"),
+    path("jobs/suggestions/<str:field>", saved_views.suggestions, name="suggestions"),
+    path("jobs/new", builder_page.new, name="new"),
     path("jobs/new/upload", new_job.upload, name="upload"),
     path("jobs/new/ingest", new_job.ingest, name="ingest"),
     path("jobs/<uuid:id>", job_page.job, name="job"),

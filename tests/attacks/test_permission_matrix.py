@@ -17,6 +17,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from aiworkstation.access.models import ApiToken
+from jobs.models import SavedView
 from jobs.saved_workflows import save_workflow
 from jobs.schedules import create_schedule
 from mail.links import Invitation, key_of
@@ -98,12 +99,17 @@ ROWS: dict[str, list[Row]] = {
     "jobs/embed": reads("/jobs/embed", EVERYBODY),  # nobody: a link to the sign-in page, which cannot be framed
     "jobs/panel": reads("/jobs/panel", PAGE),
     "jobs/bulk": [("POST", "/jobs/bulk", FORM), ("GET", "/jobs/bulk", FORM_ONLY)],
+    "jobs/views": [
+        ("POST", "/jobs/views", FORM),
+        ("GET", "/jobs/views", FORM_ONLY),
+    ],
+    "jobs/views/<uuid:id>/delete": [
+        ("POST", "/jobs/views/{view}/delete", OWNED_FORM),
+        ("GET", "/jobs/views/{view}/delete", FORM_ONLY),
+    ],
+    "jobs/suggestions/<str:field>": reads("/jobs/suggestions/project", PAGE),
     "jobs/new": [*reads("/jobs/new", PAGE), ("POST", "/jobs/new", "302 400 400 400 400 400 302")],
     "jobs/new/ingest": [("POST", "/jobs/new/ingest", FORM), ("GET", "/jobs/new/ingest", FORM_ONLY)],
-    "jobs/new/paste": [
-        ("POST", "/jobs/new/paste", "302 400 400 400 400 400 302"),
-        ("GET", "/jobs/new/paste", FORM_ONLY),
-    ],
     "jobs/new/upload": [("POST", "/jobs/new/upload", FORM), ("GET", "/jobs/new/upload", FORM_ONLY)],
     "jobs/<uuid:id>": reads("/jobs/{failed}", OWNED_PAGE),
     "jobs/<uuid:id>/cancel": [
@@ -327,6 +333,7 @@ def world(alice: User, settings: Any) -> dict[str, Any]:
         "step": held.step_id,
         "token": token.pk,
         "schedule": schedule.pk,
+        "view": SavedView.objects.create(owner=alice, name="Failed", filters={"status": "failed"}).pk,
         "report": report.pk,
         "shared": shared.pk,
         "document": document.uid,

@@ -9,16 +9,26 @@ from playwright.sync_api import Browser, Page
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
+from aiworkstation.access.models import ApiToken
+from jobs.models import SavedView
+from jobs.saved_workflows import save_workflow
+from jobs.schedules import create_schedule
 from jobs.start import start
 from tests.browser.conftest import sign_in
-from tests.support.documents import upload
-from tests.support.jobs import claim, complete, fail, start_job
-from workflows.models import WorkflowExecution, WorkflowStep
+from tests.support.documents import index, upload
+from tests.support.jobs import WORKER, claim, complete, fail, start_job
+from tests.support.turns import turn
+from workflows import engine
+from workflows.engine.outcomes import Outcome
+from workflows.models import SecretGrant, WorkflowExecution, WorkflowStep
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 LONG = "Quarterlyreviewofthesalesregionwithoutanyspaces"
 SCROLLS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+APPROVAL = {"name": "Ask", "tool": "APPROVAL", "arguments": {"question": "Go on?"}}
 
 
 def diamond(user: User) -> WorkflowExecution:
@@ -59,6 +69,66 @@ def check(page: Page, scheme: str, width: int) -> None:
     found = Axe().run(page)
     assert found.violations_count == 0, f"{page.url} {scheme} {width}\n{found.generate_report()}"
     assert not page.evaluate(SCROLLS), f"{page.url} scrolls sideways, {scheme} {width}"
+
+
+def other_pages(user: User) -> list[str]:
+    """The addresses of the pages beside those of jobs, with contents."""
+    document = index(user, upload(user, f"The price of {LONG} rose.", f"{LONG}.txt"))
+    payload = {"workflowName": LONG, "steps": [{"name": LONG, "tool": "HTTP_REQUEST", "arguments": {"url": LONG}}]}
+    workflow = save_workflow(user, {"name": "report", "payload": payload})
+    create_schedule(user, workflow, {"every_seconds": 3600})
+    ApiToken.issue(user, LONG[:40])
+    SecretGrant.objects.create(secret=LONG, hosts=[f"{LONG}.example:443".lower()], places=["header:authorization"])
+    SavedView.objects.create(owner=user, name=LONG, filters={"status": "failed"}, is_shared=True)
+    asked = start_job(user, payload={"workflowName": "Ask", "steps": [APPROVAL]})
+    (step,) = claim(asked.pk)
+    engine.ask(step, LONG, "")
+    turn(WORKER, [Outcome.asked(step, 3600)], [])
+    return [
+        "/documents/",
+        "/documents/?q=nothing",
+        f"/documents/{document.uid}",
+        f"/documents/{document.uid}?view=chunks",
+        "/search",
+        "/search?q=price",
+        "/search?q=nothing",
+        "/settings/tokens",
+        "/settings/password",
+        "/jobs/approvals",
+        f"/jobs/{asked.pk}",
+        "/jobs/?status=failed",
+        "/jobs/new?view=json",
+        f"/jobs/new?workflow={workflow.pk}",
+        "/workflows",
+        f"/workflows/{workflow.pk}",
+        "/webhooks",
+    ]
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_other_pages(
+    browser: Browser,
+    live_server: LiveServer,
+    demo: User,
+    settings: Settings,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    addresses = other_pages(demo)
+    with browser.new_context(viewport={"width": width, "height": 800}) as context:
+        page = context.new_page()
+        sign_in(page, live_server.url)
+        page.get_by_role("button", name=scheme.capitalize()).click()
+        page.wait_for_selector(f"html[data-theme={scheme}]")
+        for address in addresses:
+            page.goto(f"{live_server.url}{address}")
+            for summary in page.locator("main details:not([open]) > summary").all():
+                summary.click()
+            page.wait_for_load_state("networkidle")
+            check(page, scheme, width)
 
 
 @pytest.mark.parametrize("width", [1280, 360])

@@ -25,8 +25,10 @@ def fill_in(page: Page, name: str, model: str, *steps: str) -> None:
     page.get_by_role("link", name="Start a workflow").first.click()
     page.get_by_label("Name").first.fill(name)
     page.get_by_label("Model", exact=True).fill(model)
-    for number, step in enumerate(steps):
-        page.locator(f"#id_steps-{number}-name").fill(step)
+    for number, step in enumerate(steps, start=1):
+        if number > 1:
+            page.get_by_role("button", name="Add step").click()
+        page.locator(f"#id_step-{number}-name").fill(step)
     page.get_by_role("button", name="Start job", exact=True).click()
     page.wait_for_url("**/jobs/*-*")
 
@@ -138,17 +140,6 @@ def test_the_files_of_a_job_are_followed(
     expect(page.locator("table.files tbody tr")).to_have_count(1)
     page.get_by_role("button", name="Retry").first.click()
     expect(page.get_by_role("link", name="Failed")).to_contain_text("0")
-
-
-def test_add_step(signed_in: Page) -> None:
-    page = signed_in
-    page.get_by_role("link", name="Start a workflow").first.click()
-    mark(page)
-    page.locator("#id_steps-0-name").fill("First")
-    page.get_by_role("button", name="Add step").click()
-    expect(page.locator("fieldset.step-row")).to_have_count(6)
-    expect(page.locator("#id_steps-0-name")).to_have_value("First")
-    assert is_marked(page)
 
 
 def test_without_javascript(browser: Browser, live_server: LiveServer, demo: User) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 from uuid import UUID
@@ -132,6 +132,11 @@ class Tool(ABC):
 
     secrets_in: ClassVar[frozenset[str]] = frozenset()
     """The arguments whose values may contain `{{secret.NAME}}`. The tool must pass them to `http_client` unchanged."""
+
+    form_fields: ClassVar[Mapping[str, str]] = {}
+    """The kinds of form fields for arguments whose JSON Schema does not say enough, such as `document`, by argument.
+    The pages know the kinds; an unknown kind is ignored.
+    """
 
     def check_configured(self) -> None:  # noqa: B027 - most tools need no setting
         """Raises NotConfigured if a setting is missing. It is called before a model is asked for arguments."""

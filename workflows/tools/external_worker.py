@@ -7,6 +7,7 @@ lost. If our worker dies in between, its lease runs out and the same message is 
 and the same callback token.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -46,6 +47,7 @@ class ExternalWorker(Tool):
     slug = "EXTERNAL_WORKER"
     description = "Hands the step to another system in a signed request and waits for its callback."
     Arguments: ClassVar[type[Arguments]] = ExternalWorkerArguments
+    form_fields: ClassVar[Mapping[str, str]] = {"worker": "outside-worker", "url": "line"}
     is_answered_outside = True
     has_outside_effects = True
     secrets_in: ClassVar[frozenset[str]] = frozenset({"payload"})

@@ -1,5 +1,6 @@
 """HTTP_REQUEST: calls any public web address."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -31,6 +32,7 @@ class HttpRequest(Tool):
     slug = "HTTP_REQUEST"
     description = "Calls a web address and returns its status, headers and JSON or text."
     Arguments: ClassVar[type[Arguments]] = HttpRequestArguments
+    form_fields: ClassVar[Mapping[str, str]] = {"url": "line"}
     secrets_in: ClassVar[frozenset[str]] = frozenset({"url", "headers", "json", "body"})
 
     has_outside_effects = True  # also with GET: a URL carries data too

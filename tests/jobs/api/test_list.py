@@ -89,7 +89,7 @@ def test_it_refuses(as_alice: Client, query: str, attr: str) -> None:
     ("query", "known"),
     [
         ("status=done", "queued, running, waiting, completed, completed_with_errors, failed, cancelled, all"),
-        ("projectid=p", "limit, cursor, type, mode, projectId, tag, q, owner, status, jobId"),
+        ("projectid=p", "limit, cursor, type, mode, projectId, tag, q, owner, input, status, jobId"),
     ],
 )
 def test_the_error_lists_what_is_known(as_alice: Client, query: str, known: str) -> None:

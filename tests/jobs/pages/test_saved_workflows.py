@@ -70,11 +70,11 @@ def test_edit_first(report: SavedWorkflow, at_alice: Client, at_bob: Client) -> 
 
 
 def test_edit_first_what_the_form_has_no_fields_for(alice: User, at_alice: Client) -> None:
-    steps = [{"name": "One", "maxAttempts": 5}]
+    steps = [{"name": f"Step {number}"} for number in range(60)]
     workflow = save_workflow(alice, {"name": "more", "payload": {"workflowName": "More", "steps": steps}})
     page = text(at_alice.get(f"/jobs/new?workflow={workflow.pk}"))
-    assert "<details open>" in page
-    assert "&quot;maxAttempts&quot;: 5" in page
+    assert "This request is shown as JSON. The form has at most 50 steps" in page
+    assert "&quot;name&quot;: &quot;Step 59&quot;" in page
 
 
 def test_change_and_versions(report: SavedWorkflow, at_alice: Client) -> None:
