@@ -87,8 +87,12 @@ def is_poll(request: HttpRequest) -> bool:
     return SEEN in request.GET
 
 
-def page_url(request: HttpRequest) -> str:
-    """Returns the address of this page with its own parameters, for its polls."""
+def page_url(request: HttpRequest, **more: str) -> str:
+    """Returns the address of this page with its own parameters and `more` that are not empty, for its polls."""
     query = request.GET.copy()
     query.pop(SEEN, None)
+    for name, value in more.items():
+        query.pop(name, None)
+        if value:
+            query[name] = value
     return f"{request.path}?{query.urlencode()}" if query else request.path

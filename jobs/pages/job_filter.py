@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, Q, QuerySet
 
 from aiworkstation.access.lookup import ALL, owned_by
@@ -18,6 +19,9 @@ from workflows.models import FINISHED_EXECUTION, ExecutionStatus, WorkflowExecut
 UNFINISHED = "unfinished"
 COUNTED = 10_000
 """The newest jobs of the owner that the tabs count. If there are more, each count is at least what is shown."""
+
+NEW_COUNTED = 99
+"""New jobs that the list counts before it shows them. If there are more, the count is `99+`."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,14 @@ class JobFilter(ListFilter):
             # No day comes after the last one, so it is no limit.
             "before": until + timedelta(days=1) if until and until.date() < date.max else None,
         }
+
+    def jobs_until(self, newest: datetime) -> QuerySet[WorkflowExecution]:
+        """The jobs that are not newer. Each has `newer`, the ids of up to NEW_COUNTED + 1 jobs that are.
+
+        One statement reads both. Its second part runs once, not for each row.
+        """
+        newer = self.jobs().filter(created_at__gt=newest).order_by().values("pk")[: NEW_COUNTED + 1]
+        return self.jobs().filter(created_at__lte=newest).annotate(newer=ArraySubquery(newer))
 
     def jobs(self) -> QuerySet[WorkflowExecution]:
         return list_executions(self.user, self.as_filters())

@@ -88,6 +88,7 @@ def test_the_fields_of_a_tool(builder: Page, demo: User, settings: Settings, tmp
     page.get_by_label("Arguments", exact=True).select_option("model")
     expect(page.get_by_label("Arguments (JSON)")).to_be_hidden()
     page.get_by_label("Done by").select_option("DOCUMENT_READ")
+    expect(page.get_by_label("documentId (required)")).to_have_count(1)
     page.get_by_label("Arguments", exact=True).select_option("fields")
     expect(page.locator("#documents-to-pick option")).to_have_attribute("value", document.client_id)
     page.get_by_label("documentId (required)").fill(document.client_id)

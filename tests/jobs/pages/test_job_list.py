@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.asserts import assertNumQueries, assertRedirects
 
-from jobs.pages import job_filter
+from jobs.pages import job_filter, job_list
 from tests.support.html import is_polling, poll_url, swapped, text
 from tests.support.jobs import claim, complete, complete_all, fail, start_job
 from workflows import engine
@@ -155,9 +155,11 @@ def test_a_bad_cursor_leads_to_the_first_page(at_alice: Client) -> None:
     assertRedirects(at_alice.get("/jobs/?cursor=nonsense"), "/jobs/")
 
 
-def test_an_idle_list_does_not_poll(alice: User, at_alice: Client) -> None:
+def test_an_idle_list_polls_slowly(alice: User, at_alice: Client) -> None:
     complete_all(start_job(alice))
-    assert not is_polling(at_alice.get("/jobs/"), LIVE)
+    page = at_alice.get("/jobs/")
+    assert not is_polling(page, LIVE)
+    assert 'hx-trigger="every 10s, ' in text(page)
 
 
 def test_an_unchanged_poll_swaps_nothing(alice: User, at_alice: Client) -> None:
@@ -197,8 +199,54 @@ def test_a_new_job_appears(alice: User, at_alice: Client) -> None:
     url = poll_url(at_alice.get("/jobs/"), LIVE)
     new = start_job(alice)
     answer = at_alice.get(url)
-    assert "job-list" in swapped(answer)
+    assert swapped(answer) == ["job-tabs", "new-jobs", "new-jobs-news", LIVE], "no row is pushed away"
+    assert ">1 new job</a>" in text(answer)
+    start_job(alice)
+    assert ">2 new jobs</a>" in text(again := at_alice.get(poll_url(answer, LIVE)))
+    assert at_alice.get(poll_url(again, LIVE)).status_code == 204
+    assert f'id="job-{new.pk}-state"' in text(at_alice.get("/jobs/"))
+    complete_all(new)
+    assert at_alice.get(poll_url(again, LIVE)).status_code == 204, "it is not shown yet"
+
+
+def test_new_jobs_that_do_not_match_are_not_counted(alice: User, bob: User, at_alice: Client) -> None:
+    start_job(alice, tags=["legal"])
+    url = poll_url(at_alice.get("/jobs/?tag=legal"), LIVE)
+    start_job(alice)
+    start_job(bob, tags=["legal"])
+    assert at_alice.get(url).status_code == 204
+
+
+def test_an_empty_list_shows_new_jobs_at_once(alice: User, at_alice: Client) -> None:
+    page = at_alice.get("/jobs/")
+    new = start_job(alice)
+    answer = at_alice.get(poll_url(page, LIVE))
     assert f'id="job-{new.pk}-state"' in text(answer)
+    assert "new job" not in text(answer).replace("new-job", "")
+
+
+def test_many_new_jobs(alice: User, at_alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_job(alice)
+    url = poll_url(at_alice.get("/jobs/"), LIVE)
+    for module in (job_filter, job_list):
+        monkeypatch.setattr(module, "NEW_COUNTED", 1)
+    for _ in range(3):
+        start_job(alice)
+    assert ">1+ new jobs</a>" in text(at_alice.get(url))
+
+
+@pytest.mark.parametrize("newest", ["", "x", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59Z"])
+def test_an_odd_time_of_the_newest_job(alice: User, at_alice: Client, newest: str) -> None:
+    start_job(alice)
+    assert at_alice.get("/jobs/", {"seen": "", "newest": newest}).status_code == 200
+
+
+def test_an_older_page_has_no_new_jobs(alice: User, at_alice: Client) -> None:
+    for number in range(51):
+        start_job(alice, payload=named(f"Job {number}"))
+    older = at_alice.get(at_alice.get("/jobs/").context["older"])
+    start_job(alice)
+    assert at_alice.get(poll_url(older, LIVE)).status_code == 204
 
 
 def test_as_many_queries_for_many_jobs_as_for_two(alice: User, at_alice: Client) -> None:
