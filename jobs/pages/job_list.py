@@ -94,6 +94,8 @@ def _live(
 
 
 def _new_jobs(rows: list[WorkflowExecution]) -> str:
-    """The number of new jobs as text, empty if there are none. An empty list shows them at once instead."""
+    """Such as `3 new jobs`, empty if there are none. An empty list shows them at once instead."""
     count = len(rows[0].newer) if rows else 0  # type: ignore[attr-defined]  # annotated
-    return f"{NEW_COUNTED}+" if count > NEW_COUNTED else str(count or "")
+    if count > NEW_COUNTED:
+        return f"{NEW_COUNTED}+ new jobs"
+    return f"{count} new job{'' if count == 1 else 's'}" if count else ""
