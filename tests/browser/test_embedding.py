@@ -1,5 +1,6 @@
 """The panel in pages of other origins, in a real browser: the element, the frame, and what strangers cannot do."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, Request, Response, expect
 from pytest_django.live_server_helper import LiveServer
 
+from aiworkstation import BASE_DIR
 from aiworkstation.access.models import ApiToken
 from jobs.start import start
 from tests.browser.conftest import sign_in
@@ -225,6 +227,30 @@ def test_without_a_token_it_says_what_is_missing(page: Page, live_server: LiveSe
 def test_a_wrong_address(page: Page, live_server: LiveServer, host: HostSite, token: str) -> None:
     show(page, host, live_server.url, token, f'<{PANEL} base-url="javascript:alert(1)"></{PANEL}>')
     expect(page.locator(f"{PANEL} .notice")).to_contain_text("baseUrl must be an address")
+
+
+def test_a_page_of_our_own_origin_uses_the_session(
+    signed_in: Page, live_server: LiveServer, demo: User, browser_errors: list[str]
+) -> None:
+    start_job(demo)
+    signed_in.goto(f"{live_server.url}/search")
+    signed_in.add_script_tag(url="/embed/background-jobs-panel.js")
+    signed_in.evaluate(f"document.querySelector('main').append(document.createElement('{PANEL}'))")
+    row = signed_in.locator(f"{PANEL} li")
+    row.get_by_role("button", name="Cancel job Theirs").click()
+    expect(row).to_contain_text("cancelled")
+
+
+def test_the_example_of_the_documentation(
+    page: Page, live_server: LiveServer, demo: User, host: HostSite, token: str, browser_errors: list[str]
+) -> None:
+    """As written, but for the address and the token."""
+    start_job(demo)
+    text = (BASE_DIR / "docs" / "embedding.md").read_text().replace("https://jobs.example.com", live_server.url)
+    markup, script = re.findall(r"```(?:html|js)\n(.*?)```", text, re.DOTALL)[:2]
+    host.pages["/index.html"], host.pages["/panel.js"] = markup.encode(), script.replace("aiw_…", token).encode()
+    page.goto(f"{host.url}/")
+    expect(page.locator(f"{PANEL} li")).to_contain_text("Theirs")
 
 
 def frame_of(page: Page, site: str) -> Frame:

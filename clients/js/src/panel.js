@@ -36,14 +36,19 @@ li:last-child { border-bottom: 0; padding-bottom: 0; }
 a { color: var(--link); text-underline-offset: 0.15em; }
 .name { font-weight: 600; overflow-wrap: anywhere; min-width: 0; }
 .status { padding: 0 0.55em; border-radius: 1em; font-size: 0.8rem; background: var(--sunken); color: var(--muted); white-space: nowrap; }
-.running { background: var(--bar-soft); color: var(--link); }
-.completed { background: var(--good-soft); color: var(--good); }
-.failed { background: var(--bad-soft); color: var(--bad); }
-.completed_with_errors, .waiting { background: var(--warn-soft); color: var(--warn); }
+.status.running { background: var(--bar-soft); color: var(--link); }
+.status.completed { background: var(--good-soft); color: var(--good); }
+.status.failed { background: var(--bad-soft); color: var(--bad); }
+.status.completed_with_errors, .status.waiting { background: var(--warn-soft); color: var(--warn); }
 progress { display: block; width: 100%; height: 0.4rem; margin: 0.4rem 0; appearance: none; border: 0; border-radius: 1em; background: var(--sunken); }
 progress::-webkit-progress-bar { background: var(--sunken); border-radius: 1em; }
-progress::-webkit-progress-value { background: var(--bar); border-radius: 1em; }
-progress::-moz-progress-bar { background: var(--bar); border-radius: 1em; }
+progress { color: var(--bar); }
+progress.completed { color: var(--good); }
+progress.completed_with_errors { color: var(--warn); }
+progress.failed { color: var(--bad); }
+progress.cancelled { color: var(--muted); }
+progress::-webkit-progress-value { background: currentcolor; border-radius: 1em; }
+progress::-moz-progress-bar { background: currentcolor; border-radius: 1em; }
 .figures, .message, .empty, .more, .notice { font-size: 0.875rem; color: var(--muted); overflow-wrap: anywhere; }
 .figures { font-variant-numeric: tabular-nums; flex: 1; }
 .message { display: block; }
@@ -277,10 +282,12 @@ class View {
     row.name.textContent = job.name;
     row.status.className = `status ${status}`;
     row.status.textContent = words(status);
+    row.bar.className = status;
     row.bar.value = progress.percent;
     row.bar.ariaLabel = `Progress of ${job.name}`;
     const failed = progress.failed ? ` · ${progress.failed} failed` : "";
-    row.figures.textContent = `${progress.percent} % · ${progress.completed} of ${progress.total}${failed}`;
+    const percent = !job.isFinished || status === "completed" ? `${progress.percent} % · ` : "";
+    row.figures.textContent = `${percent}${progress.completed} of ${progress.total} steps${failed}`;
     const text = job.error?.message || progress.message || job.waitingFor || "";
     row.message.textContent = text.slice(0, MAX_TEXT);
     row.message.hidden = !text;
