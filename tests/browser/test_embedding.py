@@ -325,6 +325,8 @@ def test_accessibility(
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        page.goto(f"{live_server.url}/jobs/embed?theme={scheme}")
+        assert Axe().run(page).violations_count == 0
         sign_in(page, live_server.url)
         for address in ("/jobs/embed", "/jobs/embed?compact"):
             page.goto(f"{live_server.url}{address}{'&' if '?' in address else '?'}theme={scheme}")

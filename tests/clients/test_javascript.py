@@ -131,8 +131,36 @@ def test_the_token_goes_nowhere_else(server: Script) -> None:
 
 @pytest.mark.parametrize("base", ["javascript:alert(1)", "ftp://a", "http://u:p@a", "https://a/?x", "https://a/#x", ""])
 def test_an_address_that_is_none(server: Script, base: str) -> None:
-    code = f'try {{ new ApiClient({{ baseUrl: "{base}" }}); show(null) }} catch (error) {{ show(error.message) }}'
-    assert "baseUrl" in call(server, code)
+    code = f'try {{ await new ApiClient({{ baseUrl: "{base}" }}).send("GET", "/api/jobs") }}'
+    assert "baseUrl" in call(server, f"{code} catch (error) {{ show(error.message) }}")
+
+
+@pytest.mark.parametrize("path", ["@evil.example/", ".evil.example/", "0/", "api/jobs", ""])
+def test_a_path_cannot_change_the_host(server: Script, path: str) -> None:
+    assert "slash" in call(server, f'show((await client.send("GET", "{path}").catch((error) => error)).message);')
+
+
+@pytest.mark.parametrize("token", ["secret\\n", "secret blank", "secret\\0", "sécret"])
+def test_a_broken_token_is_not_quoted(server: Script, token: str) -> None:
+    code = f"""const store = new BackgroundJobs({{ baseUrl: "{server.url}", token: () => "{token}" }});
+    await store.refreshJobs();
+    show(store.getSnapshot().error);"""
+    error = call(server, code)
+    assert "API token" in error
+    assert "cret" not in error
+
+
+def test_react_renders_it_on_a_server(server: Script) -> None:
+    code = f"""const {{ createElement }} = await import("react");
+    const {{ renderToString }} = await import("react-dom/server");
+    const {{ BackgroundJobsPanel, useBackgroundJobs }} = await import("{CLIENT}/react/index.js");
+    const Jobs = () => String(useBackgroundJobs().isLoading);
+    const panel = createElement(BackgroundJobsPanel, {{ compact: true, key: 1 }});
+    show(renderToString([panel, createElement(Jobs, {{ key: 2 }})]));
+    """
+    if not (CLIENT / "node_modules" / "react").exists():
+        pytest.skip("the packages of clients/js are not installed: run `make js`")
+    assert call(server, code) == '<background-jobs-panel compact=""></background-jobs-panel>true'
 
 
 def test_ids_and_queries_are_encoded(server: Script) -> None:

@@ -13,7 +13,10 @@ class HostSite(LocalServer):
     def __init__(self, ours: str) -> None:
         super().__init__(HostHandler)
         self.pages: dict[str, bytes] = {}
-        self.policy = f"default-src 'none'; script-src 'self' {ours}; connect-src {ours}; frame-src {ours}"
+        self.policy = (
+            f"default-src 'none'; script-src 'self' {ours}; connect-src {ours}; frame-src {ours}; "
+            "require-trusted-types-for 'script'; trusted-types 'none'"
+        )
 
     @property
     def same_site(self) -> str:

@@ -48,11 +48,11 @@ export class ApiClient {
 
   /** Makes one call. Returns `{ status, data, etag }`; `data` is null after a 204 or a 304. */
   async send(method, path, { query, body, idempotencyKey, etag, signal, timeout = this.timeout } = {}) {
-    const url = new URL(this.baseUrl + path);
+    const url = addressOf(this.baseUrl, path);
     for (const [name, value] of Object.entries(query ?? {})) {
       for (const each of [value].flat()) if (each !== undefined && each !== null) url.searchParams.append(name, each);
     }
-    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    const token = checkedToken(typeof this.#token === "function" ? await this.#token() : this.#token);
     const headers = new Headers({ Accept: "application/json" });
     if (token) headers.set("Authorization", `Bearer ${token}`);
     else if (!READING.has(method)) headers.set("X-CSRFToken", csrfToken());
@@ -172,14 +172,28 @@ export function sleep(milliseconds, signal) {
   });
 }
 
+/** Empty where there is no page, as when React renders on a server: nothing is called there. */
 function checkedBase(text) {
   const page = globalThis.location?.origin;
-  if (!text && !page) throw new TypeError("baseUrl is needed: the address of the AI Workstation, such as https://jobs.example.com");
+  if (!text && !page) return "";
   const url = new URL(text || page, page);
   if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
     throw new TypeError(`baseUrl must be an address such as https://jobs.example.com, not ${text}`);
   }
   return url.href.replace(/\/+$/, "");
+}
+
+// Without the slash, the rest would become a part of the host, and the token would go there.
+function addressOf(baseUrl, path) {
+  if (!baseUrl) throw new TypeError("baseUrl is needed: the address of the AI Workstation, such as https://jobs.example.com");
+  if (!path.startsWith("/")) throw new TypeError(`A path begins with a slash: /api/jobs, not ${path}`);
+  return new URL(baseUrl + path);
+}
+
+// The browser's own error would quote the token.
+function checkedToken(token) {
+  if (token && !/^[\x21-\x7e]+$/.test(token)) throw new TypeError("The API token has a blank, or a character that no token has.");
+  return token;
 }
 
 const jobPath = (jobId) => `/api/jobs/${encodeURIComponent(jobId)}`;
