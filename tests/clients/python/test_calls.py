@@ -86,6 +86,14 @@ def test_each_call_has_a_key_of_its_own(client: Any) -> None:
     assert caught.value.code == "idempotency_key_reused"
 
 
+@pytest.mark.parametrize("key", ["", " ", "a\r\nX-Evil: 1", "ä", "a\x00"])
+def test_odd_keys(client: Any, key: str) -> None:
+    with pytest.raises(ValueError, match="visible ASCII"):
+        client.start_workflow("W", STEPS, idempotency_key=key)
+    with pytest.raises(ValueError, match="visible ASCII"):
+        client.request("POST", "/api/jobs", json={}, idempotency_key=key)
+
+
 def test_a_saved_workflow(client: Any) -> None:
     payload = {"workflowName": "Weekly", "steps": STEPS}
     saved = client.save_workflow("weekly", payload, is_shared=True)

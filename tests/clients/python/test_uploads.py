@@ -15,6 +15,7 @@ from aiworkstation_client import (
     Conflict,
     FileChanged,
     NotAuthenticated,
+    TooLarge,
     UploadProgress,
     UploadsFailed,
 )
@@ -91,6 +92,17 @@ def test_what_is_not_there(client: Any, folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="missing"):
         client.upload_files(folder, folder / "missing")
     (folder / "none").mkdir()
+    with pytest.raises(ValueError, match="no files"):
+        client.upload_files(folder / "none")
+    with pytest.raises(IsADirectoryError, match="upload_files"):
+        client.upload(folder)
+    os.mkfifo(folder.parent / "pipe")
+    for path in (folder.parent / "pipe", Path("/dev/zero")):
+        with pytest.raises(ValueError, match="neither"):
+            client.upload(path)
+        with pytest.raises(ValueError, match="neither"):
+            client.upload_files(path)
+    os.mkfifo(folder / "none" / "pipe")
     with pytest.raises(ValueError, match="no files"):
         client.upload_files(folder / "none")
     with pytest.raises(ValueError, match="parallel"):
@@ -179,6 +191,24 @@ def test_a_file_that_changes_meanwhile(client: Any, large: Path, change: bytes) 
     with pytest.raises(FileChanged):
         client.upload(large, on_progress=on_progress)
     assert Document.objects.count() == 0
+
+
+def test_files_that_are_too_large(client: Any, large: Path, settings: Any) -> None:
+    settings.CONFIG = settings.CONFIG.model_copy(update={"max_upload_mb": 1})
+    (failure,) = client.upload_files(large).failures
+    assert failure.code == "too_large"
+
+
+def test_a_body_that_is_refused_before_it_is_read(
+    client: Any, tmp_path: Path, settings: Any, pauses: list[float]
+) -> None:
+    """The server answers while the file is still being sent."""
+    settings.CONFIG = settings.CONFIG.model_copy(update={"max_upload_mb": 1, "max_upload_total_mb": 1})
+    path = tmp_path / "huge.txt"
+    path.write_bytes(b"x" * 20_000_000)
+    with pytest.raises(TooLarge):
+        client.upload(path)
+    assert pauses == []
 
 
 def test_a_refused_token_ends_it_all(make_client: MakeClient, site: int, folder: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Literal, Required, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from aiworkstation_client.addresses import address, query
@@ -90,9 +91,9 @@ class RunOptions(StartOptions, total=False):
 
 
 class NewStep(TypedDict, total=False):
-    """A step of a new workflow, with the keys of the API. Only `name` is required."""
+    """A step of a new workflow, with the keys of the API."""
 
-    name: str
+    name: Required[str]
     description: str
     tool: str
     arguments: dict[str, Any]
@@ -247,16 +248,22 @@ def _start(
 ) -> Operation[StartedJob]:
     """The key is the same for every attempt, so that one job starts however often the request arrives."""
     given = dict(options)
-    key = given.pop("idempotency_key", None) or str(uuid4())
+    key = given.pop("idempotency_key", str(uuid4()))
     answer: Answer = yield Request(
         "POST",
         path,
         query=query,
         json=body | {camel(name): _json(value) for name, value in given.items() if value is not None},
-        headers={"Idempotency-Key": key},
+        headers=_idempotency_header(key),
         is_repeatable=True,
     )
     return read(StartedJob, answer.json())
+
+
+def _idempotency_header(key: str) -> dict[str, str]:
+    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key):
+        raise ValueError("An idempotency key must consist of visible ASCII characters.")
+    return {"Idempotency-Key": key}
 
 
 # Jobs
@@ -528,9 +535,9 @@ def request(
     """Calls any address of the API, such as `/api/schedules`, and returns the JSON of the answer, or None."""
     if not path.startswith("/api/"):
         raise ValueError("The path must begin with /api/.")
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    headers = {} if idempotency_key is None else _idempotency_header(idempotency_key)
     answer: Answer = yield Request(
-        method.upper(), path, query=query, json=json, headers=headers, is_repeatable=idempotency_key is not None
+        method.upper(), path, query=query, json=json, headers=headers, is_repeatable=bool(headers)
     )
     return answer.json() if answer.body else None
 

@@ -102,6 +102,8 @@ def find_files(paths: Iterable[AnyPath]) -> list[LocalFile]:
     for path in named:
         if not path.exists():
             raise FileNotFoundError(f"There is no file or folder {str(path)!r}.")
+        if not path.is_file() and not path.is_dir():
+            raise ValueError(f"{str(path)!r} is neither a file nor a folder.")
     files = {file.path.resolve(): file for path in named for file in _files_in(path)}
     if not files:
         raise ValueError("There are no files to upload.")
@@ -135,7 +137,9 @@ def upload(
     returned. With an `id` that another document has, Conflict is raised. `on_progress` is called while the file is
     sent, and must not block.
     """
-    (file,) = find_files([path]) if Path(path).is_file() else [LocalFile(Path(path), Path(path).name)]
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder: use upload_files.")
+    (file,) = find_files([path])
     document: Document = yield from _upload(file, id, Labels(project_id, tags, mode), on_progress or _ignore)
     return document
 
