@@ -1,5 +1,6 @@
 """Every call, against the real web server."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,21 @@ def test_each_call_has_a_key_of_its_own(client: Any) -> None:
     with pytest.raises(Conflict) as caught:
         client.start_workflow("Other", STEPS, idempotency_key="k")
     assert caught.value.code == "idempotency_key_reused"
+
+
+def test_a_text_is_no_list_of_letters(client: Any, document: Any, tmp_path: Path) -> None:
+    calls_with_a_text: list[Callable[[], Any]] = [
+        lambda: client.start_bulk_documents("doc1"),
+        lambda: client.start_reprocess("doc1"),
+        lambda: client.bulk("cancel", jobs="j1"),
+        lambda: client.upload(tmp_path / "contract.txt", tags="legal"),
+    ]
+    for call in calls_with_a_text:
+        with pytest.raises(ValueError, match="must be a list"):
+            call()
+    with pytest.raises(BadRequest) as caught:
+        client.start_workflow("W", STEPS, tags="legal")
+    assert list(caught.value.fields) == ["payload.tags"]
 
 
 @pytest.mark.parametrize("key", ["", " ", "a\r\nX-Evil: 1", "ä", "a\x00"])

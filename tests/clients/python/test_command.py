@@ -70,7 +70,9 @@ def aiw(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 @with_database
+@pytest.mark.slow
 def test_ingest_run_and_search(at_site: None, worker: None, lines: Any, file: Any, folder: Path) -> None:
+    """A worker has to start."""
     assert main(["ingest", str(folder), "--project", "p1", "--tag", "t"]) == 1, "one file is empty"
     found = lines()
     assert sorted(each["event"] for each in found[:3]) == ["failed", "uploaded", "uploaded"]
@@ -91,14 +93,11 @@ def test_ingest_run_and_search(at_site: None, worker: None, lines: Any, file: An
     (again,) = lines()
     assert (again["event"], again["wasStored"]) == ("uploaded", True)
 
-
-@with_database
-def test_a_document_that_cannot_be_read(at_site: None, worker: None, lines: Any, tmp_path: Path) -> None:
-    path = tmp_path / "broken.pdf"
-    path.write_bytes(b"%PDF-1.4 and nothing else")
-    assert main(["ingest", str(path)]) == 1
+    broken = folder / "broken.pdf"
+    broken.write_bytes(b"%PDF-1.4 and nothing else")
+    assert main(["ingest", str(broken)]) == 1
     (failed,) = [each for each in lines() if each["event"] == "failed"]
-    assert (failed["path"], failed["code"]) == (str(path), "corrupt")
+    assert (failed["path"], failed["code"]) == (str(broken), "corrupt")
 
 
 @with_database
@@ -202,6 +201,13 @@ def test_exit_codes(
     assert main(["watch", "j1", "--url", serve(*replies).url]) == code
 
 
+def test_a_job_that_is_not_there(serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("AIW_TOKEN", "t")
+    for name in ("watch", "cancel", "retry"):
+        assert main([name, "j1", "--url", serve(error(404, "not_found")).url]) == 2
+        assert "There is no job j1, or it is not yours." in capsys.readouterr().err
+
+
 def test_no_token(capsys: Any) -> None:
     assert main(["jobs"]) == 3
     assert "AIW_TOKEN" in capsys.readouterr().err
@@ -289,7 +295,9 @@ def without_controls(text: str) -> str:
 
 
 @with_database
+@pytest.mark.slow
 def test_in_a_terminal(at_site: None, worker: None, folder: Path, file: Any) -> None:
+    """A worker has to start, and five processes."""
     code, seen = seen_in_a_terminal("ingest", str(folder))
     text = without_controls(seen)
     assert code == 1

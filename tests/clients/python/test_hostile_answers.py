@@ -23,7 +23,8 @@ HTML = b"<!doctype html><html><body><h1>Sign in</h1></body></html>"
         b'"text"',
         b"{}",
         b'{"jobId": "j1"',
-        b'{"jobId": NaN',
+        b'{"jobId": NaN}',
+        b'{"jobId": -Infinity}',
         b"[" * 100_000,
         b"9" * 10_000,
         b"\xff\xfe\x00",
@@ -47,6 +48,7 @@ def test_another_page(make_client: MakeClient, serve: Serve, body: bytes) -> Non
         {"progress": {"total": True}},
         {"createdAt": "yesterday"},
         {"createdAt": 12},
+        {"durationMs": 1.5},
         {"error": "broken"},
         {"steps": {"0": {}}},
         {"steps": [None]},
@@ -87,6 +89,13 @@ def test_a_page_is_shown_as_text(make_client: MakeClient, serve: Serve) -> None:
         make_client(serve(Reply(418, HTML)).url, "t").get_job("j1")
 
 
+def test_odd_tags_are_not_sent_back(make_client: MakeClient, serve: Serve) -> None:
+    tags = ["\xe4", "a b", ""]
+    server = serve(*(Reply(200, JOB, {"etag": tag}) for tag in tags), Reply(200, FINISHED))
+    assert make_client(server.url, "t").wait("j1").status == "completed"
+    assert [request["headers"].get("if-none-match") for request in server.requests] == [None] * 4
+
+
 def test_long_texts_are_cut(make_client: MakeClient, serve: Serve) -> None:
     body = {"errors": [{"code": "c", "detail": "x" * 100_000, "attr": None}]}
     with pytest.raises(ApiError) as caught:
@@ -113,7 +122,7 @@ def test_no_http_at_all(make_client: MakeClient, serve: Serve, pauses: list[floa
 
 
 @pytest.mark.parametrize("location", ["https://evil.example/", "//evil.example/x", "/login", ""])
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [302, 308])
 def test_redirects_are_not_followed(make_client: MakeClient, serve: Serve, status: int, location: str) -> None:
     server = serve(Reply(status, b"", {"location": location}))
     with pytest.raises(BadAnswer, match="redirects"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 from urllib.parse import quote
+
+T = TypeVar("T")
 
 
 def address(*parts: str) -> str:
@@ -18,6 +21,13 @@ def address(*parts: str) -> str:
 def query(**parameters: object) -> list[tuple[str, str]]:
     """Leaves out what is None, and repeats a parameter for each item of a list."""
     return [(name, _text(item)) for name, value in parameters.items() for item in _items(value)]
+
+
+def listed(name: str, items: Iterable[T]) -> list[T]:
+    """Raises ValueError for a text: it would be taken for a list of its letters."""
+    if isinstance(items, str):
+        raise ValueError(f"{name} must be a list, such as [{items!r}].")
+    return list(items)
 
 
 def _items(value: object) -> Iterable[object]:

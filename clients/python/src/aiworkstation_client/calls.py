@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Required, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
-from aiworkstation_client.addresses import address, query
+from aiworkstation_client.addresses import address, listed, query
 from aiworkstation_client.decoding import camel, read, read_page
 from aiworkstation_client.downloads import download
 from aiworkstation_client.errors import BadAnswer, JobFailed, NotFound, UploadsFailed, WaitTimedOut
@@ -183,7 +183,7 @@ def start_bulk_documents(
     **options: Unpack[JobOptions],
 ) -> Operation[StartedJob]:
     """Starts a job that indexes uploaded documents, at most 10,000. They get its project, its tags and its mode."""
-    named = [{"id": _document_id(each)} for each in documents]
+    named = [{"id": _document_id(each)} for each in listed("documents", documents)]
     payload = {"documents": named, "chunkSize": chunk_size, "overlap": overlap}
     return (yield from _start_labelled("bulk-documents", payload, options))
 
@@ -196,7 +196,7 @@ def start_reprocess(
     **options: Unpack[JobOptions],
 ) -> Operation[StartedJob]:
     """Starts a job that reads documents again, with chunks of another size."""
-    ids = [_document_id(each) for each in documents]
+    ids = [_document_id(each) for each in listed("documents", documents)]
     payload = {"documentIds": ids, "newChunkSize": chunk_size, "newOverlap": overlap}
     return (yield from _start_labelled("document-reprocess", payload, options))
 
@@ -307,7 +307,7 @@ def wait(
 
 
 def _if_none_match(tag: str) -> dict[str, str]:
-    return {"If-None-Match": tag} if tag else {}
+    return {"If-None-Match": tag} if re.fullmatch(r"[!-~]+", tag) else {}
 
 
 def _checked(job: Job) -> Job:
@@ -435,7 +435,7 @@ def _rerun_request(
 def _bulk_request(action: str, jobs: Iterable[AnyJob] | None, filter: JobFilter | None, **options: object) -> Request:
     if (jobs is None) == (filter is None):
         raise ValueError("Name the jobs, or give a filter: one of the two.")
-    ids = None if jobs is None else [_job_id(job) for job in jobs]
+    ids = None if jobs is None else [_job_id(job) for job in listed("jobs", jobs)]
     where = None if filter is None else {camel(name): _json(value) for name, value in filter.items()}
     body = {"action": action, "jobIds": ids, "filter": where, **options}
     return Request("POST", f"{JOBS}/bulk", json=_without_none(body))

@@ -28,6 +28,7 @@ from aiworkstation_client.errors import (
     ConnectionFailed,
     Forbidden,
     NotAuthenticated,
+    NotFound,
     ServerError,
     Throttled,
 )
@@ -90,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
     except (AiwError, OSError, ValueError) as error:
-        _complain(str(error))
+        is_no_job = isinstance(error, NotFound) and "job" in options
+        _complain(f"There is no job {options.job}, or it is not yours." if is_no_job else str(error))
         return exit_code(error)
 
 

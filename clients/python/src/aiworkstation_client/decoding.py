@@ -18,12 +18,16 @@ T = TypeVar("T")
 def parse(body: bytes) -> Any:
     """Raises BadAnswer."""
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         start = shorten(body[:200].decode(errors="replace"))
         raise BadAnswer(
             f"The answer is not JSON. Is AI Workstation at this address? It begins with {start!r}"
         ) from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def read(model: type[T], data: Any) -> T:

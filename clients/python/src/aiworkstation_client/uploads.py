@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from aiworkstation_client.addresses import address
+from aiworkstation_client.addresses import address, listed
 from aiworkstation_client.decoding import read
 from aiworkstation_client.errors import BadAnswer, BadRequest, Conflict, FileChanged, NotFound, TooLarge, UploadsFailed
 from aiworkstation_client.exchange import Form, InThread, Operation, Request, Together
@@ -83,7 +83,7 @@ class Labels:
     mode: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        given = {"projectId": self.project_id, "tags": list(self.tags), "mode": self.mode}
+        given = {"projectId": self.project_id, "tags": listed("tags", self.tags), "mode": self.mode}
         return {name: value for name, value in given.items() if value}
 
 
