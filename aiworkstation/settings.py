@@ -218,14 +218,14 @@ LOGIN_REDIRECT_URL = "jobs:list"
 LOGOUT_REDIRECT_URL = "landing"
 
 if CONFIG.email_url:
-    MAIL_SERVER = mail_server.parse(CONFIG.email_url)
-    EMAIL_BACKEND = MAIL_SERVER.backend
-    EMAIL_HOST, EMAIL_PORT = MAIL_SERVER.host, MAIL_SERVER.port
-    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL_SERVER.user, MAIL_SERVER.password
-    EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL_SERVER.security == "starttls", MAIL_SERVER.security == "tls"
-    EMAIL_TIMEOUT = MAIL_SERVER.timeout
-    EMAIL_FILE_PATH = MAIL_SERVER.file_path or None
-    DEFAULT_FROM_EMAIL = SERVER_EMAIL = mail_server.sender_at(MAIL_SERVER, CONFIG.own_hosts[-1])
+    mail = mail_server.parse(CONFIG.email_url)
+    EMAIL_BACKEND = mail.backend
+    EMAIL_HOST, EMAIL_PORT = mail.host, mail.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = mail.user, mail.password
+    EMAIL_USE_TLS, EMAIL_USE_SSL = mail.security == "starttls", mail.security == "tls"
+    EMAIL_TIMEOUT = mail.timeout
+    EMAIL_FILE_PATH = mail.file_path or None
+    DEFAULT_FROM_EMAIL = SERVER_EMAIL = mail_server.sender_at(mail, CONFIG.own_hosts[-1])
 
 X_FRAME_OPTIONS = "DENY"
 # With an https APP_URL a proxy in front speaks TLS. It must set this header itself, so that clients cannot forge it.

@@ -16,7 +16,7 @@ from django.utils import timezone
 from aiworkstation.audit.record import record
 from aiworkstation.web.serializers import wire_time
 from alerts.conditions import Finding
-from alerts.models import Alert, AlertRule
+from alerts.models import MAX_OPEN, OTHERS, Alert, AlertRule
 from mail import outbox
 from mail.models import Purpose
 
@@ -29,6 +29,8 @@ def begin(rule: AlertRule, finding: Finding, at: datetime | None = None) -> bool
     open_one = Alert.objects.open().filter(rule=rule, subject=finding.subject)
     if open_one.update(wrong_at=Greatest(F("wrong_at"), at), right_since=None):
         return False
+    if finding.subject != OTHERS and Alert.objects.open().filter(rule=rule).count() >= MAX_OPEN:
+        return begin(rule, Finding(OTHERS, f"More alerts of the rule: {rule.name}", f"At first: {finding.summary}"), at)
     with transaction.atomic():
         # The unique index decides if several processes come here at once.
         (alert,) = Alert.objects.bulk_create([_new(rule, finding, at)], ignore_conflicts=True)

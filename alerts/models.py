@@ -13,6 +13,10 @@ from aiworkstation.ids import uuid7
 
 MAX_SECONDS = 30 * 24 * 3600
 MAX_ADDRESSES = 20
+MAX_OPEN = 20
+"""Open alerts of one rule. Everything beyond is one alert, so that an outage is not a thousand mails."""
+OTHERS = "*"
+"""The subject of that alert. No job type and no schedule is called so."""
 
 
 class Kind(models.TextChoices):
@@ -94,6 +98,8 @@ class AlertRule(models.Model):
         """Whether the rule, as it is now, would still give this alert."""
         if self.kind != alert.kind:
             return False
+        if alert.subject == OTHERS:
+            return True
         if self.kind == Kind.JOB_FAILED:  # without a type, each type has its own alert
             return self.job_type in ("", alert.subject)
         return self.kind != Kind.FAILURE_SHARE or self.job_type == alert.subject

@@ -20,7 +20,7 @@ from aiworkstation.audit.models import AuditEvent
 from aiworkstation.ids import uuid7
 from alerts import conditions, episodes
 from alerts.conditions import Finding
-from alerts.models import Alert, AlertRule, Kind
+from alerts.models import OTHERS, Alert, AlertRule, Kind
 from jobs.models import WorkflowSchedule
 from webhooks.outbox import Outbox
 from webhooks.tools import send_without_workers
@@ -41,6 +41,7 @@ OUTCOMES = {
     Kind.NO_WORKER: "A worker is alive.",
     Kind.MISSED_SCHEDULE: "The schedule ran, or it was paused or deleted.",
 }
+NO_MORE = "Nothing else was found to be wrong."
 
 
 class Watch:
@@ -64,9 +65,10 @@ class Watch:
         rules = list(AlertRule.objects.at_work())
         seconds_without = self._seconds_without_worker()
         for rule in rules:
+            episodes.note_right(rule, OTHERS)  # until something else is found to be wrong
             _look(rule, seconds_without)
         for alert in episodes.calm_alerts():
-            episodes.resolve(alert, OUTCOMES[Kind(alert.kind)])
+            episodes.resolve(alert, OUTCOMES[Kind(alert.kind)] if alert.subject != OTHERS else NO_MORE)
         if seconds_without:
             self._webhooks.do()
             send_without_workers(self._has_duty)
@@ -171,6 +173,7 @@ def _note(rule: AlertRule, finding: Finding | None, subject: str = "") -> None:
 def _note_stopped_schedules(rule: AlertRule) -> None:
     """A schedule that is paused or deleted misses nothing."""
     open_ones = set(Alert.objects.open().filter(rule=rule).values_list("subject", flat=True))
+    open_ones.discard(OTHERS)
     at_work = WorkflowSchedule.objects.filter(pk__in=open_ones, is_paused=False).values_list("pk", flat=True)
     for subject in open_ones - {str(id) for id in at_work}:
         episodes.note_right(rule, subject, timezone.now())

@@ -37,7 +37,7 @@ class Mail(models.Model):
     subject = models.CharField(max_length=200)
     body = models.TextField()
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+", help_text="Who is asked."
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", help_text="Who is asked."
     )
     step_id = models.UUIDField(null=True, help_text="The step that asks.")
     claim = models.UUIDField(null=True, help_text="The claim token under which it asks: each question has another.")
@@ -61,8 +61,7 @@ class Mail(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["claim", "user"], name="one_mail_of_a_question"),
             models.CheckConstraint(
-                condition=~Q(purpose=Purpose.QUESTION)
-                | Q(user__isnull=False, step_id__isnull=False, claim__isnull=False),
+                condition=~Q(purpose=Purpose.QUESTION) | Q(step_id__isnull=False, claim__isnull=False),
                 name="mail_of_a_question",
             ),
         )

@@ -59,7 +59,7 @@ def _answer(request: HttpRequest, invitation: Invitation, key: str) -> HttpRespo
 
 
 def _show(request: HttpRequest, invitation: Invitation, key: str, errors: list[str] | None = None) -> HttpResponse:
-    context = {"key": key, "errors": errors, **_context(invitation)}
+    context = {"key": key, "errors": errors, "given": request.POST, **_context(invitation)}
     return render(request, "mail/question.html", context, status=HTTPStatus.BAD_REQUEST if errors else HTTPStatus.OK)
 
 

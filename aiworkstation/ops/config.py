@@ -7,6 +7,7 @@ import base64
 import ipaddress
 import os
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,6 +160,12 @@ class Config(BaseSettings):
     sentry_dsn: str = Field(default="", description="project of Sentry that gets reports of unexpected errors")
     email_url: str = Field(default="", description="mail server: smtp://user:password@host:587/?tls=true")
     alert_email: CommaList = Field(default=[], description="addresses to which alerts are mailed")
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Hides passwords: error pages with DEBUG, and reports of errors, show the settings."""
+        for name, value in super().__repr_args__():
+            is_secret = name is not None and (name in SECRET_SETTINGS or name.endswith("database_url"))
+            yield name, "…" if value and is_secret else value
 
     @field_validator("data_dir")
     @classmethod

@@ -306,6 +306,26 @@ class TestRules:
         assert Alert.objects.get().addresses == []
 
 
+def test_an_outage_of_many_schedules_is_not_as_many_mails(
+    alice: User, ops: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.episodes.MAX_OPEN", 2)
+    rule_for(Kind.MISSED_SCHEDULE, name="late")
+    workflow = save_workflow(alice, {"name": "report", "payload": BODY["payload"]})
+    schedules = [create_schedule(alice, workflow, {"every_seconds": 3600}) for _ in range(5)]
+    age("workflow_schedules", "next_run", 3600 + 301)
+    watch_all()
+    watch_all()
+    assert len(subjects()) == 3
+    assert subjects()[2] == "Alert: More alerts of the rule: late"
+    for schedule in schedules:
+        delete_schedule(alice, schedule)
+    watch_all()
+    watch_all()
+    assert len(subjects()) == 6
+    assert not Alert.objects.open().exists()
+
+
 class TestSeveralProcesses:
     def test_one_message_each(self, db: None, ops: SmtpServer) -> None:
         """All notice the same at the same time, without the duty that lets only one look."""

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from aiworkstation import BASE_DIR
-from aiworkstation.ops import config
+from aiworkstation.ops import config, mail_server
 
 PASSWORD = "hunter2secret"
 WRONG = [
@@ -68,6 +68,17 @@ def test_a_password_in_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(config.ConfigError, match=r"^APP_URL: .*got") as caught:
         config.load()
     assert PASSWORD not in str(caught.value)
+
+
+def test_the_settings_as_error_pages_show_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [name.upper() for name in config.SECRET_SETTINGS]
+    for name in names:
+        monkeypatch.setenv(name, f"whsec_{PASSWORD * 8}")
+    monkeypatch.setenv("EMAIL_URL", f"smtp://user:{PASSWORD}@h")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{PASSWORD}@h/d")
+    loaded = config.load()
+    assert loaded.email_url.endswith("@h")
+    assert PASSWORD not in f"{loaded!r} {loaded} {mail_server.parse(loaded.email_url)!r}"
 
 
 def test_debug_with_https_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

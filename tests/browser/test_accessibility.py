@@ -1,6 +1,7 @@
 """axe finds nothing on the pages of jobs, light and dark, wide and narrow, and none of them scrolls sideways."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -14,9 +15,11 @@ from jobs.models import SavedView
 from jobs.saved_workflows import save_workflow
 from jobs.schedules import create_schedule
 from jobs.start import start
+from mail.links import Invitation, key_of
 from tests.browser.conftest import sign_in
 from tests.support.documents import index, upload
 from tests.support.jobs import WORKER, claim, complete, fail, start_job
+from tests.support.mail import asked
 from tests.support.turns import turn
 from workflows import engine
 from workflows.engine.outcomes import Outcome
@@ -63,6 +66,31 @@ def over_files(user: User) -> WorkflowExecution:
     job, _ = start(user, {"jobType": "bulk-documents", "payload": {"documents": documents}})
     fail(claim(job.pk)[0], "remove the password")
     return job
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_a_mailed_link(
+    browser: Browser, live_server: LiveServer, demo: User, scheme: Literal["light", "dark"], width: int
+) -> None:
+    """Without signing in."""
+    step = asked(demo, question=f"Send it?\n{LONG}{LONG}", show={LONG: LONG})
+    key = key_of(Invitation(demo, step))
+    with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(f"{live_server.url}/answer?key={key}")
+        check(page, scheme, width)
+        page.get_by_label("Arguments").fill("{")
+        page.get_by_role("button", name="Approve step").click()
+        page.get_by_role("alert").wait_for()
+        check(page, scheme, width)
+        page.get_by_label("Arguments").fill("{}")
+        page.get_by_role("button", name="Approve step").click()
+        page.get_by_role("status").wait_for()
+        check(page, scheme, width)
+        page.goto(f"{live_server.url}/answer?key={key}")
+        page.get_by_role("heading", name="No open question").wait_for()
+        check(page, scheme, width)
 
 
 def check(page: Page, scheme: str, width: int) -> None:

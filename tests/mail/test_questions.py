@@ -196,8 +196,11 @@ def test_bad_arguments_are_shown_again(alice: User, smtp: SmtpServer, client: Cl
     post_questions()
     send_due()
     key = key_in(smtp.mails[0])
-    response = client.post("/answer", {"key": key, "decision": "approved", "arguments": "{"})
+    form = {"key": key, "decision": "approved", "arguments": '{"amount": 9', "comment": "mine"}
+    response = client.post("/answer", form)
     assert response.status_code == 400
+    assert "{&quot;amount&quot;: 9</textarea>" in response.content.decode(), "what was written is kept"
+    assert 'value="mine"' in response.content.decode()
     assert "not valid JSON" in text(response)
     too_long = client.post("/answer", {"key": key, "decision": "approved", "comment": "x" * 2001})
     assert (too_long.status_code, "comment" in text(too_long)) == (400, True)
