@@ -10,6 +10,7 @@ from django.db.models.functions import Left
 from django.http import Http404
 
 from aiworkstation.access.lookup import ALL, Caller, as_uuid, get_visible, labels_match, owned_by
+from jobs.failure_patterns import FAILURE_FILTERS, has_failed_step
 from jobs.job_input import has_input
 from workflows.models import ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
@@ -75,7 +76,7 @@ def list_executions(user: Caller, filters: Mapping[str, Any]) -> ExecutionQueryS
 def matching(filters: Mapping[str, Any]) -> Q:
     """The filters `type`, `mode`, `project_id`, `tag`, `q` (in names and descriptions), `input`, `since` and `before`.
 
-    Raises BadInput.
+    And FAILURE_FILTERS, which the pages have. Raises BadInput.
     """
     wanted = labels_match(filters, type_field="job_type")
     if not filters.get("type"):
@@ -88,4 +89,6 @@ def matching(filters: Mapping[str, Any]) -> Q:
         wanted &= Q(created_at__gte=since)
     if before := filters.get("before"):
         wanted &= Q(created_at__lt=before)
+    if any(filters.get(name) for name in FAILURE_FILTERS):
+        wanted &= has_failed_step(filters)
     return wanted

@@ -241,3 +241,20 @@ class ScheduleRun(models.Model):
     def status(self) -> str:
         """The status of its job, if there is one."""
         return self.execution.status if self.execution else self.outcome
+
+
+class FailureMute(models.Model):
+    """A group of failures (`jobs.failure_groups`) that a user does not want to see until it changes."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=32, help_text="The key of the group.")
+    note = models.CharField(max_length=300, blank=True)
+    per_day = models.IntegerField(help_text="How often it failed in the day before it was muted.")
+    muted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "job_failure_mutes"
+        constraints = (models.UniqueConstraint(fields=["user", "key"], name="one_failure_mute"),)
+
+    def __str__(self) -> str:
+        return self.note or self.key

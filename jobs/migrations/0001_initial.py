@@ -214,6 +214,29 @@ class Migration(migrations.Migration):
                 name="schedule_paused_or_due",
             ),
         ),
+        migrations.CreateModel(
+            name="FailureMute",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(help_text="The key of the group.", max_length=32)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                (
+                    "per_day",
+                    models.IntegerField(help_text="How often it failed in the day before it was muted."),
+                ),
+                ("muted_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "job_failure_mutes",
+                "constraints": [models.UniqueConstraint(fields=("user", "key"), name="one_failure_mute")],
+            },
+        ),
         migrations.AddConstraint(
             model_name="schedulerun",
             constraint=models.UniqueConstraint(fields=("schedule", "due_at"), name="one_run_per_due_time"),

@@ -11,6 +11,7 @@ from aiworkstation.access.lookup import ALL, owned_by
 from aiworkstation.web.list_filter import ListFilter
 from aiworkstation.web.requests import Request, posted_text
 from jobs.bulk_actions import JOB_TYPE as BULK_ACTION
+from jobs.failure_patterns import FAILURE_FILTERS
 from jobs.job_input import BadInput, conditions
 from jobs.job_type import job_type_names
 from jobs.lookup import list_executions, matching
@@ -50,6 +51,9 @@ class JobFilter(ListFilter):
     since: str = ""
     until: str = ""
     owner: str = ""
+    failed: str = ""
+    code: str = ""
+    message: str = ""
 
     @classmethod
     def of_form(cls, request: Request) -> "JobFilter":
@@ -59,6 +63,11 @@ class JobFilter(ListFilter):
     @property
     def is_set(self) -> bool:
         return any(value for name, value in self.chosen.items() if name != "owner")
+
+    @property
+    def failure(self) -> dict[str, str]:
+        """What the failed steps of the jobs have in common, if it is limited to such jobs."""
+        return {name: value for name in FAILURE_FILTERS if (value := getattr(self, name))}
 
     @property
     def has_more(self) -> bool:
@@ -103,6 +112,7 @@ class JobFilter(ListFilter):
             "q": self.q,
             "input": "" if self._bad_input() else self.input,
             "owner": self.owner,
+            **self.failure,
             "since": since,
             # No day comes after the last one, so it is no limit.
             "before": until + timedelta(days=1) if until and until.date() < date.max else None,

@@ -93,6 +93,7 @@ ROWS: dict[str, list[Row]] = {
     "documents/delete": [("POST", "/documents/delete", FORM), ("GET", "/documents/delete", FORM_ONLY)],
     "documents/upload": [("POST", "/documents/upload", FORM), ("GET", "/documents/upload", FORM_ONLY)],
     "dashboard": reads("/dashboard", PAGE),
+    "failures": [*reads("/failures", PAGE), ("POST", "/failures", FORM)],
     "workers": [*reads("/workers", STAFF_PAGE), ("POST", "/workers", "302 404 404 302 302 302 302")],
     "jobs/": reads("/jobs/", PAGE),
     "embed/background-jobs-panel.js": reads("/embed/background-jobs-panel.js", EVERYBODY),
