@@ -126,7 +126,7 @@ class Document(models.Model):
         indexes = (
             models.Index(fields=["owner", "-created_at", "-uid"], name="document_by_owner"),
             models.Index(fields=["sha256"], name="document_by_sha256"),
-            models.Index(fields=["language"], name="document_by_language"),
+            models.Index(fields=["owner", "language"], name="document_by_language"),
         )
         constraints = (
             models.UniqueConstraint(fields=["owner", "client_id"], name="document_client_id"),

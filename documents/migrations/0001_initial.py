@@ -394,7 +394,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="document",
-            index=models.Index(fields=["language"], name="document_by_language"),
+            index=models.Index(fields=["owner", "language"], name="document_by_language"),
         ),
         migrations.AddConstraint(
             model_name="document",

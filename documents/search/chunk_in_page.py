@@ -7,10 +7,10 @@ from django.db.models.functions import Length
 from django.utils.safestring import SafeString
 
 from documents.models import Document
-from documents.search.hybrid_search import languages_of_documents
 from documents.search.query_parser import parse_query
 from documents.search.snippets import Snippet, highlighted
 from documents.text.chunker import PAGE_SEPARATOR
+from documents.text.languages import ENGLISH
 
 
 @dataclass(frozen=True)
@@ -44,5 +44,5 @@ def _page_start(document: Document, number: int) -> int:
 
 def _highlight_question(text: str, language: str, question: str) -> Snippet:
     """Marks the question's words."""
-    query = parse_query(question, languages_of_documents())
+    query = parse_query(question, list(dict.fromkeys([ENGLISH, language])))
     return highlighted(text, language, query.lexemes, query.beginnings)

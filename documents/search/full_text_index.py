@@ -24,7 +24,7 @@ from zlib import crc32
 from django.db import connection
 
 from documents.search.bm25 import impact, length_factor
-from documents.search.term_statistics import average_length
+from documents.search.term_statistics import OWNER, average_length
 from documents.text.stems import MAX_KNOWN, stems_of
 from documents.text.words import Cut, cut, is_paired, pairs
 
@@ -32,7 +32,6 @@ DIMENSIONS = 1_000_000_000
 LEVELS = {"^": 1.6, "^^": 2.0}
 """The signs of high impacts, each with the lowest impact that gets it."""
 AS_WRITTEN = "="
-OWNER = "@"
 MAX_IMPACTS = 16_000
 """pgvector's limit for a sparse vector."""
 
@@ -48,7 +47,7 @@ def write_terms(document: UUID, owner: int, generation: int, language: str, chun
     """Indexes chunks for full-text search. Call it in the transaction that writes the chunks."""
     each = [(id, cut(text)) for id, text in chunks]
     stems = stems_of(set().union(*(spaced_words(found) for _, found in each)), language)
-    average = average_length()
+    average = average_length(owner)
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for id, found in each:
             places, sequence, forms = lexemes_of(found, stems)

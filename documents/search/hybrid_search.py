@@ -38,13 +38,17 @@ _SNAPSHOT = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_SETT
 _SHOWN = [f"document__{name}" for name in ("owner_id", "client_id", "filename", "language")]
 
 # A loose index scan: the distinct values of an indexed column, without reading the rows.
-_LANGUAGES = """
+_LANGUAGES_OF_OWNER = """
 WITH RECURSIVE found AS (
-  SELECT min(language) AS language FROM documents WHERE language > ''
+  SELECT min(language) AS language FROM documents WHERE owner_id = %(owner)s AND language > ''
   UNION ALL
-  SELECT (SELECT min(language) FROM documents WHERE language > found.language) FROM found WHERE language IS NOT NULL
+  SELECT (SELECT min(language) FROM documents WHERE owner_id = %(owner)s AND language > found.language)
+  FROM found WHERE language IS NOT NULL
 ) SELECT language FROM found WHERE language IS NOT NULL
 """
+_LANGUAGES_OF_SCOPE = (
+    "SELECT DISTINCT language FROM documents WHERE uid IN (SELECT uid FROM ({scope}) s) AND language > ''"
+)
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ def search(user: User, question: Question) -> Answer:
     # Outside of the transaction: the provider may take seconds to answer.
     embedded = embed_question(text) if words(text) else None
     with one_snapshot():
-        languages = languages_of_documents()
         scope = scope_of(user, question)
+        languages = _languages_of(scope)
         query = parse_query(text, languages)
         hits = best_chunks(query, scope, languages, question.limit)
         is_relaxed = query.ignores_signs or not any(hit.has_every_word for hit in hits)
@@ -122,10 +126,13 @@ def one_snapshot() -> Iterator[None]:
         yield
 
 
-def languages_of_documents() -> list[str]:
-    """Returns the languages of all documents, English first: a word of an unknown language is stemmed as English."""
+def _languages_of(scope: Scope) -> list[str]:
+    """Returns the languages of the documents, English first: a word of an unknown language is stemmed as English."""
     with connection.cursor() as cursor:
-        cursor.execute(_LANGUAGES)
+        if scope.is_one_document or scope.owner is None:
+            cursor.execute(_LANGUAGES_OF_SCOPE.format(scope=scope.sql), scope.parameters)
+        else:
+            cursor.execute(_LANGUAGES_OF_OWNER, {"owner": scope.owner})
         found = [language for (language,) in cursor.fetchall()]
     return list(dict.fromkeys([ENGLISH, *found]))
 

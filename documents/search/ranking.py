@@ -23,11 +23,11 @@ from uuid import UUID
 from django.db import connection
 
 from documents.search.bm25 import CORRECTION, idf
-from documents.search.full_text_index import AS_WRITTEN, OWNER, by_dimension, vector_text
+from documents.search.full_text_index import AS_WRITTEN, by_dimension, vector_text
 from documents.search.posting_lists import WeightedTerm, any_of, list_choices, lists_of, second_query
 from documents.search.query_parser import ParsedQuery, Phrase, Term
 from documents.search.scope import Scope
-from documents.search.term_statistics import Statistics, statistics
+from documents.search.term_statistics import OWNER, Statistics, statistics_of
 from documents.text.stems import stems_of_each
 
 DEPTH = 100
@@ -40,6 +40,8 @@ FIRST_BUDGET = 6_000
 """How many chunks the first query scores."""
 MAX_SCORED_SCOPE = 20_000
 """A scope of so few chunks is scored as a whole, unless the posting lists are shorter."""
+LEAST_SHARE = 0.01
+"""The owner of a smaller share gets a smaller budget, because most chunks of the lists belong to others."""
 RARE_OWNER = 0.3
 """The owner of a larger share is checked by the documents: the list of that owner's chunks is too long to read."""
 MAX_TERMS = 64
@@ -120,28 +122,26 @@ def best_chunks(query: ParsedQuery, scope: Scope, languages: Sequence[str], limi
     """Returns the best hits first: at most DEPTH, and at least `limit` if there are so many."""
     if query.is_empty:
         return []
-    known = statistics()
+    known = statistics_of(scope.owner)
     terms = _weigh_terms(query, languages, known)
-    share = 1.0 if scope.owner is None else known.estimate(f"{OWNER}{scope.owner}") / known.total if known.total else 0
-    is_rare_owner = known.common is None or share < RARE_OWNER
+    is_rare_owner = known.common is None or known.share_of_owner < RARE_OWNER
     chunks = _ChunkScorer(query, scope, terms, max(limit, DEPTH), average=known.average, is_rare_owner=is_rare_owner)
     listed = [*filter(_is_listed, terms)]
-    hits = _best_by_text(chunks, listed, limit, known, share) if listed else []
+    hits = _best_by_text(chunks, listed, limit, known) if listed else []
     return chunks.merge(chunks.score_named(), hits)
 
 
-def _best_by_text(
-    chunks: "_ChunkScorer", terms: Sequence[WeightedTerm], limit: int, known: Statistics, share: float
-) -> list[Hit]:
-    """Returns the best hits by the words of the chunks alone. `share` is the owner's share of all chunks."""
+def _best_by_text(chunks: "_ChunkScorer", terms: Sequence[WeightedTerm], limit: int, known: Statistics) -> list[Hit]:
+    """Returns the best hits by the words of the chunks alone."""
     query, scope = chunks.query, chunks.scope
-    in_lists = share * sum(term.count for term in terms)
+    in_lists = sum(term.count for term in terms)
     # Twice: a document's chunks are stored together, so they read faster than the scattered chunks of a list.
     if scope.chunks <= min(2 * in_lists, MAX_SCORED_SCOPE):
         return chunks.merge(chunks.score_scope())
     if query.phrases and _rarest_in(query.phrases, terms) <= FIRST_BUDGET:
         return chunks.merge(chunks.score_candidates(""))
-    budget = FIRST_BUDGET / max(share, 0.01) if known.common else math.inf  # few chunks, or no statistics
+    # Everybody's lists are read, and longer ones for an owner of few chunks, but not without end.
+    budget = FIRST_BUDGET * min(known.share_of_owner / LEAST_SHARE, 1) if known.common else math.inf
     for choice in list_choices(terms, budget):
         if scope.chunks <= min(choice.budget, in_lists):
             return chunks.merge(chunks.score_scope())
@@ -161,7 +161,7 @@ def _rarest_in(phrases: Sequence[Phrase], terms: Sequence[WeightedTerm]) -> floa
 
 
 def _weigh_terms(query: ParsedQuery, languages: Sequence[str], known: Statistics) -> list[WeightedTerm]:
-    expanded = [_expand_prefix(prefix.text, prefix.query, languages) for prefix in query.prefixes]
+    expanded = [_expand_prefix(prefix.text, _of_owner(prefix.query, known), languages) for prefix in query.prefixes]
     counts = known.counts({lexeme for term in query.terms for lexeme in term.lexemes})
     counts |= known.rough_counts({lexeme for term in expanded for lexeme in term.lexemes})
     found = []
@@ -176,6 +176,10 @@ def _weigh_terms(query: ParsedQuery, languages: Sequence[str], known: Statistics
 
 def _is_listed(term: WeightedTerm) -> bool:
     return bool(term.lists)
+
+
+def _of_owner(query: str, known: Statistics) -> str:
+    return query if known.owner is None else f"{query} & '{OWNER}{known.owner}'"
 
 
 def _expand_prefix(prefix: str, query: str, languages: Sequence[str]) -> Term:
