@@ -5,7 +5,7 @@ whether a word is in the documents of others.
 
 While the table is small, or the owner has few chunks, everything is counted. Otherwise the shares of frequent lexemes
 come from PostgreSQL's own statistics, which cover everybody's chunks: they need no table that every writer would have
-to update, and they are exact enough, as an idf is a logarithm. A lexeme that they do not list is rare, so it is counted.
+to update, and they are exact enough, as an idf is a logarithm. A lexeme that they do not list is rare: it is counted.
 """
 
 import time
