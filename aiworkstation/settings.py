@@ -166,6 +166,8 @@ CALLBACK_PREFIX = "/api/workflow/update-"
 """The addresses at which outside workers report."""
 CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
 API_SCOPES = api_scopes.API_SCOPES
+STORAGE_COUNTERS = ["documents.storage.stored_files.bytes_of", "workflows.models.large_json.bytes_of"]
+"""What counts against USER_QUOTA_MB: functions that return how many bytes an owner stores."""
 MAINTENANCE_DUTIES = ["webhooks.outbox.Outbox", "mail.questions.Questions"]
 """Maintenance calls the method `do` of these classes every second, on one machine at a time."""
 SIDE_DUTIES = ["mail.postman.Postman", "alerts.watch.Watch"]

@@ -86,6 +86,9 @@ class Document(models.Model):
     filename = models.CharField(max_length=255)
     file_type = models.CharField(max_length=20, blank=True)
     file_size = models.BigIntegerField()
+    text_size = models.BigIntegerField(
+        default=0, help_text="Bytes of its pages and chunks, which count against the owner's quota too."
+    )
     sha256 = models.CharField(max_length=64)
     duplicate_of = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="duplicates"

@@ -18,10 +18,10 @@ from aiworkstation.web.errors import Conflict
 from aiworkstation.web.serializers import JsonObject, StrictSerializer, invalid
 from jobs.job_input import remember_input
 from jobs.job_type import JobType, find_job_type
-from jobs.start import labels_beside_payload, new_execution
+from jobs.start import labels_beside_payload, new_execution, take_room_for_payload, within_quota
 from workflows import engine, model_usage
 from workflows.model_usage import Usage, usage_of_sums
-from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
+from workflows.models import LargeJson, StepStatus, WorkflowExecution, WorkflowStep
 from workflows.steps import NewExecution, NewStep
 
 # A step that took over its output names the step that caused the usage.
@@ -88,9 +88,20 @@ def start_rerun(rerun: Rerun, *, actor: str) -> UUID:
     started = engine.rerun(rerun.source, rerun.new, rerun.copies, reused=rerun.reused, actor=actor)
     if started is None:
         raise Conflict("Only a finished job can be run again.", code="wrong_state")
+    take_room_for_payload(started, rerun.new)
+    with within_quota():
+        _take_room_for_copies(rerun, started)
     rerun.job_type.stored(started, rerun.payload)
     remember_input(started, rerun.new.payload)
     return started
+
+
+def _take_room_for_copies(rerun: Rerun, started: UUID) -> None:
+    sizes = dict(LargeJson.objects.filter(pk__in=rerun.copies.values()).values_list("pk", "size"))
+    steps = dict(WorkflowStep.objects.filter(execution_id=started).values_list("index", "pk")) if sizes else {}
+    for index, old in rerun.copies.items():
+        if old in sizes:
+            LargeJson.take_room(rerun.new.owner_id, started, steps[index], sizes[old])
 
 
 def reused_text(reused: Mapping[str, Any]) -> str:

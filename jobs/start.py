@@ -1,6 +1,8 @@
 """Starts a job for the API, the pages and the command line: from the body of a request to stored steps."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,6 +11,7 @@ from django.contrib.auth.models import User
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from aiworkstation.access import quota
 from aiworkstation.web.serializers import (
     Choice,
     Errors,
@@ -24,7 +27,8 @@ from jobs.idempotency import KEY, MAX_KEY, start_once
 from jobs.job_input import remember_input
 from jobs.job_type import JobType, find_job_type, job_type_names
 from workflows import engine
-from workflows.models import Queue, WorkflowExecution
+from workflows.models import LargeJson, Queue, WorkflowExecution
+from workflows.models.large_json import LARGE
 from workflows.steps import NewExecution
 
 MAX_DELAY = 30 * 24 * 3600
@@ -102,6 +106,8 @@ def start(
     sent = body if origin is None else {"workflow": str(origin.id), **origin.request}
 
     def start_new() -> UUID:
+        with within_quota():
+            quota.check_start(user.pk)
         request = JobRequest(data=body, context={"user": user})
         if not request.is_valid() or wrong:
             raise ValidationError({**request.errors, **wrong})
@@ -136,10 +142,28 @@ def _new_job(user: User, value: dict[str, Any], body: Mapping[str, Any], origin:
 
 def _store(new: NewExecution, value: dict[str, Any], *, actor: str) -> UUID:
     execution_id = engine.start(new, actor=actor)
+    take_room_for_payload(execution_id, new)
     # In the same transaction: documents must not point to a job that does not exist.
     value["job_type"].stored(execution_id, value["payload"])
     remember_input(execution_id, new.payload)
     return execution_id
+
+
+def take_room_for_payload(execution_id: UUID, new: NewExecution) -> None:
+    """Counts a large payload against its owner's quota. Raises ValidationError if there is no room."""
+    size = len(json.dumps(new.payload))
+    if size >= LARGE:
+        with within_quota():
+            LargeJson.take_room(new.owner_id, execution_id, execution_id, size)
+
+
+@contextmanager
+def within_quota() -> Iterator[None]:
+    """Makes OverQuota a ValidationError, which clients and pages show."""
+    try:
+        yield
+    except quota.OverQuota as error:
+        raise ValidationError({"payload": invalid(str(error), quota.OverQuota.code)}) from error
 
 
 def new_execution(user: User, job_type: JobType, payload: dict[str, Any], raw: dict[str, Any]) -> NewExecution:

@@ -144,7 +144,7 @@ class Config(BaseSettings):
     max_upload_mb: int = Field(default=100, ge=1, le=1_000_000, description="largest size of one document")
     max_upload_files: int = Field(default=200, ge=1, le=10_000, description="documents in one request")
     max_upload_total_mb: int = Field(default=512, ge=1, le=1_000_000, description="size of one request's documents")
-    user_quota_mb: int = Field(default=10240, ge=1, le=1_000_000_000, description="size of one user's documents")
+    user_quota_mb: int = Field(default=10240, ge=1, le=1_000_000_000, description="size of all that one user stores")
     sign_in_attempts: int = Field(default=10, ge=0, le=1_000_000, description="failed attempts for a name; 0: no limit")
     sign_in_lock_minutes: int = Field(default=15, ge=1, le=100_000, description="minutes to wait after them")
     session_idle_minutes: int = Field(

@@ -131,6 +131,12 @@ class Migration(migrations.Migration):
                 ("filename", models.CharField(max_length=255)),
                 ("file_type", models.CharField(blank=True, max_length=20)),
                 ("file_size", models.BigIntegerField()),
+                (
+                    "text_size",
+                    models.BigIntegerField(
+                        default=0, help_text="Bytes of its pages and chunks, which count against the owner's quota too."
+                    ),
+                ),
                 ("sha256", models.CharField(max_length=64)),
                 (
                     "status",

@@ -26,6 +26,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from aiworkstation.access import quota
 from aiworkstation.audit.record import record
 from documents.errors import NeedsOcr
 from documents.lookup import find_documents
@@ -90,6 +91,12 @@ class FileNotHere(TryLater):
     """The uploaded file is not on this worker's machine. The step waits for a worker that has it."""
 
     code = "file_missing"
+
+
+class NoRoom(PermanentError):
+    """The document's text has no room in the owner's quota. The file and its earlier index are kept."""
+
+    code = "over_quota"
 
 
 class Stopped(PermanentError):
@@ -234,10 +241,13 @@ def index(
     # The child is done, so the next document can use its slot while this one is written.
     reading.context.leave_slot()
     parsed = json.loads(output.read_text(encoding="utf-8"))
+    size = _text_size(parsed)
+    if size > quota.MEGABYTE:  # before much is written: `swap` checks every size
+        check_room(reading, size)
     inside = archive_members.store_members(reading.document, parsed, unpacked) if unpacked else []
     try:
         write(reading, parsed)
-        swap(reading, parsed)
+        swap(reading, parsed, size)
     except BaseException:
         # If the process crashes before this, the next swap deletes the rows.
         delete_generation(reading.document.uid, reading.generation)
@@ -291,14 +301,19 @@ def _raise_if_stopped(reading: Reading) -> None:
         raise Stopped()
 
 
-def swap(reading: Reading, parsed: dict[str, Any]) -> None:
-    """Makes the reading's generation the current one. Raises DocumentGone and Overtaken."""
+def swap(reading: Reading, parsed: dict[str, Any], size: int) -> None:
+    """Makes the reading's generation, with `size` bytes of text, the current one.
+
+    Raises DocumentGone, Overtaken and NoRoom.
+    """
     uid = reading.document.uid
     with transaction.atomic():
+        # The owner before the document: all locks are taken in one order. Another reading may have taken the room.
+        check_room(reading, size)
         # The UPDATE locks the row. If two readings end together, the second waits here, then compares its generation
         # with the one that the first has set.
         not_newer = Document.objects.filter(pk=uid, generation__lte=reading.generation)
-        if not not_newer.update(**_new_fields(reading, parsed)):
+        if not not_newer.update(**_new_fields(reading, parsed), text_size=size):
             raise Overtaken() if Document.objects.filter(pk=uid).exists() else DocumentGone()
         # Checked under the row's lock: the rollback undoes the update if the step was stopped.
         _raise_if_stopped(reading)
@@ -317,6 +332,25 @@ def swap(reading: Reading, parsed: dict[str, Any]) -> None:
             },
             execution_id=reading.context.execution_id,
         )
+
+
+@transaction.atomic
+def check_room(reading: Reading, size: int) -> None:
+    """Raises NoRoom if the text does not fit into the owner's quota instead of the text of the last reading."""
+    earlier = Document.objects.filter(pk=reading.document.pk).values_list("text_size", flat=True).first() or 0
+    if size <= earlier:
+        return
+    try:
+        quota.check(reading.document.owner_id, size - earlier)
+    except quota.OverQuota as error:
+        raise NoRoom(f"The text of the document has no room. {error}") from error
+
+
+def _text_size(parsed: dict[str, Any]) -> int:
+    """Returns how many bytes the pages, their tables and the chunks take."""
+    texts = [*parsed["pages"], *(text for *_, text, _ in parsed["chunks"])]
+    tables = sum(len(json.dumps(rows)) for rows in parsed["rows"] or [] if rows)
+    return tables + sum(len(text.encode()) for text in texts)
 
 
 def _new_fields(reading: Reading, parsed: dict[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import F, Sum
 
+from aiworkstation.access import quota
 from aiworkstation.audit.record import record
 from aiworkstation.ids import uuid7
 from documents.errors import DocumentError, Empty, TooLarge
@@ -121,7 +122,7 @@ def upload_allowance(user: User) -> int:
     It leaves room for a file that does not fit into the quota, so that the answer can name that file.
     """
     config = settings.CONFIG
-    left = max(0, config.user_quota_mb * MEGABYTE - _used(Document.objects.filter(owner=user)))
+    left = max(0, config.user_quota_mb * MEGABYTE - quota.used(user.pk))
     return min(left + config.max_upload_mb * MEGABYTE, config.max_upload_total_mb * MEGABYTE) + MEGABYTE
 
 
@@ -189,7 +190,7 @@ def delete(document: Document, actor: User) -> None:
     """
     with transaction.atomic():
         # The owner first: all locks here are taken in one order.
-        _lock_owner(document.owner_id)
+        quota.lock(document.owner_id)
         doomed = _with_members(document)
         if any(row.is_being_worked_on for row in doomed):
             raise BeingWorkedOn()
@@ -230,13 +231,16 @@ def _receive(file: IO[bytes]) -> Iterator[_Received]:
 def _insert(document: Document, received: _Received) -> None:
     with transaction.atomic():
         # The owner's lock: two simultaneous uploads would both fit into the quota, or both become the original.
-        _lock_owner(document.owner_id)
+        quota.lock(document.owner_id)
         own = Document.objects.filter(owner_id=document.owner_id)
         if document.parent_id is not None and not own.filter(pk=document.parent_id).exists():
             raise ParentDeleted()
         if own.filter(client_id=document.client_id).exists():
             raise IdTaken(f"You have a document with the id {document.client_id}: choose another id.")
-        _check_quota(_used(own), received.size)
+        try:
+            quota.check(document.owner_id, received.size)
+        except quota.OverQuota as error:
+            raise OverQuota(str(error)) from error
         document.duplicate_of = _original(document)
         # The lock on the bytes: deleting another document with the same bytes must not remove the file meanwhile.
         lock_bytes(received.sha256)
@@ -256,17 +260,10 @@ def _insert(document: Document, received: _Received) -> None:
         )
 
 
-def _used(documents: QuerySet[Document]) -> int:
-    return documents.aggregate(total=Sum("file_size"))["total"] or 0
-
-
-def _check_quota(used: int, size: int) -> None:
-    quota = settings.CONFIG.user_quota_mb
-    if used + size > quota * MEGABYTE:
-        raise OverQuota(
-            f"Your documents take {used // MEGABYTE} of {quota} MB, and this file has no room beside them:"
-            " delete documents that are no longer needed."
-        )
+def bytes_of(owner_id: int) -> int:
+    """Returns how many bytes the owner's files and their texts take."""
+    own = Document.objects.filter(owner_id=owner_id)
+    return own.aggregate(total=Sum(F("file_size") + F("text_size")))["total"] or 0
 
 
 def _original(document: Document) -> Document | None:
@@ -319,11 +316,6 @@ def _discard_unused(hashes: set[str]) -> None:
             # Checked under the lock: an upload of the same bytes may have been stored meanwhile.
             if not Document.objects.filter(sha256=sha256).exists():
                 path_of(sha256).unlink(missing_ok=True)
-
-
-def _lock_owner(owner_id: int) -> None:
-    """Locks the owner's row. `no_key` still lets others insert rows with a foreign key to it."""
-    User.objects.select_for_update(no_key=True).filter(pk=owner_id).first()
 
 
 def lock_bytes(sha256: str) -> None:

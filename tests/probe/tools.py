@@ -174,6 +174,20 @@ class Odd(Tool):
         return {"number": float("nan")}
 
 
+class Size(Arguments):
+    size: int
+
+
+@register
+class Large(Tool):
+    slug = "PROBE_LARGE"
+    description = "Returns a text of this size."
+    Arguments = Size
+
+    async def run(self, context: StepContext, arguments: Size) -> str:
+        return "x" * arguments.size
+
+
 class Depth(Arguments):
     depth: int
 

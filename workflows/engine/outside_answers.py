@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from aiworkstation.access.quota import OverQuota
 from workflows import tools
 from workflows.engine.claims import Claim, as_claim
 from workflows.engine.outcomes import Outcome
@@ -22,7 +23,7 @@ from workflows.engine.settling import lock, lock_free, settle_ended
 from workflows.engine.stored_json import dump
 from workflows.engine.turn import outcome_fields
 from workflows.errors import StepError
-from workflows.models import StepStatus
+from workflows.models import LargeJson, StepStatus
 from workflows.network import secrets, webhooks
 
 BATCH = 100
@@ -125,8 +126,19 @@ def answer(execution: UUID, step: UUID, given: Answer, *, actor: str) -> Recepti
     ((is_latest,),) = rows_of(SIGN_OF_LIFE, step=step, **report)
     outcome = given.outcome(claim)
     if outcome is not None:
-        record_answers([outcome], actor=actor)
+        record_answers([_with_room(outcome)], actor=actor)
     return Reception.ACCEPTED if outcome or is_latest else Reception.IGNORED
+
+
+def _with_room(outcome: Outcome) -> Outcome:
+    """Counts a large output against its owner's quota. Without room, the step fails."""
+    claim, size = outcome.claim, len((outcome.output or "").encode())
+    try:
+        if LargeJson.is_counted(size, claim.attempt):
+            LargeJson.take_room(claim.owner_id, claim.execution_id, claim.step_id, size)
+    except OverQuota as error:
+        return Outcome.failed(claim, StepError(str(error), code=OverQuota.code, retryable=False))
+    return outcome
 
 
 @transaction.atomic

@@ -900,6 +900,38 @@ class Migration(migrations.Migration):
                 "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="one_rollup_mark")],
             },
         ),
+        migrations.CreateModel(
+            name="LargeJson",
+            fields=[
+                (
+                    "part",
+                    models.UUIDField(
+                        help_text="The step whose output it is, or the job whose payload it is.",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("size", models.PositiveBigIntegerField()),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="workflows.workflowexecution",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "workflow_large_json",
+            },
+        ),
         # A stock cluster, and our task processes, take messages in this order.
         migrations.RunSQL(
             f"CREATE INDEX workflow_queue_order ON {QUEUE} (key, lock)", "DROP INDEX workflow_queue_order"

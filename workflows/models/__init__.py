@@ -12,6 +12,7 @@ from workflows.models.executions import (
     WorkflowExecution,
 )
 from workflows.models.grants import Mode, SecretGrant
+from workflows.models.large_json import LargeJson
 from workflows.models.outside_workers import OutsideWorker, SeenWebhook
 from workflows.models.processes import Cooldown, Counter, Duty, Pause, TaskRuns, Worker
 from workflows.models.rollups import Rollup, RollupMark
@@ -35,6 +36,7 @@ __all__ = [
     "Duty",
     "ExecutionQuerySet",
     "ExecutionStatus",
+    "LargeJson",
     "Mode",
     "OutsideWorker",
     "Pause",

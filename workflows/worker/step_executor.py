@@ -18,13 +18,14 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from aiworkstation import tracing
+from aiworkstation.access.quota import OverQuota
 from aiworkstation.log_format import log_step
 from workflows import engine, tools
 from workflows.engine.claims import Claim
 from workflows.engine.outcomes import Outcome
 from workflows.errors import PermanentError, StepError, TryLater
 from workflows.llm.prompt import ModelTask, StepInput
-from workflows.models import Mode, SecretGrant, StepStatus, WorkflowStep
+from workflows.models import LargeJson, Mode, SecretGrant, StepStatus, WorkflowStep
 from workflows.network import cooldowns, http_client, secrets
 from workflows.tools import OutsideAnswer, PersonsAnswer, StepContext, Tool, parsed_arguments
 from workflows.worker.outside_effects import ANYWHERE, reach_of
@@ -97,7 +98,9 @@ class StepExecutor:
                 return Outcome.asked(claim, result.output.seconds, model=result.model, usage=result.usage)
             if isinstance(result.output, OutsideAnswer):
                 return Outcome.handed_over(claim, result.output.silence, model=result.model, usage=result.usage)
-            return Outcome.completed(claim, result.output, model=result.model, usage=result.usage)
+            outcome = Outcome.completed(claim, result.output, model=result.model, usage=result.usage)
+            await self._take_room(outcome)
+            return outcome
         except Exception as error:
             if limit.expired():
                 cause = StepError(f"the step did not finish within {claim.timeout_seconds} s", code="timed_out")
@@ -111,6 +114,16 @@ class StepExecutor:
         if outcome.status == StepStatus.FAILED:
             await self._notify_tool(claim, context, cause)
         return outcome
+
+    async def _take_room(self, outcome: Outcome) -> None:
+        """Counts a large output against its owner's quota. Raises PermanentError if there is no room."""
+        claim, size = outcome.claim, len((outcome.output or "").encode())
+        if not LargeJson.is_counted(size, claim.attempt):
+            return
+        try:
+            await in_thread(self.orm, LargeJson.take_room, claim.owner_id, claim.execution_id, claim.step_id, size)
+        except OverQuota as error:
+            raise PermanentError(str(error), code=OverQuota.code) from error
 
     def _context(self, claim: Claim, report: ReportProgress, leave_slot: Callable[[], object]) -> StepContext:
         return StepContext(

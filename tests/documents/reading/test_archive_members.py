@@ -145,7 +145,8 @@ def test_the_quota_counts_them(alice: User, settings: Any) -> None:
     archive.refresh_from_db()
     assert archive.status == "indexed"
     assert [each.filename for each in archive.members.all()] == ["a.txt"]
-    assert "1 documents inside were not stored. Your documents take 0 of 1 MB" in archive.warnings[0]
+    assert "1 documents inside were not stored. Your documents, their texts" in archive.warnings[0]
+    assert "of 1 MB" in archive.warnings[0]
 
 
 def test_a_parent_that_is_deleted_meanwhile(alice: User) -> None:
