@@ -166,8 +166,11 @@ CALLBACK_PREFIX = "/api/workflow/update-"
 """The addresses at which outside workers report."""
 CALLBACK_PATH = f"{CALLBACK_PREFIX}step"
 API_SCOPES = api_scopes.API_SCOPES
-STORAGE_COUNTERS = ["documents.storage.stored_files.bytes_of", "workflows.models.large_json.bytes_of"]
-"""What counts against USER_QUOTA_MB: functions that return how many bytes an owner stores."""
+STORED_BYTES = [
+    "SELECT sum(file_size + text_size) FROM documents WHERE owner_id = %(owner)s",
+    "SELECT sum(size) FROM workflow_large_json WHERE owner_id = %(owner)s",
+]
+"""What counts against USER_QUOTA_MB: each statement returns how many bytes an owner stores."""
 MAINTENANCE_DUTIES = ["webhooks.outbox.Outbox", "mail.questions.Questions"]
 """Maintenance calls the method `do` of these classes every second, on one machine at a time."""
 SIDE_DUTIES = ["mail.postman.Postman", "alerts.watch.Watch"]

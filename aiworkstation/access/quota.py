@@ -1,15 +1,15 @@
 """The quota of what a user stores: USER_QUOTA_MB for uploaded files, their indexed texts, and large JSON of jobs.
 
-Each app counts its part: `settings.STORAGE_COUNTERS` names functions that return an owner's bytes. Who stores something
-calls `check` in the transaction that stores it. The lock on the owner's row, which `check` takes, lets only one such
-transaction at a time look for room, so two that begin together cannot both take the last of it.
+Each app counts its part: `settings.STORED_BYTES` has their statements. Who stores something calls `check` in the
+transaction that stores it. The lock on the owner's row, which `check` takes, lets only one such transaction at a time
+look for room, so two that begin together cannot both take the last of it.
 """
 
 import time
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.utils.module_loading import import_string
+from django.db import connection
 
 MEGABYTE = 1 << 20
 ROUGHLY_SECONDS = 2.0
@@ -31,12 +31,21 @@ def lock(owner_id: int) -> None:
 
 def used(owner_id: int) -> int:
     """Returns how many bytes the owner stores."""
-    return sum(import_string(counter)(owner_id) for counter in settings.STORAGE_COUNTERS)
+    parts = " + ".join(f"coalesce(({statement}), 0)" for statement in settings.STORED_BYTES)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT ({parts})::bigint", {"owner": owner_id})
+        (found,) = cursor.fetchone()
+    return int(found)
 
 
 def check(owner_id: int, size: int) -> None:
     """Raises OverQuota if `size` more bytes have no room. Call it in the transaction that stores them."""
     lock(owner_id)
+    check_locked(owner_id, size)
+
+
+def check_locked(owner_id: int, size: int = 0) -> None:
+    """Does the same after `lock`, in the same transaction. What the transaction stored before is counted already."""
     _raise_if_over(used(owner_id), size)
 
 

@@ -243,7 +243,7 @@ def index(
     parsed = json.loads(output.read_text(encoding="utf-8"))
     size = _text_size(parsed)
     if size > quota.MEGABYTE:  # before much is written: `swap` checks every size
-        check_room(reading, size)
+        check_room(reading, size - reading.document.text_size)
     inside = archive_members.store_members(reading.document, parsed, unpacked) if unpacked else []
     try:
         write(reading, parsed)
@@ -308,8 +308,8 @@ def swap(reading: Reading, parsed: dict[str, Any], size: int) -> None:
     """
     uid = reading.document.uid
     with transaction.atomic():
-        # The owner before the document: all locks are taken in one order. Another reading may have taken the room.
-        check_room(reading, size)
+        # The owner before the document: all locks are taken in one order.
+        quota.lock(reading.document.owner_id)
         # The UPDATE locks the row. If two readings end together, the second waits here, then compares its generation
         # with the one that the first has set.
         not_newer = Document.objects.filter(pk=uid, generation__lte=reading.generation)
@@ -317,6 +317,9 @@ def swap(reading: Reading, parsed: dict[str, Any], size: int) -> None:
             raise Overtaken() if Document.objects.filter(pk=uid).exists() else DocumentGone()
         # Checked under the row's lock: the rollback undoes the update if the step was stopped.
         _raise_if_stopped(reading)
+        # The rollback undoes the update here too. Another reading may have taken the room meanwhile.
+        if size > reading.document.text_size:
+            check_room(reading)
         write_names(Document.objects.filter(pk=uid))
         delete_generations_before(uid, reading.generation)
         record(
@@ -334,14 +337,10 @@ def swap(reading: Reading, parsed: dict[str, Any], size: int) -> None:
         )
 
 
-@transaction.atomic
-def check_room(reading: Reading, size: int) -> None:
-    """Raises NoRoom if the text does not fit into the owner's quota instead of the text of the last reading."""
-    earlier = Document.objects.filter(pk=reading.document.pk).values_list("text_size", flat=True).first() or 0
-    if size <= earlier:
-        return
+def check_room(reading: Reading, more: int = 0) -> None:
+    """Raises NoRoom if so many bytes more do not fit into the owner's quota. It is exact under the owner's lock."""
     try:
-        quota.check(reading.document.owner_id, size - earlier)
+        quota.check_locked(reading.document.owner_id, more)
     except quota.OverQuota as error:
         raise NoRoom(f"The text of the document has no room. {error}") from error
 

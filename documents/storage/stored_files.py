@@ -19,7 +19,6 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import F, Sum
 
 from aiworkstation.access import quota
 from aiworkstation.audit.record import record
@@ -258,12 +257,6 @@ def _insert(document: Document, received: _Received) -> None:
                 "sha256": document.sha256,
             },
         )
-
-
-def bytes_of(owner_id: int) -> int:
-    """Returns how many bytes the owner's files and their texts take."""
-    own = Document.objects.filter(owner_id=owner_id)
-    return own.aggregate(total=Sum(F("file_size") + F("text_size")))["total"] or 0
 
 
 def _original(document: Document) -> Document | None:

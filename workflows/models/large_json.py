@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Sum
 
 from aiworkstation.access import quota
 
@@ -46,8 +45,3 @@ class LargeJson(models.Model):
         if size >= LARGE:
             quota.check(owner_id, size)
             cls.objects.create(part=part, owner_id=owner_id, execution_id=execution_id, size=size)
-
-
-def bytes_of(owner_id: int) -> int:
-    """Returns how many bytes the owner's payloads and outputs take."""
-    return LargeJson.objects.filter(owner_id=owner_id).aggregate(total=Sum("size"))["total"] or 0

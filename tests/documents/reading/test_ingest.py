@@ -89,7 +89,7 @@ def test_a_document_is_written_in_batches(alice: User, monkeypatch: pytest.Monke
 def test_a_short_document_takes_few_round_trips(alice: User, django_assert_max_num_queries: Any) -> None:
     document = upload(alice, TEXT)
     context = context_for(alice)
-    with django_assert_max_num_queries(19):  # three of them for the name
+    with django_assert_max_num_queries(21):  # three of them for the name, two for the quota
         read(ingest.begin(context, str(document.uid), 500, 100))
 
 

@@ -14,6 +14,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
+from aiworkstation.access import quota
 from documents.models import Document
 from documents.storage.stored_files import store
 from jobs.models import IdempotencyKey
@@ -137,13 +138,18 @@ def test_it_refuses_documents_named_twice(as_alice: Client, alice: User, upload:
 
 
 def test_it_asks_for_documents_once(
-    alice: User, upload: Upload, django_assert_num_queries: DjangoAssertNumQueries
+    alice: User,
+    upload: Upload,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = [f"n{number}" for number in range(30)]
     for name in names:
         upload(alice, name)
     body = {"jobType": "bulk-documents", "payload": {"documents": [{"id": name} for name in names]}}
     # The mode, documents; savepoint, job with its steps, attached, job read back, released. The same for 30 as for 1.
+    monkeypatch.setattr("aiworkstation.access.quota.ROUGHLY_SECONDS", 1_000)
+    quota.check_start(alice.pk)
     with django_assert_num_queries(7):
         start(alice, body)
     with django_assert_num_queries(7):
