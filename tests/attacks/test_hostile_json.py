@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.support.documents import upload
 from workflows.models import WorkflowExecution
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +82,52 @@ def test_an_error_does_not_repeat_a_huge_value(as_alice: Client, text: str) -> N
         answer = start(as_alice, "workflow", workflow([step()]), **options)
         assert answer.status_code == 400
         assert len(answer.content) < 10_000
+
+
+NO_JSON = {
+    "NaN": '{"jobType": NaN}',
+    "Infinity": '{"payload": {"a": Infinity}}',
+    "-Infinity": '{"a": [-Infinity]}',
+    "1e999": '{"a": 1e999}',
+    "lists": "[" * 101 + "]" * 101,
+    "objects": '{"a":' * 101 + "1" + "}" * 101,
+    "both": '{"a":[' * 51 + "1" + "]}" * 51,
+    "very deep": "[" * 1_000_000,
+    "half a pair": '{"a": "\\ud800',
+    "no UTF-8": b'{"a": "\xff"}',
+    "two values": "{} {}",
+    "comma": '{"a": 1,}',
+}
+
+
+@pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON)
+@pytest.mark.parametrize("path", ["jobs", "jobs/bulk", "workflows", "schedules", "webhooks"])
+def test_one_strict_parser_reads_all_bodies(as_alice: Client, path: str, body: str | bytes) -> None:
+    as_alice.raise_request_exception = False
+    answer = as_alice.post(f"/api/{path}", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert [error["code"] for error in answer.json()["errors"]] == ["parse_error"]
+    assert len(answer.content) < 1_000
+
+
+OVERLAPS = [(100, 100), (8000, 7990), (8000, 7999), (20, 19), (500, 480)]
+
+
+@pytest.mark.parametrize(("size", "overlap"), OVERLAPS)
+def test_chunks_repeat_a_text_only_a_few_times(alice: User, as_alice: Client, size: int, overlap: int) -> None:
+    upload(alice, "Hello world. " * 100, client_id="doc1")
+    jobs: dict[str, dict[str, Any]] = {
+        "bulk-documents": {"documents": [{"id": "doc1"}], "chunkSize": size, "overlap": overlap},
+        "document-reprocess": {"documentIds": ["doc1"], "newChunkSize": size, "newOverlap": overlap},
+    }
+    for tool in ("DOCUMENT_INGEST", "DOCUMENT_REPROCESS"):
+        arguments = {"documentId": "doc1", "chunkSize": size, "overlap": overlap}
+        jobs[f"workflow {tool}"] = workflow([step(tool=tool, arguments=arguments)])
+    answers = {name: start(as_alice, name.split()[0], payload).status_code for name, payload in jobs.items()}
+    assert set(answers.values()) == {400}, answers
+    for unit in ("tokens", "characters"):
+        query = {"chunkSize": size, "overlap": overlap, "unit": unit}
+        assert as_alice.get("/api/documents/doc1/preview", query).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/documents"])

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
@@ -60,7 +61,13 @@ def everything_about(execution: WorkflowExecution, client: Client) -> str:
 
 
 def forms(value: str) -> list[str]:
-    return [value, value.lower(), value.replace("/", "%2F"), base64.b64encode(value.encode()).decode()]
+    return [
+        value,
+        value.lower(),
+        value.replace("/", "%2F"),
+        quote(value, safe=""),
+        base64.b64encode(value.encode()).decode(),
+    ]
 
 
 REFERENCE = "{{secret.CRM}}"
@@ -132,6 +139,33 @@ def test_a_grant_is_for_its_host(server: WebServer, alice: User) -> None:
     grant(server, hosts=["api.example.com:443", server.place.replace("127.0.0.1", "localhost")])
     assert refusal(alice, authorized(server)) == "secret_not_granted"
     assert server.requests == []
+
+
+ELSEWHERE: list[tuple[str, dict[str, Any]]] = [
+    ("header:authorization", {"headers": {"AUTHORIZATION": REFERENCE}}),
+    ("header:x-api-key", {"headers": {"X-API-Key": REFERENCE}}),
+    ("header:cookie", {"headers": {"Cookie": f"a={REFERENCE}"}}),
+    ("body:key", {"json": {"key": REFERENCE}}),
+    ("body", {"body": REFERENCE}),
+    ("query:key", {"key": REFERENCE}),
+]
+
+
+@pytest.mark.parametrize("status", [302, 307, 308])
+@pytest.mark.parametrize(("place", "sent"), ELSEWHERE, ids=[place for place, _ in ELSEWHERE])
+def test_a_redirect_to_another_host_takes_none_along(
+    server: WebServer, alice: User, settings: Any, place: str, sent: dict[str, Any], status: int
+) -> None:
+    grant(server, places=[place])
+    with WebServer() as other:
+        hosts = server.allowed() + other.allowed()
+        settings.CONFIG = settings.CONFIG.model_copy(update={"http_allowed_private_hosts": hosts})
+        arguments = dict(sent)
+        query = f"&key={key}" if (key := arguments.pop("key", "")) else ""
+        url = f"{server.url}/redirect?to={other.url}/echo&status={status}{query}"
+        run(alice, {"method": "POST", "url": url, **arguments})
+        assert [form for form in forms(VALUE) if form in json.dumps(server.requests)]
+        assert not [form for form in forms(VALUE) if form in json.dumps(other.requests)]
 
 
 def test_a_grant_is_for_its_modes(server: WebServer, alice: User) -> None:

@@ -28,7 +28,7 @@ def fresh() -> None:
 
 
 @pytest.mark.parametrize("value", WRONG)
-@pytest.mark.parametrize("name", ["DATABASE_URL", "LISTEN_DATABASE_URL"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "LISTEN_DATABASE_URL", "MIGRATE_DATABASE_URL"])
 def test_a_database_password(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(config.ConfigError, match=rf"^{name}: ") as caught:
@@ -75,6 +75,14 @@ def test_the_settings_as_error_pages_show_them() -> None:
     loaded = config.Config().model_copy(update=dict.fromkeys(secrets, PASSWORD))
     assert PASSWORD in loaded.email_url
     assert PASSWORD not in f"{loaded!r} {loaded} {mail_server.parse(f'smtp://user:{PASSWORD}@h')!r}"
+
+
+@pytest.mark.parametrize("key", ["x", "changeme", "django-insecure-" + "abcdefghij" * 6, "a" * 60, "ab" * 30])
+def test_a_weak_key_does_not_start(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("SECRET_KEY", key)
+    with pytest.raises(config.ConfigError, match=r"^SECRET_KEY: (must|begins)") as caught:
+        config.load()
+    assert len(key) == 1 or key not in str(caught.value)
 
 
 def test_debug_with_https_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,14 @@
 """No cache keeps what a signed-in user gets: not the browser's, not a proxy's."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.attacks.test_permission_matrix import ROWS
+from tests.attacks.test_permission_matrix import callers as callers
+from tests.attacks.test_permission_matrix import world as world
 from tests.support.documents import upload
 from tests.support.jobs import start_job
 from tests.support.users import client_of
@@ -48,6 +53,21 @@ def test_it_is_not_stored(at_charlie: Client, charlie: User, names: dict[str, ob
         assert response.headers["Cache-Control"] == "private, no-store"
         again = caller.get(path.format(**names), headers={"if-none-match": response.headers.get("ETag", '"x"')})
         assert again.headers["Cache-Control"] == "private, no-store"
+
+
+PUBLIC = {"/", "/favicon.ico", "/api/openapi.json", "/api/docs", "/health/live", "/health/ready", "/metrics"}
+"""Anybody may read these."""
+
+
+def test_no_address_is_stored(world: dict[str, Any], callers: dict[str, Client]) -> None:
+    paths = [path.format(**world) for rows in ROWS.values() for method, path, _ in rows if method == "GET"]
+    stored = []
+    for path in paths:
+        for role in ("owner", "token"):
+            response = callers[role].get(path)
+            if response.status_code == 200 and "no-store" not in response.headers.get("Cache-Control", ""):
+                stored.append(path)
+    assert set(stored) - PUBLIC == set()
 
 
 def test_a_sign_in_is_not_stored(client: Client, db: None) -> None:
