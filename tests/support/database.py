@@ -25,6 +25,8 @@ def migrated_template() -> str:
     template = TEMPLATE + _digest_of_migrations()
     name = connection.settings_dict["NAME"]
     with connection._nodb_cursor() as cursor:
+        # Another process may take longer to migrate than a statement may wait for a lock.
+        cursor.execute("SET lock_timeout = 0")
         cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [TEMPLATE])
         cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{TEMPLATE}%"])
         known = {row[0] for row in cursor.fetchall()}

@@ -39,6 +39,8 @@ _KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", 
 class Sandbox:
     """A fork server and its children. The server is started at the first call, and again if it has died."""
 
+    server_module = "workflows.worker.sandbox.server"
+
     def __init__(self, *, memory: int, seconds: float, modules: list[str] | None = None) -> None:
         self.limits = ChildLimits(memory, seconds)
         self.modules = modules or []
@@ -101,7 +103,7 @@ class Sandbox:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "workflows.worker.sandbox.server", str(theirs.fileno()), *self.modules],
+                [sys.executable, "-m", self.server_module, str(theirs.fileno()), *self.modules],
                 pass_fds=[theirs.fileno()],
                 env={name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
                 cwd=BASE_DIR,
