@@ -147,12 +147,12 @@ def test_it_asks_for_documents_once(
     for name in names:
         upload(alice, name)
     body = {"jobType": "bulk-documents", "payload": {"documents": [{"id": name} for name in names]}}
-    # The mode, documents; savepoint, job with its steps, attached, job read back, released. The same for 30 as for 1.
+    # The mode, documents; savepoint, job with its steps, attached, its input, job read back, released. For 30 as for 1.
     monkeypatch.setattr("aiworkstation.access.quota.ROUGHLY_SECONDS", 1_000)
     quota.check_start(alice.pk)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         start(alice, body)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         start(alice, {"jobType": "bulk-documents", "payload": {"documents": [{"id": "n1"}]}})
 
 
