@@ -28,6 +28,8 @@ REQUEST_HEADERS = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "traceparent",  # a page that traces sends these two with every call
+    "tracestate",
     "X-Request-Id",
 )
 MAX_AGE = 7200

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -47,6 +48,7 @@ def frame(request: SiteRequest) -> HttpResponse:
 
 
 @require_safe
+@gzip_page
 def element(request: HttpRequest) -> HttpResponse:
     """One script without dependencies. It has no secrets, and pages of any origin may load it."""
     script = f"{_element()}\ndefineBackgroundJobsPanel({{ baseUrl: {json.dumps(_own_origin(request))} }});\n}})();\n"

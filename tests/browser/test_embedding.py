@@ -12,10 +12,14 @@ from pytest_django.live_server_helper import LiveServer
 
 from aiworkstation import BASE_DIR
 from aiworkstation.access.models import ApiToken
+from aiworkstation.asgi import ROUTES, THREADS
+from aiworkstation.gate.front_gate import FrontGate
+from aiworkstation.wsgi import application
 from jobs.start import start
 from tests.browser.conftest import sign_in
 from tests.servers.host_site import HostSite
 from tests.support.jobs import claim, complete_all
+from tests.support.web_server import serving
 from workflows.models import WorkflowExecution, WorkflowStep
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,6 +98,23 @@ def test_the_element_with_a_token(
     expect(row.get_by_role("button", name="Cancel job Theirs")).to_be_visible()
     assert token not in page.content()
     assert not [answer for answer in answers if "cookie" in answer.request.all_headers()]
+
+
+def test_through_the_front_gate(page: Page, demo: User, token: str, settings: Any, browser_errors: list[str]) -> None:
+    """The server as it runs, which answers preflights before they reach Django."""
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    start_job(demo)
+    origins: list[str] = []
+    with (
+        serving(FrontGate(application, ROUTES, THREADS, origins)) as port,
+        HostSite(f"http://127.0.0.1:{port}") as host,
+    ):
+        origins.append(host.url)
+        settings.CONFIG = settings.CONFIG.model_copy(update={"cors_origins": origins})
+        show(page, host, f"http://127.0.0.1:{port}", token)
+        page.locator(f"{PANEL} li").get_by_role("button", name="Cancel job Theirs").click()
+        expect(page.locator(f"{PANEL} li")).to_contain_text("cancelled")
+        page.goto("about:blank")
 
 
 def test_it_asks_with_the_tag_and_is_silent_while_hidden(

@@ -1,3 +1,5 @@
+"use client";
+
 import { createElement, useEffect, useRef } from "react";
 
 import { defineBackgroundJobsPanel } from "../src/panel.js";

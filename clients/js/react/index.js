@@ -1,2 +1,4 @@
+"use client";
+
 export { BackgroundJobsPanel } from "./BackgroundJobsPanel.js";
 export { configureBackgroundJobs, useBackgroundJobs } from "./useBackgroundJobs.js";

@@ -1,3 +1,5 @@
+"use client";
+
 import { useSyncExternalStore } from "react";
 
 import { BackgroundJobs } from "../src/store.js";

@@ -98,6 +98,11 @@ class TestTheScript:
         assert script.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
         assert 'baseUrl: "http://testserver"' in text(script)
 
+    def test_it_is_small(self, client: Client) -> None:
+        script = client.get(SCRIPT, headers={"Accept-Encoding": "gzip"})
+        assert script.headers["Content-Encoding"] == "gzip"
+        assert len(script.content) < 12_000
+
     def test_it_is_one_file(self, client: Client) -> None:
         script = text(client.get(SCRIPT))
         assert not [line for line in script.splitlines() if line.startswith(("import", "export"))]
