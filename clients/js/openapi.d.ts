@@ -1258,6 +1258,7 @@ export interface components {
             tag?: string;
             q?: string;
             owner?: string;
+            input?: string;
             status?: ("queued" | "running" | "waiting" | "completed" | "completed_with_errors" | "failed" | "cancelled" | "all")[];
         };
         JobsOrJob: components["schemas"]["JobsPage"] | components["schemas"]["JobWithSteps"];
@@ -2424,6 +2425,7 @@ export interface operations {
         parameters: {
             query?: {
                 cursor?: string;
+                input?: string;
                 jobId?: string;
                 limit?: number;
                 mode?: string;
