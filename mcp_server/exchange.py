@@ -4,6 +4,7 @@ The SDK serves ASGI. Here it serves one request, in an event loop of its own, an
 The tools run in the thread of the request, where Django's connection to the database is.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -87,7 +88,10 @@ class Exchange:
         messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def receive() -> Any:
-            return next(messages, {"type": "http.disconnect"})
+            if message := next(messages, None):
+                return message
+            # The SDK watches for the end of the connection, which is not known here: it cancels this wait.
+            await asyncio.Event().wait()
 
         async def send(message: Any) -> None:
             self._take(message)

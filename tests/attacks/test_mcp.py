@@ -1,5 +1,6 @@
 """Hostile messages to `/mcp`: each is refused with an error of the protocol, quickly, and the next one is answered."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -57,6 +58,30 @@ def test_hostile_bodies(site: Site, alice: User, version: str) -> None:  # noqa:
         assert 400 <= answer.status_code < 500 or answer.json().keys() == {"jsonrpc", "id", "error"}, name
         assert "Traceback" not in answer.text, name
     assert site.post(alice, message("tools/list"), **headers("tools/list")).status_code == 200
+
+
+VERSION, CAPABILITIES = "io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities"
+ODD_METADATA: list[Any] = [
+    5,
+    {},
+    {VERSION: 5, CAPABILITIES: {}},
+    {VERSION: "2026-07-28", CAPABILITIES: []},
+    {VERSION: "2026-07-28", CAPABILITIES: {"extensions": [1]}},
+    {VERSION: "2026-07-28", CAPABILITIES: {"extensions": {"io.modelcontextprotocol/tasks": 5}}},
+    {VERSION: "2026-07-28", CAPABILITIES: {}, "progressToken": {"a": 1}, "traceparent": "x"},
+]
+
+
+@pytest.mark.parametrize("method", ["tools/call", "tasks/get", "subscriptions/listen", "server/discover", "initialize"])
+def test_odd_metadata(site: Site, alice: User, method: str) -> None:  # noqa: F811
+    token = site.headers(alice)
+    for version, meta in itertools.product(("", "2025-11-25", "2026-07-28"), ODD_METADATA):
+        params = {"_meta": meta, "name": "list_jobs", "arguments": {}, "taskId": "list_jobs", "notifications": {}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        given = {**headers(method, "list_jobs"), "MCP_Protocol_Version": version} if version else {}
+        answer = site.post(None, body, **given, **token)
+        assert answer.status_code < 500, (version, meta)
+        assert answer.json().get("error", {}).get("code") != -32603, (version, meta)
 
 
 def test_a_large_body(site: Site, alice: User) -> None:  # noqa: F811

@@ -9,6 +9,7 @@ from mcp import Client, MCPError
 from mcp_types import CallToolResult, TextContent
 
 from aiworkstation.audit.models import AuditEvent
+from aiworkstation.web import openapi
 from documents.models import Document
 from jobs.saved_workflows import save_workflow
 from tests.mcp_server.conftest import Site
@@ -61,6 +62,10 @@ def test_every_tool_is_described(site: Site, alice: User) -> None:
         assert tool.annotations is not None
     steps = tools["start_workflow"].input_schema["properties"]["payload"]["properties"]["steps"]
     assert (steps["maxItems"], steps["items"]["required"]) == (200, ["name"])
+    described = json.loads(openapi.document())["components"]["schemas"]["WorkflowPayloadRequest"]
+    assert set(described["properties"]) == set(
+        tools["start_workflow"].input_schema["properties"]["payload"]["properties"]
+    )
     hints = {name: tool.annotations for name, tool in tools.items() if tool.annotations}
     assert hints["cancel_job"].destructive_hint
     assert hints["get_job"].read_only_hint

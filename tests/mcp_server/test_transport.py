@@ -101,9 +101,9 @@ def test_an_unknown_version(site: Site, alice: User) -> None:
     assert answer.json()["error"]["data"]["supported"] == [NEWEST]
 
 
-@pytest.mark.parametrize("method", ["prompts/list", "tasks/result", "tasks/list", "no/such"])
+@pytest.mark.parametrize("method", ["prompts/list", "tasks/result", "tasks/list", "no/such", "subscriptions/listen"])
 def test_an_unknown_method(site: Site, alice: User, method: str) -> None:
-    assert error(site.post(alice, message(method, taskId="x"), **headers(method))) == (404, -32601)
+    assert error(site.post(alice, message(method, taskId="x", notifications={}), **headers(method))) == (404, -32601)
 
 
 def test_an_unknown_tool(site: Site, alice: User) -> None:
