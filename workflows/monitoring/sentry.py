@@ -50,6 +50,11 @@ def start() -> None:
     ignore_logger("django.security.DisallowedHost")
 
 
+def flush() -> None:
+    """Call it before a process ends without its exit handlers."""
+    sentry_sdk.flush(STOP_SECONDS)
+
+
 def without_secrets(event: Event, hint: Hint) -> Event:
     """Takes out what a report must not have. The path of a request can contain the token of a mailed link."""
     found: dict[str, Any] = {**event}

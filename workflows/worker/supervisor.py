@@ -17,7 +17,10 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import FrameType
+
+from django.conf import settings
 
 from aiworkstation import tracing
 from aiworkstation.ops.linux import die_with_parent, kill_group, name_process
@@ -194,9 +197,16 @@ def _run_child(child: Child, pipe: int, parent: int) -> None:
     except BaseException:
         logger.exception("process %d", os.getpid())
     finally:
-        tracing.flush()
+        _send_what_is_left()
         # Without waiting for threads: tools may still run in them, but their steps were given back to the queue.
         os._exit(code)
+
+
+def _send_what_is_left() -> None:
+    """Traces and error reports are sent by threads, which end with the process."""
+    tracing.flush()
+    if settings.CONFIG.sentry_dsn:
+        import_module("workflows.monitoring.sentry").flush()
 
 
 def _tick(pipe: int) -> None:

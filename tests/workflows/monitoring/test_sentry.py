@@ -107,6 +107,31 @@ def test_an_error_of_a_step(alice: User, tmp_path: Path) -> None:
         assert private not in json.dumps(event)
 
 
+PROCESS = """
+import os
+import django
+django.setup()
+from workflows.worker.supervisor import Child, _run_child
+
+def broken(on_tick, stopping):
+    raise RuntimeError("the process broke")
+
+reader, writer = os.pipe()
+parent = os.getpid()
+if os.fork() == 0:
+    _run_child(Child("broken", broken, 1.0), writer, parent)
+os.wait()
+"""
+
+
+def test_the_error_that_ends_a_process_of_a_worker() -> None:
+    """It ends without exit handlers."""
+    with SentryServer() as server:
+        done = run_python(PROCESS, SENTRY_DSN=server.dsn)
+    (event,) = server.events or [pytest.fail(done.stderr)]
+    assert event["exception"]["values"][-1]["value"] == "the process broke"
+
+
 def test_a_server_that_is_gone_costs_nothing(alice: User, tmp_path: Path) -> None:
     step = {"name": "One", "tool": "PROBE_RAISE", "arguments": {}, "maxAttempts": 1}
     start_job(alice, payload={"workflowName": "W", "steps": [step]})
