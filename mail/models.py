@@ -40,6 +40,9 @@ class Mail(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", help_text="Who is asked."
     )
     step_id = models.UUIDField(null=True, help_text="The step that asks.")
+    asker = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", help_text="Whose job asks."
+    )
     claim = models.UUIDField(null=True, help_text="The claim token under which it asks: each question has another.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     tries = models.PositiveIntegerField(default=0)

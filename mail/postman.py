@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from aiworkstation.audit.record import record
+from aiworkstation.ops.mail_server import DEFAULT_TIMEOUT
 from mail import links
 from mail.models import Mail, Purpose
 from mail.outbox import is_configured
@@ -26,8 +27,8 @@ from mail.outbox import is_configured
 logger = logging.getLogger(__name__)
 
 ACTOR = "mail"
-LEASE_SECONDS = 600
-"""Longer than a mail server takes for all of its answers."""
+ANSWERS = 12
+"""How many answers of the server one mail needs at most. The lease lasts for as many timeouts."""
 DELAYS = (10, 30, 60, 300, 900, 1800, 3600)
 """Seconds before each further try. The last one repeats."""
 MOST = 200
@@ -76,9 +77,13 @@ class Postman:
         Mail.objects.filter(next_try_at=None, created_at__lt=now - timedelta(days=days)).delete()
 
 
+def lease_seconds() -> float:
+    return ANSWERS * float(settings.EMAIL_TIMEOUT or DEFAULT_TIMEOUT)
+
+
 def _claim() -> Mail | None:
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [LEASE_SECONDS])
+        cursor.execute(_CLAIM, [lease_seconds()])
         row = cursor.fetchone()
     return Mail.objects.select_related("user").get(pk=row[0]) if row else None
 

@@ -1,7 +1,7 @@
 """Mails the questions of steps to the people who may answer them: the job's owner and a group. Staff are not mailed."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,8 @@ from workflows.models import WorkflowStep
 ACTOR = "mail"
 MAX_MAILS = 100
 """How many people are mailed about one question."""
+MAX_AN_HOUR = 100
+"""How many mails the questions of one user cause in an hour: anybody may ask a group, in any words."""
 MAX_ARGUMENTS = 4000
 """Characters of the arguments that a mail shows."""
 
@@ -48,12 +50,20 @@ def _post_question(step: WorkflowStep) -> int:
     people = _people(step)
     skipped = {user.get_username(): reason for user in people if (reason := unreachable(user))}
     reachable = [user for user in people if user.get_username() not in skipped]
-    skipped |= {user.get_username(): f"more than {MAX_MAILS} people" for user in reachable[MAX_MAILS:]}
-    mails = [_mail(step, user) for user in reachable[:MAX_MAILS]]
+    most = min(MAX_MAILS, _left_this_hour(step.execution.owner))
+    reason = f"more than {MAX_MAILS} people" if most == MAX_MAILS else f"more than {MAX_AN_HOUR} mails in an hour"
+    skipped |= {user.get_username(): reason for user in reachable[most:]}
+    mails = [_mail(step, user) for user in reachable[:most]]
     Mail.objects.bulk_create(mails)
-    changes: dict[str, Any] = {"to": [user.get_username() for user in reachable[:MAX_MAILS]], "skipped": skipped}
+    changes: dict[str, Any] = {"to": [user.get_username() for user in reachable[:most]], "skipped": skipped}
     record(ACTOR, "step.question_mailed", f"step:{step.pk}", changes, execution_id=step.execution_id)
     return len(mails)
+
+
+def _left_this_hour(asker: User) -> int:
+    """How many more mails the questions of a user may cause."""
+    since = timezone.now() - timedelta(hours=1)
+    return max(0, MAX_AN_HOUR - Mail.objects.filter(asker=asker, created_at__gt=since).count())
 
 
 def _people(step: WorkflowStep) -> list[User]:
@@ -72,6 +82,7 @@ def _mail(step: WorkflowStep, user: User) -> Mail:
         body=_body(step, user),
         user=user,
         step_id=step.pk,
+        asker=step.execution.owner,
         claim=step.token,
     )
 

@@ -17,7 +17,7 @@ from aiworkstation.audit.models import AuditEvent
 from mail import outbox
 from mail.models import Mail, Purpose
 from mail.outbox import quoted, subject_line
-from mail.postman import DELAYS, LEASE_SECONDS, Postman
+from mail.postman import DELAYS, Postman, lease_seconds
 from tests.mail.conftest import only_mail, pass_time, reachable, send_due
 from tests.servers.smtp_server import SmtpServer
 from tests.support.processes import kill, manage, wait_for
@@ -161,7 +161,7 @@ def test_a_process_that_dies_while_it_sends(smtp: SmtpServer, tmp_path: Path) ->
         kill(process.pid, signal.SIGKILL)
     smtp.hangs_after_data = False
     assert send_due() == 0
-    pass_time(LEASE_SECONDS)
+    pass_time(lease_seconds())
     assert send_due() == 1
     first, second = smtp.mails
     assert first.message["Message-ID"] == second.message["Message-ID"]

@@ -10,7 +10,7 @@ from django.test import Client
 from aiworkstation.audit.models import AuditEvent
 from mail.models import Mail
 from mail.questions import Questions
-from tests.mail.conftest import reachable, send_due
+from tests.mail.conftest import pass_time, reachable, send_due
 from tests.servers.smtp_server import SmtpServer
 from tests.support.html import text
 from tests.support.jobs import WORKER, claim, complete, start_job
@@ -102,6 +102,25 @@ def test_a_large_group(alice: User, reviewers: Group, smtp: SmtpServer, monkeypa
     assert post_questions() == 2
     skipped = AuditEvent.objects.get(action="step.question_mailed").changes["skipped"]
     assert skipped == {"alice": "no e-mail address", "u2": "more than 2 people"}
+
+
+def test_one_user_cannot_flood_the_others(
+    alice: User, bob: User, reviewers: Group, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mail.questions.MAX_AN_HOUR", 3)
+    reachable(alice)
+    reachable(bob)
+    for _ in range(3):
+        asked(alice, group="reviewers")
+    post_questions()
+    assert Mail.objects.count() == 3
+    skipped = [event.changes["skipped"] for event in AuditEvent.objects.filter(action="step.question_mailed")]
+    assert {"alice": "more than 3 mails in an hour", "bob": "more than 3 mails in an hour"} in skipped
+    asked(bob)
+    assert post_questions() == 1, "another user's questions are mailed"
+    pass_time(3601)
+    asked(alice)
+    assert post_questions() == 1
 
 
 def test_it_is_mailed_once(alice: User, smtp: SmtpServer) -> None:
