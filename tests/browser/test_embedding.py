@@ -214,6 +214,18 @@ def test_a_token_that_is_refused(page: Page, live_server: LiveServer, demo: User
     expect(page.locator(f"{PANEL} .empty")).to_have_text("No jobs yet.")
 
 
+def test_a_button_that_is_refused(page: Page, live_server: LiveServer, demo: User, host: HostSite, token: str) -> None:
+    """The panel says why. Here the job was finished in the meantime."""
+    job = start_job(demo)
+    show(page, host, live_server.url, token)
+    button = page.locator(PANEL).get_by_role("button", name="Cancel job Theirs")
+    expect(button).to_be_visible()
+    hide(page, "true")
+    complete_all(job)
+    button.click()
+    expect(page.locator(f"{PANEL} .notice")).to_contain_text("finished already")
+
+
 def test_an_origin_that_is_not_allowed(
     page: Page, live_server: LiveServer, demo: User, host: HostSite, token: str, settings: Any
 ) -> None:
@@ -286,10 +298,11 @@ class TestTheFrame:
     ) -> None:
         page = signed_in
         start_job(demo)
-        write(host, live_server.url, f"<{PANEL} session></{PANEL}>")
+        write(host, live_server.url, f'<{PANEL} session theme="dark"></{PANEL}>')
         page.goto(f"{host.same_site}/")
         frame = page.frame_locator("iframe")
         expect(frame.locator(".jobs-panel")).to_contain_text("Theirs")
+        expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
         frame.get_by_role("button", name="Cancel job Theirs").click()
         expect(frame.locator(".jobs-panel")).to_contain_text("cancelled")
         height = page.locator("iframe").evaluate("frame => frame.clientHeight")

@@ -6,6 +6,7 @@ const NAME = "background-jobs-panel";
 const RECENT = 10;
 const PATIENCE = 2; // failures in a row before the panel says so: one lost answer is no news
 const TOKEN_SECONDS = 3;
+const REFUSAL_SECONDS = 10;
 const MAX_HEIGHT = 2000;
 const MAX_TEXT = 500;
 
@@ -169,7 +170,10 @@ export function defineBackgroundJobsPanel({ baseUrl = null } = {}) {
 
     /** Where the page's origin is another, only a frame of the same site has the session. */
     #frame(origin) {
-      const frame = make("iframe", { title: "Background jobs", src: `${origin}/jobs/embed${this.compact ? "?compact" : ""}` });
+      const page = new URL("/jobs/embed", origin);
+      if (this.compact) page.searchParams.set("compact", "");
+      if (this.hasAttribute("theme")) page.searchParams.set("theme", this.getAttribute("theme"));
+      const frame = make("iframe", { title: "Background jobs", src: page.href });
       const fit = ({ source, origin: from, data }) => {
         if (source !== frame.contentWindow || from !== origin || data?.type !== NAME) return;
         const height = Math.min(MAX_HEIGHT, Number(data.height) || 0);
@@ -306,11 +310,16 @@ class View {
     try {
       await (job.isFinished ? this.store.retryJob(job.jobId) : this.store.cancelJob(job.jobId));
     } catch (error) {
-      this.#refusal = error.message;
-      this.draw(this.store.getSnapshot());
+      this.#refuse(error.message);
+      setTimeout(() => this.#refuse(""), REFUSAL_SECONDS * 1000);
     } finally {
       button.ariaDisabled = "false";
     }
+  }
+
+  #refuse(text) {
+    this.#refusal = text;
+    this.draw(this.store.getSnapshot());
   }
 
   /** Changes of state only: progress would talk all the time. */
