@@ -15,6 +15,9 @@ from mcp_server.views import McpView
 from workflows.monitoring import views as monitoring
 
 admin.site.login_form = AdminSignInForm
+admin.site.site_header = admin.site.site_title = "AI Workstation"
+admin.site.index_title = "Administration"
+admin.site.site_url = "/jobs/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.landing, name="landing"),

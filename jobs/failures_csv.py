@@ -1,29 +1,19 @@
 """The failed steps of a job as CSV, for spreadsheets."""
 
-import csv
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
 
+from aiworkstation.csv_cells import BOM, csv_line
 from aiworkstation.web.serializers import wire_time
 from documents.lookup import find_documents
 from jobs.display import Step, describe_steps
 from workflows.models import StepStatus, WorkflowExecution, WorkflowStep
 
 BATCH = 500
-BOM = "\ufeff"
 COLUMNS = ("index", "name", "documentId", "container", "code", "message", "attempts", "finishedAt")
-
-_UNSEEN = r"[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*"
-_BEGIN = r"[=+\-@＝＋－＠]"
-_FIRST = re.compile(rf"[\t\r\n]|{_UNSEEN}{_BEGIN}")
-_LATER = re.compile(rf"([\t\r\n;|]{_UNSEEN})(?={_BEGIN})")
-"""Where spreadsheets see the beginning of a formula (OWASP, "CSV Injection"): at the start of a cell, and after what a
-program may take for the start of another one, each also after spaces and invisible characters.
-"""
 
 
 def failures(execution: WorkflowExecution, user: User) -> StreamingHttpResponse:
@@ -38,18 +28,10 @@ def failures(execution: WorkflowExecution, user: User) -> StreamingHttpResponse:
     return response
 
 
-class _Echo:
-    """A file whose `write` returns the text, so that a csv.writer can be streamed."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
 def _lines(execution: WorkflowExecution, user: User) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield BOM + writer.writerow(COLUMNS)
+    yield BOM + csv_line(COLUMNS)
     for batch in _batches(execution):
-        yield "".join(writer.writerow(map(_cell, row)) for row in _csv_rows(batch, user))
+        yield "".join(map(csv_line, _csv_rows(batch, user)))
 
 
 def _batches(execution: WorkflowExecution) -> Iterator[list[Step]]:
@@ -75,14 +57,3 @@ def _csv_rows(steps: list[Step], user: User) -> Iterator[Iterable[Any]]:
             step.attempt,
             wire_time(step.finished_at) if step.finished_at else "",
         )
-
-
-def _cell(value: Any) -> Any:
-    """Returns numbers unchanged, and text in a form that no spreadsheet runs."""
-    if not isinstance(value, str):
-        return value
-    start = _FIRST.match(value)
-    if start is None:
-        return _LATER.sub(r"\1'", value)
-    rest = _LATER.sub(r"\1'", value[start.end() :])
-    return f"'{start[0]}{rest}"

@@ -7,6 +7,8 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from aiworkstation.audit.admin import ReadOnly
 from aiworkstation.audit.record import record
@@ -51,6 +53,12 @@ class ExecutionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     inlines = (StepInline,)
     actions = ("cancel", "retry")
     show_full_result_count = False
+    readonly_fields = ("audit_trail",)
+
+    @admin.display(description="audit trail")
+    def audit_trail(self, obj: WorkflowExecution) -> str:
+        address = f"{reverse('admin:audit_auditevent_changelist')}?q={obj.pk}"
+        return format_html('<a href="{}">Events of this job</a>', address)
 
     def view_on_site(self, obj: WorkflowExecution) -> str:
         """The job's own page, without the redirect that needs the request's scheme."""

@@ -16,7 +16,7 @@ const pause = (milliseconds) => { nextPoll = performance.now() + Math.min(millis
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!isLive(event.detail.elt)) return;
   const { elt, requestConfig } = event.detail;
-  const isTimer = requestConfig.triggeringEvent?.type === "hx:poll:trigger"; // and not a button that asks for a poll
+  const isTimer = !requestConfig.triggeringEvent; // and not a button that asks for a poll
   const isHeld = document.hidden ? !elt.hasAttribute("data-live-hidden") : isTimer && performance.now() < nextPoll;
   if (isHeld) return event.preventDefault();
   elt.removeAttribute("data-live-hidden");

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
@@ -29,7 +30,25 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "audit_events",
                 "ordering": ("-id",),
-                "indexes": [models.Index(fields=["execution_id", "id"], name="audit_by_execution")],
+                "indexes": [
+                    models.Index(fields=["execution_id", "id"], name="audit_by_execution"),
+                    models.Index(
+                        condition=models.Q(("action__startswith", "step."), _negated=True),
+                        fields=["action", "id"],
+                        name="audit_by_action",
+                    ),
+                    models.Index(
+                        condition=models.Q(("action__startswith", "step."), _negated=True),
+                        fields=["actor", "id"],
+                        name="audit_by_actor",
+                    ),
+                    models.Index(
+                        condition=models.Q(("action__startswith", "step."), _negated=True),
+                        fields=["object", "id"],
+                        name="audit_by_object",
+                    ),
+                    django.contrib.postgres.indexes.BrinIndex(fields=["at"], name="audit_by_time"),
+                ],
             },
         ),
         migrations.CreateModel(
