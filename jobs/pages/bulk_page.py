@@ -18,16 +18,46 @@ from jobs.bulk_actions import Selected, count_by_status, selected_jobs, start_bu
 from jobs.idempotency import MAX_KEY
 from jobs.pages.forms import error_lines, start_once_from_form
 from jobs.pages.job_filter import JobFilter
-from workflows.models import FINISHED_EXECUTION, RETRYABLE_EXECUTION, ExecutionStatus
+from workflows.models import FINISHED_EXECUTION, RETRYABLE_EXECUTION, ExecutionStatus, Queue
 
 UNFINISHED_EXECUTION = tuple(status for status in ExecutionStatus if status not in FINISHED_EXECUTION)
-ACTIONS: dict[str, tuple[str, tuple[ExecutionStatus, ...]]] = {
-    "cancel": ("Cancel", UNFINISHED_EXECUTION),
-    "retry": ("Retry", RETRYABLE_EXECUTION),
-    "rerun": ("Run again", FINISHED_EXECUTION),
-    "delete": ("Delete", FINISHED_EXECUTION),
+
+
+@dataclass(frozen=True)
+class PageAction:
+    """`states` are those of the jobs that it changes; it leaves others alone. `effect` says what happens to them."""
+
+    label: str
+    states: tuple[ExecutionStatus, ...]
+    effect: str
+    body: dict[str, str]
+    is_dangerous: bool = False
+
+
+def _new_priority(queue: Queue) -> PageAction:
+    body = {"action": "priority", "priority": queue.value}
+    effect = f"moved to {queue.value} priority, which decides whose steps start first"
+    return PageAction(f"Give {queue.value} priority to", UNFINISHED_EXECUTION, effect, body)
+
+
+ACTIONS: dict[str, PageAction] = {
+    "cancel": PageAction(
+        "Cancel", UNFINISHED_EXECUTION, "cancelled; running steps stop", {"action": "cancel"}, is_dangerous=True
+    ),
+    "retry": PageAction(
+        "Retry",
+        RETRYABLE_EXECUTION,
+        "retried: only steps that failed, were skipped or were cancelled run again",
+        {"action": "retry"},
+    ),
+    "rerun": PageAction(
+        "Run again", FINISHED_EXECUTION, "run again from the beginning, each as a new job", {"action": "rerun"}
+    ),
+    **{f"{queue.value}-priority": _new_priority(queue) for queue in Queue},
+    "delete": PageAction(
+        "Delete", FINISHED_EXECUTION, "deleted with their steps and outputs", {"action": "delete"}, is_dangerous=True
+    ),
 }
-"""The label of each action, and the states of the jobs that it changes. It leaves other jobs alone."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +69,8 @@ class Plan:
     total: int
 
     @property
-    def label(self) -> str:
-        return ACTIONS[self.action][0]
+    def does(self) -> PageAction:
+        return ACTIONS[self.action]
 
     @property
     def changes(self) -> int:
@@ -67,12 +97,12 @@ def bulk(request: Request) -> HttpResponse:
         return _refuse(request, filter, *error_lines(error))
     plan = _plan(action, jobs)
     if "confirm" in request.POST and plan.changes:
-        asked = {"action": action, **({"filter": filter.chosen} if is_all else {"jobIds": ids})}
+        asked = {**ACTIONS[action].body, **({"filter": filter.chosen} if is_all else {"jobIds": ids})}
         started = start_once_from_form(
             request.user,
             posted_text(request, "key", MAX_KEY),
             asked,
-            lambda: start_bulk_action(request.user, {"action": action}, jobs, asked).pk,
+            lambda: start_bulk_action(request.user, ACTIONS[action].body, jobs, asked).pk,
         )
         return redirect("jobs:job", started.pk)
     context = {"plan": plan, "filter": filter, "ids": [] if is_all else ids, "is_all": is_all, "key": uuid7()}
@@ -80,7 +110,7 @@ def bulk(request: Request) -> HttpResponse:
 
 
 def _plan(action: str, jobs: Selected) -> Plan:
-    changed = ACTIONS[action][1]
+    changed = ACTIONS[action].states
     counts: dict[str, int] = count_by_status(jobs)["byStatus"]
     states = [(status.value, counts[status], status in changed) for status in ExecutionStatus if status in counts]
     return Plan(action, states, len(jobs))

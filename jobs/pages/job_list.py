@@ -17,6 +17,7 @@ from aiworkstation.web.requests import Request
 from documents.labels import mode_choices
 from jobs.display import describe_jobs
 from jobs.lookup import NEWEST_FIRST
+from jobs.pages.bulk_page import ACTIONS
 from jobs.pages.fragments import job_actions, job_state
 from jobs.pages.job_filter import NEW_COUNTED, JobFilter
 from jobs.pages.saved_views import listed_views
@@ -47,6 +48,7 @@ def job_list(request: Request) -> HttpResponse:
     if is_poll(request):
         return live.answer(request)
     more = {
+        "actions": ACTIONS,
         "modes": mode_choices(request.user),
         "live": live,
         "views": listed_views(request.user, filter),

@@ -9,7 +9,7 @@ from pytest_django.asserts import assertRedirects
 
 from tests.support.html import text
 from tests.support.jobs import claim, fail, start_job
-from workflows.models import WorkflowExecution
+from workflows.models import WorkflowExecution, WorkflowStep
 
 
 def jobs_of(user: User) -> tuple[WorkflowExecution, WorkflowExecution]:
@@ -42,6 +42,20 @@ def test_nothing_is_done_before_it_is_confirmed(alice: User, at_alice: Client) -
     response = at_alice.post("/jobs/bulk", {**asked, "confirm": "1"})
     assertRedirects(response, f"/jobs/{bulk_job().pk}")
     assert bulk_job().name == "Retry 2 jobs"
+
+
+def test_change_the_priority(alice: User, at_alice: Client) -> None:
+    failed, queued = jobs_of(alice)
+    assert '<option value="high-priority">Give high priority to</option>' in text(at_alice.get("/jobs/"))
+    asked = {"action": "high-priority", "job": [str(failed.pk), str(queued.pk)]}
+    page = at_alice.post("/jobs/bulk", asked)
+    assert "Give high priority to 1 job?" in text(page)
+    assert page.context["plan"].states == [("queued", 1, True), ("failed", 1, False)]
+    at_alice.post("/jobs/bulk", {**asked, "confirm": "1"})
+    (step,) = WorkflowStep.objects.filter(execution=bulk_job())
+    arguments = step.arguments or {}
+    assert (arguments["action"], arguments["priority"]) == ("priority", "high")
+    assert bulk_job().payload["priority"] == "high"
 
 
 def test_two_clicks_start_one_job(alice: User, at_alice: Client) -> None:
