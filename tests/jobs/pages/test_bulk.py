@@ -97,7 +97,10 @@ def test_nothing_to_do_starts_nothing(alice: User, at_alice: Client) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"action": "explode", "all": "1"}, "There is no action explode. Choose one of: cancel, retry, rerun, delete."),
+        (
+            {"action": "explode", "all": "1"},
+            "There is no action explode. Choose one of: cancel, retry, rerun, high-priority, ",
+        ),
         ({"action": "retry"}, "Select a job first."),
         ({"action": "retry", "job": "nonsense"}, "There is no job nonsense."),
         ({"action": "retry", "all": "1", "status": "done"}, "There is no status done."),
