@@ -1,6 +1,6 @@
 """The tutorial and the other shell examples of docs/api.md, word for word, in one shell, against the real server.
 
-Then the examples of the Python client.
+Then the examples of the Python client. Its JSON is checked against the OpenAPI document.
 
 Only the address and the port are replaced. `.venv/bin` has commands that run those of this environment.
 """
@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 from django.contrib.auth.models import User
+from jsonschema import Draft202012Validator
 
 from aiworkstation import BASE_DIR
 from aiworkstation.access.models import ApiToken
@@ -27,7 +28,7 @@ from tests.support.processes import environment, manage
 from tests.support.web_server import serving
 from workflows.models import Mode, WorkflowExecution
 
-pytestmark = pytest.mark.django_db(transaction=True)
+with_database = pytest.mark.django_db(transaction=True)
 
 PAGE = (BASE_DIR / "docs" / "api.md").read_text()
 FLAGS = re.DOTALL | re.MULTILINE
@@ -36,6 +37,8 @@ PYTHON = re.compile(r"^```python\n(.*?)^```$", FLAGS)
 (ASK,) = PYTHON.findall(PAGE)
 CLIENT_PAGES = [BASE_DIR / "docs" / "clients.md", BASE_DIR / "clients" / "python" / "README.md"]
 CLIENT_EXAMPLES = [example for page in CLIENT_PAGES for example in PYTHON.findall(page.read_text())]
+JSON = [json.loads(example) for example in re.findall(r"^```json\n(.*?)^```$", PAGE, FLAGS)]
+OPENAPI: dict[str, Any] = json.loads((BASE_DIR / "docs" / "openapi.json").read_text())
 ADDRESS = "http://127.0.0.1:8000"
 SAMPLES = {"doc1": "quarterly-sales-report.pdf", "doc2": "service-contract.docx"}
 """The README uploads them."""
@@ -82,6 +85,29 @@ def documents_of_the_readme(site: str) -> None:
         assert answer.status_code == 201, answer.text
 
 
+@pytest.mark.parametrize("example", JSON, ids=lambda example: ",".join(list(example)[:3]))
+def test_json_is_as_the_openapi_document_says(example: dict[str, Any]) -> None:
+    """An example may show a part of an object."""
+    if "tooLarge" in example:  # takes the place of an output, which can be any JSON
+        return
+    schemas = [
+        schema for schema in OPENAPI["components"]["schemas"].values() if set(example) <= set(_properties(schema))
+    ]
+    assert schemas
+    mistakes = [_first_mistake(schema, example) for schema in schemas]
+    assert None in mistakes, mistakes
+
+
+def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+    return dict(schema.get("properties", {}))
+
+
+def _first_mistake(schema: dict[str, Any], example: dict[str, Any]) -> str | None:
+    partial = {name: value for name, value in schema.items() if name != "required"}
+    validator = Draft202012Validator({**partial, "components": OPENAPI["components"]})
+    return next((f"{error.json_path}: {error.message}" for error in validator.iter_errors(example)), None)
+
+
 def run(script: str, checkout: Path) -> str:
     command = ["bash", "-euo", "pipefail", "-c", script]
     settings = {name: value for name, value in environment().items() if not name.startswith(("AIW_", "PYTHONPATH"))}
@@ -98,6 +124,7 @@ def examples_of_the_clients(checkout: Path) -> list[str]:
     return ["mkdir contracts", "cp tests/samples/service-contract.docx contracts", *runs]
 
 
+@with_database
 @pytest.mark.slow
 def test_every_example_runs(site: str, documents_of_the_readme: None, checkout: Path, tmp_path: Path) -> None:
     """It installs the client, and starts Python five times."""

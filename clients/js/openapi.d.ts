@@ -1476,7 +1476,7 @@ export interface components {
             costUsd: string | null;
         };
         Run: {
-            jobId: string;
+            jobId: string | null;
             status: string;
             /** Format: date-time */
             at: string;
@@ -1508,7 +1508,7 @@ export interface components {
             workflow: string;
             workflowOwner: string;
             cron: string | null;
-            everySeconds: number;
+            everySeconds: number | null;
             timezone: string;
             overlap: string;
             missed: string;

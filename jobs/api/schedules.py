@@ -41,7 +41,7 @@ class SchedulesQuery(PageQuery):
 class RunSerializer(serializers.Serializer[Any]):
     """A `jobs.models.ScheduleRun`."""
 
-    jobId = serializers.CharField(source="execution_id")
+    jobId = serializers.CharField(source="execution_id", allow_null=True)
     status = serializers.CharField()
     at = Time()
     error = NullIfEmpty()
@@ -55,7 +55,7 @@ class ScheduleSerializer(serializers.Serializer[Any]):
     workflow = serializers.CharField(source="workflow.name")
     workflowOwner = serializers.CharField(source="workflow.owner.username")
     cron = NullIfEmpty()
-    everySeconds = serializers.IntegerField(source="every_seconds")
+    everySeconds = serializers.IntegerField(source="every_seconds", allow_null=True)
     timezone = serializers.CharField()
     overlap = serializers.CharField()
     missed = serializers.CharField()
