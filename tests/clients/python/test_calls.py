@@ -160,6 +160,7 @@ def test_lists_are_read_to_their_end(client: Any, alice: User, monkeypatch: pyte
     assert [job.job_id for job in client.jobs()] == started[::-1]
     assert [job.job_id for job in client.jobs(tag="t", status=["queued", "running"])] == started[:0:-1]
     assert list(client.jobs(status="failed")) == []
+    assert len(list(client.jobs(input='workflowName="Two steps"'))) == 5
     assert [step.name for step in client.steps(started[0])] == ["One", "Two"]
     assert list(client.steps(started[0], status="completed")) == []
     assert next(iter(client.events(started[0]))).action == "job.queued"

@@ -49,3 +49,28 @@ def test_every_operation_is_a_method() -> None:
     assert {name for name in public if not hasattr(Client, name)} == {"upload_all"}
     undocumented = [name for name in public if not (getattr(calls, name, None) or getattr(uploads, name)).__doc__]
     assert undocumented == ["upload_all"]
+
+
+def parameters(path: str) -> set[str]:
+    """The filters of a list."""
+    paging = {"limit", "cursor", "If-None-Match", "jobId"}
+    return {each["name"] for each in OPENAPI["paths"][path]["get"]["parameters"]} - paging
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (calls.JobFilter, parameters("/api/jobs")),
+        (calls.JobFilter, set(SCHEMAS["JobsFilterRequest"]["properties"])),
+        (calls.DocumentFilter, parameters("/api/documents")),
+        (calls.NewStep, set(SCHEMAS["StepRequest"]["properties"])),
+        (calls.RunOptions, set(SCHEMAS["RunRequestRequest"]["properties"]) | {"owner"}),
+        (
+            calls.StartOptions,
+            set(SCHEMAS["NewWorkflowJobRequest"]["properties"]) - {"jobType", "payload", "tags", "projectId"},
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_options(options: Any, names: set[str]) -> None:
+    assert {camel(name) for name in options.__annotations__} == names

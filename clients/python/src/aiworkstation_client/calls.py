@@ -112,6 +112,7 @@ class JobFilter(TypedDict, total=False):
     tag: str
     q: str
     owner: str
+    input: str
 
 
 class DocumentFilter(TypedDict, total=False):
