@@ -7,6 +7,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -33,8 +34,24 @@ KINDS = {
     "internal": trace.SpanKind.INTERNAL,
 }
 _propagator = TraceContextTextMapPropagator()
-# An unreachable collector would otherwise fill the log.
-logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
+LOG_SECONDS = 60.0
+
+
+class OneWarningAMinute(logging.Filter):
+    """An unreachable collector would fill the log, and is no error of the application."""
+
+    not_before = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        now = time.monotonic()
+        is_due = now >= self.not_before
+        if is_due:
+            self.not_before = now + LOG_SECONDS
+        return is_due
+
+
+logging.getLogger(OTLPSpanExporter.__module__).addFilter(OneWarningAMinute())
 
 
 class OtelSpan:

@@ -5,8 +5,8 @@ and codes, and never what users, documents or models wrote.
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Protocol
 
 from django.conf import settings
@@ -37,23 +37,21 @@ class _NoSpan:
         pass
 
 
-_NO_SPAN = _NoSpan()
+_OFF = nullcontext(_NoSpan())
 
 
 def is_on() -> bool:
     return bool(settings.CONFIG.otel_exporter_otlp_endpoint)
 
 
-@contextmanager
 def span(
     name: str, kind: Kind = "internal", attributes: Attributes | None = None, *, parent: str = ""
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """A span inside the current one, or inside `parent`: a `traceparent` as W3C Trace Context writes it."""
     if not is_on():
-        yield _NO_SPAN
-        return
-    with _otel().span(name, kind, attributes or {}, parent) as found:
-        yield found
+        return _OFF
+    found: AbstractContextManager[Span] = _otel().span(name, kind, attributes or {}, parent)
+    return found
 
 
 def traceparent() -> str:

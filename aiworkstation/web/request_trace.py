@@ -10,6 +10,11 @@ UNTRACED = ("/health/", "/metrics", "/static/", "/favicon.ico")
 """Probes, scrapes and files would be most of the spans."""
 
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+OTHER = "_OTHER"
+"""How the conventions call every other method, which a client can make up."""
+
+
 class RequestTrace:
     """Middleware. The span has the route and not the path, because a path can contain the token of a mailed link."""
 
@@ -19,7 +24,7 @@ class RequestTrace:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(UNTRACED):
             return self.get_response(request)
-        method = str(request.method)
+        method = request.method if request.method in METHODS else OTHER
         parent = request.headers.get("traceparent", "")
         with tracing.span(method, "server", {"http.request.method": method}, parent=parent) as span:
             response = self.get_response(request)

@@ -3,8 +3,7 @@
 They have models, counts and codes, and neither prompts nor answers.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,12 +13,10 @@ from workflows.llm.model_catalog import base_url
 from workflows.llm.offline import OFFLINE
 
 
-@contextmanager
-def model_span(operation: str, model: str) -> Iterator[tracing.Span]:
+def model_span(operation: str, model: str) -> AbstractContextManager[tracing.Span]:
     """A span around a call. `operation` is `chat` or `embeddings`."""
     attributes = {"gen_ai.operation.name": operation, "gen_ai.request.model": model, **_provider(model)}
-    with tracing.span(f"{operation} {model}", "client", attributes) as span:
-        yield span
+    return tracing.span(f"{operation} {model}", "client", attributes)
 
 
 def attributes_of(answer: ModelAnswer) -> dict[str, Any]:

@@ -6,8 +6,8 @@ header, no body and no value of a variable. Secrets that the application knows a
 
 import os
 import re
-from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 import sentry_sdk
 from django.conf import settings
@@ -78,13 +78,10 @@ def _without_tokens(value: Any) -> Any:
 def _known_secrets() -> set[str]:
     config = settings.CONFIG
     found = {str(getattr(config, name)) for name in SECRET_SETTINGS} | {settings.SECRET_KEY}
-    found |= {_password(url) for url in (config.database_url, config.listen_database_url)}
-    found |= {value for name, value in _environment().items() if name.startswith("SECRET_") and value}
+    found |= {_password(url) for url in (config.database_url, config.listen_database_url, config.migrate_database_url)}
+    found |= {unquote(urlsplit(config.email_url).password or ""), *config.otel_headers.values()}
+    found |= {value for name, value in os.environ.items() if name.startswith("SECRET_")}
     return {value for value in found | secrets.in_use() if len(value) >= SHORTEST_SECRET}
-
-
-def _environment() -> Mapping[str, str]:
-    return os.environ
 
 
 def _password(url: str) -> str:

@@ -19,6 +19,7 @@ from tests.servers.model_server import ModelServer, Reply
 from tests.support.jobs import start_job
 from tests.support.processes import environment, manage, wait_for
 from tests.support.runner import work
+from workflows.llm import client as llm
 from workflows.models import WorkflowExecution
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,14 +123,22 @@ def test_the_offline_model_has_a_span_too(collector: Collector, alice: User) -> 
     assert collector.named("chat offline").attributes["gen_ai.provider.name"] == "aiworkstation.offline"
 
 
+def test_embeddings_have_a_span(collector: Collector, model_server: ModelServer) -> None:
+    llm.embed(["walrus"], "embed-8")
+    (found,) = collected(collector)
+    assert (found.name, found.attributes["gen_ai.operation.name"]) == ("embeddings embed-8", "embeddings")
+    assert b"walrus" not in collector.raw
+
+
 def test_probes_and_odd_parents(collector: Collector, client: Client) -> None:
     for path in ("/health/live", "/metrics"):
         client.get(path)
+    client.generic("WALRUS" * 100, "/login")
     for parent in ("", "x", "00-zz-zz-zz", "00-" + "0" * 32 + "-" + "0" * 16 + "-01", CALLER * 1000):
         assert client.get("/login", headers={"traceparent": parent}).status_code == 200
     found = collected(collector)
-    assert [span.name for span in found] == ["GET /login"] * 5
-    assert len({span.trace_id for span in found}) == 5
+    assert [span.name for span in found] == ["_OTHER /login", *["GET /login"] * 5]
+    assert len({span.trace_id for span in found}) == 6
 
 
 def test_a_step_in_another_process(collector: Collector, alice: User, tmp_path: Path) -> None:
