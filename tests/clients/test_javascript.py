@@ -1,15 +1,21 @@
 """The JavaScript client: its types, and its behavior in Node against a server that answers badly."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from pytest_django.live_server_helper import LiveServer
 
 from aiworkstation import BASE_DIR
+from aiworkstation.access.models import ApiToken
 from tests.servers.local import Handler, LocalServer
 from tests.support.node import CLIENT, run_node
+from tests.support.processes import manage
+from workflows.models import Mode, WorkflowExecution
 
 
 def test_the_types_are_those_of_the_openapi_document(tmp_path: Path) -> None:
@@ -185,6 +191,27 @@ def test_wait_for_a_job(server: Script) -> None:
     show([job.isFinished, seen]);"""
     assert call(server, code) == [True, [False, True]]
     assert server.requests[1]["headers"]["if-none-match"] == 'W/"a"'
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_the_examples_of_the_documentation(live_server: LiveServer, alice: User, tmp_path: Path) -> None:
+    """As written, but for the address and the token, and with a file. Slow: a worker starts."""
+    Mode.objects.get_or_create(name="General")
+    text = (BASE_DIR / "docs" / "clients.md").read_text().replace("https://jobs.example.com", live_server.url)
+    calls, follow = re.findall(r"```js\n(.*?)```", text.replace("aiw_…", ApiToken.issue(alice)[1]), re.DOTALL)
+    file = 'const input = { files: [new File(["The notice period is a month."], "notice.txt")] };'
+    with manage("work", log=tmp_path / "work.log", WORKERS="1"):
+        shown = run_node(
+            "node", "--input-type=module", "--eval", f"{file}\n{calls}\nconsole.log(results.length, 'found');"
+        )
+    assert "100" in shown.split()
+    assert "1 found" in shown
+    run_node("node", "--input-type=module", "--eval", follow)
+    assert list(WorkflowExecution.objects.values_list("job_type", flat=True).order_by("created_at")) == [
+        "bulk-documents",
+        "workflow",
+    ]
 
 
 class TestTheStore:
