@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 CAP_DAC_OVERRIDE = 1
@@ -140,19 +141,23 @@ def _set_capabilities(bits: int) -> None:
     _call("capset", header, (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0))
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    """Opened once, because this takes longer than a call. The children of a fork server inherit it."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _call(name: str, *arguments: object) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
     numbers = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
-    if getattr(libc, name)(*numbers) != 0:
+    if getattr(_libc(), name)(*numbers) != 0:
         error = ctypes.get_errno()
         raise OSError(error, f"{name}: {os.strerror(error)}")
 
 
 def _system_call(number: int, *arguments: object) -> int:
     """A call that the C library has no function for."""
-    libc = ctypes.CDLL(None, use_errno=True)
     numbers = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    result = int(libc.syscall(ctypes.c_long(number), *numbers))
+    result = int(_libc().syscall(ctypes.c_long(number), *numbers))
     if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"system call {number}: {os.strerror(error)}")

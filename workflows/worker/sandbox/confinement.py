@@ -13,6 +13,7 @@ import platform
 import resource
 import site
 import stat
+import struct
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -64,7 +65,7 @@ class Confinement:
     """Made once in the fork server, and applied in each child."""
 
     def __init__(self) -> None:
-        self._code = [_opened(path) for path in code_paths()]
+        self._code = [(descriptor, _is_folder(descriptor)) for descriptor in map(_opened, code_paths())]
 
     def apply(self, files: ChildFiles) -> None:
         """Confines this process, for good."""
@@ -84,12 +85,12 @@ class Confinement:
         abi = landlock_abi()
         rights = (1 << _RIGHTS_OF_ABI.get(abi, 16)) - 1
         ruleset = linux.landlock_ruleset(rights, _NETWORK if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
-        for descriptor in self._code:
-            _allow(ruleset, descriptor, _READ & rights)
-        for path in files.reads:
-            _allow(ruleset, _opened(path), _READ & rights)
+        for descriptor, is_folder in self._code:
+            _allow(ruleset, descriptor, _READ & rights, is_folder=is_folder)
+        for descriptor in map(_opened, files.reads):
+            _allow(ruleset, descriptor, _READ & rights, is_folder=_is_folder(descriptor))
         if files.folder:
-            _allow(ruleset, _opened(files.folder), (_OWN | _REFER) & rights)
+            _allow(ruleset, _opened(files.folder), (_OWN | _REFER) & rights, is_folder=True)
         linux.landlock_restrict(ruleset)
 
 
@@ -134,8 +135,11 @@ def _opened(path: str) -> int:
     return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 
-def _allow(ruleset: int, descriptor: int, rights: int) -> None:
-    is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+def _is_folder(descriptor: int) -> bool:
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+
+
+def _allow(ruleset: int, descriptor: int, rights: int, *, is_folder: bool) -> None:
     linux.landlock_allow(ruleset, descriptor, rights if is_folder else rights & _FILE_ONLY)
 
 
@@ -188,12 +192,12 @@ _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_FIRST_ARGUMENT = 0, 4, 16
 
 
-class _Instruction(ctypes.Structure):
-    _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("k", ctypes.c_uint32)]
+_INSTRUCTION = struct.Struct("HBBI")
+"""Code, jump if true, jump if false, operand."""
 
 
 class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_uint16), ("first", ctypes.POINTER(_Instruction))]
+    _fields_ = [("length", ctypes.c_uint16), ("first", ctypes.c_char_p)]
 
 
 def _is_known_machine() -> bool:
@@ -234,6 +238,5 @@ def _refuse_calls(pid: int) -> None:
             refuse,
         ]
     lines.append(allow)
-    instructions = (_Instruction * len(lines))(*(_Instruction(*line) for line in lines))
-    program = _Program(len(lines), instructions)
+    program = _Program(len(lines), b"".join(_INSTRUCTION.pack(*line) for line in lines))
     linux.set_seccomp_filter(ctypes.addressof(program))
