@@ -14,7 +14,7 @@ from statistics import median
 import psycopg
 
 from bench.application import DATABASE, environment, make_database, new_execution, owner, set_up
-from bench.run_environment import PYTHON, ROOT, database_url
+from bench.run_environment import BASE, PYTHON, ROOT, database_url
 from bench.servers import servers
 
 STEPS = 10
@@ -65,12 +65,15 @@ def steps_per_second(user: int, jobs: int) -> float:
 
 @contextmanager
 def working() -> Iterator[None]:
-    worker = subprocess.Popen([PYTHON, ROOT / "manage.py", "work"], env=environment(), cwd=ROOT)
-    try:
-        yield
-    finally:
-        worker.terminate()
-        worker.wait(60)
+    with (BASE / "seal_cost.log").open("w") as log:
+        worker = subprocess.Popen(
+            [PYTHON, ROOT / "manage.py", "work"], env=environment(), cwd=ROOT, stdout=log, stderr=log
+        )
+        try:
+            yield
+        finally:
+            worker.terminate()
+            worker.wait(60)
 
 
 @contextmanager

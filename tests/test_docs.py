@@ -90,6 +90,12 @@ def test_every_command_is_described_with_its_options(name: str) -> None:
     assert [option for option in options - common if f"`{option}" not in rows[0] and f" {option}" not in rows[0]] == []
 
 
+def test_the_table_of_attacks_lists_every_file() -> None:
+    folder = BASE_DIR / "tests" / "attacks"
+    listed = re.findall(r"^\| `(test_\w+\.py)`", (folder / "README.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(listed) == sorted(path.name for path in folder.glob("test_*.py"))
+
+
 def test_the_index_lists_every_page() -> None:
     index = TEXTS[BASE_DIR / "docs" / "index.md"]
     listed = set(re.findall(r"\]\(([\w-]+\.md)", index))
