@@ -40,6 +40,7 @@ def prune(*, days: int | None = None, dry_run: bool = False, actor: str = "prune
     tasks = Task.objects.filter(stopped__lt=before)
     cooldowns = Cooldown.objects.filter(until__lt=before)
     steps = WorkflowStep.objects.filter(execution__in=jobs)
+    # Counted before anything is deleted: steps go with their jobs.
     found = Pruned(jobs.count(), steps.count(), tasks.count(), cooldowns.count())
     if not dry_run:
         _delete_jobs(jobs)
@@ -63,8 +64,18 @@ def _delete_jobs(jobs: ExecutionQuerySet) -> None:
 
 def _delete_in_batches(rows: QuerySet) -> None:  # type: ignore[type-arg]
     """Each batch is a transaction of its own, so that no lock and no transaction lasts long."""
-    while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
-        rows.model._default_manager.filter(pk__in=batch).delete()
+    while _delete_batch(rows):
+        pass
+
+
+@transaction.atomic
+def _delete_batch(rows: QuerySet) -> int:  # type: ignore[type-arg]
+    # Locked before they are deleted: a job that a user retries at this moment is not finished any more, and stays. What
+    # is locked by others is left to the next day, because waiting for a frozen process would stop the pruning.
+    free = rows.order_by("pk").select_for_update(skip_locked=True)
+    batch = list(free.values_list("pk", flat=True)[:BATCH])
+    rows.model._default_manager.filter(pk__in=batch).delete()
+    return len(batch)
 
 
 def prune_daily() -> str:

@@ -6,8 +6,10 @@ from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 from django_q.models import Schedule, Task
 from django_q.tasks import async_task
@@ -15,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from aiworkstation import BASE_DIR
 from aiworkstation.audit.models import AuditEvent
-from tests.support.processes import environment, manage, wait_for
+from tests.support.processes import database_url, environment, manage, wait_for
 from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import end, take
 from tests.workflows.worker.test_runner import lines
@@ -49,6 +51,20 @@ def test_prune_deletes_old_jobs_and_keeps_their_events(old: WorkflowExecution, s
     assert list(WorkflowExecution.objects.all()) == [new]
     assert AuditEvent.objects.count() == events + 1
     assert prune(days=90).jobs == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_prune_leaves_a_job_that_is_being_retried(old: WorkflowExecution, start: Start, worker: WorkerInfo) -> None:
+    """The retry has its lock and has not committed yet. Nobody waits for it."""
+    start(*chain(1))
+    end(worker, take(worker)[0])
+    WorkflowExecution.objects.update(finished_at=timezone.now() - timedelta(days=100))
+    with psycopg.connect(database_url()) as retry, connection.cursor() as cursor:
+        retry.execute("UPDATE workflow_executions SET status = 'queued', finished_at = NULL WHERE id = %s", [old.pk])
+        cursor.execute("SET lock_timeout = '1s'")
+        prune(days=90)
+        cursor.execute("RESET lock_timeout")
+    assert list(WorkflowExecution.objects.values_list("pk", "status")) == [(old.pk, "queued")]
 
 
 def test_prune_keeps_everything_with_zero_days(old: WorkflowExecution) -> None:
