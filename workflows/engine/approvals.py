@@ -67,6 +67,8 @@ class PersonalAnswer:
 def ask(claim: Claim, question: str, group: str) -> None:
     """Stores the question of a running step, before it is recorded that the step waits."""
     approval = {"question": question, "group": group}
+    # No lock: the row is this worker's own as long as it has the token. If the process dies before the outcome is
+    # recorded, the step runs again and asks again.
     rows_of(ASK, step=claim.step_id, token=claim.token, approval=dump(approval))
 
 
@@ -77,6 +79,7 @@ def answer_approval(execution: UUID, step: UUID, given: PersonalAnswer, *, actor
     The caller has checked that the person may answer, and that the arguments fit the tool.
     """
     lock([execution])
+    # Under the lock: until the commit, neither another answer nor the end of the wait can end this attempt.
     claims = [as_claim(row[0]) for row in rows_of(OPEN_CLAIM, step=step)]
     replaced = given.arguments is not None and bool(claims) and claims[0].tool != Approval.slug
     changes = {"comment": given.comment}
@@ -92,5 +95,6 @@ def answer_approval(execution: UUID, step: UUID, given: PersonalAnswer, *, actor
     )
     if not answered:
         return False
+    # In the same transaction as the answer: there is no moment at which a step is answered and still waits.
     record_answers([given.outcome(claims[0])], actor=actor)
     return True

@@ -47,6 +47,7 @@ def _why_broken(worker: WorkerInfo, job: UUID, slot: Slot) -> str:
     try:
         with transaction.atomic():
             rows_of(TURN, **turn_parameters(worker, [], [Demand(slot, free=1)], only=job))
+            # The trial has claimed a step. Rolling back leaves the job as it was.
             raise _Undo
     except _Undo:
         return ""

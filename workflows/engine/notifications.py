@@ -28,6 +28,7 @@ def wake(slots: Iterable[str]) -> list[Notification]:
 def notify(notifications: Sequence[Notification]) -> None:
     """Sends them once the caller's transaction is committed."""
     if notifications:
+        # If the process dies between the commit and this, the notification is lost. Workers look without one, too.
         transaction.on_commit(lambda: _send(notifications))
 
 

@@ -17,6 +17,7 @@ ALL = Pause.Kind.ALL
 def pause(*, actor: str, reason: str = "", kind: Pause.Kind = ALL, name: str = "") -> bool:
     """Pauses all work, the steps of a tool (empty: model steps), or the jobs of a project. False if it was paused."""
     with transaction.atomic():
+        # A unique constraint decides if two people pause at once: one of them makes the row and the event.
         _, is_new = Pause.objects.get_or_create(kind=kind, name=name, defaults={"by": actor, "reason": reason})
         if is_new:
             record(actor, "work.paused", _object(kind, name), {"reason": reason})
@@ -29,6 +30,7 @@ def resume(*, actor: str, kind: Pause.Kind = ALL, name: str = "") -> bool:
         ended, _ = Pause.objects.filter(kind=kind, name=name).delete()
         if ended:
             record(actor, "work.resumed", _object(kind, name))
+            # The pause itself needs no notification, because each turn reads it. Its end does: idle workers sleep.
             notify([Notification(WAKE)])
     return bool(ended)
 

@@ -80,10 +80,13 @@ def reap(*, actor: str = ENGINE) -> int:
     Executions that are locked are left to the next call: their worker may be alive.
     """
     expired = [row[0] for row in rows_of(EXPIRED)]
+    # Found without locks, so that a round in which nothing has expired costs one read of an index.
     executions = lock_free(expired) if expired else []
     if not executions:
         return 0
     reaped = [row[0] for row in rows_of(REAP, executions=executions, actor=actor, alone=ALONE_AFTER)]
+    # Only what REAP returned: renewing takes no lock on the job, so a lease may have been renewed since EXPIRED was
+    # read.
     settle(set(reaped), actor=actor)
     return len(reaped)
 
@@ -112,10 +115,13 @@ def stranded() -> list[UUID]:
 
 def sweep(*, actor: str = ENGINE) -> list[UUID]:
     """Gives stranded executions a message again. Finds nothing in normal life."""
+    # Read without locks: executions in the middle of a change show up as neither, because a verb commits all of it at
+    # once.
     found = stranded()
     if found:
         with transaction.atomic():
             lock(found)
+            # First, or settling would believe that the message is still in the queue.
             rows_of(FORGET_LOST_MESSAGES, executions=found)
             remedy = {"remedy": "its message was put back"}
             record_events(actor, [("job.stranded", execution, remedy) for execution in found])

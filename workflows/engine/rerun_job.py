@@ -56,13 +56,16 @@ def rerun(
     `copies` maps the index of each step that takes over an output to the completed step that has it. At least one step
     must be left to run. `reused` is stored for display.
     """
+    # A retry of the source at the same time would reopen it, and its outputs could change while they are taken over.
     lock([source])
     if not rows_of(FINISHED, source=source):
         return None
+    # Within this transaction the new job is invisible: no worker claims a step that is about to take over an output.
     execution = start(new, actor=actor)
     taken = rows_of(TAKE_OVER, execution=execution, source=source, indexes=list(copies), steps=list(copies.values()))
     if len(taken) != len(copies) or len(taken) == len(new.steps):
         raise ValueError("a rerun takes over completed steps of its job, and leaves at least one to run")
+    # After the outputs are in place, because it counts the dependencies that are not completed.
     rows_of(RELEASE, execution=execution)
     rows_of(COUNT_TAKEN_OVER, execution=execution, source=source, reused=Jsonb(reused), count=len(taken))
     record_events(

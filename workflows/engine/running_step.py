@@ -66,12 +66,15 @@ def add_steps(execution: UUID, steps: Mapping[str, NewStep], *, within: ClaimedS
     """
     if any(step.depends_on for step in steps.values()):
         raise ValueError("an added step cannot depend on another one")
+    # Before `held` is read: a cancel that comes first takes the token, and one that comes later also ends the new
+    # steps.
     lock([execution])
     rows = rows_of(
         ADD,
         execution=execution,
         step=within.step_id,
         token=within.token,
+        # Computed from the keys, so an attempt that runs again after a crash names the same steps and adds none twice.
         ids=[uuid5(execution, key) for key in steps],
         names=[step.name for step in steps.values()],
         descriptions=[step.description for step in steps.values()],

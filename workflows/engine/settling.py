@@ -31,6 +31,8 @@ Event = tuple[str, UUID, dict[str, Any]]
 
 def lock(executions: Collection[UUID]) -> None:
     """Locks executions until the transaction ends, in the order of their ids, so that verbs cannot deadlock."""
+    # A statement of its own: PostgreSQL shows a statement what was committed when it began. So the caller's next
+    # statement sees everything that was written before the lock was free.
     rows_of(LOCK, executions=list(executions))
 
 

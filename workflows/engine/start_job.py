@@ -21,6 +21,7 @@ def start(new: NewExecution, *, actor: str) -> UUID:
 
     It is one statement, so it opens no transaction of its own: that saves the round trips of BEGIN and COMMIT.
     """
+    # Made here, not by the database: the message must name the job, and both are written by one statement.
     execution = uuid7()
     dependents = _dependents(new.steps)
     first_tool = next((step.tool for step in new.steps if not step.depends_on), "")
@@ -33,6 +34,7 @@ def start(new: NewExecution, *, actor: str) -> UUID:
             message=message_for(execution),
             actor=actor,
         )
+    # Nobody is woken for a delayed job. Idle runners look at the queue every two seconds and then know when it is due.
     if new.delay <= 0:
         notify(wake([slot_of(first_tool)]))
     return execution
@@ -74,6 +76,7 @@ def _execution_fields(execution: UUID, new: NewExecution, first_tool: str) -> di
 
 def _step_fields(step: NewStep, dependents: list[int]) -> dict[str, Any]:
     return {
+        # In rising order, so that the steps of a job are neighbours in the primary key's index.
         "id": str(uuid7()),
         "name": step.name,
         "description": step.description,

@@ -123,6 +123,7 @@ def _end(
     )
     if not rows:
         return False
+    # Not settled: END has set all that settling would, because no step runs or follows.
     ((message, job_type),) = rows
     record_events(actor, [(f"job.{status.value}", execution, {"status": status.value, "jobType": job_type})])
     # No worker and no stock cluster may take up a finished job.
@@ -148,6 +149,7 @@ def retry_steps(execution: UUID, steps: Sequence[UUID] | None, *, actor: str) ->
     if not rows:
         return False
     ((job_type,),) = rows
+    # Before settling, so that the trail shows the retry before what follows from it.
     record_events(actor, [("job.retried", execution, {"status": "queued", "jobType": job_type})])
     settle([execution], actor=actor)
     return True
@@ -156,6 +158,7 @@ def retry_steps(execution: UUID, steps: Sequence[UUID] | None, *, actor: str) ->
 @transaction.atomic
 def prioritize(execution: UUID, queue: Queue, *, actor: str) -> bool:
     """Moves an unfinished job to another queue. False if it is finished."""
+    # Not settled: another queue changes the order among due jobs, not what is due. Workers see it at their next look.
     lock([execution])
     if not rows_of(PRIORITIZE, execution=execution, queue=queue.value):
         return False

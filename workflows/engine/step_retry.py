@@ -33,6 +33,7 @@ def retry_step(execution: UUID, step: UUID, *, actor: str) -> bool:
     The steps before it that are not completed run too, and so do later steps whose dependencies are then complete.
     """
     lock([execution])
+    # Read under the lock: what is chosen here must still hold when `retry_steps` changes it.
     steps = {index: _Step(*rest) for index, *rest in rows_of(STEPS, execution=execution)}
     chosen = [index for index, each in steps.items() if each.id == step and each.status in RETRYABLE_STEP]
     if not chosen:

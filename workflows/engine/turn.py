@@ -90,7 +90,10 @@ async def take_turn(
     cursor = await connection.execute(TURN, parameters | {"actor": stamped(worker.name)})
     row = await cursor.fetchone()
     assert row is not None
+    # The turn is committed now. If this process dies here, the claims have leases that run out, and the reaper returns
+    # them.
     result = turn_result(row[0], outcomes)
+    # A round trip of its own, after the commit: inside the turn, NOTIFY would make the commits of all workers queue up.
     if notifications := notifications_of(result, outcomes):
         await connection.execute(statement_for(notifications))
     return result
@@ -119,6 +122,7 @@ def turn_parameters(
 
 def turn_result(answer: dict[str, Any], outcomes: Sequence[Outcome]) -> TurnResult:
     """From the JSON that `workflow_turn` returns."""
+    # An outcome that an earlier turn recorded, whose answer got lost, is not refused: nothing is left to do for it.
     refused = set(answer["refused"])
     return TurnResult(
         claims=[as_claim(claim) for claim in answer["claims"]],
