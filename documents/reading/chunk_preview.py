@@ -18,7 +18,7 @@ from workflows.worker.sandbox.confinement import ChildFiles
 
 MAX_SHOWN = 10
 SECONDS = 30
-RECHUNK = "documents.reading.pipeline:rechunk_in_child"
+RECHUNK = "documents.reading.rechunking:rechunk_in_child"
 
 # One at a time: the tokenizer takes 150 MB, in a process that ends with the preview.
 _one_at_a_time = threading.Lock()

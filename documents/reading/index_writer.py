@@ -33,7 +33,7 @@ def write_pages(document: Document, generation: int, pages: Sequence[Page]) -> N
 
 
 def write_chunks(document: Document, generation: int, language: str, chunks: Sequence[list[Any]]) -> None:
-    """Stores chunks, as `pipeline.rechunk` returns them, and indexes them. Call it in a transaction for both."""
+    """Stores chunks, as `rechunking.rechunk` returns them, and indexes them. Call it in a transaction for both."""
     with connection.cursor() as cursor:
         cursor.execute(_NEW_IDS, [len(chunks)])
         ids = [id for (id,) in cursor.fetchall()]

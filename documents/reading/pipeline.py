@@ -4,16 +4,13 @@ It runs in a child process with limits on memory and time. That process calls th
 arguments and a JSON file for the result. A DocumentError explains what is wrong with the document.
 """
 
-import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from documents.errors import NoText, TooComplex, TooLarge, UnsupportedType
+from documents.errors import NoText, TooLarge, UnsupportedType
 from documents.parsers import (
     MAX_CHARACTERS,
     MAX_PAGES,
@@ -29,8 +26,9 @@ from documents.parsers.file_structures.office_crypto import unlocked
 from documents.parsers.pictures import ocr
 from documents.reading.foreign_errors import library_errors_as_ours
 from documents.reading.format_detection import detect
+from documents.reading.rechunking import ignore_progress, memory_as_error, rechunk, write_json
 from documents.reading.unpacking import unpack
-from documents.text.chunker import CHUNK_SIZE, OVERLAP, chunk_pages, count_words, token_sizes
+from documents.text.chunker import CHUNK_SIZE, OVERLAP, count_words, token_sizes
 from documents.text.languages import language_of
 
 REPORT_INTERVAL = 0.2
@@ -65,10 +63,6 @@ def preload() -> None:
     decode("größer".encode("cp1252"))  # loads the statistics for code pages
 
 
-def ignore_progress(done: int, total: int) -> None:
-    """A `Report` for callers that show no progress."""
-
-
 def throttled(report: Report) -> Report:
     """Returns a `Report` that passes on progress a few times a second, and the end."""
     last = 0.0
@@ -98,7 +92,7 @@ def read(
     `wordCount`, `chunks` (as `rechunk` returns them), `needsOcr`, and `members`: the documents inside, unpacked into
     the folder `members`, each `{"file", "name"}`.
     """
-    with _memory_as_error(), library_errors_as_ours(), unlocked(path) as path:
+    with memory_as_error(), library_errors_as_ours(), unlocked(path) as path:
         detected = detect(path, filename, readable_formats())
         parser = parser_for(detected.format)
         if parser is None:
@@ -130,15 +124,6 @@ def _check_size(document: ParsedDocument) -> None:
         raise NoText()
 
 
-def rechunk(
-    pages: Sequence[str], *, chunk_size: int = CHUNK_SIZE, overlap: int = OVERLAP, unit: str = "tokens"
-) -> list[list[Any]]:
-    """Returns the chunks of pages, each as `[index, page, start, end, text, tokens]`. Raises TooComplex."""
-    with _memory_as_error():
-        chunks = chunk_pages(pages, size=chunk_size, overlap=overlap, unit=unit)
-        return [list(vars(chunk).values()) for chunk in chunks]
-
-
 def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
     """Reads the file at `path`, called `filename`, with `chunkSize` and `overlap`, and writes the result to `output`.
 
@@ -156,7 +141,7 @@ def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -
         report=throttled(report),
         members=Path(folder) if (folder := arguments.get("members")) else None,
     )
-    _write(result, Path(arguments["output"]))
+    write_json(result, Path(arguments["output"]))
     return {
         "fileType": result["fileType"],
         "pages": len(result["pages"]),
@@ -164,19 +149,6 @@ def read_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -
         "chunks": len(result["chunks"]),
         "needsOcr": result["needsOcr"],
     }
-
-
-def rechunk_in_child(arguments: dict[str, Any], report: Report = ignore_progress) -> dict[str, Any]:
-    """Chunks the `pages` in the JSON file `input` and writes `{"chunks"}` to `output`. Returns counts.
-
-    Sizes are in the `unit`, by default tokens.
-    """
-    pages = json.loads(Path(arguments["input"]).read_text(encoding="utf-8"))["pages"]
-    unit = arguments.get("unit", "tokens")
-    chunks = rechunk(pages, chunk_size=arguments["chunkSize"], overlap=arguments["overlap"], unit=unit)
-    _write({"chunks": chunks}, Path(arguments["output"]))
-    report(len(pages), len(pages))
-    return {"pages": len(pages), "chunks": len(chunks)}
 
 
 def storable(text: str) -> str:
@@ -205,20 +177,3 @@ def _storable_value(value: Any) -> Any:
 
 def _storable_rows(rows: Rows | None) -> Rows | None:
     return None if rows is None else [[storable(cell) for cell in row] for row in rows]
-
-
-@contextmanager
-def _memory_as_error() -> Iterator[None]:
-    """Turns MemoryError and RecursionError into TooComplex. It drops the traceback, whose frames keep the memory."""
-    try:
-        yield
-    except (MemoryError, RecursionError) as error:
-        raise TooComplex() from error.with_traceback(None)
-
-
-def _write(result: dict[str, Any], output: Path) -> None:
-    """Replaces the file in one step: an earlier result stays until the new one is complete."""
-    part = output.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(result, file, ensure_ascii=False)
-    part.replace(output)

@@ -11,7 +11,7 @@ from documents import parsers
 from documents.errors import DocumentError, NoText, TooComplex, UnsupportedType
 from documents.parsers import ParsedDocument, Report, parser_for, register
 from documents.reading import pipeline
-from documents.reading.pipeline import preload, read, read_in_child, rechunk, rechunk_in_child, storable
+from documents.reading.pipeline import preload, read, read_in_child, storable
 
 SAMPLE_NAMES = [
     "catalogue.xml",
@@ -83,18 +83,6 @@ def test_it_works_in_a_child(samples: Path, tmp_path: Path) -> None:
     assert progress[-1] == (3, 3)
     assert {chunk[1] for chunk in result["chunks"]} == {1, 2, 3}
     assert all(chunk[5] <= 100 for chunk in result["chunks"])
-
-
-def test_rechunking_reads_the_pages_of_an_earlier_result(samples: Path, tmp_path: Path) -> None:
-    name = "quarterly-sales-report.pdf"
-    result = read(samples / name, name, chunk_size=100, overlap=20)
-    (tmp_path / "in.json").write_text(json.dumps(result))
-    arguments = {"input": str(tmp_path / "in.json"), "output": str(tmp_path / "out.json")}
-    summary = rechunk_in_child({**arguments, "chunkSize": 60, "overlap": 10})
-    chunks = json.loads((tmp_path / "out.json").read_text())["chunks"]
-    assert summary == {"pages": 3, "chunks": len(chunks)}
-    assert len(chunks) > len(result["chunks"])
-    assert chunks == json.loads(json.dumps(rechunk(result["pages"], chunk_size=60, overlap=10)))
 
 
 def test_a_wrong_name_is_a_warning(samples: Path) -> None:
