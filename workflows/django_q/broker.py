@@ -37,6 +37,7 @@ class Broker(ORM):  # type: ignore[misc]
 
     def enqueue(self, task: str) -> int:
         package: int = super().enqueue(task)
+        # After the commit: before it, a woken worker would not see the message yet.
         transaction.on_commit(self._notify, using=Conf.ORM)
         return package
 
@@ -55,6 +56,8 @@ class Broker(ORM):  # type: ignore[misc]
 
     def acknowledge(self, task_id: Receipt) -> Any:
         number, lock = task_id
+        # With the lock that was set when it was taken: if the lease ran out, the message belongs to another process by
+        # now.
         return self.get_connection().filter(pk=number, lock=lock).delete()
 
     def delete(self, task_id: Receipt | int) -> None:

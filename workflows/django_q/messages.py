@@ -50,4 +50,5 @@ def message_for(execution: UUID) -> str:
 def drop_orphans() -> None:
     """Deletes messages whose executions do not exist any more."""
     with connection.cursor() as cursor:
+        # A job that is being started at this moment is safe: its row and its message appear in one commit.
         cursor.execute(_DROP_ORPHANS, [list(JOB_QUEUES)])

@@ -106,6 +106,8 @@ class PlainTasks:
                     payload, queue, runs = self._next
                     if task := self._open_next(payload, queue):
                         self._current = task
+                        # This run is counted already, so a task that kills its process again is found here after
+                        # MAX_CRASHES runs.
                         if runs <= MAX_CRASHES:
                             return task
                         self._fail_crashed(task, runs - 1)
@@ -120,8 +122,10 @@ class PlainTasks:
 
     def put(self, task: dict[str, Any]) -> None:
         """Offers a result until the database accepts it. One that cannot be stored is lost, as with django-q2."""
+        # First: if storing raises, the task must not be recorded as failed by `fail_current` as well.
         self._current = None
         result = result_of(task)
+        # Hooks and signals after the commit, as with django-q2: they may look at the stored result.
         result.announce(self._offer(result))
 
     def fail_current(self, error: BaseException) -> bool:
@@ -146,6 +150,7 @@ class PlainTasks:
             try:
                 return self._record(result, receipt)
             except LOST as error:
+                # Renewed again while the result waits for the database: no other process may run the task meanwhile.
                 self.lease.take(receipt)
                 self._drop_connection(error)
             except psycopg.Error:
@@ -216,6 +221,7 @@ class PlainTasks:
     def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:
             self._connection = connect_blocking("tasks", "listen")
+            # `_wait`.
             self._connection.execute(f"LISTEN {TASK_WAKE}")
         return self._connection
 

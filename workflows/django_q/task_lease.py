@@ -51,10 +51,12 @@ class TaskLease:
 
     def leave(self) -> Receipt | None:
         with self._guard:
+            # Under the guard: a renewal that is under way ends first, so the receipt has the newest lock.
             receipt, self.receipt = self.receipt, None
         return receipt
 
     def give_back(self) -> None:
+        # Zero seconds: the message is due at once for another process.
         self.renew(lease=0)
 
     def renew(self, *, lease: float | None = None) -> None:

@@ -79,6 +79,8 @@ def result_of(task: dict[str, Any]) -> TaskResult:
     elif not task["success"] or task.get("save", Conf.SAVE_LIMIT >= 0):
         try:
             if task.get("chain"):
+                # django-q2 sends the rest of a chain by a broker, in a commit of its own. A crash between the two would
+                # lose it.
                 outbox = _Outbox(task["cluster"], result.packages)
                 async_chain(task["chain"], task["group"], task["cached"], task["sync"], outbox)
             result.row = _row_of(task)

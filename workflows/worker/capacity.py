@@ -117,6 +117,7 @@ class Capacity:
         """Frees the slot of a step that goes on as a coroutine. Returns the pool that the step belongs to now."""
         coroutines = self.pools["async"]
         pool.busy -= 1
+        # Above its size if it must be: the step runs already, and a coroutine is cheap.
         coroutines.busy += 1
         return coroutines
 
@@ -132,6 +133,7 @@ class Capacity:
         now = time.monotonic()
         kept = dict.fromkeys(self.pools, 0)
         for each in ended:
+            # Freed here and not when the step ends: until this turn, the slot is promised to the next step of its lane.
             each.pool.busy -= 1
             if now - each.lane_since < TIME_SLICE:
                 each.outcome.keeps = each.pool.kind

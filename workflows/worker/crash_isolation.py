@@ -38,6 +38,7 @@ async def execute_alone(claim: Claim, report: ReportProgress) -> Outcome:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             process.stdin.write(pickle.dumps(claim))
             process.stdin.close()
+        # A process that dies before it has begun says nothing about the step: that is a wait, and no crash.
         started = False
         while (frame := await _read_frame(process.stdout)) is not None:
             if isinstance(frame, Outcome):
@@ -46,6 +47,7 @@ async def execute_alone(claim: Claim, report: ReportProgress) -> Outcome:
             report(*frame)
         return _outcome_of_death(claim, await process.wait(), started)
     finally:
+        # Also after an outcome: what the step has started in its process must not go on.
         kill_group(process.pid)
 
 

@@ -62,9 +62,11 @@ class LeaseRenewer(threading.Thread):
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def run(self) -> None:
+        # At once: the row in `workflow_workers` should be there before the first step runs.
         pause = 0.0
         while not self._ended.wait(pause):
             pause = self.lease / 6 if self._renew() else min(1.0, self.lease / 30)
+        # If the process is killed, maintenance deletes the row after ten leases.
         self._execute(FORGET, {"id": self.runner.identity.id})
         self._close()
 
@@ -74,14 +76,17 @@ class LeaseRenewer(threading.Thread):
 
     def _renew(self) -> bool:
         sent = time.monotonic()
+        # The event loop stands still. Its steps make no progress and cannot be stopped, so others may have them.
         if sent - self.runner.ticked_at > self.lease / 2:
             return False
         held = self.runner.leases()
+        # The process's row first: it also shows that the connection works, while there is nothing to renew.
         done = self._register(len(held))
         if held and done:
             tokens = {"tokens": list(held), "steps": list(held.values()), "lease": self.lease}
             done = self._execute(RENEW, tokens) is not None
         if done:
+            # When it was sent, not when the answer came: the database counts the lease from a moment in between.
             self.runner.renewed_at = sent
         return done
 

@@ -69,6 +69,7 @@ class Listener:
 
     async def _listen(self, connection: AsyncConnection[Row]) -> None:
         looked_at = 0.0
+        # What was notified before LISTEN, or while the connection was lost, is unknown: look at everything once.
         self.runner.wake()
         while True:
             # Collect them first: while `notifies` is running, it holds the connection.
@@ -96,6 +97,7 @@ class Listener:
         if not new:
             return
         for step in new:
+            # Before the statement: progress that a tool reports while it runs is sent with the next one.
             step.progress.is_new = False
         await connection.execute(
             STORE_PROGRESS,
@@ -114,6 +116,7 @@ class Listener:
             return
         cursor = await connection.execute(STILL_HELD, {"steps": list(held.values()), "tokens": list(held)})
         still_held = {row[0] for row in await cursor.fetchall()}
+        # For a cancel whose notification got lost, and for leases that ran out. Nothing is recorded for either.
         self.runner.cut_off([token for token in held if token not in still_held], "cancelled")
 
     async def _read_cooldowns(self, connection: AsyncConnection[Row]) -> None:

@@ -90,12 +90,15 @@ class Maintenance:
         # Counted from the connection and not from the duty, which may come a lease later.
         if not self.connected_at or now - asked > self.lease / 3:
             self.connected_at = now
+        # Another process has it. Its lease runs out if it dies, and the next round of any process takes the duty over.
         if not has_duty:
             return
         self._warn_once()
+        # The server's age is asked only if this process has seen no outage, because it costs a query.
         if now - self.connected_at > self.lease and self._server_age() > self.lease:
             _end_what_nobody_continues()
         if now - self.scheduled_at > SCHEDULE_EVERY:
+            # Set before the work: if it fails, the next try is as far away as after a success.
             self.scheduled_at = now
             scheduler(get_broker())
         self._do_duties()

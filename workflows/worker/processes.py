@@ -60,11 +60,13 @@ async def _run_runner(
     loop = asyncio.get_running_loop()
     stops: list[asyncio.Task[None]] = []
     loop.add_signal_handler(signal.SIGTERM, lambda: stops.append(loop.create_task(runner.stop(config.stop_grace))))
+    # SIGTERM came before the handler above was there.
     if stopping():
         return
     renewer = LeaseRenewer(runner, kind="runner")
     renewer.start()
     await runner.run()
+    # After the runner: the last outcomes are recorded under renewed leases.
     await asyncio.to_thread(renewer.stop)
 
 

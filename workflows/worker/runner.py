@@ -103,6 +103,7 @@ class Runner:
         self.on_tick = on_tick
         self.held: dict[UUID, RunningStep] = {}
         """The steps that this process holds, keyed by claim token."""
+        # Only the event loop's thread writes these two. The lease renewer's thread reads copies of them.
         self.ended: list[EndedStep] = []
         self.stopping = False
         self.is_drained = False
@@ -176,6 +177,7 @@ class Runner:
         self.stopping = True
         self._work.set()
         deadline = time.monotonic() + grace
+        # Polled, not awaited: the steps end in whatever order, and each of them also wakes the committer.
         while self.held and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         self.cut_off(list(self.held), "returned")
@@ -209,6 +211,7 @@ class Runner:
             logger.error("%s leaves steps of %s to other workers. %s", self.name, slug, why)
         self.lacks = lacks
         here = tuple(slug for slug in tools.known_slugs() if slug not in lacks)
+        # A new object, because the lease renewer's thread may be reading the old one.
         self.identity = replace(self.identity, tools=here)
         self.wake()
 
@@ -223,6 +226,8 @@ class Runner:
             demands = {} if self.stopping else self._demands(ended)
             if ended or demands:
                 result = await self._turn(self._offered, list(demands.values()))
+                # Until the commit is known, the leases of these steps are renewed, so that nobody else claims a step
+                # whose outcome is under way.
                 self._offered = ()
                 self._begin(result.claims, ended)
                 for slot in result.woken:
@@ -268,17 +273,22 @@ class Runner:
                 if self._connection is None:
                     self._connection = await connect("engine", self.name)
                     await self._release_strays(outcomes)
+                # Before the statement is sent: the leases that it grants count from a moment that cannot be earlier
+                # than this.
                 self._turn_began_at = time.monotonic()
                 result = await take_turn(self._connection, self.identity, outcomes, demands, only=self.only)
                 if result.claims and time.monotonic() - self._turn_began_at > self.identity.lease * SAFE_SHARE:
                     # The process was frozen, or the answer was late: others may have these steps by now.
                     result.claims.clear()
+                    # Counted as ours by the database, but `_begin` never saw them.
                     await self._release_strays(outcomes)
             except REJECTED as error:
                 logger.exception("%s: the database rejects a turn with %d outcomes", self.name, len(outcomes))
                 return await self._turn_without_rejected(outcomes, demands, error)
             except (*LOST, psycopg.Error, db.Error) as error:
                 logger.warning("%s: database: %s", self.name, str(error).strip())
+                # It may have been committed: the same outcomes are offered again, and the tokens show which were
+                # recorded.
                 await self._drop_connection()
                 await asyncio.sleep(RECONNECT_SECONDS if isinstance(error, LOST) else POLL_SECONDS)
                 # The lost turn may have claimed steps that go back now, so the next search reads the whole queue.
@@ -325,6 +335,7 @@ class Runner:
     async def _release_strays(self, outcomes: Sequence[Outcome]) -> None:
         """Gives back claims whose answer got lost or was late: nobody runs them."""
         offered = [outcome.claim.token for outcome in (*self._offered, *outcomes)]
+        # Everything that this process still answers for. What the database assigns to it beyond that is a stray.
         tokens = [*self.held, *offered, *(each.outcome.claim.token for each in self.ended)]
         release = partial(engine.release_strays, self.identity.id, tokens, actor=self.name)
         if strays := await in_thread(self.executor.orm, release):
@@ -343,6 +354,7 @@ class Runner:
             lanes.setdefault(each.outcome.claim.execution_id, []).append(each.lane_since)
         now = time.monotonic()
         for claim in claims:
+            # A lane that continues keeps the time at which it began, so that its time slice comes to an end.
             since = lanes.get(claim.execution_id)
             step = RunningStep(claim, self.capacity.pool_for(claim), since.pop() if since else now, self._turn_began_at)
             step.pool.busy += 1
@@ -368,9 +380,13 @@ class Runner:
                 leave_slot = partial(loop.call_soon_threadsafe, self._leave_slot, step)
                 outcome = await self.executor.execute(claim, report, leave_slot)
         except asyncio.CancelledError:
+            # After "cancelled" there is no outcome: the verb that ended the job has written the step's row already.
             if step.stopped_as == "returned":
                 outcome = Outcome.returned(claim)
         finally:
+            # Before `ended` is filled, with nothing awaited in between: the renewer must find the step in one of the
+            # two. It reads `held` first, so it can miss the step only for one renewal, which leaves the lease long
+            # enough.
             self.held.pop(claim.token, None)
             self._work.set()
         if outcome is None:

@@ -42,6 +42,7 @@ class StallDetector:
     def _check(self) -> None:
         now = time.monotonic()
         if now - self._checked_at > STALL_SECONDS:
+            # Remembered for a while: the timeouts that expired during the stall may be delivered after this check.
             self._resumed_at = now
         self._checked_at = now
         self._timer = asyncio.get_running_loop().call_later(CHECK_EVERY, self._check)

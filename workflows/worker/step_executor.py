@@ -56,6 +56,8 @@ class StepExecutor:
 
     def __init__(self, *, threads: int) -> None:
         self.tools = ThreadPoolExecutor(threads, thread_name_prefix="tool")
+        # Apart from the threads of tools, which may all be busy: grants, arguments and questions must not wait for
+        # them.
         self.orm = ThreadPoolExecutor(2, thread_name_prefix="orm")
         self.stall_detector = StallDetector()
         self.sandbox = Sandbox(
@@ -69,6 +71,7 @@ class StepExecutor:
         if llm := sys.modules.get("workflows.llm.client"):
             await llm.close()
         self.sandbox.close()
+        # Not waited for: a tool may run for ever in its thread, and its step was given back.
         self.tools.shutdown(wait=False, cancel_futures=True)
         self.orm.shutdown(wait=False, cancel_futures=True)
 
@@ -94,6 +97,8 @@ class StepExecutor:
             async with limit:
                 result = await self._run(claim, context)
             if isinstance(result.output, PersonsAnswer):
+                # The question is stored before the outcome that makes the step wait: a waiting step always has its
+                # question.
                 await in_thread(self.orm, engine.ask, claim, result.output.question, result.output.group)
                 return Outcome.asked(claim, result.output.seconds, model=result.model, usage=result.usage)
             if isinstance(result.output, OutsideAnswer):
@@ -102,6 +107,7 @@ class StepExecutor:
             await self._take_room(outcome)
             return outcome
         except Exception as error:
+            # Asked first: a timeout surfaces as whatever error the tool makes of its cancellation.
             if limit.expired():
                 cause = StepError(f"the step did not finish within {claim.timeout_seconds} s", code="timed_out")
             else:
@@ -170,8 +176,11 @@ class StepExecutor:
             task = await in_thread(self.orm, model_task, claim)
             choice = await _model_step().choose_arguments(context, tool, task)
             arguments, result.model, result.usage = choice.arguments, choice.model, _usage_json(choice.usage)
+            # Committed before the tool runs: if the process dies in the tool, the next attempt must not ask the model
+            # again and call the tool with other arguments.
             await in_thread(self.orm, engine.keep_arguments, claim, arguments, choice.model)
             context.has_chosen_arguments = True
+        # Read only when a request names a secret, so that a step without one costs no query.
         secrets.use_grants(partial(in_thread, self.orm, secret_grants, claim.mode, claim.owner_id))
         checked = parsed_arguments(tool, arguments)
         reach = ANYWHERE

@@ -75,6 +75,7 @@ class WorkerSupervisor:
         gc.collect()
         gc.freeze()
         while not self.stopping:
+            # Here and not in a thread: a supervisor whose loop hangs must be killed by the process that started it.
             notify_alive()
             for child in self.children:
                 self._keep_alive(child)
@@ -99,6 +100,7 @@ class WorkerSupervisor:
         elif child.pid and self.listened_at - child.heard_at > child.silence:
             logger.error("%s made no progress for %.0f s and is killed", child.name, self.listened_at - child.heard_at)
             kill_group(child.pid)
+            # A killed child is reaped in a later round. Until then, it is not killed in every round.
             child.heard_at = now
         if not child.pid and not child.done and now >= child.not_before and not self.stopping:
             try:
@@ -182,6 +184,7 @@ def _run_child(child: Child, pipe: int, parent: int) -> None:
 
     code = 1
     try:
+        # A group of its own, so that whatever the child starts can be killed with it.
         os.setpgid(0, 0)
         name_process(child.name)
         die_with_parent(signal.SIGKILL)

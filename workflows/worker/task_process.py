@@ -19,6 +19,7 @@ def run_tasks(on_tick: Callable[[], None], stopping: Callable[[], bool], *, drai
     That function ends after a number of tasks, and the supervisor restarts the process. A drain continues instead.
     """
     lease = TaskLease()
+    # A thread, because django-q2's worker function blocks the main thread while a task runs.
     TaskLeaseRenewer(lease, on_tick, stopping).start()
     tasks = PlainTasks(lease, stopping, drain=drain)
     while not tasks.has_ended:
