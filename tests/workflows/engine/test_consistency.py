@@ -1,6 +1,6 @@
 """`check_engine`: sound rows are sound, and every contradiction that is planted is named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from django.db import connection
@@ -9,102 +9,72 @@ from tests.support.turns import turn
 from tests.workflows.conftest import Start, chain, side_by_side
 from tests.workflows.engine.test_verbs import end, fail_for_good, take
 from workflows import engine
+from workflows.engine.claims import Claim
 from workflows.engine.consistency import RULES, check
 from workflows.engine.outcomes import Outcome
 from workflows.engine.turn import WorkerInfo
 from workflows.errors import StepError, TryLater
 from workflows.models import WorkflowExecution
+from workflows.steps import NewStep
 
-State = Callable[[Start, WorkerInfo], WorkflowExecution]
-
-
-def queued(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    return start(*chain(2))
+Act = Callable[[WorkerInfo, WorkflowExecution], object]
+State = Callable[[Start, WorkerInfo], None]
 
 
-def delayed(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    return start(*chain(2), delay=600)
+def state(name: str, *acts: Act, steps: Sequence[NewStep] | None = None, **options: object) -> State:
+    """What brings a job into a state: its steps (by default two, one after the other), its options, and some acts."""
+
+    def reach(start: Start, worker: WorkerInfo) -> None:
+        execution = start(*(steps or chain(2)), **options)
+        for act in acts:
+            act(worker, execution)
+
+    reach.__name__ = name
+    return reach
 
 
-def running(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*chain(2))
+def claim(worker: WorkerInfo, execution: WorkflowExecution) -> None:
     take(worker)
-    return execution
 
 
-def between(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    """The first of two steps has completed, and the second is ready."""
-    execution = start(*chain(2))
+def complete(worker: WorkerInfo, execution: WorkflowExecution) -> None:
     end(worker, take(worker)[0])
-    return execution
 
 
-def half_running(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*side_by_side(3), max_parallel=2)
-    take(worker)
-    return execution
-
-
-def retrying(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*chain(2))
-    (claim,) = take(worker)
-    turn(worker, [Outcome.of_error(claim, StepError("again"))], [])
-    return execution
-
-
-def busy(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*chain(2))
-    (claim,) = take(worker)
-    turn(worker, [Outcome.of_error(claim, TryLater("busy", delay=60))], [])
-    return execution
-
-
-def outside(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*chain(2))
-    (claim,) = take(worker)
-    turn(worker, [Outcome.handed_over(claim, silence=60)], [])
-    return execution
-
-
-def completed(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*chain(2))
-    for _ in range(2):
-        end(worker, take(worker)[0])
-    return execution
-
-
-def failed(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*chain(2))
+def fail(worker: WorkerInfo, execution: WorkflowExecution) -> None:
     fail_for_good(worker, take(worker)[0])
-    return execution
 
 
-def with_errors(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = start(*side_by_side(2), tolerates_failures=True)
-    one, other = take(worker, 2)[0], take(worker, 2)[0]
-    end(worker, one)
-    fail_for_good(worker, other)
-    return execution
+def ends_as(outcome: Callable[[Claim], Outcome]) -> Act:
+    return lambda worker, execution: turn(worker, [outcome(take(worker)[0])], [])
 
 
-def cancelled(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = running(start, worker)
+def cancel_job(worker: WorkerInfo, execution: WorkflowExecution) -> None:
     engine.cancel(execution.pk, actor="alice")
-    return execution
 
 
-def failed_from_outside(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = running(start, worker)
+def fail_job(worker: WorkerInfo, execution: WorkflowExecution) -> None:
     engine.fail(execution.pk, {"code": "x", "message": "x", "retryable": False}, actor="outside")
-    return execution
 
 
-def retried(start: Start, worker: WorkerInfo) -> WorkflowExecution:
-    execution = failed(start, worker)
+def retry_job(worker: WorkerInfo, execution: WorkflowExecution) -> None:
     engine.retry(execution.pk, actor="alice")
-    return execution
 
 
+queued = state("queued")
+delayed = state("delayed", delay=600)
+running = state("running", claim)
+between = state("between", complete)  # the second step is ready
+half_running = state("half_running", claim, steps=side_by_side(3), max_parallel=2)
+retrying = state("retrying", ends_as(lambda claim: Outcome.of_error(claim, StepError("again"))))
+busy = state("busy", ends_as(lambda claim: Outcome.of_error(claim, TryLater("busy", delay=60))))
+outside = state("outside", ends_as(lambda claim: Outcome.handed_over(claim, silence=60)))
+completed = state("completed", complete, complete)
+failed = state("failed", fail)
+with_errors = state("with_errors", complete, fail, steps=side_by_side(2), tolerates_failures=True)
+cancelled = state("cancelled", claim, cancel_job)
+failed_from_outside = state("failed_from_outside", claim, fail_job)
+retried = state("retried", fail, retry_job)
 STATES: list[State] = [
     *(queued, delayed, running, between, half_running, retrying, busy, outside),
     *(completed, failed, with_errors, cancelled, failed_from_outside, retried),
