@@ -33,12 +33,15 @@ def start_once(user: User, key: str, request: Any, start: Callable[[], UUID]) ->
     `request` is JSON. With an empty key, every call starts a job. Raises KeyReused, and what `start` raises.
     """
     digest = _digest(request) if key else ""
+    # Without a lock: most repetitions come after the first request is done, and cost one query.
     if key and (first := _first_job(user, key, digest)):
         return first, False
     try:
         with transaction.atomic():
             started = start()
             if key:
+                # In the transaction of the job: if two requests come at once, the constraint refuses the second, and
+                # its job with it.
                 _remember(user, key, digest, started)
             return WorkflowExecution.objects.select_related("owner").get(pk=started), True
     except IntegrityError:

@@ -183,6 +183,7 @@ def run_now(user: User, schedule: WorkflowSchedule, *, idempotency_key: str | No
 @transaction.atomic
 def fire(id: str) -> None:
     """Starts what is due. The schedule's clock calls it. An extra call does nothing."""
+    # Changes and deletions of the schedule come before or after this transaction, never in between.
     schedule = _lock(UUID(id))
     if schedule is None:  # its workflow or its owner was deleted
         stop_clock(_clock(UUID(id)))
@@ -190,6 +191,7 @@ def fire(id: str) -> None:
     now = timezone.now()
     if schedule.next_run is not None and schedule.next_run <= now:
         due = schedule.next_run
+        # In the transaction of the job: a due time is used up only together with what came of it.
         schedule.next_run = schedule.timing.next_after(now, due)
         schedule.save(update_fields=["next_run"])
         _come_due(schedule, ScheduleRun(due_at=due), is_missed=due < now - MISSED_AFTER)
@@ -223,6 +225,7 @@ def _start(schedule: WorkflowSchedule, run: ScheduleRun) -> None:
     else:
         try:
             with transaction.atomic():
+                # In a savepoint: what a refused job has written is undone, and the note of the refusal is kept.
                 run.execution, _ = run_workflow(owner, workflow, {}, actor=ACTOR)
             run.outcome = RunOutcome.STARTED
         except APIException as error:  # its mode or a tool is gone

@@ -114,6 +114,8 @@ def start(
         new = _new_job(user, request.validated_data, body, origin)
         return _store(new, request.validated_data, actor=actor or user.username)
 
+    # Validated inside: a repetition returns its job even if the body would be refused by now, such as for a document
+    # that was deleted meanwhile.
     return start_once(user, key, sent, start_new)
 
 

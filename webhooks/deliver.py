@@ -25,6 +25,7 @@ def message(event_type: str, at: datetime, data: dict[str, Any]) -> str:
 def store(webhook: Webhook, event_type: str, body: str, *, actor: str, event_id: int | None = None) -> Delivery:
     """Stores a delivery with its job, in the caller's transaction. A test is tried once."""
     delivery = Delivery(webhook=webhook, event_id=event_id, type=event_type, body=body)
+    # The job first, because the row has its id. No worker sees one without the other: both appear in one commit.
     start_job(delivery, actor=actor)
     delivery.save(force_insert=True)
     return delivery

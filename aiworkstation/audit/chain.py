@@ -108,6 +108,7 @@ class Sealer:
 @transaction.atomic
 def _seal_up_to(last_id: int) -> int:
     """Makes one seal of at most MAX_IDS ids. Returns how many events it has: 0 if another process was faster."""
+    # Read again under the lock: since the first look, another process may have sealed these events.
     if not _value(_LOCK) or (sealed := _value(_SEALED_UP_TO)) >= last_id:
         return 0
     upto = min(sealed + MAX_IDS, last_id)

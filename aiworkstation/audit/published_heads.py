@@ -38,5 +38,6 @@ def _is_fresh(file: Path, newest: Head) -> bool:
     if age < PUBLISH_EVERY:
         return True
     with file.open("rb") as lines:
+        # The last line only: the file grows for ever.
         lines.seek(max(0, file.stat().st_size - 200))
         return lines.read().decode(errors="replace").rstrip().endswith(str(newest))

@@ -60,6 +60,7 @@ class Budget:
     def record_dropped(self) -> None:
         """Records how many events were dropped since the last time, if any were."""
         with self.lock:
+            # Taken under the lock and recorded outside of it: a slow database must not hold up the threads that count.
             dropped, self.dropped, self.timer = self.dropped, Counter(), None
         if not dropped:
             return
@@ -89,8 +90,10 @@ class Budget:
         try:
             self.record_dropped()
         finally:
+            # The timer's thread ends here. Django would keep its connection open.
             connection.close()
         with self.lock:
+            # What could not be recorded, or was counted since, gets a timer again.
             if self.dropped and self.timer is None:
                 self._record_after(self.seconds)
 

@@ -85,6 +85,7 @@ class FrontGate:
         self._routes = table
         self._origins = origins
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
+        # One less than there are, so that one client never takes all.
         self._client_places = Places(max(1, threads - 1))
         self._expensive_places = Places(max(1, threads // 2))
 
@@ -124,6 +125,7 @@ class FrontGate:
         try:
             answer = await self._answer(route, scope, body)
         finally:
+            # Here and not after the answer is sent: the application has read the body, and the client may read slowly.
             body.file.close()
         await self._send(answer, send)
 

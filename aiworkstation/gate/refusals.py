@@ -108,6 +108,7 @@ async def refuse(
     start = {"type": "http.response.start", "status": refusal.status.value, "headers": [*headers, *more_headers]}
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": True})
+    # A client that is too slow gets no more time.
     if not isinstance(refusal, TooSlow):
         await drop_body(receive)
     await send({"type": "http.response.body", "body": b""})
@@ -122,6 +123,7 @@ class DropRate:
     async def wait(self, size: int) -> None:
         now = asyncio.get_running_loop().time()
         # Each block reserves the next span of time. No await in between, so no other connection gets the same one.
+        # `max`: time in which nothing was dropped is not saved up.
         self._next = max(now, self._next) + size / LINGER_RATE
         await asyncio.sleep(self._next - now)
 

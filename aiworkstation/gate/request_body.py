@@ -73,6 +73,7 @@ async def _fill(body: Body, receive: Receive, limit: int) -> None:
             raise Disconnected()
         block = event.get("body", b"")
         body.size += len(block)
+        # Counted too, because a chunked body states no length.
         if body.size > limit:
             raise TooLarge(limit)
         if body.size >= next_check:

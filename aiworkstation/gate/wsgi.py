@@ -75,6 +75,7 @@ def answer(application: Application, environ: Environ) -> Answer:
     if isinstance(parts, FileWrapper):
         found.file, found.is_stored = parts.filelike, True  # its close() also closes the response
         return found
+    # The whole answer is made before a byte is sent: the thread must not wait for the client.
     spool: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the answer owns it
     try:
         for part in parts:

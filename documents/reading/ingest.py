@@ -244,6 +244,7 @@ def index(
     size = _text_size(parsed)
     if size > quota.MEGABYTE:  # before much is written: `swap` checks every size
         check_room(reading, size - reading.document.text_size)
+    # Before the index is written: its warnings name the members that could not be stored.
     inside = archive_members.store_members(reading.document, parsed, unpacked) if unpacked else []
     try:
         write(reading, parsed)
@@ -253,6 +254,7 @@ def index(
         delete_generation(reading.document.uid, reading.generation)
         raise
     chunks = {"chunkSize": reading.chunk_size, "overlap": reading.overlap}
+    # After the swap. If the process dies in between, the step runs again, finds the same members, and adds their steps.
     archive_members.add_steps(reading.context, tool, inside, chunks)
     return {
         "documentId": reading.document.id_for(reading.document.owner),
@@ -381,6 +383,7 @@ def record_failure(context: StepContext, document_id: str, error: StepError) -> 
         return
     stored = {"code": error.code, "message": error.message, "retryable": error.retryable}
     with transaction.atomic():
+        # Locked, because another reading may be switching the document at this moment.
         document = _locked(found.uid)
         # The tool may be notified of a failure twice. And the newer reading of an overtaken one is fine.
         if isinstance(error, Overtaken) or document.error == stored:

@@ -71,6 +71,7 @@ def activate_if_complete(model: EmbeddingModel) -> bool:
             others.update(is_active=False)
             EmbeddingModel.objects.filter(pk=model.pk).update(is_active=True)
         logger.info("search uses the vectors of %s", model.name)
+    # After the switch is committed: until then, searches use the old vectors.
     for old in others.filter(is_active=False):
         forget_model(old)
     return True

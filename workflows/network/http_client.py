@@ -226,6 +226,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     has_body = request.body is not None or request.json is not None
     headers = {name: value for name, value in request.headers.items() if has_body or name != "content-type"}
     if (old.scheme, old.host, _port(old)) != (new.scheme, new.host, _port(new)):
+        # Only what is known to be harmless goes along: a header of the caller may hold a credential under any name.
         headers = {name: value for name, value in headers.items() if name in CROSS_ORIGIN_HEADERS}
     return replace(request, method=method, url=str(new), headers=headers, is_redirected=True)
 
@@ -234,6 +235,7 @@ async def _exchange(request: Request) -> Response:
     """Sends one request to an address that was checked, and returns its response."""
     url = _parsed(request.url)
     place = _host_and_port(url)
+    # Asked for each request and not once before the first: a redirect leads to another host.
     if (allowed := _only_to.get()) is not None and place not in allowed:
         raise PermanentError(
             f"The request was redirected to {place}, but a model chose its arguments and nobody has named this host."
@@ -243,6 +245,7 @@ async def _exchange(request: Request) -> Response:
     failure: Exception | None = None
     try:
         addresses = await _allowed_addresses(url, request.trusted)
+        # After the address was checked: a secret is not even read for a host that may not be reached.
         filled = await _complete(request, _safe_host(url))
         for address in addresses:
             try:
@@ -260,6 +263,7 @@ async def _exchange_with(address: str, url: httpx2.URL, request: Request) -> Res
         raw = bytearray()
         async for chunk in answer.aiter_raw():
             raw += chunk
+            # Counted while it arrives. Content-Length may be missing, or a lie.
             if len(raw) > MAX_BYTES:
                 raise _too_large()
         headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -273,6 +277,8 @@ async def _opened(address: str, url: httpx2.URL, request: Request) -> AsyncItera
     sent = httpx2.Request(
         request.method, url, headers=request.headers, content=request.body, extensions={"timeout": timeout}
     )
+    # The address that was checked, and no second look-up: the name may lead elsewhere by now. `Host` and the name in
+    # TLS stay those of the URL.
     sent.url = url.copy_with(host=address)
     if url.scheme == "https" and not ssrf_guard.is_ip_address(url.host):
         sent.extensions["sni_hostname"] = url.raw_host.decode("ascii")
