@@ -14,7 +14,6 @@ from django_q.models import Task
 
 from aiworkstation.audit.record import record
 from workflows.engine import rollups
-from workflows.engine.settling import lock
 from workflows.models import Cooldown, ExecutionQuerySet, WorkflowExecution, WorkflowStep
 
 BATCH = 500
@@ -53,29 +52,25 @@ def prune(*, days: int | None = None, dry_run: bool = False, actor: str = "prune
 
 
 def _delete_jobs(jobs: ExecutionQuerySet) -> None:
-    while batch := list(jobs.order_by().values_list("pk", flat=True)[:BATCH]):
-        with transaction.atomic():
-            # Lock first, as every verb does: a job that is retried meanwhile stays.
-            lock(batch)
-            old = list(jobs.filter(pk__in=batch).values_list("pk", flat=True))
-            rollups.keep(old, with_usage=True)
-            WorkflowExecution.objects.filter(pk__in=old).delete()
-
-
-def _delete_in_batches(rows: QuerySet) -> None:  # type: ignore[type-arg]
-    """Each batch is a transaction of its own, so that no lock and no transaction lasts long."""
-    while _delete_batch(rows):
+    while _delete_some_jobs(jobs):
         pass
 
 
 @transaction.atomic
-def _delete_batch(rows: QuerySet) -> int:  # type: ignore[type-arg]
-    # Locked before they are deleted: a job that a user retries at this moment is not finished any more, and stays. What
-    # is locked by others is left to the next day, because waiting for a frozen process would stop the pruning.
-    free = rows.order_by("pk").select_for_update(skip_locked=True)
-    batch = list(free.values_list("pk", flat=True)[:BATCH])
-    rows.model._default_manager.filter(pk__in=batch).delete()
-    return len(batch)
+def _delete_some_jobs(jobs: ExecutionQuerySet) -> int:
+    # Locked first, as by every verb: a job that a user retries at this moment is not finished any more, and stays. What
+    # others have locked is left to the next day, because waiting for a frozen process would stop the pruning.
+    free = jobs.order_by("pk").select_for_update(skip_locked=True)
+    old = list(free.values_list("pk", flat=True)[:BATCH])
+    rollups.keep(old, with_usage=True)
+    WorkflowExecution.objects.filter(pk__in=old).delete()
+    return len(old)
+
+
+def _delete_in_batches(rows: QuerySet) -> None:  # type: ignore[type-arg]
+    """Each batch is a transaction of its own, so that no lock and no transaction lasts long."""
+    while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
+        rows.model._default_manager.filter(pk__in=batch).delete()
 
 
 def prune_daily() -> str:
