@@ -24,6 +24,7 @@ from tests.workflows.worker.test_runner import lines
 from workflows.engine.consistency import check
 from workflows.engine.retention import prune
 from workflows.engine.turn import WorkerInfo
+from workflows.management.commands import work
 from workflows.models import Pause, WorkflowExecution, WorkflowStep
 
 
@@ -138,8 +139,8 @@ def test_drain_runs_due_work_and_ends(start: Start, ledger: Path, tmp_path: Path
     execution = start(*chain(3, "PROBE_SLEEP"))
     later = start(*chain(1, "PROBE_SLEEP"), delay=600)
     task = async_task("math.floor", 2.5)
-    with manage("work", "--drain", log=tmp_path / "log", WORKERS="2") as work:
-        wait_for(lambda: not work.is_running() or work.status() == "zombie", what="the end of the drain")
+    with manage("work", "--drain", log=tmp_path / "log", WORKERS="2") as process:
+        wait_for(lambda: not process.is_running() or process.status() == "zombie", what="the end of the drain")
     execution.refresh_from_db()
     later.refresh_from_db()
     assert (execution.status, later.status) == ("completed", "waiting")
@@ -150,32 +151,27 @@ def test_drain_runs_due_work_and_ends(start: Start, ledger: Path, tmp_path: Path
 def test_a_drain_during_a_pause_says_what_it_left(start: Start) -> None:
     start(*chain(1, "PROBE_SLEEP"), delay=600)
     call("pause", "--reason", "a deploy")
-    assert drain() == (0, "")
+    work.check_drained()  # nothing is due
     start(*chain(1, "PROBE_SLEEP"))
-    code, said = drain()
-    assert code == 1
-    assert "(a deploy)" in said
-    assert "manage.py resume" in said
-
-
-def drain() -> tuple[int, str]:
-    """Returns the exit code, and the error message."""
     command = [sys.executable, str(BASE_DIR / "manage.py"), "work", "--drain"]
     done = subprocess.run(
         command, cwd=BASE_DIR, env=environment(WORKERS="1"), capture_output=True, text=True, timeout=60, check=False
     )
-    return done.returncode, "".join(line for line in done.stderr.splitlines() if line.startswith("CommandError"))
+    assert done.returncode == 1
+    said = "".join(line for line in done.stderr.splitlines() if line.startswith("CommandError"))
+    assert "(a deploy)" in said
+    assert "manage.py resume" in said
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_plain_task_goes_back_when_its_worker_stops(alice: object, tmp_path: Path, ledger: Path) -> None:
     async_task("tests.probe.tasks.slow", str(ledger))
     settings = {"WORKERS": "1", "STOP_GRACE": "0"}
-    with manage("work", log=tmp_path / "log", **settings) as work:
+    with manage("work", log=tmp_path / "log", **settings) as process:
         wait_for(lambda: lines(ledger, "plain"), what="the task")
-        work.terminate()
+        process.terminate()
         wait_for(
-            lambda: not work.is_running() or work.status() == "zombie",
+            lambda: not process.is_running() or process.status() == "zombie",
             seconds=40,
             what="an early stop",
         )

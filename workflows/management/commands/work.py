@@ -30,10 +30,10 @@ class Command(BaseCommand):
         origin.become_worker()
         worker_supervisor(drain=options["drain"]).run()
         if options["drain"]:
-            _check_drained()
+            check_drained()
 
 
-def _check_drained() -> None:
+def check_drained() -> None:
     """Raises CommandError if work is due that a pause holds back."""
     pause = Pause.objects.first()
     if pause and OrmQ.objects.filter(lock__lte=timezone.now()).exists():
