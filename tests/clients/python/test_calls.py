@@ -13,6 +13,7 @@ from aiworkstation_client import (
     JobFailed,
     NotAuthenticated,
     NotFound,
+    Throttled,
     WaitTimedOut,
     calls,
 )
@@ -283,6 +284,19 @@ def test_tokens(make_client: MakeClient, site: int, alice: User) -> None:
     with pytest.raises(Forbidden) as refused:
         reader.start_workflow("W", STEPS)
     assert refused.value.code == "insufficient_scope"
+
+
+def test_the_rate_of_the_server_is_obeyed(client: Any, settings: Any, pauses: list[float]) -> None:
+    settings.CONFIG = settings.CONFIG.model_copy(update={"api_rate": 2})
+    with pytest.raises(Throttled):
+        start_many(client, 20)  # a minute may end in between
+    assert len(pauses) >= 5
+    assert all(1 <= pause <= 60 for pause in pauses)
+
+
+def start_many(client: Any, number: int) -> None:
+    for _ in range(number):
+        client.start_workflow("W", STEPS)
 
 
 def test_another_users_job_is_not_there(client: Any, bob: User) -> None:

@@ -10,7 +10,7 @@ from aiworkstation_client import Client, calls, command
 from aiworkstation import BASE_DIR
 
 PAGE = (BASE_DIR / "docs" / "clients.md").read_text()
-PYTHON = PAGE[PAGE.index("## Python") :]
+PYTHON = PAGE[PAGE.index("## Python") : PAGE.index("## JavaScript")]
 METHODS = [name for name, value in vars(Client).items() if callable(value) and not name.startswith("_")]
 EXCEPTIONS = [
     name

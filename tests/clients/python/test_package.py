@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from aiworkstation_client import __version__
 
 from aiworkstation import BASE_DIR
 
@@ -38,11 +39,12 @@ def test_the_wheel_has_every_module(wheel: Path) -> None:
 def test_the_command_is_installed(wheel: Path, tmp_path: Path) -> None:
     pip("install", "--no-deps", "--target", str(tmp_path), str(wheel))
     done = subprocess.run(
-        [tmp_path / "bin" / "aiw", "--help"],
+        [tmp_path / "bin" / "aiw", "--version"],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    assert "exit codes:" in done.stdout
+    assert done.stdout == f"aiw {__version__}\n"
+    assert f"-{__version__}-" in wheel.name

@@ -64,6 +64,7 @@ from aiworkstation_client.models import (
 )
 from aiworkstation_client.sync_client import Client
 from aiworkstation_client.uploads import FailedUpload, UploadProgress, UploadReport
+from aiworkstation_client.version import __version__
 
 __all__ = [
     "AiwError",
@@ -117,4 +118,5 @@ __all__ = [
     "Usage",
     "WaitTimedOut",
     "Workflow",
+    "__version__",
 ]

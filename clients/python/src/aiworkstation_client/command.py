@@ -35,6 +35,7 @@ from aiworkstation_client.errors import (
 from aiworkstation_client.models import Job, StartedJob
 from aiworkstation_client.sync_client import Client
 from aiworkstation_client.uploads import FailedUpload, UploadProgress, UploadReport, find_files
+from aiworkstation_client.version import __version__
 
 DONE = 0
 FAILED = 1
@@ -229,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--json", action="store_true", help="print JSON lines (default if the output is not a terminal)"
     )
+    parser.add_argument("--version", action="version", version=f"aiw {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(function: Any, help: str) -> argparse.ArgumentParser:

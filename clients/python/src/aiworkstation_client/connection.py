@@ -13,10 +13,11 @@ from typing import Any
 import httpx2
 
 from aiworkstation_client.errors import AiwError, BadAnswer, ConfigurationError, ConnectionFailed
+from aiworkstation_client.version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 10.0
-USER_AGENT = "aiworkstation-client/0.1.0"
+USER_AGENT = f"aiworkstation-client/{__version__}"
 
 
 @dataclass(frozen=True)
