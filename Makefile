@@ -39,7 +39,7 @@ define INSTALL
 	END { print ""; exit failed }'
 endef
 
-.PHONY: run dev js test test-next next-python chaos lint lint-quick openapi requirements bench bench-documents
+.PHONY: run dev js test test-next next-python chaos lint lint-quick openapi requirements bench bench-panel bench-documents
 .DEFAULT_GOAL = run
 
 # The last line replaces the shell, so that SIGTERM to make reaches the application.
@@ -123,6 +123,10 @@ $(UV):
 # ONLY="steps pickup" selects figures. See bench/README.md.
 bench: $(PRODUCT) $(PEERS)
 	@exec $(BIN)/python -m bench --only "$(ONLY)" --repeats $(or $(REPEATS),3) --held $(or $(HELD),60)
+
+# JOBS="1000 1000000" and REPEATS=30 are the defaults; a million jobs need about 15 GB and half an hour to fill.
+bench-panel: $(PRODUCT)
+	@exec $(BIN)/python -m bench.panel --jobs $(or $(JOBS),1000 1000000) --repeats $(or $(REPEATS),30)
 
 # CORPUS has the files with their manifest, COLLECTIONS test collections for search. See bench/README.md.
 bench-documents: $(PRODUCT) $(READERS) $(OCR)

@@ -8,16 +8,21 @@ from typing import Any, ClassVar
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from aiworkstation.access.lookup import ALL
 from aiworkstation.web.list_filter import ListFilter
 from aiworkstation.web.requests import Request
+from aiworkstation.web.templatetags.times import moment
 from jobs.dashboard import DEFAULT_RANGE, PARTLY_FAILED, RANGES, Dashboard, dashboard, last_hours
 from jobs.job_metrics import Percentiles, Tally
 from jobs.pages.formats import dollars, milliseconds, share, whole
 
 Format = Callable[[Any], str]
+CELL = '<td data-value="{}">{}</td>'
+ROW = '<tr><th scope="row">{}</th>{}</tr>'
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, and how it is shown."""
+    """A number, empty if there is none, and how it is shown."""
 
-    value: float | None
+    value: float | str
     text: str
 
 
@@ -46,11 +51,19 @@ class Chart:
     unit: str
     bars: bool
     series: Sequence[Series]
-    rows: list[tuple[datetime, list[Cell]]]
+    rows: list[tuple[SafeString, list[Cell]]]
 
     @property
     def is_empty(self) -> bool:
         return not any(cell.value for _, cells in self.rows for cell in cells)
+
+    @property
+    def body(self) -> SafeString:
+        """The rows of the table. A template would need most of the page's time for its hundreds of cells."""
+        rows = (
+            (at, format_html_join("", CELL, ((cell.value, cell.text) for cell in cells))) for at, cells in self.rows
+        )
+        return format_html_join("", ROW, rows)
 
 
 def _percentile(get: Callable[[Tally], Percentiles], place: int) -> Callable[[Tally], float | None]:
@@ -108,11 +121,17 @@ class DashboardFilter(ListFilter):
         return {"owner": self.owner or (ALL if self.user.is_staff else "")}
 
 
+def _cell(value: float | None, text: Format) -> Cell:
+    return Cell("" if value is None else value, text(value))
+
+
 def _charts(found: Dashboard) -> list[Chart]:
+    times = [SafeString(moment(datetime.fromtimestamp(at, UTC))) for at in found.slots]
+
     def chart(name: str, title: str, unit: str, text: Format, series: Sequence[Series], *, bars: bool = False) -> Chart:
         rows = [
-            (datetime.fromtimestamp(at, UTC), [Cell(value := each.value(tally), text(value)) for each in series])
-            for at, tally in found.slots.items()
+            (time, [_cell(each.value(tally), text) for each in series])
+            for time, tally in zip(times, found.slots.values(), strict=True)
         ]
         return Chart(name, title, unit, bars, series, rows)
 

@@ -30,7 +30,7 @@ from workflows.models import Rollup
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 EVERYBODY = 0
-BATCH = 20_000
+BATCH = 5_000
 """About how many jobs one transaction counts."""
 ROUNDS = 5
 """How many transactions one call makes. The next call counts the rest."""

@@ -1,5 +1,6 @@
 """Roll-ups say what the rows say, at any time, and what deleted and retried jobs did."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from workflows.engine import rollups
 from workflows.engine.retention import prune
 from workflows.engine.rollups import Scope, count_ended_jobs, percentile, read
 from workflows.models import Rollup, RollupMark, WorkflowExecution, WorkflowStep
+from workflows.worker.maintenance import Maintenance
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVER = (datetime(1971, 1, 1, tzinfo=UTC), datetime(2190, 1, 1, tzinfo=UTC))
@@ -320,6 +322,17 @@ def test_a_deletion_at_the_same_time(elsewhere: list[Thread], alice: User) -> No
     assert by_minute() == before
     rollups.rebuild()
     assert by_minute() == before
+
+
+def test_maintenance_counts(transactional_db: None, alice: User) -> None:
+    complete_all(start_job(alice))
+    deadline = time.monotonic() + 600
+    maintenance = Maintenance()
+    while not Rollup.objects.exists():
+        maintenance.rolled_up_at = 0.0
+        maintenance.do_round()
+        assert time.monotonic() < deadline
+    assert by_minute() == of_rows()
 
 
 def test_after_a_restore_to_another_server(alice: User) -> None:
