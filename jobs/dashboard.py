@@ -88,8 +88,8 @@ def last_hours(hours: int) -> Period:
 def dashboard(user: Caller, filters: Mapping[str, Any], period: Period) -> Dashboard:
     """`filters` are those of `job_metrics.scope_of`."""
     scope, rows = scope_of(user, filters), jobs_in_scope(user, filters)
-    by_time = read(scope, *period.limits, period.seconds, ("slot", "job_type", "model"))
-    labels = read(scope, *period.limits, period.seconds, ("mode", "project_id", "owner_id"), [USAGE])
+    by_time = read(scope, *period.limits, period.seconds, ("slot", "job_type"))
+    labels = read(scope, *period.limits, period.seconds, ("model", "mode", "project_id", "owner_id"), [USAGE])
     found, types = tallies(by_time["slot"]), tallies(by_time["job_type"])
     if are_few(found):
         _set_exact(found, exact_percentiles(rows, period, SLOT))
@@ -97,13 +97,12 @@ def dashboard(user: Caller, filters: Mapping[str, Any], period: Period) -> Dashb
     total = Tally()
     for figure in by_time["job_type"]:
         total.add(figure)
-    models = tallies([figure for figure in by_time["model"] if figure.measure == USAGE])
     return Dashboard(
         period=period,
         slots={at: found.get(str(at), Tally()) for at in period.buckets()},
         total=total,
         types=dict(sorted(types.items())),
-        models=_most(models),
+        models=_most(tallies(labels["model"])),
         modes=_most(tallies(labels["mode"])),
         projects=_most(tallies(labels["project_id"])),
         users=_with_names(_most(tallies(labels["owner_id"]))),

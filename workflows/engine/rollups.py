@@ -30,6 +30,9 @@ from workflows.models import Rollup
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 EVERYBODY = 0
+USAGE = Rollup.Measure.USAGE.value
+IS_USAGE = f"measure = '{USAGE}'"
+"""The condition of the index `rollup_of_usage`."""
 BATCH = 5_000
 """About how many jobs one transaction counts."""
 ROUNDS = 5
@@ -140,16 +143,19 @@ found AS (
   SELECT at, owner_id, job_type, mode, project_id, model, measure, bucket, number, input_tokens, output_tokens, cost,
     unpriced
   FROM workflow_rollups
-  WHERE seconds = %(level)s AND at >= %(begin)s AND at < %(end)s AND {{kept_owner}} AND {{labels}}
+  WHERE seconds = %(level)s AND at >= %(begin)s AND at < %(end)s AND {{kept_owner}} AND {{labels}} AND {{measured}}
   UNION ALL
   SELECT at, owner_id, job_type, mode, project_id, model, measure, bucket, 1, input_tokens, output_tokens, cost,
     unpriced
-  FROM happened WHERE at >= %(begin)s AND at < %(end)s AND {{labels}}
+  FROM happened WHERE at >= %(begin)s AND at < %(end)s AND {{labels}} AND {{measured}}
 ),
-placed AS (SELECT *, floor(extract(epoch FROM at) / %(width)s)::bigint * %(width)s AS slot FROM found)
-SELECT grouping({{by}}), coalesce({{value}}), measure, bucket, sum(number), sum(input_tokens), sum(output_tokens),
-  sum(cost), sum(unpriced), (SELECT counted_to FROM workflow_rollup_mark)
-FROM placed WHERE measure = ANY(%(measures)s) GROUP BY GROUPING SETS ({{sets}}, ())
+placed AS (SELECT *, date_bin(%(width)s * interval '1 second', at, 'epoch') AS slot FROM found)
+SELECT grouping({{by}}), coalesce({{value}}), measure, bucket, sum(number),
+  coalesce(sum(input_tokens) FILTER (WHERE {{is_usage}}), 0),
+  coalesce(sum(output_tokens) FILTER (WHERE {{is_usage}}), 0),
+  coalesce(sum(cost) FILTER (WHERE {{is_usage}}), 0), coalesce(sum(unpriced) FILTER (WHERE {{is_usage}}), 0),
+  (SELECT counted_to FROM workflow_rollup_mark)
+FROM placed GROUP BY GROUPING SETS ({{sets}}, ())
 """
 
 
@@ -261,13 +267,14 @@ def read(
     """
     level = next(length for length in (DAY, HOUR, MINUTE) if width % length == 0)
     details = scope.has_labels or not {"slot", "job_type", "model"}.issuperset(by)
-    statement = _statement(scope, by, details=details)
+    chosen = list(measures) or Rollup.Measure.values
+    statement = _statement(scope, by, chosen, details=details)
     while True:
         marks = rows_of(_MARK)
         mark = marks[0][0] if marks else NEVER
         rows = rows_of(
             statement, mark=mark, level=level, begin=begin, end=end, width=width,
-            measures=list(measures) or Rollup.Measure.values, owner=scope.owner_id, job_type=scope.job_type,
+            measures=chosen, owner=scope.owner_id, job_type=scope.job_type,
             mode=scope.mode, project_id=scope.project_id, model=scope.model, except_types=list(scope.except_types),
         )  # fmt: skip
         # The mark as the statement saw it. If it has moved, jobs in between would be counted twice.
@@ -275,7 +282,7 @@ def read(
             return _by_dimension(rows, by)
 
 
-def _statement(scope: Scope, by: Sequence[str], *, details: bool) -> str:
+def _statement(scope: Scope, by: Sequence[str], measures: list[str], *, details: bool) -> str:
     owner = "true" if scope.owner_id is None else "owner_id = %(owner)s"
     everybody = f"owner_id {'<>' if details else '='} {EVERYBODY}"
     labels = [f"{name} = %({name})s" for name in ("job_type", "mode", "project_id") if getattr(scope, name)]
@@ -286,8 +293,10 @@ def _statement(scope: Scope, by: Sequence[str], *, details: bool) -> str:
         jobs=_with(_NOT_COUNTED, owner=owner),
         kept_owner=everybody if scope.owner_id is None else owner,
         labels=" AND ".join(labels),
+        measured=IS_USAGE if measures == [USAGE] else "measure = ANY(%(measures)s)",
+        is_usage=IS_USAGE,
         by=", ".join(by),
-        value=", ".join(f"{name}::text" for name in by),
+        value=", ".join("extract(epoch FROM slot)::bigint::text" if name == "slot" else f"{name}::text" for name in by),
         sets=", ".join(f"({name}, measure, bucket)" for name in by),
     )
 

@@ -879,7 +879,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "workflow_rollups",
-                "indexes": [models.Index(fields=["owner_id", "seconds", "at"], name="rollup_by_owner")],
+                "indexes": [
+                    models.Index(fields=["owner_id", "seconds", "at"], name="rollup_by_owner"),
+                    models.Index(
+                        condition=models.Q(("measure", "usage")), fields=["seconds", "at"], name="rollup_of_usage"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(

@@ -41,7 +41,10 @@ class Rollup(models.Model):
 
     class Meta:
         db_table = "workflow_rollups"
-        indexes = (models.Index(fields=["owner_id", "seconds", "at"], name="rollup_by_owner"),)
+        indexes = (
+            models.Index(fields=["owner_id", "seconds", "at"], name="rollup_by_owner"),
+            models.Index(fields=["seconds", "at"], name="rollup_of_usage", condition=Q(measure="usage")),
+        )
 
     def __str__(self) -> str:
         return f"{self.measure} {self.at:%Y-%m-%d %H:%M}: {self.number}"
