@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -131,3 +132,30 @@ def test_one_message_after_the_other_sees_its_own_user(site: Site, alice: User, 
     for user, is_error in [(alice, False), (bob, True)] * 3:
         answer: httpx2.Response = site.post(user, body, **headers("tools/call", "get_job"))
         assert answer.json()["result"].get("isError", False) is is_error
+
+
+def test_messages_at_once_see_their_own_users(site: Site, alice: User, bob: User) -> None:  # noqa: F811
+    job = start_job(alice)
+    body = message("tools/call", name="get_job", arguments={"jobId": str(job.pk)})
+    tokens = {user: site.headers(user) for user in (alice, bob)}
+
+    def call(user: User) -> bool:
+        answer = site.post(None, body, **headers("tools/call", "get_job"), **tokens[user])
+        return bool(answer.json()["result"].get("isError", False))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(call, [alice, bob] * 16)) == [False, True] * 16
+
+
+def test_one_key_at_once_is_one_job(site: Site, alice: User) -> None:  # noqa: F811
+    payload = {"workflowName": "W", "steps": [{"name": "One"}]}
+    body = message("tools/call", name="start_workflow", arguments={"payload": payload, "idempotencyKey": "k"})
+    token = site.headers(alice)
+
+    def call(_: int) -> str:
+        answer = site.post(None, body, **headers("tools/call", "start_workflow"), **token)
+        return str(answer.json()["result"]["structuredContent"]["jobId"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(call, range(8)))) == 1
+    assert WorkflowExecution.objects.count() == 1
