@@ -1,10 +1,13 @@
 """The address and the token."""
 
+from pathlib import Path
+
 import pytest
-from aiworkstation_client import Client, ConfigurationError
+from aiworkstation_client import Client, ConfigurationError, ConnectionFailed
 
 from tests.clients.python.conftest import MakeClient
 from tests.clients.python.flaky_server import FINISHED, Reply, Serve
+from tests.servers.tls import listening_with, self_signed
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,14 @@ def test_a_proxy_does_not_see_what_stays_on_this_machine(
         monkeypatch.setenv(name, proxy.url)
     make_client(server.url, "t").get_job("j1")
     assert (len(server.requests), proxy.requests) == (1, [])
+
+
+def test_a_certificate_that_nobody_trusts(make_client: MakeClient, serve: Serve, tmp_path: Path) -> None:
+    """The token is not sent, and there is no second attempt."""
+    server = serve(Reply(200, FINISHED))
+    names: list[str] = []
+    server.socket = listening_with(self_signed(tmp_path, "localhost"), server.socket, names)
+    with pytest.raises(ConnectionFailed, match="certificate") as caught:
+        make_client(f"https://localhost:{server.server_port}", "t").get_job("j1")
+    assert caught.value.is_lasting
+    assert (names, server.requests) == (["localhost"], [])

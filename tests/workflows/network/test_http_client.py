@@ -1,10 +1,8 @@
 import asyncio
 import json
 import logging
-import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import pytest
 
 from aiworkstation.ops import config
 from tests.servers.local import LocalServer
+from tests.servers.tls import listening_with, self_signed
 from tests.servers.web_server import WebHandler, WebServer
 from tests.workflows.conftest import Configure
 from workflows.errors import BadArguments, NotConfigured, PermanentError, StepError, TryLater
@@ -389,31 +388,6 @@ class TestTls:
             assert send(f"https://name.example:{server.server_port}/echo").status == 200
             assert names == ["name.example"]
             assert failure(f"https://b.example:{server.server_port}/echo").code == "bad_certificate"
-
-
-def self_signed(folder: Path, name: str) -> Path:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate, and is not here")
-    path = folder / "both.pem"
-    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-    options += [
-        "-addext",
-        f"subjectAltName=DNS:{name}",
-        "-keyout",
-        str(folder / "key"),
-        "-out",
-        str(folder / "cert"),
-    ]
-    subprocess.run(["openssl", "req", *options], check=True, capture_output=True)
-    path.write_bytes((folder / "key").read_bytes() + (folder / "cert").read_bytes())
-    return path
-
-
-def listening_with(certificate: Path, plain: socket.socket, names: list[str]) -> ssl.SSLSocket:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.sni_callback = lambda connection, name, _: names.append(name or "")
-    return context.wrap_socket(plain, server_side=True)
 
 
 class TestCancel:

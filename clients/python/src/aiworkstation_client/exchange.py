@@ -129,18 +129,17 @@ class Inbox:
     """Takes an answer in chunks, and refuses one that is too large or takes too long."""
 
     def __init__(self, request: Request, status: int, headers: Mapping[str, str], seconds: float) -> None:
-        self.status = status
-        self.headers = headers
-        self._is_file = request.open_target is not None and status == HTTPStatus.OK
-        self._file = request.open_target() if request.open_target and self._is_file else None
-        self._limit = MAX_JSON if status < HTTPStatus.BAD_REQUEST else MAX_ERROR
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
-        self._body = bytearray()
         if headers.get("content-encoding", "identity") != "identity":
             raise BadAnswer(
                 f"The answer is compressed ({headers['content-encoding']!r}), although this was not asked for."
             )
+        self.status = status
+        self.headers = headers
+        self._file = request.open_target() if request.open_target and status == HTTPStatus.OK else None
+        self._limit = MAX_JSON if status < HTTPStatus.BAD_REQUEST else MAX_ERROR
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._body = bytearray()
 
     def add(self, chunk: bytes) -> None:
         if self._file:

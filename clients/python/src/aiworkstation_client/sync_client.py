@@ -56,8 +56,9 @@ class Client:
     """Calls AI Workstation's API.
 
     `url` is the address of the server, by default AIW_URL or http://127.0.0.1:8000. `token` is an API token, by default
-    AIW_TOKEN. `timeout` is the longest silence in an exchange, in seconds. `retries` is how often a request is repeated
-    if that is safe. `allow_http` sends the token unencrypted to another machine. Threads may share a client.
+    AIW_TOKEN. `timeout` is in seconds: the longest silence in an exchange, and the longest time for an answer that is
+    not stored in a file. `retries` is how often a request is repeated if that is safe. `allow_http` sends the token
+    unencrypted to another machine. Threads may share a client.
     """
 
     def __init__(
