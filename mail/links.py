@@ -53,7 +53,7 @@ def read_key(key: str) -> Invitation | None:
     parts = _KEY.fullmatch(key)
     if parts is None:
         return None
-    user = User.objects.filter(pk=int(parts[1]), is_active=True).first()
+    user = User.objects.filter(pk=int(parts[1])).first()
     step = _open_question(UUID(parts[2]), user) if user else None
     if user is None or step is None:
         return None
