@@ -24,6 +24,7 @@ LEAST_SILENCE = timedelta(seconds=5)
 FULL_SCAN_EVERY = 10.0
 """Seconds between looks at the whole queue."""
 NO_WORKER = "No worker is running. Start one with `manage.py work`."
+ALL_DRAINED = "All workers are drained. Staff can let them take steps again on the page Workers."
 DISTANT_PAST = datetime(1, 1, 1, tzinfo=UTC)
 
 # The first row is the time since which the first execution has been due. The others are the positions of executions
@@ -93,7 +94,7 @@ def _lost(ids: list[UUID]) -> dict[UUID, str]:
     if not lost:
         return {}
     everything = Pause.objects.filter(kind=Pause.Kind.ALL)
-    hint = _held_back(everything) or ("" if alive_workers() else NO_WORKER)
+    hint = _held_back(everything) or ("" if alive_workers() else no_worker())
     return {step.execution_id: f"{_silence_of(step, now)} {hint}".rstrip() for step in lost}
 
 
@@ -164,6 +165,12 @@ def _held_back(pauses: Iterable[Pause]) -> str:
     return ""
 
 
+def no_worker() -> str:
+    """Says why no worker takes steps, if `alive_workers` finds none."""
+    are_drained = Worker.objects.filter(last_beat__gt=timezone.now() - silent_after(), is_drained=True).exists()
+    return ALL_DRAINED if are_drained else NO_WORKER
+
+
 def alive_workers() -> list[Worker]:
     """Returns the workers that are alive and claim steps."""
     return list(Worker.objects.filter(last_beat__gt=timezone.now() - silent_after(), draining=False, slots__gt=0))
@@ -217,7 +224,7 @@ def _missing_here(step: WorkflowStep | None, workers: Sequence[Worker]) -> str:
 
 def _queued(execution: WorkflowExecution, position: int | None, slots: dict[str, SlotUse] | None) -> str:
     if slots is None:
-        return NO_WORKER
+        return no_worker()
     use = slots.get(execution.next_slot or "")
     busy = f" {use.busy} of {use.total} slots for such steps are busy." if use else ""
     if position is None:

@@ -15,7 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from workflows.engine.why_waiting import NO_WORKER, alive_workers, slot_use
+from workflows.engine.why_waiting import alive_workers, no_worker, slot_use
 from workflows.models import Pause, Worker
 from workflows.monitoring.queue_state import oldest_due_by_slot
 
@@ -74,7 +74,7 @@ def _workers() -> Check:
         return Check(True, f"{len(workers)} alive.")
     last = Worker.objects.order_by("-last_beat").values_list("last_beat", flat=True).first()
     seen = f" The last sign of life was {(timezone.now() - last).total_seconds():.0f} s ago." if last else ""
-    return Check(False, f"{NO_WORKER}{seen}")
+    return Check(False, f"{no_worker()}{seen}")
 
 
 def _queue() -> Check:

@@ -113,6 +113,15 @@ def test_a_pause_is_no_failure(alice: User) -> None:
     assert found["detail"].endswith("Pauses of tools or projects: 1.")
 
 
+def test_when_all_workers_are_drained(alice: User) -> None:
+    job = start_job(alice)
+    Worker.objects.create(kind="runner", host="here", pid=1, slots=7, draining=True, is_drained=True)
+    assert waiting_for([job])[job.pk].startswith("All workers are drained.")
+    found = readiness()["checks"]["workers"]
+    assert not found["ok"]
+    assert found["detail"].startswith("All workers are drained.")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_drained_worker_takes_nothing_until_it_is_resumed(alice: User) -> None:
     jobs: list[WorkflowExecution] = []
