@@ -1,6 +1,7 @@
 """What a user stores is limited: files, the texts of their pages and chunks, payloads and outputs of jobs."""
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -9,13 +10,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from aiworkstation.access import quota
+from aiworkstation.ids import uuid7
 from documents.models import Document, DocumentChunk, DocumentPage
 from documents.reading.ingest import NoRoom
+from documents.storage.stored_files import OverQuota
 from tests.jobs.api.callbacks.conftest import hand_over, outside, send, update_of
 from tests.probe import tools as probe_tools
 from tests.servers.outside_worker import SECRET
@@ -48,7 +51,7 @@ def together(*functions: Callable[[], object]) -> list[str]:
             connection.ensure_connection()
             barrier.wait()
             function()
-        except NoRoom as error:
+        except (NoRoom, OverQuota, quota.OverQuota) as error:
             return error.code
         finally:
             connection.close()
@@ -72,6 +75,34 @@ def test_it_works(alice: User, bob: User) -> None:
     assert [each.status for each in jobs] == ["completed"] * 2
     assert quota.used(alice.pk) == pytest.approx(document.file_size + document.text_size + 100_000, abs=10)
     assert quota.used(bob.pk) == pytest.approx(900_000, abs=10)
+
+
+def meanwhile(first: Callable[[], object], second: Callable[[], object]) -> str:
+    """Calls `second` while the transaction of `first` is still open. Returns the code of its error, or ""."""
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        first()
+        running = pool.submit(together, second)
+        while not (running.done() or waits_for_a_lock()):
+            time.sleep(0.01)
+    return str(running.result()[0])
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("what", ["output", "text", "file"])
+def test_who_comes_second_waits_and_finds_no_room(alice: User, what: str) -> None:
+    one, two = (uuid7() for _ in range(2))
+    reading = begin(alice, upload(alice, WORDS))
+    second: dict[str, Callable[[], object]] = {
+        "output": lambda: LargeJson.take_room(alice.pk, one, one, 500_000),
+        "text": lambda: read(reading),
+        "file": lambda: upload(alice, b"y" * 500_000),
+    }
+    assert meanwhile(lambda: LargeJson.take_room(alice.pk, two, two, 700_000), second[what]) == "over_quota"
 
 
 class TestTexts:
