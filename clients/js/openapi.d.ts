@@ -4962,7 +4962,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookWithSecret"];
                 };
             };
-            /** @description `unknown` for a key or a value that does not exist, `required`, `invalid` and the other codes of a validation error, each with the field in `attr`; `parse_error` for a body that is not JSON. `address_not_allowed`: a private address that HTTP_ALLOWED_PRIVATE_HOSTS does not list. */
+            /** @description `unknown` for a key or a value that does not exist, `required`, `invalid` and the other codes of a validation error, each with the field in `attr`; `parse_error` for a body that is not JSON. `address_not_allowed`: a private address that HTTP_ALLOWED_PRIVATE_HOSTS does not list. `staff_only`: only webhooks of staff can get alerts. */
             400: {
                 headers: {
                     [name: string]: unknown;

@@ -25,7 +25,8 @@ describe(views.webhooks, "POST", Operation(
     "createWebhook", "Create a webhook", "Only the URL is required. The secret signs the messages.", body=NewWebhook,
     answers={201: WebhookWithSecret},
     errors={
-        400: "`address_not_allowed`: a private address that HTTP_ALLOWED_PRIVATE_HOSTS does not list.",
+        400: "`address_not_allowed`: a private address that HTTP_ALLOWED_PRIVATE_HOSTS does not list. "
+        "`staff_only`: only webhooks of staff can get alerts.",
         409: "`too_many_webhooks`: delete one first.",
     },
     examples=[example("Failures of one project", {
