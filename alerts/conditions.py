@@ -50,9 +50,11 @@ def oldest_due(rule: AlertRule) -> Finding | None:
     oldest = max(ages.values(), default=timedelta()).total_seconds()
     if oldest <= rule.limit:
         return None
-    pause = Pause.objects.first()
-    paused = f" All work is paused since {pause.since:%Y-%m-%d %H:%M} UTC by {pause.by}." if pause else ""
-    detail = f"The limit is {duration(rule.limit)}.{paused}"
+    pauses = [
+        f" {one_line(pause.what, 300)} paused since {pause.since:%Y-%m-%d %H:%M} UTC by {pause.by}."
+        for pause in Pause.objects.all()
+    ]
+    detail = f"The limit is {duration(rule.limit)}.{''.join(pauses)}"
     return Finding("", f"The oldest due job has waited for {duration(oldest)}", detail)
 
 

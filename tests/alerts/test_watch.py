@@ -170,10 +170,13 @@ class TestOldestDue:
     def test_a_pause_is_named(self, alice: User, ops: SmtpServer) -> None:
         rule_for(Kind.OLDEST_DUE, limit=600)
         Pause.objects.create(by="ops")
+        Pause.objects.create(by="ops", kind="tool", name="HTTP_REQUEST")
         start_job(alice)
         age("workflow_executions", "wake_at", 601)
         watch_all()
-        assert "paused since" in Mail.objects.get().body
+        body = " ".join(Mail.objects.get().body.split())
+        assert "All work is paused since" in body
+        assert "The tool HTTP_REQUEST is paused since" in body
 
 
 class TestNoWorker:
