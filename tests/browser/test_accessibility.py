@@ -1,5 +1,6 @@
 """axe finds nothing on the pages of jobs, light and dark, wide and narrow, and none of them scrolls sideways."""
 
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,8 @@ from workflows.models import SecretGrant, WorkflowExecution, WorkflowStep
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
+WIDTHS = (1280, 360)
+SCHEMES = ("light", "dark")
 LONG = "Quarterlyreviewofthesalesregionwithoutanyspaces"
 SCROLLS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
@@ -99,6 +102,18 @@ def check(page: Page, scheme: str, width: int) -> None:
     assert not page.evaluate(SCROLLS), f"{page.url} scrolls sideways, {scheme} {width}"
 
 
+def check_in_both_schemes(page: Page, width: int) -> None:
+    """Changes the colors of the page that is open, as a page has them that was loaded with them."""
+    for scheme in SCHEMES:
+        page.evaluate("scheme => { document.documentElement.dataset.theme = scheme }", scheme)
+        check(page, scheme, width)
+
+
+def choose(page: Page, scheme: str) -> None:
+    page.get_by_role("button", name=scheme.capitalize()).click()
+    page.wait_for_selector(f"html[data-theme={scheme}]")
+
+
 def other_pages(user: User) -> list[str]:
     """The addresses of the pages beside those of jobs, with contents."""
     document = index(user, upload(user, f"The price of {LONG} rose.", f"{LONG}.txt"))
@@ -133,6 +148,17 @@ def other_pages(user: User) -> list[str]:
     ]
 
 
+def check_pages(page: Page, addresses: list[str]) -> None:
+    for width, address in product(WIDTHS, addresses):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(address)
+        closed = page.locator("main details:not([open]) > summary")
+        while closed.count():
+            closed.first.click()
+        page.wait_for_load_state("networkidle")  # what was opened is fetched
+        check_in_both_schemes(page, width)
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_other_pages(
@@ -159,17 +185,10 @@ def test_other_pages(
             check(page, scheme, width)
 
 
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_of_jobs(
-    browser: Browser,
-    live_server: LiveServer,
-    demo: User,
-    settings: Settings,
-    tmp_path: Path,
-    scheme: str,
-    width: int,
+    signed_in: Page, live_server: LiveServer, demo: User, settings: Settings, tmp_path: Path
 ) -> None:
+    """Slow: axe looks at each page four times."""
     settings.MEDIA_ROOT = tmp_path
     failed, live, files = diamond(demo), running(demo), over_files(demo)
     addresses = [
@@ -184,21 +203,17 @@ def test_pages_of_jobs(
         f"/jobs/{files.pk}",
         f"/jobs/{files.pk}/steps/0",
     ]
-    with browser.new_context(viewport={"width": width, "height": 800}) as context:
-        page = context.new_page()
-        sign_in(page, live_server.url)
-        page.get_by_role("button", name=scheme.capitalize()).click()
-        page.wait_for_selector(f"html[data-theme={scheme}]")
-        for address in addresses:
-            page.goto(f"{live_server.url}{address}")
-            for summary in page.locator("main summary").all():
-                summary.click()
-            page.wait_for_load_state("networkidle")  # what was opened is fetched
-            check(page, scheme, width)
+    page = signed_in
+    for scheme in SCHEMES:
+        choose(page, scheme)  # which marks its button, too
+        check(page, scheme, WIDTHS[0])
+    check_pages(page, [f"{live_server.url}{address}" for address in addresses])
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
         page.goto(f"{live_server.url}/jobs/")
         page.get_by_label("Select", exact=False).last.check()
         page.get_by_role("button", name="Preview for selected jobs").click()
         page.wait_for_url("**/jobs/bulk")
-        check(page, scheme, width)
+        check_in_both_schemes(page, width)
         page.keyboard.press("?")
-        check(page, scheme, width)
+        check_in_both_schemes(page, width)

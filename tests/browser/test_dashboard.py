@@ -1,6 +1,7 @@
 """The dashboard in a browser: charts with scripts, tables without them."""
 
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.conftest import sign_in
-from tests.browser.test_accessibility import check
+from tests.browser.test_accessibility import SCHEMES, WIDTHS, check, choose
 from tests.support.jobs import claim, complete, fail, start_job
 from workflows.models import WorkflowExecution
 
@@ -59,18 +60,15 @@ def test_without_scripts(browser: Browser, live_server: LiveServer, demo: User) 
         expect(page.locator(".plot[data-chart]").first).to_be_hidden()
 
 
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe(browser: Browser, live_server: LiveServer, demo: User, scheme: str, width: int) -> None:
+def test_axe(signed_in: Page, live_server: LiveServer, demo: User) -> None:
+    """Each look is loaded anew, because the charts are drawn in its colors and for its width."""
     work(demo)
-    with browser.new_context(viewport={"width": width, "height": 800}) as context:
-        page = context.new_page()
-        sign_in(page, live_server.url)
-        page.get_by_role("button", name=scheme.capitalize()).click()
-        page.wait_for_selector(f"html[data-theme={scheme}]")
-        page.goto(f"{live_server.url}/dashboard?range=6h")
-        expect(page.locator(".plot canvas")).to_have_count(7)
-        check(page, scheme, width)
-        for summary in page.locator("main summary").all():
+    for width, scheme in product(WIDTHS, SCHEMES):
+        signed_in.set_viewport_size({"width": width, "height": 800})
+        choose(signed_in, scheme)
+        signed_in.goto(f"{live_server.url}/dashboard?range=6h")
+        expect(signed_in.locator(".plot canvas")).to_have_count(7)
+        check(signed_in, scheme, width)
+        for summary in signed_in.locator("main summary").all():
             summary.click()
-        check(page, scheme, width)
+        check(signed_in, scheme, width)
