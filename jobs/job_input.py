@@ -64,13 +64,22 @@ def _term(key: str, value: str) -> int:
 
 
 def _terms(payload: Any) -> Iterator[int]:
+    names: dict[Shape, list[str]] = {}  # thousands of documents have the same shape
     for path, value in _values(payload, ()):
         text = value if isinstance(value, str) else json.dumps(value)
-        for key in _names(path):
-            yield _term(key, text)
+        shape = tuple(None if isinstance(part, int) else part for part in path)
+        if shape not in names:
+            names[shape] = sorted(_names(shape))
+        for name in names[shape]:
+            yield _term(name, text)
+        places = [part for part in path if isinstance(part, int)]
+        if places and max(places) < MOST_NUMBERED:
+            yield _term(".".join(map(str, path)), text)
 
 
 Path = tuple[str | int, ...]
+Shape = tuple[str | None, ...]
+"""A path, with None for the places in lists."""
 
 
 def _values(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -85,16 +94,13 @@ def _values(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, node
 
 
-def _names(path: Path) -> set[str]:
-    """`steps.0.tool`, `steps.tool` and `tool`. The id of a document is `documentId`, wherever it is."""
-    keys = [part for part in path if isinstance(part, str)]
+def _names(shape: Shape) -> set[str]:
+    """`steps.tool` and `tool`. The id of a document is `documentId`, wherever it is."""
+    keys = [part for part in shape if part is not None]
     names = {".".join(keys[place:]) for place in range(len(keys))}
-    places = [part for part in path if isinstance(part, int)]
-    if places and max(places) < MOST_NUMBERED:
-        names.add(".".join(map(str, path)))
-    if isinstance(path[-1], int) and keys[-1].endswith("Ids"):  # documentIds: ["doc1"]
+    if shape[-1:] == (None,) and keys and keys[-1].endswith("Ids"):  # documentIds: ["doc1"]
         names.add(keys[-1].removesuffix("s"))
-    if keys[-1:] == ["id"] and len(path) > 2 and isinstance(path[-2], int):  # documents: [{"id": "doc1"}]
+    if shape[-2:] == (None, "id") and len(keys) > 1:  # documents: [{"id": "doc1"}]
         names.add(f"{keys[-2].removesuffix('s')}Id")
     return names
 
