@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
+from jobs import job_input
 from jobs.job_input import BadInput, conditions, has_input
 from jobs.models import JobInput
 from jobs.rerun import plan_rerun, start_rerun
@@ -159,6 +160,16 @@ def test_the_page(alice: User, at_alice: Client) -> None:
     assert "gpt-4o is not a condition. Write key=value" in wrong
     refused = at_alice.post("/jobs/bulk", {"action": "cancel", "all": "1", "input": "gpt-4o"}, follow=True)
     assert "is not a condition" in refused.content.decode(), "a wrong filter must not select every job"
+
+
+@pytest.mark.parametrize("rare", [0, 1, 2])
+def test_rare_and_frequent_values(alice: User, monkeypatch: pytest.MonkeyPatch, rare: int) -> None:
+    """Both are found, each in its way."""
+    monkeypatch.setattr(job_input, "RARE", rare)
+    start_job(alice, payload=PAYLOAD)
+    start_job(alice, payload=PAYLOAD)
+    assert len(found("modelId=gpt-4o")) == 2
+    assert found("modelId=other") == []
 
 
 def test_the_index_serves_it(alice: User) -> None:
