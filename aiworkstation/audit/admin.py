@@ -92,6 +92,7 @@ class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     paginator = NewestPaginator
     show_full_result_count = False
     list_max_show_all = 0
+    show_facets = admin.ShowFacets.NEVER  # a count of each filter
 
     @admin.display(description="object")
     def subject(self, event: AuditEvent) -> str:
