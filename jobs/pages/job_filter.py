@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Q, QuerySet
+from django.db.models import BooleanField, Case, Count, Q, QuerySet, When
 
 from aiworkstation.access.lookup import ALL, owned_by
 from aiworkstation.web.list_filter import ListFilter
@@ -146,11 +146,15 @@ class JobFilter(ListFilter):
 
     def _counts(self) -> dict[str, int]:
         """The number of jobs for each tab, and `read`, the number of jobs that were looked at."""
-        newest = owned_by(WorkflowExecution.objects.all(), self.user, self.owner).order_by("-pk")[: COUNTED + 1]
-        wanted = matching(self.as_filters())
+        # Each row is compared with the filters once, not once for each tab.
+        is_wanted = Case(When(matching(self.as_filters()), then=True), default=False, output_field=BooleanField())
+        rows = owned_by(WorkflowExecution.objects.all(), self.user, self.owner).annotate(is_wanted=is_wanted)
+        newest = rows.order_by("-pk")[: COUNTED + 1]
         of_status = {status: Q(status=status) for status in ExecutionStatus.values}
         states = {"": Q(), UNFINISHED: ~Q(status__in=FINISHED_EXECUTION), **of_status}
-        columns = {f"n{number}": Count("pk", filter=wanted & state) for number, state in enumerate(states.values())}
+        columns = {
+            f"n{number}": Count("pk", filter=Q(is_wanted=True) & state) for number, state in enumerate(states.values())
+        }
         found = newest.aggregate(read=Count("pk"), **columns)
         return {"read": found["read"], **{name: found[f"n{number}"] for number, name in enumerate(states)}}
 
