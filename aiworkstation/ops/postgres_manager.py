@@ -160,18 +160,21 @@ class Server:
     def _end_orphan(self) -> None:
         """Ends a server whose manager was killed, and removes its files. The lock excludes other managers."""
         pid_file = self.data / "postmaster.pid"
-        if pid_file.exists():
-            self._end(int(pid_file.read_text().split("\n", 1)[0] or 0))
+        pid = int(pid_file.read_text().split("\n", 1)[0] or 0) if pid_file.exists() else 0
+        deadline = time.monotonic() + STOP_SECONDS
+        # If only the server's main process was killed, the others soon end by themselves. Until then they hold its
+        # shared memory, and no other server can start.
+        while left := _processes_in(self.data):
+            is_late = time.monotonic() > deadline
+            for each in left:
+                if each == pid or is_late:
+                    with suppress(ProcessLookupError):
+                        os.kill(each, signal.SIGQUIT if is_late else signal.SIGINT)
+            time.sleep(0.05)
         # After a reboot another process may have the same id, and PostgreSQL would wait for that one, or for a zombie.
         if Path("/proc/self").exists():
             pid_file.unlink(missing_ok=True)
             (self.home / f".s.PGSQL.{postgres.PORT}.lock").unlink(missing_ok=True)
-
-    def _end(self, pid: int) -> None:
-        deadline = time.monotonic() + STOP_SECONDS
-        while _runs_in(pid, self.data):
-            os.kill(pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGQUIT)
-            time.sleep(0.1)
 
     def _options(self) -> list[str]:
         options = {
@@ -338,11 +341,16 @@ def _rotate_log() -> None:
         log.replace(f"{postgres.LOG}.1")
 
 
-def _runs_in(pid: int, directory: Path) -> bool:
-    """Whether this is the process's working directory. A server's is that of its data."""
+def _processes_in(data: Path) -> list[int]:
+    """The ids of the processes of a server with this data, its working directory. Linux only: else there are none."""
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _serves(process, data)]
+
+
+def _serves(process: Path, data: Path) -> bool:
     try:
-        return os.path.samefile(f"/proc/{pid}/cwd", directory)
-    except OSError:
+        is_there = os.path.samefile(process / "cwd", data)
+        return is_there and (process / "exe").readlink().name.startswith("postgres")
+    except OSError:  # it has ended, or is another user's
         return False
 
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -185,6 +187,28 @@ def test_what_was_committed_survives_a_kill_of_everything(data_dir: Path) -> Non
     user.communicate()
     with postgres.join(data_dir):
         assert select(data_dir, "SELECT n FROM kept") == 7
+
+
+def test_a_process_of_a_killed_server_is_waited_for(data_dir: Path) -> None:
+    """The processes of sessions outlive the main process by a moment, and hold its shared memory."""
+    user = another_user(data_dir)
+    assert has_joined(user)
+    connection = psycopg.connect(postgres.dsn(data_dir))
+    session = psutil.Process(connection.info.backend_pid)
+    session.suspend()
+    for process in processes_of(data_dir):
+        if process != session:
+            process.kill()
+    user.kill()
+    user.communicate()
+    with ThreadPoolExecutor() as pool:
+        joining = pool.submit(postgres.join, data_dir)
+        with pytest.raises(TimeoutError):
+            joining.result(1)
+        session.resume()
+        with joining.result(30):
+            assert select(data_dir, "SELECT 1") == 1
+    connection.close()
 
 
 def test_a_pid_file_that_names_another_process_is_stale(data_dir: Path) -> None:
