@@ -266,7 +266,7 @@ def queue(rows: ExecutionQuerySet) -> dict[str, Any]:
 
 def workers() -> dict[str, int]:
     alive = alive_workers()
-    use = (slot_use(alive) or {}).values()
+    use = slot_use(alive).values()
     return {
         "alive": len(alive),
         "slots": sum(each.total for each in use),

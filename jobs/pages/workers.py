@@ -81,7 +81,7 @@ def _shown() -> list[ShownWorker]:
 
 
 def _slots(row: Worker) -> list[tuple[str, int, int]]:
-    use = slot_use([row]) or {}
+    use = slot_use([row])
     return [(kind, each.busy, each.total) for kind, each in use.items()]
 
 

@@ -71,7 +71,7 @@ def _waiting(waiting: Sequence[WorkflowExecution]) -> dict[UUID, str]:
     next_steps = _next_steps([execution.pk for execution in waiting])
     positions = _queue_positions.find([execution.pk for execution in waiting])
     pauses, workers = list(Pause.objects.all()), alive_workers()
-    slots = slot_use(workers)
+    slots = slot_use(workers) if workers else no_worker()
     now = timezone.now()
     return {
         execution.pk: _delayed(next_steps.get(execution.pk), now)
@@ -176,10 +176,10 @@ def alive_workers() -> list[Worker]:
     return list(Worker.objects.filter(last_beat__gt=timezone.now() - silent_after(), draining=False, slots__gt=0))
 
 
-def slot_use(workers: Sequence[Worker]) -> dict[str, SlotUse] | None:
-    """Returns the slots by kind, or None without workers. Steps in a worker's reserve do not count as busy."""
+def slot_use(workers: Sequence[Worker]) -> dict[str, SlotUse]:
+    """Returns the slots by kind. Steps in a worker's reserve do not count as busy."""
     if not workers:
-        return None
+        return {}
     total: Counter[str] = Counter()
     for worker in workers:
         total.update(worker.sizes)
@@ -222,9 +222,10 @@ def _missing_here(step: WorkflowStep | None, workers: Sequence[Worker]) -> str:
     return f'No running worker can run "{step.name}". {reasons[0]}'
 
 
-def _queued(execution: WorkflowExecution, position: int | None, slots: dict[str, SlotUse] | None) -> str:
-    if slots is None:
-        return no_worker()
+def _queued(execution: WorkflowExecution, position: int | None, slots: dict[str, SlotUse] | str) -> str:
+    """`slots` says instead why no worker takes steps."""
+    if isinstance(slots, str):
+        return slots
     use = slots.get(execution.next_slot or "")
     busy = f" {use.busy} of {use.total} slots for such steps are busy." if use else ""
     if position is None:

@@ -97,7 +97,7 @@ def _queue() -> Iterator[Metric]:
 
 def _workers() -> Iterator[Metric]:
     workers = alive_workers()
-    slots = slot_use(workers) or {}
+    slots = slot_use(workers)
     yield _number("workers_alive", "Workers that are alive and take steps.", len(workers))
     total = {kind: use.total for kind, use in slots.items()}
     yield _gauge("slots", "Slots of the living workers, without the reserve.", "kind", total)

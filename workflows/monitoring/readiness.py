@@ -87,7 +87,7 @@ def _queue() -> Check:
         # Due jobs may be held back by any of them.
         return Check(True, f"{detail} {_summary(pauses)}")
     late = [kind for kind, age in ages.items() if age > STUCK_AFTER]
-    slots = (slot_use(alive_workers()) or {}) if late else {}
+    slots = slot_use(alive_workers()) if late else {}
     if stuck := [kind for kind in late if kind in slots and slots[kind].busy < slots[kind].total]:
         return Check(False, f"{detail} No worker takes it, although slots of the kind {', '.join(stuck)} are free.")
     return Check(True, detail)
