@@ -58,9 +58,9 @@ def test_the_title_counts_and_the_selection_stays(signed_in: Page, live_server: 
     expect(page).to_have_title("(1) Jobs · AI Workstation")
     page.get_by_label("Select First").check()
     second = start_job(demo, payload={"workflowName": "Second", "steps": [{"name": "One"}]})
-    expect(page.get_by_label("Select Second")).to_be_visible()
-    expect(page.get_by_label("Select First")).to_be_checked()
+    expect(page.get_by_role("link", name="1 new job")).to_be_visible()
     expect(page).to_have_title("(2) Jobs · AI Workstation")
+    expect(page.get_by_label("Select First")).to_be_checked()
     for job in (first, second):
         engine.cancel(job.pk, actor="demo")
     expect(page).to_have_title("Jobs · AI Workstation")
