@@ -1,4 +1,4 @@
-"""JSON bodies that PostgreSQL can store."""
+"""JSON of bodies and of form fields, without text that PostgreSQL cannot store."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from aiworkstation import strict_json
 
 Path = tuple[str | int, ...]
+UNSTORABLE = "NUL or half of a surrogate pair, which cannot be stored"
 _UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]|\x00")
 """An escaped NUL or half of a pair, and the same in encodings other than UTF-8, in which every byte may be a NUL."""
 
@@ -23,11 +24,25 @@ class JSONParser(parsers.JSONParser):
             body = strict_json.loads(raw)
         except strict_json.BadJson as error:
             raise ParseError(f"JSON parse error - {error}") from error
-        # Strict JSON can have such a character only as an escape, so most bodies need no walk through their texts.
-        if _UNSTORABLE.search(raw) and (unstorable := [path for path, text in _texts(body) if not _storable(text)]):
-            detail = ErrorDetail("Contains NUL or half of a surrogate pair, which cannot be stored.", "invalid")
-            raise ValidationError(_nested(unstorable[0], detail))
+        if (path := _unstorable_path(raw, body)) is not None:
+            detail = ErrorDetail(f"Contains {UNSTORABLE}.", "invalid")
+            raise ValidationError(_nested(path, detail))
         return body
+
+
+def loads_storable(text: str) -> Any:
+    """Reads the JSON of a form's field. Raises BadJson, also for what PostgreSQL cannot store."""
+    value = strict_json.loads(text)
+    if _unstorable_path(text.encode(errors="surrogatepass"), value) is not None:
+        raise strict_json.BadJson(f"It contains {UNSTORABLE}.")
+    return value
+
+
+def _unstorable_path(raw: bytes, value: Any) -> Path | None:
+    # Strict JSON can have such a character only as an escape, so most values need no walk through their texts.
+    if not _UNSTORABLE.search(raw):
+        return None
+    return next((path for path, text in _texts(value) if not _storable(text)), None)
 
 
 def _texts(body: Any) -> Iterator[tuple[Path, str]]:

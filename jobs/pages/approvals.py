@@ -11,6 +11,7 @@ from drf_standardized_errors.formatter import flatten_errors
 from rest_framework.exceptions import APIException
 
 from aiworkstation import strict_json
+from aiworkstation.web.parsers import loads_storable
 from aiworkstation.web.requests import Request
 from jobs.approvals import ApprovalBody, Decision, RejectionBody, answer_step, get_step_to_answer
 from jobs.display import describe_steps
@@ -70,7 +71,7 @@ def read_answer(request: HttpRequest, step: WorkflowStep, decision: Decision) ->
     given: dict[str, Any] = {"comment": request.POST.get("comment", "").strip()}
     text = request.POST.get("arguments", "").strip()
     if decision == "approved" and text:
-        arguments = strict_json.loads(text)
+        arguments = loads_storable(text)
         (shown,) = describe_steps([step])
         if shown.approval is None or arguments != shown.approval.arguments:
             given["arguments"] = arguments

@@ -12,6 +12,7 @@ from rest_framework.exceptions import APIException
 from aiworkstation import strict_json
 from aiworkstation.ids import uuid7
 from aiworkstation.web.form_fields import Line
+from aiworkstation.web.parsers import loads_storable
 from documents.pages.chunk_sizes import ChunkSizesForm
 from jobs.idempotency import KEY, MAX_KEY, KeyReused, start_once
 from jobs.start import start
@@ -28,10 +29,10 @@ class JsonText(Line):
     def clean(self, value: Any) -> Any:
         text = super().clean(value)
         try:
-            found = strict_json.loads(text) if text.strip() else None
+            found = loads_storable(text) if text.strip() else None
         except strict_json.BadJson as error:
             raise forms.ValidationError(f"This is not valid JSON: {error}") from error
-        if found is not None and not isinstance(found, dict):
+        if text.strip() and not isinstance(found, dict):
             raise forms.ValidationError('Enter a JSON object, such as {"name": "value"}.')
         return found
 

@@ -228,6 +228,16 @@ def test_two_answers_at_once(alice: User) -> None:
 
 
 class TestPages:
+    @pytest.mark.parametrize("arguments", [r'{"a": "\u0000"}', r'{"\ud800": 1}', r'"\ud800"'])
+    def test_arguments_that_cannot_be_stored(self, alice: User, at_alice: Client, arguments: str) -> None:
+        """They would be approved as something else."""
+        step = asked(alice)
+        form = {"arguments": arguments}
+        response = at_alice.post(f"/jobs/{step.execution_id}/steps/{step.pk}/approve", form, follow=True)
+        assert "NUL or half of a surrogate pair" in text(response)
+        step.refresh_from_db()
+        assert step.status == "waiting"
+
     def test_the_owner_answers_on_the_jobs_page(self, alice: User, at_alice: Client) -> None:
         step = asked(alice)
         shown = text(at_alice.get(f"/jobs/{step.execution_id}"))

@@ -14,6 +14,7 @@ from django import forms
 from django.contrib.auth.models import User
 
 from aiworkstation import strict_json
+from aiworkstation.web.parsers import loads_storable
 from documents.models import Document
 from workflows.models import OutsideWorker
 
@@ -176,7 +177,7 @@ class JsonField(ArgumentField):
 
     def to_json(self, text: str) -> Any:
         try:
-            return strict_json.loads(text)
+            return loads_storable(text)
         except strict_json.BadJson as error:
             raise forms.ValidationError(f"This is not valid JSON: {error}") from error
 
