@@ -45,7 +45,9 @@ class ViewForm(forms.Form):
 
 def listed_views(user: User, shown: JobFilter) -> list[ListedView]:
     """The user's own views, and those that others share, by name."""
-    rows = SavedView.objects.of_or_for(user).select_related("owner")[:SHOWN]
+    views = SavedView.objects.select_related("owner")
+    # Others' shared views must not push a user's own ones out of the page.
+    rows = [*views.filter(owner=user)[:MOST_OF_ONE_USER], *views.filter(is_shared=True).exclude(owner=user)[:SHOWN]]
     return [
         ListedView(
             id=row.pk,

@@ -76,6 +76,17 @@ def test_there_is_a_limit(at_alice: Client, monkeypatch: pytest.MonkeyPatch) -> 
     assert SavedView.objects.get().filters["status"] == "completed", "an own view may be replaced"
 
 
+def test_shared_views_of_others_do_not_displace_own_ones(
+    at_alice: Client, at_bob: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_views, "SHOWN", 1)
+    for name in ("A", "B"):
+        save(at_bob, name, **{"view-is_shared": "on"})
+    save(at_alice, "Z")
+    page = text(at_alice.get("/jobs/"))
+    assert ("Delete view Z" in page, 'tag=legal">A' in page, 'tag=legal">B' in page) == (True, True, False)
+
+
 def test_suggestions(alice: User, bob: User, at_alice: Client, at_bob: Client, at_charlie: Client) -> None:
     start_job(alice, tags=["legal", "<b>&"], projectId="Alpha")
     start_job(alice, tags=["legal"], projectId="beta")
