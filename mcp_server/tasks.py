@@ -74,7 +74,8 @@ def _task(job: Job) -> Json:
     return {
         "taskId": str(job.id),
         "status": _status(job),
-        "statusMessage": job.progress.message or job.waiting_for or f"{job.status}, {job.progress.percent} percent",
+        # No names and no messages of steps: here they could not be fenced, and other users may have written them.
+        "statusMessage": f"{job.status}, {job.progress.percent} percent",
         "createdAt": wire_time(job.created_at),
         "lastUpdatedAt": wire_time(job.changed_at),
         "ttlMs": None,

@@ -74,7 +74,7 @@ def test_it_works(site: Site, alice: User) -> None:
     execution = WorkflowExecution.objects.get(pk=created.task_id)
     working = ask(site, alice, "get", created.task_id)
     assert (working.status, working.result, working.ttl_ms) == ("working", None, None)
-    assert "No worker is running" in working.status_message
+    assert working.status_message == "queued, 0 percent", "names of steps would not be fenced here"
     complete_all(execution, {"text": "The pelican sleeps."})
     done = ask(site, alice, "get", created.task_id)
     assert done.status == "completed"
