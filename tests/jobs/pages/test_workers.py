@@ -88,6 +88,8 @@ def test_drain_and_take_steps_again(at_charlie: Client, worker: Worker) -> None:
     assert "takes no new step" in post(at_charlie, action="drain", worker=worker.pk)
     worker.refresh_from_db()
     assert worker.is_drained
+    assert "draining</span>" in at_charlie.get("/workers").content.decode(), "it has not seen that yet"
+    Worker.objects.update(draining=True)
     assert "drained</span>" in at_charlie.get("/workers").content.decode()
     assert "has changed meanwhile" in post(at_charlie, action="drain", worker=worker.pk)
     assert "takes steps again" in post(at_charlie, action="end_drain", worker=worker.pk)
