@@ -116,6 +116,8 @@ class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
             raise PermissionDenied
         try:
             events = self.get_changelist_instance(request).get_queryset(request)
+            if "%00" in request.META["QUERY_STRING"]:  # the event of the export could not be stored
+                raise IncorrectLookupParameters
         except IncorrectLookupParameters:
             return redirect("admin:audit_auditevent_changelist")
         record(request.user, "audit.exported", "audit:events", {"filters": request.GET.dict()})
