@@ -1,5 +1,6 @@
 """Prepares the start of a `manage.py` command: checks the settings, and provides a secret key and a database."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,10 @@ def prepared(arguments: list[str]) -> Iterator[None]:
         sys.exit(f"error: DATA_DIR: {error}")
     with database:
         yield
+        # `qcluster` returns while its processes run, and they need the database until their end.
+        for child in multiprocessing.active_children():
+            if not child.daemon:
+                child.join()
 
 
 def _warn_of_env_file() -> None:

@@ -29,6 +29,22 @@ with postgres.join(Path(sys.argv[1])):
 """
 
 
+LEAVES_A_CHILD = """
+import multiprocessing, os, time
+from pathlib import Path
+import psycopg
+from aiworkstation.ops import postgres, startup
+
+def child():
+    time.sleep(1)
+    psycopg.connect(postgres.dsn(Path(os.environ["DATA_DIR"]))).close()
+    print("answered")
+
+with startup.prepared(["qcluster"]):
+    multiprocessing.get_context("fork").Process(target=child).start()
+"""
+
+
 def another_user(data_dir: Path, preexec: Callable[[], None] | None = None) -> subprocess.Popen[str]:
     """A process that uses the server until its standard input is closed."""
     return subprocess.Popen(
@@ -209,6 +225,14 @@ def test_a_process_of_a_killed_server_is_waited_for(data_dir: Path) -> None:
         with joining.result(30):
             assert select(data_dir, "SELECT 1") == 1
     connection.close()
+
+
+def test_it_stays_for_the_processes_that_a_command_leaves_behind(data_dir: Path) -> None:
+    """Such as `qcluster`, whose main process has nothing to do."""
+    environment = {**os.environ, "DATABASE_URL": "", "DATA_DIR": str(data_dir), "ENV_FILE": ""}
+    command = [sys.executable, "-c", LEAVES_A_CHILD]
+    done = subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "answered\n", done.stderr
 
 
 def test_a_pid_file_that_names_another_process_is_stale(data_dir: Path) -> None:
