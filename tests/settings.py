@@ -47,7 +47,10 @@ os.environ.update(
 )
 
 from aiworkstation.settings import *  # noqa: E402, F403
-from aiworkstation.settings import migrator  # noqa: E402
+from aiworkstation.settings import DATABASES, migrator  # noqa: E402
+
+# Each test of a server starts threads of its own, and a thread that ends keeps its connection until it is collected.
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 
 def MIGRATION_DATABASE() -> dict[str, Any]:  # type: ignore[no-redef]

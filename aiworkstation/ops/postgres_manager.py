@@ -185,6 +185,8 @@ class Server:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_checkpoints": "off",
+            # One runner needs about fifteen, and there is one for each processor. A slot that is not used costs little.
+            "max_connections": "300",
             "shared_buffers": f"{_buffers_mb(linux.memory_bytes())}MB",
         }
         if postgres.uses_tcp(self.home):
