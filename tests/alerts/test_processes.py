@@ -18,7 +18,7 @@ from webhooks.models import ALERT_TYPES
 from workflows.models import Worker
 
 PATIENCE = 240
-"""Other tests' transactions on the server delay webhooks."""
+"""Other tests' transactions on the server delay alerts and webhooks."""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,12 +44,12 @@ def test_no_worker_is_alive(charlie: User, smtp: SmtpServer, endpoint: Endpoint,
     with python(*web, "--port", str(free_port()), log=tmp_path / "web.log", **settings):
         with manage("work", log=tmp_path / "work.log", **settings):
             wait_for(Worker.objects.exists, what="a worker")
-        wait_for(lambda: smtp.mails, what="the mail")
+        wait_for(lambda: smtp.mails, seconds=PATIENCE, what="the mail")
         wait_for(lambda: endpoint.bodies, seconds=PATIENCE, what="the webhook")
         assert smtp.mails[0].subject == "[AI Workstation] Alert: No worker is alive"
         assert smtp.mails[0].recipients == [OPS]
         with manage("work", log=tmp_path / "work.log", **settings):
-            wait_for(lambda: len(smtp.mails) == 2, what="the second mail")
+            wait_for(lambda: len(smtp.mails) == 2, seconds=PATIENCE, what="the second mail")
             wait_for(lambda: len(endpoint.bodies) == 2, seconds=PATIENCE, what="the second webhook")
     assert smtp.mails[1].subject == "[AI Workstation] Over: No worker is alive"
     assert [json.loads(body)["type"] for body in endpoint.bodies] == ["alert.started", "alert.resolved"]

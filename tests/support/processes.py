@@ -67,7 +67,7 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float = 60, what: str = "") -> Any:
+def wait_for(condition: Callable[[], Any], *, seconds: float = 180, what: str = "") -> Any:
     """Waits for the condition's first true value and returns it. Fails with `what` if it does not come in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
